@@ -1,0 +1,309 @@
+//! The one door from a session to the lanes: classify a message, submit it, or begin its upload.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::runtime::Handle;
+
+use crate::account::{Account, Class, Reservation};
+use crate::classify::{self, Decision, LaneId, Routing};
+use crate::envelope::{self, Body, Stamp};
+use crate::lane::{Lane, LaneSettings, LaneThread, Pending, SinkFactory};
+use crate::message::{Message, Payload};
+use crate::receipt::{Fault, Mailbox, Outcome, Receipt, Refusal};
+use crate::record::RecordBuf;
+use crate::sink::object::Objects;
+use crate::upload::{Dedupe, Upload};
+
+/// What a message costs in memory beside its record, in bytes: librdkafka's own message, its headers,
+/// the receipt and the lane's slot.
+pub const RECORD_COST: u64 = 512;
+/// Memory for packets whose lane is not known yet and for what connections keep, in bytes.
+pub const UNCLASSIFIED_SHARE: u64 = 16 * 1024 * 1024;
+/// A thread's record buffer keeps at most this many bytes.
+const SCRATCH_KEEP_BYTES: usize = 64 * 1024;
+
+thread_local! {
+    static SCRATCH: RefCell<RecordBuf> = RefCell::default();
+}
+
+/// There is no room in a lane's share: nothing was taken, nothing was counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full {
+    /// None: the share of packets whose lane is not known yet.
+    pub lane: Option<LaneId>,
+    pub class: Class,
+    /// What the message needs.
+    pub bytes: u64,
+}
+
+/// Where large payloads go.
+#[derive(Clone)]
+pub struct Store {
+    pub objects: Arc<Objects>,
+    /// The runtime that uploads run on; never the one that serves sockets.
+    pub runtime: Handle,
+}
+
+/// The lanes and the way to them.
+pub struct Bridge {
+    gateway_id: String,
+    routing: Routing,
+    /// By [`LaneId`].
+    lanes: Vec<Arc<Lane>>,
+    /// For messages that were refused before anything of them was read.
+    unclassified: Arc<Account>,
+    store: Option<Store>,
+}
+
+impl Bridge {
+    /// Builds the lanes; they serve nothing until [`Bridge::start`].
+    pub fn new(
+        gateway_id: &str,
+        routing: Routing,
+        lanes: &[LaneSettings],
+        store: Option<Store>,
+    ) -> Bridge {
+        let dead_letter_id = usize::from(classify::DEAD_LETTER.0);
+        let dead_letter = Lane::new(&lanes[dead_letter_id], None);
+        let lanes = lanes
+            .iter()
+            .enumerate()
+            .map(|(id, settings)| match id == dead_letter_id {
+                true => Arc::clone(&dead_letter),
+                false => Lane::new(settings, Some(Arc::clone(&dead_letter))),
+            })
+            .collect();
+        Bridge {
+            gateway_id: gateway_id.to_owned(),
+            routing,
+            lanes,
+            unclassified: Arc::new(Account::new("none", UNCLASSIFIED_SHARE, 0)),
+            store,
+        }
+    }
+
+    /// Starts a thread for each lane, with the sink that `sink` makes for it.
+    pub fn start(
+        &self,
+        mut sink: impl FnMut(LaneId, &Arc<Lane>) -> SinkFactory,
+    ) -> std::io::Result<Vec<LaneThread>> {
+        let lanes = self.lanes.iter().enumerate();
+        lanes.map(|(id, lane)| lane.start(sink(LaneId(id as u8), lane))).collect()
+    }
+
+    /// Decides where a message belongs. Pure.
+    pub fn classify<'a>(&'a self, message: &Message<'a>) -> Decision<'a> {
+        self.routing.classify(message)
+    }
+
+    /// The lanes, by [`LaneId`].
+    pub fn lanes(&self) -> &[Arc<Lane>] {
+        &self.lanes
+    }
+
+    /// The books of all lanes, and of what was refused before it had one.
+    pub fn accounts(&self) -> impl Iterator<Item = &Arc<Account>> {
+        self.lanes.iter().map(|lane| &lane.account).chain([&self.unclassified])
+    }
+
+    /// Messages whose outcome is open.
+    pub fn in_flight(&self) -> u64 {
+        self.accounts().map(|account| account.ledger.totals().in_flight).sum()
+    }
+
+    /// Some session waits for room: reading ahead would only pile up.
+    pub fn is_contended(&self) -> bool {
+        self.accounts().any(|account| {
+            account.share(Class::Inline).is_contended()
+                || account.share(Class::Large).is_contended()
+        })
+    }
+
+    /// Large payloads have a place to go.
+    pub fn has_store(&self) -> bool {
+        self.store.is_some()
+    }
+
+    /// The largest payload that can travel in a record of the message's way.
+    pub fn inline_size(&self, decision: &Decision<'_>) -> u64 {
+        self.lane(self.way(decision)).inline_size.into()
+    }
+
+    /// Counts a message that was turned away before it was submitted; no lane where it was not read.
+    pub fn refuse(&self, lane: Option<LaneId>, reason: Refusal) {
+        self.account(lane).ledger.refuse(reason);
+    }
+
+    /// Takes room for a packet that is still arriving: in its lane's share, or without a lane in the
+    /// share of packets whose lane is not known yet.
+    pub fn reserve(&self, lane: Option<LaneId>, bytes: u64) -> Result<Reservation, Full> {
+        Reservation::take(self.account(lane), Class::Inline, bytes).ok_or(Full {
+            lane,
+            class: Class::Inline,
+            bytes,
+        })
+    }
+
+    /// Puts a session in line for room.
+    pub fn wait(&self, full: Full, mailbox: &Arc<Mailbox>) {
+        self.account(full.lane).share(full.class).wait(full.bytes, mailbox);
+    }
+
+    /// Takes a session out of the line.
+    pub fn leave(&self, full: Full, mailbox: &Arc<Mailbox>) {
+        self.account(full.lane).share(full.class).leave(mailbox);
+    }
+
+    /// Takes a message whose payload is whole. Its outcome comes to `reply_to` once; without room in
+    /// the lane's share nothing happens and the caller waits or sheds.
+    ///
+    /// `fingerprint` is a hash of topic and payload. A message for whose bytes room was `reserved`
+    /// while it arrived is always taken; the caller gives the reservation back afterwards.
+    pub fn submit(
+        &self,
+        decision: &Decision<'_>,
+        message: &Message<'_>,
+        fingerprint: u128,
+        reply_to: Option<(&Arc<Mailbox>, u32)>,
+        reserved: bool,
+        now: Instant,
+    ) -> Result<(), Full> {
+        let Payload::Inline(payload) = message.payload else {
+            unreachable!("a streamed payload goes through an upload");
+        };
+        if self.is_refused(decision) && message.qos == 0 {
+            // Nobody was promised anything and nobody waits.
+            self.refuse(Some(decision.lane), Refusal::Unrouted);
+            return Ok(());
+        }
+        SCRATCH.with_borrow_mut(|record| {
+            let (lane, on_landing) = self.begin_record(decision, message, record);
+            let dedupe_key = envelope::dedupe_key(&decision.metadata, message, fingerprint);
+            record.value(|out| {
+                envelope::write_payload(&dedupe_key, Body::Inline(payload), out);
+            });
+            let account = &self.lane(decision.lane).account;
+            let charge = record.as_record().len() as u64 + RECORD_COST;
+            let share = account.share(Class::Inline);
+            if reserved {
+                share.take(charge);
+            } else if !share.try_take(charge) {
+                let lane = Some(decision.lane);
+                return Err(Full { lane, class: Class::Inline, bytes: charge });
+            }
+            let reply_to = reply_to.map(|(mailbox, slot)| (Arc::clone(mailbox), slot));
+            let receipt = Receipt::open(Arc::clone(account), Class::Inline, charge, reply_to);
+            lane.submit(record.as_record(), Pending { receipt, on_landing, submitted: now });
+            record.shrink_over(SCRATCH_KEEP_BYTES);
+            Ok(())
+        })
+    }
+
+    /// Begins to take a message whose payload arrives in pieces; `mailbox` is woken when the upload
+    /// takes bytes again. None where there is no store.
+    pub fn begin_upload(
+        &self,
+        decision: &Decision<'_>,
+        message: &Message<'_>,
+        mailbox: &Arc<Mailbox>,
+    ) -> Option<Result<Upload, Full>> {
+        let store = self.store.as_ref()?;
+        let size = message.payload.size();
+        let account = &self.lane(decision.lane).account;
+        let bytes = Upload::cost(size);
+        let Some(charge) = Reservation::take(account, Class::Large, bytes) else {
+            return Some(Err(Full { lane: Some(decision.lane), class: Class::Large, bytes }));
+        };
+        let mut record = RecordBuf::default();
+        let (message_id, lane, on_landing) = self.head(decision, message, &mut record);
+        let dedupe = match decision.metadata.message_id {
+            Some(_) => Dedupe::Known(envelope::dedupe_key(&decision.metadata, message, 0)),
+            None => Dedupe::FromHash(envelope::dedupe_key_later(&decision.metadata, message)),
+        };
+        let object = store.objects.object(&self.object_key(decision.lane, message_id, message));
+        Some(Ok(Upload::new(
+            Arc::clone(lane),
+            object,
+            store.runtime.clone(),
+            Arc::clone(mailbox),
+            size,
+            record,
+            dedupe,
+            on_landing,
+            charge,
+        )))
+    }
+
+    /// `{lane}/{yyyy}/{mm}/{dd}/{hh}/{gateway_id}/{message_id}`: nothing of the device is in it.
+    fn object_key(&self, lane: LaneId, message_id: [u8; 16], message: &Message<'_>) -> String {
+        let received = jiff::Timestamp::from_millisecond(message.received_ms).unwrap_or_default();
+        let hour = received.strftime("%Y/%m/%d/%H").to_string();
+        let id = uuid::Uuid::from_bytes(message_id);
+        format!("{}/{hour}/{}/{id}", self.lane(lane).account.name, self.gateway_id)
+    }
+
+    fn begin_record(
+        &self,
+        decision: &Decision<'_>,
+        message: &Message<'_>,
+        record: &mut RecordBuf,
+    ) -> (&Arc<Lane>, Outcome) {
+        let (_, lane, on_landing) = self.head(decision, message, record);
+        (lane, on_landing)
+    }
+
+    /// Writes everything of the record that does not need the payload.
+    fn head(
+        &self,
+        decision: &Decision<'_>,
+        message: &Message<'_>,
+        record: &mut RecordBuf,
+    ) -> ([u8; 16], &Arc<Lane>, Outcome) {
+        let way = self.way(decision);
+        let lane = self.lane(way);
+        let (topic, reason, on_landing) = match &decision.outcome {
+            classify::Outcome::Lane { topic } => (&**topic, "", Outcome::Landed),
+            classify::Outcome::DeadLetter { fault, reason } => {
+                (&*lane.topic, &**reason, Outcome::DeadLettered(*fault))
+            }
+            classify::Outcome::Refused { .. } => {
+                (&*lane.topic, "no route matches the topic", Outcome::DeadLettered(Fault::Topic))
+            }
+        };
+        let reason = envelope::reason_text(reason);
+        let message_id = envelope::message_id(message.received_ms);
+        let stamp = Stamp {
+            gateway_id: &self.gateway_id,
+            lane: &self.lane(decision.lane).account.name,
+            message_id,
+            dead_letter_reason: &reason,
+        };
+        record.begin(topic, message.received_ms);
+        envelope::headers(record, &reason);
+        record.key(|out| self.routing.write_key(way, decision, message, out));
+        record.value(|out| envelope::write_head(&stamp, &decision.metadata, message, out));
+        (message_id, lane, on_landing)
+    }
+
+    /// The lane that the record goes through: its own, or dead-letter's.
+    fn way(&self, decision: &Decision<'_>) -> LaneId {
+        match decision.outcome {
+            classify::Outcome::Lane { .. } => decision.lane,
+            _ => classify::DEAD_LETTER,
+        }
+    }
+
+    fn is_refused(&self, decision: &Decision<'_>) -> bool {
+        matches!(decision.outcome, classify::Outcome::Refused { .. })
+    }
+
+    fn account(&self, lane: Option<LaneId>) -> &Arc<Account> {
+        lane.map_or(&self.unclassified, |lane| &self.lane(lane).account)
+    }
+
+    fn lane(&self, id: LaneId) -> &Arc<Lane> {
+        &self.lanes[usize::from(id.0)]
+    }
+}

@@ -1,0 +1,207 @@
+//! Tables of messages and where they belong.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::message::Device;
+
+const NOW_MS: i64 = 1_760_000_000_000;
+
+fn routing() -> Routing {
+    let fixed = |name: &str| LaneRouting {
+        topic: TopicName::Fixed(format!("landfall.{name}")),
+        key: KeyStrategy::DeviceId,
+    };
+    Routing {
+        routes: vec![Route {
+            filter: Filter::parse("devices/{device_type}/{device_id}/{stream}/#")
+                .expect("a filter"),
+            attributes: BTreeMap::from([("group".to_owned(), "eu".to_owned())]),
+            device_envelope: false,
+        }],
+        unrouted: Unrouted::Fast,
+        rules: vec![
+            Rule {
+                when: When { last_level: Some("alarm".into()), ..When::default() },
+                lane: PRIORITY,
+            },
+            Rule { when: When { larger_than: Some(1_000), ..When::default() }, lane: SLOW },
+            Rule { when: When { older_than_ms: Some(3_600_000), ..When::default() }, lane: SLOW },
+        ],
+        lanes: BUILT_IN.iter().map(|name| fixed(name)).collect(),
+        devices: DeviceAttributes::new(),
+    }
+}
+
+fn device() -> Device {
+    Device { client_id: "client-1".into(), verified_id: None, properties: Vec::new() }
+}
+
+fn message<'a>(
+    device: &'a Device,
+    topic: &'a str,
+    properties: &'a [(&'a str, &'a str)],
+) -> Message<'a> {
+    Message {
+        device,
+        topic,
+        payload: Payload::Inline(b"21.5"),
+        qos: 1,
+        dup: false,
+        retain: false,
+        packet_id: 1,
+        received_ms: NOW_MS,
+        content_type: "",
+        properties,
+    }
+}
+
+#[test]
+fn the_default_rules_sort_by_urgency_size_and_age() {
+    let (routing, device) = (routing(), device());
+    let lane = |message: &Message<'_>| routing.classify(message).lane;
+    assert_eq!(lane(&message(&device, "devices/meter/m-1/power", &[])), FAST);
+    assert_eq!(lane(&message(&device, "devices/meter/m-1/alarm", &[])), PRIORITY);
+    let large = Message {
+        payload: Payload::Streamed { size: 1_001 },
+        ..message(&device, "devices/meter/m-1/image", &[])
+    };
+    assert_eq!(lane(&large), SLOW);
+    let last_month = (NOW_MS - 30 * 24 * 3_600_000).to_string();
+    let properties = [("event-start", last_month.as_str())];
+    assert_eq!(lane(&message(&device, "devices/meter/m-1/power", &properties)), SLOW);
+}
+
+#[test]
+fn metadata_takes_the_strongest_source() {
+    let routing = routing();
+    let device = Device {
+        properties: vec![
+            ("firmware-version".into(), "1.0".into()),
+            ("device-type".into(), "x".into()),
+        ],
+        ..device()
+    };
+    let properties = [("firmware-version", "1.1"), ("device-type", "spoof"), ("message-id", "7")];
+    let published = message(&device, "devices/meter/m-1/power", &properties);
+    let metadata = routing.classify(&published).metadata;
+    assert_eq!(metadata.device_id, "m-1");
+    assert_eq!(metadata.device_type, "meter", "the topic is stronger than a property");
+    assert_eq!(metadata.firmware_version, "1.1", "PUBLISH is stronger than CONNECT");
+    assert_eq!(metadata.group, "eu", "the route is the weakest here");
+    assert_eq!(metadata.message_id.as_deref(), Some("7"));
+    let elsewhere = message(&device, "other", &[]);
+    assert_eq!(routing.classify(&elsewhere).metadata.device_id, "client-1");
+}
+
+#[test]
+fn event_times_that_cannot_be_are_absent() {
+    let (routing, device) = (routing(), device());
+    let tomorrow = (NOW_MS + 25 * 3_600_000).to_string();
+    for (text, expected) in [
+        ("1970-01-02T00:00:00Z", None),
+        (tomorrow.as_str(), None),
+        ("yesterday", None),
+        ("2025-10-01T12:00:00Z", Some(1_759_320_000_000)),
+        ("2025-10-01T14:00:00+02:00", Some(1_759_320_000_000)),
+        ("1759320000000", Some(1_759_320_000_000)),
+    ] {
+        let properties = [("event-start", text)];
+        let published = message(&device, "a", &properties);
+        assert_eq!(routing.classify(&published).metadata.event_start_ms, expected, "{text}");
+    }
+    let properties = [("event-start", "1759320000000"), ("event-end", "1759310000000")];
+    let metadata = routing.classify(&message(&device, "a", &properties)).metadata;
+    assert_eq!(metadata.event_end_ms, None, "an end before its start");
+}
+
+#[test]
+fn an_unlisted_kafka_topic_is_a_dead_letter() {
+    let (mut routing, device) = (routing(), device());
+    routing.lanes[1].topic = TopicName::Template {
+        template: Template::parse("telemetry.{device_type}").expect("a template"),
+        allowed: vec!["telemetry.meter".into()],
+    };
+    let outcome = |topic| routing.classify(&message(&device, topic, &[])).outcome;
+    assert_eq!(
+        outcome("devices/meter/m-1/power"),
+        Outcome::Lane { topic: "telemetry.meter".into() }
+    );
+    for topic in ["devices/lamp/m-1/power", "devices/me ter\u{1}/m-1/power", "no/route"] {
+        let Outcome::DeadLetter { fault: Fault::Topic, reason } = outcome(topic) else {
+            panic!("{topic} is not a dead letter");
+        };
+        assert!(!reason.contains('\u{1}'), "control characters are escaped");
+    }
+}
+
+#[test]
+fn a_declared_envelope_is_read_or_dead_lettered() {
+    let (mut routing, device) = (routing(), device());
+    routing.routes[0].device_envelope = true;
+    let envelope = DeviceEnvelope {
+        firmware_version: "2.0".into(),
+        message_id: "9".into(),
+        ..Default::default()
+    };
+    let bytes = envelope.encode_to_vec();
+    let good = Message {
+        payload: Payload::Inline(&bytes),
+        ..message(&device, "devices/meter/m-1/power", &[])
+    };
+    let decision = routing.classify(&good);
+    assert_eq!(decision.metadata.firmware_version, "2.0");
+    assert_eq!(decision.metadata.message_id.as_deref(), Some("9"));
+    let bad = Message { payload: Payload::Inline(&[0xff; 5]), ..good };
+    let outcome = routing.classify(&bad).outcome;
+    assert!(matches!(outcome, Outcome::DeadLetter { fault: Fault::Payload, .. }), "{outcome:?}");
+}
+
+#[test]
+fn unrouted_topics_go_where_the_configuration_says() {
+    let (mut routing, device) = (routing(), device());
+    let outcome = routing.classify(&message(&device, "x", &[])).outcome;
+    assert_eq!(outcome, Outcome::Lane { topic: "landfall.fast".into() });
+    routing.unrouted = Unrouted::Refuse;
+    let outcome = routing.classify(&message(&device, "x", &[])).outcome;
+    assert_eq!(outcome, Outcome::Refused { reason: Refusal::Unrouted });
+}
+
+#[test]
+fn firmware_ranges_compare_numbers() {
+    let range = VersionRange::parse(">=1.2, <2").expect("a range");
+    for (version, inside) in [
+        ("1.2", true),
+        ("1.10.3", true),
+        ("1.1.9", false),
+        ("2.0", false),
+        ("1.x", false),
+        ("", false),
+    ] {
+        assert_eq!(range.contains(version), inside, "{version}");
+    }
+    for text in ["1.2", ">=", ">=1..2", "~1.2", ""] {
+        assert!(VersionRange::parse(text).is_err(), "{text}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_claim_never_changes_what_was_verified(
+        topic in "[a-z/$]{1,30}",
+        client_id in ".{0,20}",
+        name in "[a-z-]{1,20}",
+        value in ".{0,20}",
+    ) {
+        let routing = routing();
+        let device = Device {
+            client_id: client_id.into(),
+            verified_id: Some("proved".into()),
+            properties: vec![(name.clone().into(), value.clone().into())],
+        };
+        let properties = [(name.as_str(), value.as_str()), ("device-id", "spoof")];
+        let decision = routing.classify(&message(&device, &topic, &properties));
+        prop_assert_eq!(decision.metadata.device_id, "proved");
+        prop_assert!(decision.metadata.verified);
+    }
+}

@@ -1,0 +1,175 @@
+//! The key of a record, which decides its partition: UTF-8, times in decimal milliseconds. Pure.
+
+use std::fmt;
+use std::io::Write as _;
+
+use crate::classify::Facts;
+use crate::route::is_name;
+
+/// How a lane makes its records' keys.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum KeyStrategy {
+    /// All of a device's messages in one partition, in order.
+    #[default]
+    DeviceId,
+    /// Spread evenly, by the time of receipt.
+    ReceivedMs,
+    /// By the time of the event; of receipt where the device told none.
+    EventMs,
+    /// A device's messages of one span of time together, as `id/bucket`, the bucket being the start
+    /// of the span.
+    DeviceIdBucket { bucket_ms: i64 },
+    /// A text with attributes in it.
+    Template(Template),
+}
+
+impl KeyStrategy {
+    /// Appends the key. An attribute that a template names and a message lacks is empty in it.
+    pub fn write(&self, facts: &Facts<'_>, out: &mut Vec<u8>) {
+        let time = facts.metadata.event_start_ms.unwrap_or(facts.received_ms);
+        // Writing to a vector cannot fail.
+        let _ = match self {
+            KeyStrategy::DeviceId => out.write_all(facts.metadata.device_id.as_bytes()),
+            KeyStrategy::ReceivedMs => write!(out, "{}", facts.received_ms),
+            KeyStrategy::EventMs => write!(out, "{time}"),
+            KeyStrategy::DeviceIdBucket { bucket_ms } => {
+                let bucket = time.div_euclid(*bucket_ms) * bucket_ms;
+                write!(out, "{}/{bucket}", facts.metadata.device_id)
+            }
+            KeyStrategy::Template(template) => {
+                for part in &template.parts {
+                    out.extend_from_slice(match part {
+                        Part::Text(text) => text.as_bytes(),
+                        Part::Attribute(name) => facts.attribute(name).unwrap_or("").as_bytes(),
+                    });
+                }
+                Ok(())
+            }
+        };
+    }
+}
+
+impl fmt::Display for KeyStrategy {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            KeyStrategy::DeviceId => formatter.write_str("device_id"),
+            KeyStrategy::ReceivedMs => formatter.write_str("received_ms"),
+            KeyStrategy::EventMs => formatter.write_str("event_ms"),
+            KeyStrategy::DeviceIdBucket { bucket_ms } => {
+                write!(formatter, "device_id+bucket ({bucket_ms} ms)")
+            }
+            KeyStrategy::Template(template) => write!(formatter, "{template}"),
+        }
+    }
+}
+
+/// A text with `{attributes}` in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template {
+    text: Box<str>,
+    parts: Vec<Part>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Text(Box<str>),
+    Attribute(Box<str>),
+}
+
+/// Why a text is no template.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}`: write an attribute as {{name}}, with letters, digits, `_` and `-`")]
+pub struct TemplateError(String);
+
+impl Template {
+    pub fn parse(text: &str) -> Result<Template, TemplateError> {
+        let error = || TemplateError(text.to_owned());
+        let mut parts = Vec::new();
+        let mut rest = text;
+        while let Some(start) = rest.find(['{', '}']) {
+            let (before, braced) = rest.split_at(start);
+            if !before.is_empty() {
+                parts.push(Part::Text(before.into()));
+            }
+            let inside = braced.strip_prefix('{').ok_or_else(error)?;
+            let (name, after) = inside.split_once('}').ok_or_else(error)?;
+            if !is_name(name) {
+                return Err(error());
+            }
+            parts.push(Part::Attribute(name.into()));
+            rest = after;
+        }
+        if !rest.is_empty() {
+            parts.push(Part::Text(rest.into()));
+        }
+        Ok(Template { text: text.into(), parts })
+    }
+
+    /// Names of its attributes.
+    pub fn attributes(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Attribute(name) => Some(&**name),
+            Part::Text(_) => None,
+        })
+    }
+
+    /// The text with the attributes in place, or the name of the first that is missing.
+    pub fn fill(&self, facts: &Facts<'_>) -> Result<String, &str> {
+        let mut filled = String::new();
+        for part in &self.parts {
+            filled.push_str(match part {
+                Part::Text(text) => text,
+                Part::Attribute(name) => facts.attribute(name).ok_or(&**name)?,
+            });
+        }
+        Ok(filled)
+    }
+}
+
+impl fmt::Display for Template {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::classify::Metadata;
+
+    fn key(strategy: &KeyStrategy, received_ms: i64, event_ms: Option<i64>) -> String {
+        let metadata =
+            Metadata { device_id: "m-1".into(), event_start_ms: event_ms, ..Metadata::default() };
+        let facts = Facts::bare(&metadata, received_ms);
+        let mut out = Vec::new();
+        strategy.write(&facts, &mut out);
+        String::from_utf8(out).expect("keys are UTF-8")
+    }
+
+    #[test]
+    fn keys_are_readable() {
+        assert_eq!(key(&KeyStrategy::DeviceId, 5, None), "m-1");
+        assert_eq!(key(&KeyStrategy::ReceivedMs, 5, Some(3)), "5");
+        assert_eq!(key(&KeyStrategy::EventMs, 5, Some(3)), "3");
+        assert_eq!(key(&KeyStrategy::EventMs, 5, None), "5");
+        let hour = KeyStrategy::DeviceIdBucket { bucket_ms: 3_600_000 };
+        assert_eq!(key(&hour, 7_200_001, None), "m-1/7200000");
+        let template = Template::parse("{device_id}-{missing}!").expect("a template");
+        assert_eq!(key(&KeyStrategy::Template(template), 5, None), "m-1-!");
+        for text in ["{", "}", "{}", "{a b}", "a}b"] {
+            assert!(Template::parse(text).is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_bucket_holds_its_time(time in -(1_i64 << 50)..(1_i64 << 50), bucket_ms in 1_i64..100_000_000) {
+            let text = key(&KeyStrategy::DeviceIdBucket { bucket_ms }, time, None);
+            let start: i64 = text.rsplit('/').next().and_then(|start| start.parse().ok()).expect("a number");
+            prop_assert!(start <= time && time < start + bucket_ms);
+            prop_assert_eq!(start % bucket_ms, 0);
+        }
+    }
+}

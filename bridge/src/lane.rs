@@ -1,0 +1,538 @@
+//! One lane: a queue that sessions fill, and a thread that owns the lane's sink, gathers what came
+//! within a few milliseconds, hands it over in order and passes each verdict on to its receipt.
+//!
+//! Few large hand-overs instead of many small ones halve the lane's CPU time and Kafka's. The same
+//! thread serves the verdicts, so a message costs no wake-up of its own between threads.
+//!
+//! Retries live here. What the sink could not decide goes into the backlog of its Kafka topic, and
+//! what comes later for that topic lines up behind it, so that a device's order survives.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, JoinHandle, Thread};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::account::Account;
+use crate::envelope;
+use crate::receipt::{Fault, Outcome, Receipt, Tally};
+use crate::record::{Record, RecordBatch, RecordBuf};
+use crate::sink::{AppendError, Decided, Sink, Token, Verdict};
+
+/// A gathered batch is handed over early when it has this many bytes.
+const GATHER_MAX_BYTES: usize = 256 * 1024;
+/// The queue's buffers keep at most this many bytes while they are empty.
+const QUEUE_KEEP_BYTES: usize = 1024 * 1024;
+/// How long an idle lane sleeps at most: its heartbeat.
+const IDLE_SLEEP: Duration = Duration::from_secs(1);
+/// How long undecided records wait before they are tried again.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+/// How long a reset sink may take to give everything back.
+const RESET_WAIT: Duration = Duration::from_secs(10);
+/// Without a landing for this long while messages are in flight, the lane says that it is stalled.
+pub const STALLED_AFTER: Duration = Duration::from_secs(5);
+
+/// The lane's thread sleeps until somebody wakes it.
+const IDLE: u8 = 0;
+/// The lane's thread looks at the queue by itself, soon.
+const GATHERING: u8 = 1;
+
+/// Makes the lane's sink on the lane's own thread, whose handle the sink may use to wake it.
+pub type SinkFactory = Box<dyn FnOnce() -> Box<dyn Sink> + Send>;
+
+/// What a lane is told at its start.
+#[derive(Clone, Debug)]
+pub struct LaneSettings {
+    pub name: String,
+    /// Every Kafka topic that a record of this lane can go to.
+    pub topics: Vec<String>,
+    /// Largest payload that travels in its record, in bytes.
+    pub inline_size: u32,
+    /// How long messages are gathered; zero hands each over at once.
+    pub gather: Duration,
+    /// librdkafka's properties for this lane.
+    pub properties: BTreeMap<String, String>,
+    /// Share of the memory budget for inline messages, in bytes.
+    pub inline_memory: u64,
+    /// Share of the memory budget for parts of large messages, in bytes.
+    pub large_memory: u64,
+}
+
+/// A message on its way through a lane.
+pub(crate) struct Pending {
+    pub receipt: Receipt,
+    /// What its landing means: a dead letter landed is not a message landed.
+    pub on_landing: Outcome,
+    pub submitted: Instant,
+}
+
+/// The part of a lane that sessions see.
+pub struct Lane {
+    pub account: Arc<Account>,
+    pub inline_size: u32,
+    /// The first of its Kafka topics; the only one of the dead-letter lane.
+    pub(crate) topic: Box<str>,
+    queue: Mutex<Queue>,
+    state: AtomicU8,
+    thread: OnceLock<Thread>,
+    gather: Duration,
+    /// Where records go that the sink refuses for good; none for the dead-letter lane itself.
+    dead_letter: Option<Arc<Lane>>,
+    landing_latency: metrics::Histogram,
+    status: LaneStatus,
+}
+
+#[derive(Default)]
+struct Queue {
+    batch: RecordBatch<Pending>,
+    closed: bool,
+}
+
+/// What the lane's thread tells about itself.
+struct LaneStatus {
+    started: Instant,
+    /// Milliseconds after `started` of the thread's last round.
+    heartbeat_ms: AtomicU64,
+    /// Milliseconds after `started` of the last verdict, or of the last moment without any message.
+    progress_ms: AtomicU64,
+    backlog: AtomicUsize,
+    resets: AtomicU64,
+    finished: AtomicBool,
+}
+
+/// The lane's running thread.
+pub struct LaneThread {
+    lane: Arc<Lane>,
+    handle: JoinHandle<()>,
+}
+
+impl Lane {
+    pub(crate) fn new(settings: &LaneSettings, dead_letter: Option<Arc<Lane>>) -> Arc<Lane> {
+        let name = settings.name.clone();
+        Arc::new(Lane {
+            account: Arc::new(Account::new(&name, settings.inline_memory, settings.large_memory)),
+            inline_size: settings.inline_size,
+            topic: settings.topics.first().map_or("", String::as_str).into(),
+            queue: Mutex::default(),
+            state: AtomicU8::new(IDLE),
+            thread: OnceLock::new(),
+            gather: settings.gather,
+            dead_letter,
+            landing_latency: metrics::histogram!(crate::metrics::LANDING_LATENCY, "lane" => name),
+            status: LaneStatus {
+                started: Instant::now(),
+                heartbeat_ms: AtomicU64::new(0),
+                progress_ms: AtomicU64::new(0),
+                backlog: AtomicUsize::new(0),
+                resets: AtomicU64::new(0),
+                finished: AtomicBool::new(false),
+            },
+        })
+    }
+
+    /// Starts the thread that serves the lane.
+    pub(crate) fn start(self: &Arc<Lane>, sink: SinkFactory) -> std::io::Result<LaneThread> {
+        let lane = Arc::clone(self);
+        // Linux cuts thread names at 15 bytes.
+        let handle = thread::Builder::new()
+            .name(format!("lane-{}", self.account.name).chars().take(15).collect())
+            .spawn(move || {
+                let _ = lane.thread.set(thread::current());
+                let sink = sink();
+                Worker::new(&lane, sink).run();
+                lane.status.finished.store(true, Ordering::Release);
+            })?;
+        Ok(LaneThread { lane: Arc::clone(self), handle })
+    }
+
+    /// Puts a record into the queue. Never blocks and never fails: room was taken from the lane's
+    /// share before, and a closed lane fails the receipt.
+    pub(crate) fn submit(&self, record: Record<'_>, pending: Pending) {
+        let mut queue = self.queue.lock();
+        if queue.closed {
+            drop(queue);
+            drop(pending);
+            return;
+        }
+        queue.batch.push(record, pending);
+        let early = queue.batch.bytes() >= GATHER_MAX_BYTES;
+        drop(queue);
+        if early || self.state.load(Ordering::SeqCst) == IDLE {
+            self.state.store(GATHERING, Ordering::SeqCst);
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(thread) = self.thread.get() {
+            thread.unpark();
+        }
+    }
+
+    /// How long the thread has not made a round.
+    pub fn silent_for(&self) -> Duration {
+        self.status.age(&self.status.heartbeat_ms)
+    }
+
+    /// The thread ended, which it does only after a drain or a panic.
+    pub fn is_finished(&self) -> bool {
+        self.status.finished.load(Ordering::Acquire)
+    }
+
+    /// How long nothing landed although messages are in flight.
+    pub fn stalled_for(&self) -> Option<Duration> {
+        let age = self.status.age(&self.status.progress_ms);
+        let waiting = self.account.ledger.totals().in_flight > 0;
+        (waiting && age >= STALLED_AFTER).then_some(age)
+    }
+
+    /// Records that wait to be tried again.
+    pub fn backlog(&self) -> usize {
+        self.status.backlog.load(Ordering::Relaxed)
+    }
+
+    /// How often the sink had to be started anew.
+    pub fn resets(&self) -> u64 {
+        self.status.resets.load(Ordering::Relaxed)
+    }
+}
+
+impl LaneStatus {
+    fn now_ms(&self) -> u64 {
+        self.started.elapsed().as_millis() as u64
+    }
+
+    fn age(&self, at_ms: &AtomicU64) -> Duration {
+        Duration::from_millis(self.now_ms().saturating_sub(at_ms.load(Ordering::Relaxed)))
+    }
+}
+
+impl LaneThread {
+    /// Closes the lane: what is still in it fails its receipts.
+    pub fn stop(self) {
+        self.lane.queue.lock().closed = true;
+        self.lane.wake();
+        if self.handle.join().is_err() {
+            tracing::error!(lane = &*self.lane.account.name, "the lane's thread had panicked");
+        }
+    }
+}
+
+/// Undecided records of one Kafka topic, in the order they were submitted.
+#[derive(Default)]
+struct Backlog {
+    records: BTreeMap<u64, Waiting>,
+    retry_at: Option<Instant>,
+}
+
+struct Waiting {
+    record: RecordBuf,
+    pending: Pending,
+    /// It failed as too large together with others: it is sent alone, to know whose fault it was.
+    suspect: bool,
+}
+
+/// A record that the sink has.
+struct Handed {
+    pending: Pending,
+    sequence: u64,
+    suspect: bool,
+}
+
+/// The lane's thread.
+struct Worker<'l> {
+    lane: &'l Lane,
+    sink: Box<dyn Sink>,
+    /// By token; a free slot is None.
+    handed: Vec<Option<Handed>>,
+    free: Vec<Token>,
+    next_sequence: u64,
+    backlogs: HashMap<String, Backlog>,
+    incoming: RecordBatch<Pending>,
+    decided: Vec<Decided>,
+    tally: Tally,
+    /// A batch was refused as too large: what went after it must not overtake what is sent again.
+    reset_wanted: bool,
+}
+
+impl<'l> Worker<'l> {
+    fn new(lane: &'l Lane, sink: Box<dyn Sink>) -> Worker<'l> {
+        Worker {
+            lane,
+            sink,
+            handed: Vec::new(),
+            free: Vec::new(),
+            next_sequence: 0,
+            backlogs: HashMap::new(),
+            incoming: RecordBatch::default(),
+            decided: Vec::new(),
+            tally: Tally::default(),
+            reset_wanted: false,
+        }
+    }
+
+    fn run(mut self) {
+        let mut take_at = Instant::now();
+        loop {
+            self.settle();
+            if self.sink.is_broken() || self.reset_wanted {
+                self.reset();
+            }
+            self.retry();
+            let now = Instant::now();
+            self.tell(now);
+            let mut queue = self.lane.queue.lock();
+            if queue.closed && queue.batch.is_empty() {
+                return;
+            }
+            let due = now >= take_at || queue.closed || queue.batch.bytes() >= GATHER_MAX_BYTES;
+            if due && !queue.batch.is_empty() {
+                std::mem::swap(&mut queue.batch, &mut self.incoming);
+                drop(queue);
+                take_at = now + self.lane.gather;
+                self.hand_over();
+                continue;
+            }
+            let gathering = !due || !queue.batch.is_empty();
+            if !gathering {
+                // Under the queue's lock, so that a submit after this sees IDLE and wakes us.
+                self.lane.state.store(IDLE, Ordering::SeqCst);
+            }
+            drop(queue);
+            let sleep = match gathering {
+                true => take_at.saturating_duration_since(now),
+                false => self.idle_sleep(now),
+            };
+            thread::park_timeout(sleep);
+            if !gathering && self.lane.state.load(Ordering::SeqCst) == GATHERING {
+                // The first message after a pause: those that follow it within the gathering time
+                // travel with it.
+                take_at = Instant::now() + self.lane.gather;
+            }
+        }
+    }
+
+    fn idle_sleep(&self, now: Instant) -> Duration {
+        let retries = self.backlogs.values().filter_map(|backlog| backlog.retry_at);
+        let until_retry = retries.map(|at| at.saturating_duration_since(now)).min();
+        until_retry.unwrap_or(IDLE_SLEEP).clamp(Duration::from_millis(1), IDLE_SLEEP)
+    }
+
+    /// Leaves the heartbeat and the marks of progress.
+    fn tell(&self, now: Instant) {
+        let status = &self.lane.status;
+        let now_ms = now.saturating_duration_since(status.started).as_millis() as u64;
+        status.heartbeat_ms.store(now_ms, Ordering::Relaxed);
+        if self.handed.len() == self.free.len() && self.backlogs.is_empty() {
+            status.progress_ms.store(now_ms, Ordering::Relaxed);
+        }
+        let backlog = self.backlogs.values().map(|backlog| backlog.records.len()).sum();
+        status.backlog.store(backlog, Ordering::Relaxed);
+    }
+
+    /// Gives the gathered records to the sink, in order.
+    fn hand_over(&mut self) {
+        let mut incoming = std::mem::take(&mut self.incoming);
+        incoming.drain(QUEUE_KEEP_BYTES, |record, pending| {
+            let sequence = self.next_sequence;
+            self.next_sequence += 1;
+            let behind = !self.backlogs.is_empty() && self.backlogs.contains_key(record.topic());
+            if behind {
+                self.hold(record.to_owned(), pending, sequence, false, None);
+            } else {
+                self.append(record, pending, sequence, false);
+            }
+        });
+        self.incoming = incoming;
+    }
+
+    /// Gives one record to the sink; what it does not take goes where it belongs. True if it took it.
+    fn append(
+        &mut self,
+        record: Record<'_>,
+        pending: Pending,
+        sequence: u64,
+        suspect: bool,
+    ) -> bool {
+        let token = match self.free.pop() {
+            Some(token) => token,
+            None => {
+                self.handed.push(None);
+                self.handed.len() - 1
+            }
+        };
+        let pause = match self.sink.append(record, token) {
+            Ok(()) => {
+                self.handed[token] = Some(Handed { pending, sequence, suspect });
+                return true;
+            }
+            Err(AppendError::TooLarge) => {
+                self.free.push(token);
+                self.dead_letter(record.to_owned(), pending, Fault::Size, "too large for Kafka");
+                return false;
+            }
+            Err(AppendError::Refused(reason)) => {
+                self.free.push(token);
+                self.dead_letter(record.to_owned(), pending, Fault::Record, &reason);
+                return false;
+            }
+            Err(AppendError::Full) => Duration::from_millis(10),
+            Err(AppendError::Broken) => Duration::ZERO,
+            Err(AppendError::NoTopic) => RETRY_PAUSE,
+        };
+        self.free.push(token);
+        self.hold(record.to_owned(), pending, sequence, suspect, Some(pause));
+        false
+    }
+
+    /// Puts a record into its topic's backlog, to be tried after `pause`.
+    fn hold(
+        &mut self,
+        record: RecordBuf,
+        pending: Pending,
+        sequence: u64,
+        suspect: bool,
+        pause: Option<Duration>,
+    ) {
+        let topic = record.as_record().topic().to_owned();
+        let backlog = self.backlogs.entry(topic).or_default();
+        backlog.records.insert(sequence, Waiting { record, pending, suspect });
+        if let Some(pause) = pause {
+            let at = Instant::now() + pause;
+            backlog.retry_at = Some(backlog.retry_at.map_or(at, |known| known.max(at)));
+        }
+    }
+
+    /// Tries the backlogs that are due, each in its order, until one record is not taken.
+    fn retry(&mut self) {
+        if self.backlogs.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        let due: Vec<String> = self
+            .backlogs
+            .iter()
+            .filter(|(_, backlog)| backlog.retry_at.is_none_or(|at| at <= now))
+            .map(|(topic, _)| topic.clone())
+            .collect();
+        for topic in due {
+            let Some(mut backlog) = self.backlogs.remove(&topic) else { continue };
+            backlog.retry_at = None;
+            while let Some(entry) = backlog.records.first_entry() {
+                if entry.get().suspect && self.handed.len() > self.free.len() {
+                    // A suspect travels alone: it waits until the sink has nothing else.
+                    break;
+                }
+                let (sequence, waiting) = backlog.records.pop_first().expect("there is a first");
+                let Waiting { record, pending, suspect } = waiting;
+                let taken = self.append(record.as_record(), pending, sequence, suspect);
+                if (!taken && self.backlogs.contains_key(&topic)) || suspect {
+                    break;
+                }
+            }
+            if !backlog.records.is_empty() {
+                // What `append` held again, or a suspect in the sink, has to come before the rest.
+                let held = self.backlogs.entry(topic).or_default();
+                held.records.append(&mut backlog.records);
+                let soon = now + Duration::from_millis(1);
+                held.retry_at = Some(held.retry_at.map_or(soon, |known| known.max(soon)));
+            }
+        }
+    }
+
+    /// Passes the sink's verdicts on.
+    fn settle(&mut self) {
+        let mut decided = std::mem::take(&mut self.decided);
+        self.sink.poll(&mut decided);
+        if decided.is_empty() {
+            self.decided = decided;
+            return;
+        }
+        let now = Instant::now();
+        let mut landed = false;
+        for Decided { token, verdict } in decided.drain(..) {
+            let Some(handed) = self.handed.get_mut(token).and_then(Option::take) else {
+                tracing::error!(token, "the sink decided a record that it did not have");
+                continue;
+            };
+            self.free.push(token);
+            let Handed { pending, sequence, suspect } = handed;
+            match verdict {
+                Verdict::Durable => {
+                    landed = true;
+                    let latency = now.saturating_duration_since(pending.submitted);
+                    self.lane.landing_latency.record(latency);
+                    pending.receipt.resolve_into(pending.on_landing, &mut self.tally);
+                }
+                Verdict::TooLarge(record) if suspect => {
+                    self.dead_letter(record, pending, Fault::Size, "too large for Kafka");
+                }
+                Verdict::TooLarge(record) => {
+                    self.reset_wanted = true;
+                    self.hold(record, pending, sequence, true, Some(Duration::ZERO));
+                }
+                Verdict::Refused { record, reason } => {
+                    self.dead_letter(record, pending, Fault::Record, &reason);
+                }
+                Verdict::Undecided { record, reason } => {
+                    tracing::debug!(lane = &*self.lane.account.name, %reason, "a record is tried again");
+                    self.hold(record, pending, sequence, suspect, Some(RETRY_PAUSE));
+                }
+            }
+        }
+        self.decided = decided;
+        self.tally.flush();
+        if landed {
+            let status = &self.lane.status;
+            status.progress_ms.store(status.now_ms(), Ordering::Relaxed);
+        }
+    }
+
+    /// Starts the sink anew and lines up everything it had, to be sent again in order.
+    fn reset(&mut self) {
+        tracing::warn!(
+            lane = &*self.lane.account.name,
+            undecided = self.handed.len() - self.free.len(),
+            "the producer is started anew; what it had not confirmed is sent again"
+        );
+        self.lane.status.resets.fetch_add(1, Ordering::Relaxed);
+        self.reset_wanted = false;
+        self.sink.reset();
+        let deadline = Instant::now() + RESET_WAIT;
+        while self.handed.len() > self.free.len() && Instant::now() < deadline {
+            self.settle();
+            thread::park_timeout(Duration::from_millis(1));
+        }
+        self.reset_wanted = false;
+        for backlog in self.backlogs.values_mut() {
+            backlog.retry_at = None;
+        }
+    }
+
+    /// Sends a record that its own lane can never land to the dead-letter lane.
+    fn dead_letter(&mut self, record: RecordBuf, pending: Pending, fault: Fault, reason: &str) {
+        let record = record.as_record();
+        let Some(lane) = &self.lane.dead_letter else {
+            tracing::error!(reason, "a dead letter was refused by Kafka; its sender has to resend");
+            pending.receipt.resolve_into(Outcome::Failed, &mut self.tally);
+            return;
+        };
+        let reason = envelope::reason_text(reason);
+        let Some(value) = envelope::with_dead_letter_reason(record.value(), &reason) else {
+            tracing::error!("a record that is no envelope cannot become a dead letter");
+            pending.receipt.resolve_into(Outcome::Failed, &mut self.tally);
+            return;
+        };
+        let mut letter = RecordBuf::default();
+        letter.begin(&lane.topic, record.timestamp_ms());
+        envelope::headers(&mut letter, &reason);
+        letter.key(|out| out.extend_from_slice(record.key()));
+        letter.value(|out| out.extend_from_slice(&value));
+        lane.submit(
+            letter.as_record(),
+            Pending { on_landing: Outcome::DeadLettered(fault), ..pending },
+        );
+    }
+}

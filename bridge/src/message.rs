@@ -1,0 +1,53 @@
+//! What a device published, borrowed from the receive buffer, with what is known about its sender.
+
+/// What is known about the sender for the whole life of its connection.
+#[derive(Clone, Debug, Default)]
+pub struct Device {
+    pub client_id: Box<str>,
+    /// Proved by a certificate or token; None: the device only claims who it is.
+    pub verified_id: Option<Box<str>>,
+    /// CONNECT's user properties, in order.
+    pub properties: Vec<(Box<str>, Box<str>)>,
+}
+
+/// One publish.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    pub device: &'a Device,
+    /// The MQTT topic.
+    pub topic: &'a str,
+    pub payload: Payload<'a>,
+    /// 0, 1 or 2.
+    pub qos: u8,
+    pub dup: bool,
+    pub retain: bool,
+    /// 0 for QoS 0.
+    pub packet_id: u16,
+    /// Milliseconds since 1970 UTC.
+    pub received_ms: i64,
+    /// Empty: none was given.
+    pub content_type: &'a str,
+    /// PUBLISH's user properties, in order.
+    pub properties: &'a [(&'a str, &'a str)],
+}
+
+/// A payload, or its size while it arrives.
+#[derive(Clone, Copy, Debug)]
+pub enum Payload<'a> {
+    Inline(&'a [u8]),
+    /// It arrives in pieces.
+    Streamed {
+        /// Bytes in all.
+        size: u64,
+    },
+}
+
+impl Payload<'_> {
+    /// Bytes in all.
+    pub fn size(&self) -> u64 {
+        match self {
+            Payload::Inline(bytes) => bytes.len() as u64,
+            Payload::Streamed { size } => *size,
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! Topic filters that capture: which route a topic takes and what its levels say about the sender.
+//! Pure.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Most captures of one filter.
+pub const CAPTURES_MAX: usize = 16;
+/// Longest filter, in bytes.
+const FILTER_MAX_BYTES: usize = 1024;
+
+/// An MQTT topic filter whose levels may be `{names}`: such a level matches any one level, as `+`
+/// does, and keeps what it matched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filter {
+    text: Box<str>,
+    levels: Vec<Level>,
+    /// It ends in `#`.
+    open: bool,
+    captures: Vec<Box<str>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Level {
+    Literal(Box<str>),
+    Any,
+    Capture,
+}
+
+/// Why a text is no filter.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FilterError {
+    #[error("a filter has 1 to {FILTER_MAX_BYTES} bytes")]
+    Length,
+    #[error("`#` stands for the rest of a topic: write it alone in the last level")]
+    MultiLevel,
+    #[error("`+` stands for one whole level: write it alone between slashes")]
+    SingleLevel,
+    #[error(
+        "`{0}`: write a capture as {{name}}, alone in its level, with letters, digits, `_` and `-`"
+    )]
+    Capture(String),
+    #[error("`{{{0}}}` captures twice: give each capture a name of its own")]
+    Twice(String),
+    #[error("a filter has at most {CAPTURES_MAX} captures")]
+    TooManyCaptures,
+}
+
+impl Filter {
+    pub fn parse(text: &str) -> Result<Filter, FilterError> {
+        if text.is_empty() || text.len() > FILTER_MAX_BYTES {
+            return Err(FilterError::Length);
+        }
+        let mut levels = Vec::new();
+        let mut captures: Vec<Box<str>> = Vec::new();
+        let mut open = false;
+        for level in text.split('/') {
+            if open {
+                return Err(FilterError::MultiLevel);
+            }
+            if level == "#" {
+                open = true;
+            } else if level == "+" {
+                levels.push(Level::Any);
+            } else if level.contains('#') {
+                return Err(FilterError::MultiLevel);
+            } else if level.contains('+') {
+                return Err(FilterError::SingleLevel);
+            } else if level.contains(['{', '}']) {
+                let name = level.strip_prefix('{').and_then(|level| level.strip_suffix('}'));
+                let name = name.filter(|name| is_name(name));
+                let name = name.ok_or_else(|| FilterError::Capture(level.to_owned()))?;
+                if captures.iter().any(|known| **known == *name) {
+                    return Err(FilterError::Twice(name.to_owned()));
+                }
+                if captures.len() == CAPTURES_MAX {
+                    return Err(FilterError::TooManyCaptures);
+                }
+                captures.push(name.into());
+                levels.push(Level::Capture);
+            } else {
+                levels.push(Level::Literal(level.into()));
+            }
+        }
+        Ok(Filter { text: text.into(), levels, open, captures })
+    }
+
+    /// What the topic's levels are, if it matches.
+    pub fn matches<'a>(&'a self, topic: &'a str) -> Option<Captures<'a>> {
+        // MQTT 4.7.2: a wildcard at the start does not match topics that start with `$`.
+        let wild_start = !matches!(self.levels.first(), Some(Level::Literal(_)));
+        if wild_start && topic.starts_with('$') {
+            return None;
+        }
+        let mut captured = Captures { names: &self.captures, values: [""; CAPTURES_MAX] };
+        let mut next_capture = 0;
+        let mut parts = topic.split('/');
+        for level in &self.levels {
+            let part = parts.next()?;
+            match level {
+                Level::Literal(literal) if **literal == *part => {}
+                Level::Literal(_) => return None,
+                Level::Any => {}
+                Level::Capture => {
+                    captured.values[next_capture] = part;
+                    next_capture += 1;
+                }
+            }
+        }
+        // `#` also stands for no level at all.
+        (self.open || parts.next().is_none()).then_some(captured)
+    }
+
+    /// Names of its captures.
+    pub fn captures(&self) -> impl Iterator<Item = &str> {
+        self.captures.iter().map(|name| &**name)
+    }
+}
+
+impl fmt::Display for Filter {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.text)
+    }
+}
+
+/// A name of an attribute: letters, digits, `_` and `-`.
+pub fn is_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= 64
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+}
+
+/// What a filter's captures matched.
+#[derive(Clone, Copy, Debug)]
+pub struct Captures<'a> {
+    names: &'a [Box<str>],
+    values: [&'a str; CAPTURES_MAX],
+}
+
+impl<'a> Captures<'a> {
+    pub const NONE: Captures<'static> = Captures { names: &[], values: [""; CAPTURES_MAX] };
+
+    /// What `name` matched; an empty level says nothing.
+    pub fn get(&self, name: &str) -> Option<&'a str> {
+        let index = self.names.iter().position(|known| **known == *name)?;
+        Some(self.values[index]).filter(|value| !value.is_empty())
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a str)> + '_ {
+        self.names.iter().zip(self.values).map(|(name, value)| (&**name, value))
+    }
+}
+
+/// Where a family of topics belongs and what is known of it.
+#[derive(Clone, Debug)]
+pub struct Route {
+    pub filter: Filter,
+    /// What the route says of its messages where nothing stronger does.
+    pub attributes: BTreeMap<String, String>,
+    /// Payloads are `landfall.v1.DeviceEnvelope`.
+    pub device_envelope: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn captures(filter: &str, topic: &str) -> Option<Vec<(String, String)>> {
+        let filter = Filter::parse(filter).expect("a filter");
+        let found = filter.matches(topic)?;
+        Some(found.iter().map(|(name, value)| (name.into(), value.into())).collect())
+    }
+
+    #[test]
+    fn the_default_route_tells_who_published() {
+        let found =
+            captures("devices/{device_type}/{device_id}/{stream}/#", "devices/meter/m-1/power/v1");
+        let found = found.expect("it matches");
+        assert_eq!(found[0], ("device_type".into(), "meter".into()));
+        assert_eq!(found[1], ("device_id".into(), "m-1".into()));
+        assert_eq!(found[2], ("stream".into(), "power".into()));
+        assert!(captures("devices/{t}/{d}/{s}/#", "devices/meter/m-1/power").is_some());
+        assert!(captures("devices/{t}/{d}/{s}/#", "devices/meter/m-1").is_none());
+    }
+
+    #[test]
+    fn dollar_topics_are_hidden_from_a_leading_wildcard() {
+        for filter in ["#", "+/x", "{a}/x"] {
+            assert!(captures(filter, "$SYS/x").is_none(), "{filter}");
+        }
+        assert!(captures("$SYS/#", "$SYS/x").is_some());
+    }
+
+    #[test]
+    fn what_is_no_filter_is_refused_with_the_reason() {
+        let error = |text: &str| Filter::parse(text).expect_err("no filter");
+        assert_eq!(error(""), FilterError::Length);
+        assert_eq!(error("a/#/b"), FilterError::MultiLevel);
+        assert_eq!(error("a#"), FilterError::MultiLevel);
+        assert_eq!(error("a/b+"), FilterError::SingleLevel);
+        assert_eq!(error("a/{b}c"), FilterError::Capture("{b}c".into()));
+        assert_eq!(error("{a}/{a}"), FilterError::Twice("a".into()));
+    }
+
+    /// The standard's rules, said plainly.
+    fn naive(filter: &[&str], topic: &[&str]) -> bool {
+        match (filter.split_first(), topic.split_first()) {
+            (Some((&"#", [])), _) => true,
+            (None, None) => true,
+            (Some((level, filter)), Some((part, topic))) => {
+                (*level == "+" || level.starts_with('{') || level == part) && naive(filter, topic)
+            }
+            _ => false,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn matching_agrees_with_the_standard(
+            filter in prop::collection::vec(prop::sample::select(vec!["a", "b", "", "+", "{x}", "$s"]), 1..5),
+            open in any::<bool>(),
+            topic in prop::collection::vec(prop::sample::select(vec!["a", "b", "", "$s"]), 1..5),
+        ) {
+            let mut filter = filter;
+            if open { filter.push("#"); }
+            prop_assume!(filter.iter().filter(|level| **level == "{x}").count() <= 1);
+            let text = filter.join("/");
+            prop_assume!(!text.is_empty());
+            let parsed = Filter::parse(&text).expect("a filter");
+            let hidden = topic[0].starts_with('$')
+                && (filter[0] == "+" || filter[0] == "#" || filter[0].starts_with('{'));
+            let expected = !hidden && naive(&filter, &topic);
+            prop_assert_eq!(parsed.matches(&topic.join("/")).is_some(), expected);
+        }
+    }
+}

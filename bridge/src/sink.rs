@@ -1,0 +1,65 @@
+//! Where a lane's records become durable: the seam between a lane and what stores for it.
+//!
+//! A sink takes records in order and decides each exactly once. It retries by itself only what
+//! cannot change the order; everything else it hands back, record and all, to the lane, where the
+//! retries live.
+
+pub mod kafka;
+pub mod object;
+
+use std::borrow::Cow;
+
+use crate::record::{Record, RecordBuf};
+
+/// The lane's name for a record it handed over; unique among the undecided ones.
+pub type Token = usize;
+
+/// What a sink says of one record.
+#[derive(Debug)]
+pub struct Decided {
+    pub token: Token,
+    pub verdict: Verdict,
+}
+
+#[derive(Debug)]
+pub enum Verdict {
+    /// It is stored as durably as the sink promises.
+    Durable,
+    /// It is larger than the store takes, or shared its fate with one that is.
+    TooLarge(RecordBuf),
+    /// It can never be stored, whatever is tried.
+    Refused { record: RecordBuf, reason: Cow<'static, str> },
+    /// Not stored, as far as is known; trying again may help.
+    Undecided { record: RecordBuf, reason: Cow<'static, str> },
+}
+
+/// Why a record was not taken.
+#[derive(Debug, PartialEq, Eq)]
+pub enum AppendError {
+    /// No room at the moment: poll, then try again.
+    Full,
+    /// The sink has to be reset before it takes anything.
+    Broken,
+    /// This record can never be taken.
+    Refused(Cow<'static, str>),
+    /// Larger than the store takes.
+    TooLarge,
+    /// Its Kafka topic does not exist at the moment.
+    NoTopic,
+}
+
+/// A store for records. One thread owns it.
+pub trait Sink: Send {
+    /// Takes a record; what becomes of it comes from [`Sink::poll`] under `token`.
+    fn append(&mut self, record: Record<'_>, token: Token) -> Result<(), AppendError>;
+
+    /// Adds what was decided since the last call. Does not block.
+    fn poll(&mut self, decided: &mut Vec<Decided>);
+
+    /// True when nothing will be stored any more until [`Sink::reset`].
+    fn is_broken(&self) -> bool;
+
+    /// Gives up on everything undecided, which comes from [`Sink::poll`] as undecided, and starts
+    /// anew. What was given up may have been stored all the same.
+    fn reset(&mut self);
+}

@@ -1,0 +1,414 @@
+//! Kafka as a sink, and the only place that knows rdkafka's producer.
+//!
+//! Idempotent, `acks=all`, no message timeout: a record is confirmed or still on its way, never given
+//! up by the library. `murmur2_random` places keys as the Java client does.
+
+pub mod embedded;
+pub mod properties;
+pub mod reader;
+pub mod topics;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread::Thread;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{
+    BorrowedMessage, DeliveryResult, Header, Headers as _, Message, OwnedHeaders,
+};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext, PurgeConfig};
+
+use crate::record::{Record, RecordBuf};
+use crate::sink::{AppendError, Decided, Sink, Token, Verdict};
+
+/// Bytes of a batch per partition, unless the configuration or a topic's limit says less.
+const BATCH_SIZE: u32 = 256 * 1024;
+/// Room in librdkafka's own queue: the lane's share of memory is the real bound, and comes first.
+const QUEUE_MAX_KBYTES: u32 = 2_000_000;
+/// What an envelope, its key and headers may add to a payload, in bytes.
+pub const RECORD_OVERHEAD_MAX: u32 = 192 * 1024;
+/// How often librdkafka tells its statistics; also how soon a producer is known to be ready.
+const STATISTICS_INTERVAL: Duration = Duration::from_millis(250);
+
+/// What one lane's producer tells about itself, for readiness and metrics.
+#[derive(Default)]
+pub struct KafkaStatus {
+    /// The broker gave the producer its id: the next record does not wait for that.
+    producer_ready: AtomicBool,
+    /// librdkafka's last statistics, its own JSON.
+    statistics: Mutex<Vec<u8>>,
+    /// The last error that was not about a single record.
+    last_error: Mutex<Option<String>>,
+    /// The smallest `max.message.bytes` of the lane's topics; zero while it is not known.
+    topic_limit: AtomicU32,
+}
+
+/// What a lane's Kafka client counts.
+pub struct KafkaFigures {
+    pub queue_messages: u64,
+    pub requests: u64,
+    pub sent_bytes: u64,
+    /// Of the slowest broker, in seconds.
+    pub round_trip_p99_s: f64,
+    pub brokers_up: usize,
+}
+
+impl KafkaStatus {
+    pub fn is_producer_ready(&self) -> bool {
+        self.producer_ready.load(Ordering::Acquire)
+    }
+
+    /// What went wrong last, since the producer last was well.
+    pub fn last_error(&self) -> Option<String> {
+        self.last_error.lock().clone()
+    }
+
+    /// What the last statistics say; None before the first.
+    pub fn figures(&self) -> Option<KafkaFigures> {
+        let raw = self.statistics.lock().clone();
+        let statistics: rdkafka::Statistics = serde_json::from_slice(&raw).ok()?;
+        let round_trips = statistics.brokers.values().filter_map(|broker| broker.rtt.as_ref());
+        let up = statistics.brokers.values().filter(|broker| broker.state == "UP");
+        Some(KafkaFigures {
+            queue_messages: statistics.msg_cnt,
+            requests: statistics.tx.max(0) as u64,
+            sent_bytes: statistics.tx_bytes.max(0) as u64,
+            round_trip_p99_s: round_trips.map(|rtt| rtt.p99).max().unwrap_or(0) as f64 / 1e6,
+            brokers_up: up.count(),
+        })
+    }
+
+    /// Tells the sink how large a batch the lane's topics take, in bytes.
+    pub fn set_topic_limit(&self, bytes: u32) {
+        self.topic_limit.store(bytes, Ordering::Release);
+    }
+
+    fn batch_size(&self, configured: u32) -> u32 {
+        match self.topic_limit.load(Ordering::Acquire) {
+            0 => configured,
+            limit => configured.min(limit),
+        }
+    }
+}
+
+/// librdkafka's configuration for a lane: what Landfall fixes, over the lane's, over Landfall's
+/// defaults.
+fn client_config(
+    bootstrap_servers: &str,
+    properties: &BTreeMap<String, String>,
+    inline_size: u32,
+    batch_size: u32,
+) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    let max_bytes = inline_size.saturating_add(RECORD_OVERHEAD_MAX).max(1_000_000);
+    config
+        .set("linger.ms", "5")
+        .set("compression.type", "none")
+        .set("reconnect.backoff.max.ms", "500")
+        .set("socket.keepalive.enable", "true")
+        .set("socket.nagle.disable", "true")
+        .set("message.max.bytes", max_bytes.to_string());
+    for (key, value) in properties {
+        config.set(key, value);
+    }
+    config
+        .set("bootstrap.servers", bootstrap_servers)
+        .set("batch.size", batch_size.to_string())
+        .set("acks", "all")
+        .set("enable.idempotence", "true")
+        .set("message.timeout.ms", "0")
+        .set("partitioner", "murmur2_random")
+        .set("allow.auto.create.topics", "false")
+        .set("queue.buffering.max.messages", "0")
+        .set("queue.buffering.max.kbytes", QUEUE_MAX_KBYTES.to_string())
+        .set("statistics.interval.ms", STATISTICS_INTERVAL.as_millis().to_string())
+        .set_log_level(RDKafkaLogLevel::Info);
+    config
+}
+
+/// A lane's producer.
+pub struct KafkaSink {
+    bootstrap_servers: String,
+    properties: BTreeMap<String, String>,
+    inline_size: u32,
+    configured_batch_size: u32,
+    batch_size: u32,
+    lane: String,
+    status: Arc<KafkaStatus>,
+    wake: Thread,
+    /// The hook goes before the producer that it listens to.
+    hook: Option<events::Hook>,
+    producer: Option<BaseProducer<Reports>>,
+}
+
+impl KafkaSink {
+    /// `wake` is unparked whenever a verdict can be polled.
+    pub fn new(
+        lane: &str,
+        bootstrap_servers: &str,
+        properties: &BTreeMap<String, String>,
+        inline_size: u32,
+        status: Arc<KafkaStatus>,
+        wake: Thread,
+    ) -> KafkaSink {
+        let configured_batch_size =
+            properties.get("batch.size").and_then(|size| size.parse().ok()).unwrap_or(BATCH_SIZE);
+        let mut sink = KafkaSink {
+            bootstrap_servers: bootstrap_servers.to_owned(),
+            properties: properties.clone(),
+            inline_size,
+            configured_batch_size,
+            batch_size: configured_batch_size,
+            lane: lane.to_owned(),
+            status,
+            wake,
+            hook: None,
+            producer: None,
+        };
+        sink.connect();
+        sink
+    }
+
+    fn connect(&mut self) {
+        self.batch_size = self.status.batch_size(self.configured_batch_size);
+        let config = client_config(
+            &self.bootstrap_servers,
+            &self.properties,
+            self.inline_size,
+            self.batch_size,
+        );
+        let reports = Reports {
+            lane: self.lane.clone(),
+            status: Arc::clone(&self.status),
+            decided: Mutex::default(),
+            served: AtomicBool::new(false),
+        };
+        match config.create_with_context::<_, BaseProducer<Reports>>(reports) {
+            Ok(producer) => {
+                self.hook = Some(events::Hook::new(producer.client(), self.wake.clone()));
+                self.producer = Some(producer);
+            }
+            Err(error) => {
+                // `check` tried these properties; what is left is the machine, such as its threads.
+                tracing::error!(lane = self.lane, %error, "the Kafka producer cannot be made");
+                *self.status.last_error.lock() = Some(error.to_string());
+            }
+        }
+    }
+}
+
+impl Sink for KafkaSink {
+    fn append(&mut self, record: Record<'_>, token: Token) -> Result<(), AppendError> {
+        let Some(producer) = &self.producer else { return Err(AppendError::Broken) };
+        let mut headers = OwnedHeaders::new_with_capacity(2);
+        for (key, value) in record.headers() {
+            headers = headers.insert(Header { key, value: Some(value) });
+        }
+        let base = BaseRecord::with_opaque_to(record.topic(), token)
+            .key(record.key())
+            .payload(record.value())
+            .timestamp(record.timestamp_ms())
+            .headers(headers);
+        let error = match producer.send(base) {
+            Ok(()) => return Ok(()),
+            Err((error, _)) => error,
+        };
+        Err(match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::QueueFull) => AppendError::Full,
+            Some(RDKafkaErrorCode::MessageSizeTooLarge) => AppendError::TooLarge,
+            Some(RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition) => {
+                AppendError::NoTopic
+            }
+            Some(RDKafkaErrorCode::Fatal) => AppendError::Broken,
+            _ => AppendError::Refused(error.to_string().into()),
+        })
+    }
+
+    fn poll(&mut self, decided: &mut Vec<Decided>) {
+        let Some(producer) = &self.producer else { return };
+        let reports = producer.context();
+        // A poll serves one event: ask until nothing more is served.
+        loop {
+            producer.poll(Duration::ZERO);
+            if !reports.served.swap(false, Ordering::Relaxed) {
+                break;
+            }
+        }
+        decided.append(&mut reports.decided.lock());
+    }
+
+    fn is_broken(&self) -> bool {
+        match &self.producer {
+            None => true,
+            Some(producer) => {
+                self.batch_size != self.status.batch_size(self.configured_batch_size)
+                    || producer.client().fatal_error().is_some()
+            }
+        }
+    }
+
+    fn reset(&mut self) {
+        let mut decided = Vec::new();
+        if let Some(producer) = &self.producer {
+            producer.purge(PurgeConfig::default().queue().inflight());
+            self.poll(&mut decided);
+        }
+        self.hook = None;
+        let purged = self.producer.take();
+        self.status.producer_ready.store(false, Ordering::Release);
+        self.connect();
+        if let Some(producer) = &self.producer {
+            producer.context().decided.lock().append(&mut decided);
+        }
+        drop(purged);
+    }
+}
+
+impl Drop for KafkaSink {
+    fn drop(&mut self) {
+        if let Some(producer) = &self.producer {
+            // Nothing is waited for: whoever drops a sink has already resolved what it cared for.
+            producer.purge(PurgeConfig::default().queue().inflight().non_blocking());
+        }
+    }
+}
+
+/// Collects what librdkafka reports while it is polled.
+struct Reports {
+    lane: String,
+    status: Arc<KafkaStatus>,
+    decided: Mutex<Vec<Decided>>,
+    /// The last poll served something.
+    served: AtomicBool,
+}
+
+impl ClientContext for Reports {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        match level {
+            RDKafkaLogLevel::Debug => {
+                tracing::debug!(lane = self.lane, facility, message, "librdkafka");
+            }
+            _ => tracing::info!(lane = self.lane, facility, message, "librdkafka"),
+        }
+    }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.served.store(true, Ordering::Relaxed);
+        const READY: &[u8] = br#""idemp_state":"Assigned""#;
+        let ready = statistics.windows(READY.len()).any(|window| window == READY);
+        if ready != self.status.producer_ready.swap(ready, Ordering::AcqRel) && ready {
+            *self.status.last_error.lock() = None;
+        }
+        let mut known = self.status.statistics.lock();
+        known.clear();
+        known.extend_from_slice(statistics);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.served.store(true, Ordering::Relaxed);
+        tracing::info!(lane = self.lane, %error, reason, "Kafka is not well");
+        *self.status.last_error.lock() = Some(reason.to_owned());
+    }
+}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = Token;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, token: Token) {
+        self.served.store(true, Ordering::Relaxed);
+        let verdict = match result {
+            Ok(_) => Verdict::Durable,
+            Err((error, message)) => failed(error, message),
+        };
+        self.decided.lock().push(Decided { token, verdict });
+    }
+}
+
+/// Copies a record out of librdkafka.
+fn copied(message: &BorrowedMessage<'_>) -> RecordBuf {
+    let mut record = RecordBuf::default();
+    record.begin(message.topic(), message.timestamp().to_millis().unwrap_or_default());
+    if let Some(headers) = message.headers() {
+        for header in headers.iter() {
+            record.header(header.key, header.value.unwrap_or_default());
+        }
+    }
+    record.key(|out| out.extend_from_slice(message.key().unwrap_or_default()));
+    record.value(|out| out.extend_from_slice(message.payload().unwrap_or_default()));
+    record
+}
+
+fn failed(error: &KafkaError, message: &BorrowedMessage<'_>) -> Verdict {
+    let record = copied(message);
+    let reason = error.to_string().into();
+    match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::MessageSizeTooLarge) => Verdict::TooLarge(record),
+        Some(
+            RDKafkaErrorCode::InvalidRecord
+            | RDKafkaErrorCode::InvalidTimestamp
+            | RDKafkaErrorCode::InvalidMessage
+            | RDKafkaErrorCode::InvalidMessageSize,
+        ) => Verdict::Refused { record, reason },
+        _ => Verdict::Undecided { record, reason },
+    }
+}
+
+/// librdkafka tells a thread when its event queue is no longer empty. rdkafka has no safe way to say
+/// so, and polling with a timeout returns at the timeout, not at the first event.
+mod events {
+    #![allow(unsafe_code)]
+
+    use std::ffi::c_void;
+    use std::thread::Thread;
+
+    use rdkafka::bindings;
+    use rdkafka::client::{Client, ClientContext};
+
+    pub struct Hook {
+        queue: *mut bindings::rd_kafka_queue_t,
+        /// Read by the callback; freed when no callback can come any more.
+        thread: *mut Thread,
+    }
+
+    // SAFETY: librdkafka's queues are thread safe, and `thread` is only read while the hook lives.
+    unsafe impl Send for Hook {}
+
+    unsafe extern "C" fn wake(_: *mut bindings::rd_kafka_t, thread: *mut c_void) {
+        // SAFETY: the pointer was made from a Box in `Hook::new` and is freed after the callback was
+        // taken off the queue.
+        let thread = unsafe { &*thread.cast::<Thread>() };
+        thread.unpark();
+    }
+
+    impl Hook {
+        /// The hook must be dropped before the client.
+        pub fn new<C: ClientContext>(client: &Client<C>, thread: Thread) -> Hook {
+            let thread = Box::into_raw(Box::new(thread));
+            // SAFETY: the client lives, so its pointer is valid; the queue is a new reference that
+            // `drop` gives back, and the callback gets the box made above.
+            let queue = unsafe {
+                let queue = bindings::rd_kafka_queue_get_main(client.native_ptr());
+                bindings::rd_kafka_queue_cb_event_enable(queue, Some(wake), thread.cast());
+                queue
+            };
+            Hook { queue, thread }
+        }
+    }
+
+    impl Drop for Hook {
+        fn drop(&mut self) {
+            // SAFETY: disabling takes the queue's lock, under which callbacks run; after it none
+            // uses `thread`, which is then freed once, as is the reference to the queue.
+            unsafe {
+                bindings::rd_kafka_queue_cb_event_enable(self.queue, None, std::ptr::null_mut());
+                bindings::rd_kafka_queue_destroy(self.queue);
+                drop(Box::from_raw(self.thread));
+            }
+        }
+    }
+}

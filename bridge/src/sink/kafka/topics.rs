@@ -1,0 +1,199 @@
+//! Are the lanes' Kafka topics there, and do they take what the lanes send? Asked at start until all
+//! is well, then now and then, on a thread of its own: Kafka may be away for hours.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
+use tokio::runtime::Handle;
+
+use super::{KafkaStatus, RECORD_OVERHEAD_MAX};
+
+/// How long one request to Kafka may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// Pause between attempts while something is missing.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// Pause between checks while all is well.
+const CHECK_PAUSE: Duration = Duration::from_secs(60);
+
+/// What one lane needs of Kafka.
+pub struct LaneTopics {
+    pub lane: String,
+    pub topics: Vec<String>,
+    pub inline_size: u32,
+    pub status: Arc<KafkaStatus>,
+}
+
+/// What is known of the lanes' topics.
+pub struct Topics {
+    /// Why the lanes cannot land everything; None while Kafka was never asked.
+    problems: Mutex<Option<Vec<String>>>,
+    reached: AtomicBool,
+    stop: AtomicBool,
+}
+
+impl Topics {
+    /// What is wrong, for people; empty when all is well.
+    pub fn problems(&self) -> Vec<String> {
+        let unknown = || vec!["Kafka was not reached yet".to_owned()];
+        self.problems.lock().clone().unwrap_or_else(unknown)
+    }
+
+    /// All topics were there and as needed at least once.
+    pub fn were_all_well(&self) -> bool {
+        self.reached.load(Ordering::Acquire)
+    }
+
+    /// Starts the checks; `properties` are librdkafka's, for the connection.
+    pub fn watch(
+        bootstrap_servers: &str,
+        properties: &BTreeMap<String, String>,
+        create: bool,
+        lanes: Vec<LaneTopics>,
+        runtime: Handle,
+    ) -> std::io::Result<(Arc<Topics>, TopicsThread)> {
+        let topics = Arc::new(Topics {
+            problems: Mutex::new(None),
+            reached: AtomicBool::new(false),
+            stop: AtomicBool::new(false),
+        });
+        let mut config = ClientConfig::new();
+        for (key, value) in properties {
+            config.set(key, value);
+        }
+        config
+            .set("bootstrap.servers", bootstrap_servers)
+            .set("allow.auto.create.topics", "false")
+            .set("reconnect.backoff.max.ms", "500")
+            .set_log_level(RDKafkaLogLevel::Critical);
+        let shared = Arc::clone(&topics);
+        let handle = thread::Builder::new().name("kafka-topics".to_owned()).spawn(move || {
+            while !shared.stop.load(Ordering::Acquire) {
+                let problems = check(&config, create, &lanes, &runtime);
+                let well = problems.is_empty();
+                let mut known = shared.problems.lock();
+                if known.as_ref() != Some(&problems) {
+                    for problem in &problems {
+                        tracing::warn!(problem, "Kafka is not as the lanes need it");
+                    }
+                }
+                *known = Some(problems);
+                drop(known);
+                if well {
+                    shared.reached.store(true, Ordering::Release);
+                }
+                thread::park_timeout(if well { CHECK_PAUSE } else { RETRY_PAUSE });
+            }
+        })?;
+        Ok((Arc::clone(&topics), TopicsThread { topics, handle }))
+    }
+}
+
+/// The running checks.
+pub struct TopicsThread {
+    topics: Arc<Topics>,
+    handle: JoinHandle<()>,
+}
+
+impl TopicsThread {
+    /// Ends the checks. A request under way is not waited for.
+    pub fn stop(self) {
+        self.topics.stop.store(true, Ordering::Release);
+        self.handle.thread().unpark();
+    }
+}
+
+fn check(
+    config: &ClientConfig,
+    create: bool,
+    lanes: &[LaneTopics],
+    runtime: &Handle,
+) -> Vec<String> {
+    let admin: AdminClient<DefaultClientContext> = match config.create() {
+        Ok(admin) => admin,
+        Err(error) => return vec![format!("the Kafka client cannot be made: {error}")],
+    };
+    let mut problems = Vec::new();
+    for lane in lanes {
+        let mut limit = u32::MAX;
+        for topic in &lane.topics {
+            match exists(&admin, topic) {
+                Ok(true) => {}
+                Ok(false) if create => match create_topic(&admin, topic, runtime) {
+                    Ok(()) => tracing::info!(topic, "created the Kafka topic"),
+                    Err(error) => {
+                        problems.push(format!("topic {topic} cannot be created: {error}"));
+                    }
+                },
+                Ok(false) => problems.push(format!(
+                    "topic {topic} of lane {} does not exist: create it, or set kafka.create_topics: true",
+                    lane.lane
+                )),
+                Err(error) => return vec![format!("Kafka is not reached: {error}")],
+            }
+            if let Some(bytes) = max_message_bytes(&admin, topic, runtime) {
+                limit = limit.min(bytes);
+                // Half of the overhead's bound is more than any real head takes.
+                if lane.inline_size.saturating_add(RECORD_OVERHEAD_MAX / 2) > bytes {
+                    problems.push(format!(
+                        "lanes.{}.inline_size ({} bytes) does not fit topic {topic}, which takes {bytes} \
+                         bytes (max.message.bytes): write at most {}",
+                        lane.lane,
+                        lane.inline_size,
+                        bytes.saturating_sub(RECORD_OVERHEAD_MAX / 2),
+                    ));
+                }
+            }
+        }
+        if limit != u32::MAX {
+            lane.status.set_topic_limit(limit);
+        }
+    }
+    problems
+}
+
+fn exists(admin: &AdminClient<DefaultClientContext>, topic: &str) -> KafkaResult<bool> {
+    let metadata = admin.inner().fetch_metadata(Some(topic), REQUEST_TIMEOUT)?;
+    let found = metadata.topics().iter().find(|known| known.name() == topic);
+    Ok(found.is_some_and(|known| known.error().is_none() && !known.partitions().is_empty()))
+}
+
+fn create_topic(
+    admin: &AdminClient<DefaultClientContext>,
+    topic: &str,
+    runtime: &Handle,
+) -> Result<(), String> {
+    // -1: the cluster's own defaults for partitions and replication.
+    let new = NewTopic::new(topic, -1, TopicReplication::Fixed(-1));
+    let options = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT));
+    let results = runtime
+        .block_on(admin.create_topics([&new], &options))
+        .map_err(|error| error.to_string())?;
+    for result in results {
+        match result {
+            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((_, code)) => return Err(code.to_string()),
+        }
+    }
+    Ok(())
+}
+
+/// The topic's limit; None where Kafka does not tell, as an older or a mock broker.
+fn max_message_bytes(
+    admin: &AdminClient<DefaultClientContext>,
+    topic: &str,
+    runtime: &Handle,
+) -> Option<u32> {
+    let options = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT));
+    let resource = ResourceSpecifier::Topic(topic);
+    let results = runtime.block_on(admin.describe_configs([&resource], &options)).ok()?;
+    let resource = results.into_iter().next()?.ok()?;
+    resource.get("max.message.bytes")?.value.as_ref()?.parse().ok()
+}

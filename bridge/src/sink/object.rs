@@ -1,0 +1,231 @@
+//! Object storage, and the only place that knows object_store: where payloads go that are too large
+//! for their lane.
+//!
+//! An object is whole or absent: one request for what fits in a part, a multipart upload for the
+//! rest, aborted when anything fails. `file://` is written with fsync.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{
+    BackoffConfig, MultipartUpload, ObjectStore, ObjectStoreExt as _, PutPayload, RetryConfig,
+};
+use url::Url;
+
+/// Bytes of a part; S3 takes none smaller, but for the last.
+pub const PART_SIZE: u64 = 5 * 1024 * 1024;
+/// How long a failing request is tried again before the upload fails. Devices give up at 30 s.
+const RETRY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often a failing request is tried again at most.
+const RETRIES_MAX: usize = 20;
+
+/// What went wrong with the object store.
+#[derive(Debug, thiserror::Error)]
+pub enum ObjectError {
+    #[error("object_store.url: {0}")]
+    Url(String),
+    #[error("object_store.options.{key}: {reason}")]
+    Option { key: String, reason: String },
+    #[error("the object store failed: {0}")]
+    Store(#[from] object_store::Error),
+}
+
+/// An object store and the place in it that Landfall writes to.
+pub struct Objects {
+    store: Arc<dyn ObjectStore>,
+    prefix: Path,
+    /// The URI of the store's root, without a slash at its end.
+    root_uri: String,
+}
+
+impl Objects {
+    /// Opens the store at `url`: `s3://bucket/prefix`, `gs://`, `az://` or `file:///path`. No request
+    /// is made.
+    pub fn open(url: &Url, options: &BTreeMap<String, String>) -> Result<Objects, ObjectError> {
+        let retry = RetryConfig {
+            backoff: BackoffConfig {
+                init_backoff: Duration::from_millis(100),
+                max_backoff: Duration::from_secs(2),
+                base: 2.0,
+            },
+            max_retries: RETRIES_MAX,
+            retry_timeout: RETRY_TIMEOUT,
+        };
+        let key = |key: &str, reason: object_store::Error| ObjectError::Option {
+            key: key.to_owned(),
+            reason: reason.to_string(),
+        };
+        let store: Arc<dyn ObjectStore> = match url.scheme() {
+            "s3" => {
+                let mut builder =
+                    AmazonS3Builder::from_env().with_url(url.as_str()).with_retry(retry);
+                for (name, value) in options {
+                    let parsed = AmazonS3ConfigKey::from_str(name).map_err(|e| key(name, e))?;
+                    builder = builder.with_config(parsed, value);
+                }
+                Arc::new(builder.build()?)
+            }
+            "gs" => {
+                let mut builder =
+                    GoogleCloudStorageBuilder::from_env().with_url(url.as_str()).with_retry(retry);
+                for (name, value) in options {
+                    let parsed = GoogleConfigKey::from_str(name).map_err(|e| key(name, e))?;
+                    builder = builder.with_config(parsed, value);
+                }
+                Arc::new(builder.build()?)
+            }
+            "az" | "abfs" | "abfss" => {
+                let mut builder =
+                    MicrosoftAzureBuilder::from_env().with_url(url.as_str()).with_retry(retry);
+                for (name, value) in options {
+                    let parsed = AzureConfigKey::from_str(name).map_err(|e| key(name, e))?;
+                    builder = builder.with_config(parsed, value);
+                }
+                Arc::new(builder.build()?)
+            }
+            "file" => {
+                let folder = url
+                    .to_file_path()
+                    .map_err(|()| ObjectError::Url(format!("{url} is not an absolute path")))?;
+                std::fs::create_dir_all(&folder).map_err(|error| {
+                    ObjectError::Url(format!(
+                        "the folder {} cannot be made: {error}",
+                        folder.display()
+                    ))
+                })?;
+                let store = LocalFileSystem::new_with_prefix(&folder)?.with_fsync(true);
+                return Ok(Objects {
+                    store: Arc::new(store),
+                    prefix: Path::default(),
+                    root_uri: url.as_str().trim_end_matches('/').to_owned(),
+                });
+            }
+            other => {
+                return Err(ObjectError::Url(format!(
+                    "{other}:// is not known: write s3://, gs://, az:// or file:///"
+                )));
+            }
+        };
+        let prefix = Path::from_url_path(url.path())
+            .map_err(|error| ObjectError::Url(format!("{url}: {error}")))?;
+        let bucket = url.host_str().unwrap_or_default();
+        Ok(Objects { store, prefix, root_uri: format!("{}://{bucket}", url.scheme()) })
+    }
+
+    /// What [`Objects::open`] would refuse, each with its place; touches neither disk nor network.
+    pub fn faults(url: &Url, options: &BTreeMap<String, String>) -> Vec<(String, String)> {
+        let known: fn(&str) -> bool = match url.scheme() {
+            "s3" => |name| AmazonS3ConfigKey::from_str(name).is_ok(),
+            "gs" => |name| GoogleConfigKey::from_str(name).is_ok(),
+            "az" | "abfs" | "abfss" => |name| AzureConfigKey::from_str(name).is_ok(),
+            "file" => |_| false,
+            other => {
+                let text =
+                    format!("{other}:// is not known: write s3://, gs://, az:// or file:///path");
+                return vec![("url".to_owned(), text)];
+            }
+        };
+        let mut faults = Vec::new();
+        if url.scheme() == "file" {
+            if url.to_file_path().is_err() {
+                faults.push(("url".to_owned(), "write an absolute path: file:///path".to_owned()));
+            }
+        } else if url.host_str().is_none_or(str::is_empty) {
+            let text = format!("names no bucket: write {}://BUCKET/PREFIX", url.scheme());
+            faults.push(("url".to_owned(), text));
+        }
+        for name in options.keys().filter(|name| !known(name)) {
+            let text = format!("is no option of {}:// stores", url.scheme());
+            faults.push((format!("options.{name}"), text));
+        }
+        let plain = options.iter().any(|(name, value)| {
+            name.to_ascii_lowercase().ends_with("endpoint") && value.starts_with("http://")
+        });
+        let allowed = options.iter().any(|(name, value)| {
+            name.to_ascii_lowercase().ends_with("allow_http") && value == "true"
+        });
+        if plain && !allowed {
+            let text = "is needed for an http:// endpoint: write allow_http: \"true\"";
+            faults.push(("options.allow_http".to_owned(), text.to_owned()));
+        }
+        faults
+    }
+
+    /// The object for `key`, slash-separated parts that nothing of a device may be in.
+    pub fn object(self: &Arc<Objects>, key: &str) -> Object {
+        let path = Path::from_iter(
+            self.prefix
+                .parts()
+                .map(|part| part.as_ref().to_owned())
+                .chain(key.split('/').map(str::to_owned)),
+        );
+        Object { objects: Arc::clone(self), path }
+    }
+
+    /// Reads the object behind a reference's URI, if it lies under this store's place.
+    pub async fn read(&self, uri: &str) -> Result<Bytes, ObjectError> {
+        let outside = || ObjectError::Url(format!("{uri:?} is not under the configured store"));
+        let path = uri
+            .strip_prefix(&self.root_uri)
+            .and_then(|path| path.strip_prefix('/'))
+            .ok_or_else(outside)?;
+        let path = Path::parse(path).map_err(|_| outside())?;
+        if !path.prefix_matches(&self.prefix) {
+            return Err(outside());
+        }
+        Ok(self.store.get(&path).await?.bytes().await?)
+    }
+}
+
+/// A place for one object.
+pub struct Object {
+    objects: Arc<Objects>,
+    path: Path,
+}
+
+impl Object {
+    /// What a reference to it says.
+    pub fn uri(&self) -> String {
+        format!("{}/{}", self.objects.root_uri, self.path)
+    }
+
+    /// Writes it in one request.
+    pub async fn put(&self, payload: Bytes) -> Result<(), ObjectError> {
+        self.objects.store.put(&self.path, PutPayload::from_bytes(payload)).await?;
+        Ok(())
+    }
+
+    /// Starts to write it in parts of [`PART_SIZE`], the last of which may be smaller.
+    pub async fn put_parts(&self) -> Result<Parts, ObjectError> {
+        Ok(Parts { upload: self.objects.store.put_multipart(&self.path).await? })
+    }
+}
+
+/// An object being written in parts. It has to be completed or aborted: the store keeps the parts of
+/// an upload that was neither until a lifecycle rule removes them.
+pub struct Parts {
+    upload: Box<dyn MultipartUpload>,
+}
+
+impl Parts {
+    pub async fn put(&mut self, part: Bytes) -> Result<(), ObjectError> {
+        Ok(self.upload.put_part(PutPayload::from_bytes(part)).await?)
+    }
+
+    pub async fn complete(&mut self) -> Result<(), ObjectError> {
+        self.upload.complete().await?;
+        Ok(())
+    }
+
+    pub async fn abort(&mut self) -> Result<(), ObjectError> {
+        Ok(self.upload.abort().await?)
+    }
+}

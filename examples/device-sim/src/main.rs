@@ -1,0 +1,2 @@
+//! device-sim
+fn main() {}

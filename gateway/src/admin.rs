@@ -1,0 +1,175 @@
+//! Health, metrics and status over HTTP, on a thread and a runtime of their own, so that they answer
+//! while everything else burns. Until there is authentication the API names no device.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::get;
+use axum::serve::ListenerExt as _;
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+use crate::metrics::MetricsHandle;
+
+/// What the pages show.
+pub trait AdminView: Send + Sync + 'static {
+    /// Threads that are stuck or gone; empty when the process is alive. Never about Kafka.
+    fn stuck_threads(&self) -> Vec<String>;
+    fn readiness(&self) -> Readiness;
+    fn status(&self) -> Status;
+    /// Brings the metrics that are counted elsewhere up to date.
+    fn collect_metrics(&self);
+}
+
+/// May the gateway be sent traffic, and is everything as it should be?
+#[derive(Clone, Debug, Serialize)]
+pub struct Readiness {
+    pub ready: bool,
+    /// Why it is not ready.
+    pub reasons: Vec<String>,
+    /// What is wrong although it is ready.
+    pub degraded: Vec<String>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    pub gateway_id: String,
+    pub version: &'static str,
+    pub uptime_seconds: u64,
+    pub readiness: Readiness,
+    pub connections: u32,
+    pub connections_limit: u32,
+    pub lanes: Vec<LaneStatus>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct LaneStatus {
+    pub lane: String,
+    pub received: u64,
+    pub landed: u64,
+    pub dead_lettered: u64,
+    pub refused: u64,
+    pub failed: u64,
+    pub in_flight: u64,
+    pub memory_used_bytes: u64,
+    pub memory_limit_bytes: u64,
+    pub waiting_connections: usize,
+    pub backlog_records: usize,
+}
+
+/// A bound admin server.
+pub struct Admin {
+    socket: std::net::TcpListener,
+}
+
+/// The running admin server.
+pub struct AdminThread {
+    stop: oneshot::Sender<()>,
+    handle: JoinHandle<()>,
+}
+
+struct Pages {
+    view: Arc<dyn AdminView>,
+    metrics: MetricsHandle,
+}
+
+impl Admin {
+    pub fn bind(address: SocketAddr) -> io::Result<Admin> {
+        let socket = std::net::TcpListener::bind(address)?;
+        socket.set_nonblocking(true)?;
+        Ok(Admin { socket })
+    }
+
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    pub fn serve(
+        self,
+        view: Arc<dyn AdminView>,
+        metrics: MetricsHandle,
+    ) -> io::Result<AdminThread> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (stop, stopped) = oneshot::channel();
+        let handle = thread::Builder::new().name("admin".to_owned()).spawn(move || {
+            if let Err(error) =
+                runtime.block_on(serve(self.socket, Pages { view, metrics }, stopped))
+            {
+                tracing::error!(%error, "the admin server ended");
+            }
+            // A scraper that keeps its connection open is not waited for.
+            runtime.shutdown_timeout(Duration::from_millis(100));
+        })?;
+        Ok(AdminThread { stop, handle })
+    }
+}
+
+impl AdminThread {
+    pub fn stop(self) {
+        // The thread may have ended by itself.
+        let _ = self.stop.send(());
+        if self.handle.join().is_err() {
+            tracing::error!("the admin server had panicked");
+        }
+    }
+}
+
+async fn serve(
+    socket: std::net::TcpListener,
+    pages: Pages,
+    stopped: oneshot::Receiver<()>,
+) -> io::Result<()> {
+    let listener = TcpListener::from_std(socket)?.tap_io(|stream| {
+        // Without it a page waits for the client's delayed acknowledgement.
+        let _ = stream.set_nodelay(true);
+    });
+    let router = Router::new()
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .route("/api/v1/status", get(status))
+        .fallback(not_found)
+        .with_state(Arc::new(pages));
+    tokio::select! {
+        served = async { axum::serve(listener, router).await } => served,
+        _ = stopped => Ok(()),
+    }
+}
+
+async fn livez(State(pages): State<Arc<Pages>>) -> Response {
+    let stuck = pages.view.stuck_threads();
+    match stuck.is_empty() {
+        true => (StatusCode::OK, "alive\n").into_response(),
+        false => (StatusCode::SERVICE_UNAVAILABLE, format!("stuck: {}\n", stuck.join(", ")))
+            .into_response(),
+    }
+}
+
+async fn readyz(State(pages): State<Arc<Pages>>) -> Response {
+    let readiness = pages.view.readiness();
+    let code = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, Json(readiness)).into_response()
+}
+
+async fn metrics(State(pages): State<Arc<Pages>>) -> Response {
+    pages.view.collect_metrics();
+    let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    (kind, pages.metrics.render()).into_response()
+}
+
+async fn status(State(pages): State<Arc<Pages>>) -> Response {
+    Json(pages.view.status()).into_response()
+}
+
+async fn not_found() -> Response {
+    let text = "not found: there are /livez, /readyz, /metrics and /api/v1/status\n";
+    (StatusCode::NOT_FOUND, text).into_response()
+}

@@ -1,0 +1,165 @@
+//! Which connection holds which client id. A second connection takes the id over: the first ends,
+//! and only then does the second get its CONNACK, so that no two speak for one device.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bridge::Mailbox;
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+/// Locks that the ids are spread over.
+const SHARDS: usize = 16;
+/// How long a takeover waits for the first connection's end.
+const TAKEOVER_WAIT: Duration = Duration::from_secs(10);
+
+/// Mailbox signal: another connection took the client id over.
+pub const TAKEN_OVER: u8 = 1 << 1;
+/// Mailbox signal: the gateway's phase changed.
+pub const PHASE_CHANGED: u8 = 1 << 2;
+
+/// See the module.
+pub struct Clients {
+    shards: Box<[Shard]>,
+    hasher: RandomState,
+}
+
+type Shard = Mutex<HashMap<Arc<str>, Holder>>;
+
+struct Holder {
+    mailbox: Arc<Mailbox>,
+    /// The connection that waits for this one's end; a later one replaces it.
+    successor: Option<oneshot::Sender<()>>,
+}
+
+/// A connection's hold on its client id, given back on drop.
+pub struct Claim {
+    clients: Arc<Clients>,
+    client_id: Arc<str>,
+}
+
+/// The id could not be had: a still newer connection came, or the old one did not end in time.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ClaimLost;
+
+impl Clients {
+    pub fn new() -> Arc<Clients> {
+        Arc::new(Clients {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            hasher: RandomState::new(),
+        })
+    }
+
+    /// Takes the id, after the end of the connection that had it.
+    pub async fn claim(
+        self: &Arc<Clients>,
+        client_id: &Arc<str>,
+        mailbox: &Arc<Mailbox>,
+    ) -> Result<Claim, ClaimLost> {
+        loop {
+            let ended = {
+                let mut shard = self.shard(client_id).lock();
+                match shard.get_mut(client_id) {
+                    None => {
+                        let holder = Holder { mailbox: Arc::clone(mailbox), successor: None };
+                        shard.insert(Arc::clone(client_id), holder);
+                        return Ok(Claim {
+                            clients: Arc::clone(self),
+                            client_id: Arc::clone(client_id),
+                        });
+                    }
+                    Some(holder) => {
+                        let (successor, ended) = oneshot::channel();
+                        holder.successor = Some(successor);
+                        holder.mailbox.signal(TAKEN_OVER);
+                        ended
+                    }
+                }
+            };
+            match tokio::time::timeout(TAKEOVER_WAIT, ended).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) | Err(_) => return Err(ClaimLost),
+            }
+        }
+    }
+
+    /// Sends a signal to every connection.
+    pub fn signal_all(&self, bits: u8) {
+        for shard in &self.shards {
+            let mailboxes: Vec<_> =
+                shard.lock().values().map(|holder| Arc::clone(&holder.mailbox)).collect();
+            for mailbox in mailboxes {
+                mailbox.signal(bits);
+            }
+        }
+    }
+
+    /// Connections that hold an id.
+    pub fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().len()).sum()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn shard(&self, client_id: &str) -> &Shard {
+        &self.shards[self.hasher.hash_one(client_id) as usize % SHARDS]
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let holder = self.clients.shard(&self.client_id).lock().remove(&self.client_id);
+        if let Some(successor) = holder.and_then(|holder| holder.successor) {
+            // It may have given up waiting.
+            let _ = successor.send(());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_takeover_waits_for_the_first_to_end() {
+        let clients = Clients::new();
+        let id: Arc<str> = "meter-1".into();
+        let (first, second) = (Arc::new(Mailbox::default()), Arc::new(Mailbox::default()));
+        let claim = clients.claim(&id, &first).await.expect("the id is free");
+        let taking = tokio::spawn({
+            let (clients, id) = (Arc::clone(&clients), Arc::clone(&id));
+            async move { clients.claim(&id, &second).await }
+        });
+        while first.signals() & TAKEN_OVER == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!taking.is_finished());
+        drop(claim);
+        let claim = taking.await.expect("no panic").expect("the id is free now");
+        assert_eq!(clients.len(), 1);
+        drop(claim);
+        assert!(clients.is_empty());
+    }
+
+    #[tokio::test]
+    async fn of_two_that_wait_the_later_wins() {
+        let clients = Clients::new();
+        let id: Arc<str> = "meter-1".into();
+        let claim = clients.claim(&id, &Arc::new(Mailbox::default())).await.expect("free");
+        let wait = || {
+            let (clients, id) = (Arc::clone(&clients), Arc::clone(&id));
+            tokio::spawn(async move { clients.claim(&id, &Arc::new(Mailbox::default())).await })
+        };
+        let earlier = wait();
+        tokio::task::yield_now().await;
+        let later = wait();
+        tokio::task::yield_now().await;
+        drop(claim);
+        assert_eq!(earlier.await.expect("no panic").err(), Some(ClaimLost));
+        assert!(later.await.expect("no panic").is_ok());
+    }
+}

@@ -1,0 +1,135 @@
+//! The commands of `landfall`, and what they have in common: arguments, logging, exit codes.
+//!
+//! Exit codes: 0 done, 64 bad configuration or arguments, 1 anything else.
+
+mod check;
+mod dev;
+mod explain;
+mod run;
+mod show;
+mod tail;
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{self, Settings};
+
+/// Bad configuration or arguments.
+const EXIT_USAGE: u8 = 64;
+/// What is logged; tracing's own syntax.
+const LOG_VARIABLE: &str = "LANDFALL_LOG";
+/// `json` for machines.
+const LOG_FORMAT_VARIABLE: &str = "LANDFALL_LOG_FORMAT";
+
+#[derive(Parser)]
+#[command(
+    name = "landfall",
+    version,
+    about = "Lands device messages in Kafka, acknowledged only when durable"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run on this machine with nothing else: a Kafka in the process, objects in a folder
+    Dev(dev::Arguments),
+    /// Run the gateway
+    Run(ConfigArgument),
+    /// Check a configuration and list all its faults
+    Check(ConfigArgument),
+    /// Tell where a message would go, and why
+    Explain(explain::Arguments),
+    /// Print a lane's records from the beginning, as they come
+    Tail(tail::Arguments),
+}
+
+#[derive(clap::Args)]
+struct ConfigArgument {
+    /// The configuration file; its keys can be overridden by LANDFALL__SECTION__KEY
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+/// Why a command ended early.
+enum Failure {
+    /// The configuration or the arguments are wrong.
+    Usage(String),
+    /// Anything else.
+    Other(anyhow::Error),
+    /// Whoever reads the output went away.
+    ReaderGone,
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Failure {
+        Failure::Other(error)
+    }
+}
+
+impl From<config::Faults> for Failure {
+    fn from(faults: config::Faults) -> Failure {
+        Failure::Usage(faults.to_string())
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Failure {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Failure::ReaderGone,
+            _ => Failure::Other(error.into()),
+        }
+    }
+}
+
+/// Runs the command that the arguments name.
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are no faults. A closed terminal is nobody's.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    let ended = match arguments.command {
+        Command::Dev(arguments) => dev::dev(&arguments),
+        Command::Run(ConfigArgument { config }) => run::run(&config),
+        Command::Check(ConfigArgument { config }) => check::check(&config),
+        Command::Explain(arguments) => explain::explain(&arguments),
+        Command::Tail(arguments) => tail::tail(&arguments),
+    };
+    match ended {
+        Ok(code) => code,
+        Err(Failure::ReaderGone) => ExitCode::SUCCESS,
+        Err(Failure::Usage(text)) => {
+            let _ = writeln!(io::stderr(), "{text}");
+            ExitCode::from(EXIT_USAGE)
+        }
+        Err(Failure::Other(error)) => {
+            let _ = writeln!(io::stderr(), "landfall: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The configuration of a file, with the process's environment.
+fn load(file: Option<&std::path::Path>) -> Result<Settings, config::Faults> {
+    config::load(file, std::env::vars())
+}
+
+/// Sends the log to standard error.
+fn start_logging(default: &str) {
+    let filter = EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new(default));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    match std::env::var(LOG_FORMAT_VARIABLE).as_deref() {
+        Ok("json") => log.json().init(),
+        _ => log.init(),
+    }
+}

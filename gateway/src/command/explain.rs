@@ -1,0 +1,209 @@
+//! `landfall explain`: where a message would go, and which route and rule say so. Touches no network.
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use bridge::classify::{Decision, Outcome};
+use bridge::message::{Device, Message, Payload};
+use clap::ValueEnum;
+use serde::Serialize;
+
+use super::{Failure, load};
+use crate::config::Settings;
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The configuration file; without it the defaults are explained
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The MQTT topic
+    #[arg(long)]
+    topic: String,
+    /// Size of the payload, such as 300 or 2MiB
+    #[arg(long, default_value = "100")]
+    size: String,
+    /// How long ago the event was, such as 2h
+    #[arg(long)]
+    age: Option<String>,
+    /// A user property of PUBLISH, as NAME=VALUE; may be given again
+    #[arg(long = "property", value_name = "NAME=VALUE")]
+    properties: Vec<String>,
+    /// A user property of CONNECT, as NAME=VALUE; may be given again
+    #[arg(long = "connect-property", value_name = "NAME=VALUE")]
+    connect_properties: Vec<String>,
+    #[arg(long, default_value = "client-1")]
+    client_id: String,
+    /// The time of receipt, RFC 3339; now where it is not given
+    #[arg(long)]
+    now: Option<String>,
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+#[derive(Serialize)]
+struct Explanation {
+    lane: String,
+    /// What becomes of it: `landed`, `dead-letter` or `refused`.
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// Kafka's topic.
+    topic: String,
+    key: String,
+    headers: Vec<(String, String)>,
+    /// `inline`, or `reference` for an object with a reference in the record.
+    payload: &'static str,
+    route: String,
+    rule: String,
+    device_id: String,
+    device_type: String,
+    firmware_version: String,
+    group: String,
+    event_start_ms: Option<i64>,
+}
+
+pub fn explain(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let settings = load(arguments.config.as_deref())?;
+    let usage = |text: String| Failure::Usage(text);
+    let size = arguments.size.parse::<bytesize::ByteSize>().map_err(|_| {
+        usage(format!("--size {:?} is no size: write bytes, or 512KiB, 2MiB", arguments.size))
+    })?;
+    let received_ms = match &arguments.now {
+        None => jiff::Timestamp::now().as_millisecond(),
+        Some(text) => text
+            .parse::<jiff::Timestamp>()
+            .map_err(|_| {
+                usage(format!("--now {text:?} is no time: write such as 2026-01-31T12:00:00Z"))
+            })?
+            .as_millisecond(),
+    };
+    let mut properties = pairs("--property", &arguments.properties)?;
+    let event_start = match &arguments.age {
+        None => None,
+        Some(text) => {
+            let age = humantime::parse_duration(text).map_err(|_| {
+                usage(format!("--age {text:?} is no length of time: write such as 2h"))
+            })?;
+            Some((received_ms - age.as_millis() as i64).to_string())
+        }
+    };
+    properties.extend(event_start.as_deref().map(|start| ("event-start", start)));
+    let device = Device {
+        client_id: arguments.client_id.as_str().into(),
+        verified_id: None,
+        properties: pairs("--connect-property", &arguments.connect_properties)?
+            .into_iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect(),
+    };
+    let message = Message {
+        device: &device,
+        topic: &arguments.topic,
+        payload: Payload::Streamed { size: size.as_u64() },
+        qos: 1,
+        dup: false,
+        retain: false,
+        packet_id: 1,
+        received_ms,
+        content_type: "",
+        properties: &properties,
+    };
+    let decision = settings.routing.classify(&message);
+    let explanation = explanation(&settings, &message, &decision);
+    let mut out = io::stdout().lock();
+    match arguments.format {
+        Format::Json => {
+            let json = serde_json::to_string_pretty(&explanation);
+            writeln!(out, "{}", json.expect("texts and numbers are always JSON"))?;
+        }
+        Format::Text => print(&mut out, &explanation)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn pairs<'a>(option: &str, given: &'a [String]) -> Result<Vec<(&'a str, &'a str)>, Failure> {
+    let split = |text: &'a String| {
+        text.split_once('=')
+            .ok_or_else(|| Failure::Usage(format!("{option} {text:?}: write NAME=VALUE")))
+    };
+    given.iter().map(split).collect()
+}
+
+fn explanation(settings: &Settings, message: &Message<'_>, decision: &Decision<'_>) -> Explanation {
+    let place = usize::from(decision.lane.0);
+    let dead_letter = bridge::classify::DEAD_LETTER;
+    let (outcome, reason, topic, way) = match &decision.outcome {
+        Outcome::Lane { topic } => ("landed", None, topic.to_string(), decision.lane),
+        Outcome::DeadLetter { reason, .. } => {
+            let topic = settings.lanes[usize::from(dead_letter.0)].topics[0].clone();
+            ("dead-letter", Some(reason.to_string()), topic, dead_letter)
+        }
+        Outcome::Refused { .. } => {
+            let topic = settings.lanes[usize::from(dead_letter.0)].topics[0].clone();
+            ("refused", Some("no route matches the topic".to_owned()), topic, dead_letter)
+        }
+    };
+    let mut key = Vec::new();
+    settings.routing.write_key(way, decision, message, &mut key);
+    let mut headers = vec![("content-type".to_owned(), proto::CONTENT_TYPE.to_owned())];
+    headers.extend(reason.clone().map(|reason| (proto::REASON_HEADER.to_owned(), reason)));
+    let inline =
+        message.payload.size() <= u64::from(settings.lanes[usize::from(way.0)].inline_size);
+    let route = decision.route.map_or("none matches".to_owned(), |index| {
+        format!("routes[{index}] {}", settings.routing.routes[index].filter)
+    });
+    let rule = decision.rule.map_or("none matches: fast".to_owned(), |index| {
+        format!("rules[{index}] {}", settings.routing.rules[index].when)
+    });
+    Explanation {
+        lane: settings.lanes[place].name.clone(),
+        outcome,
+        reason,
+        topic,
+        key: String::from_utf8_lossy(&key).into_owned(),
+        headers,
+        payload: if inline { "inline" } else { "reference" },
+        route,
+        rule,
+        device_id: decision.metadata.device_id.to_string(),
+        device_type: decision.metadata.device_type.to_string(),
+        firmware_version: decision.metadata.firmware_version.to_string(),
+        group: decision.metadata.group.to_string(),
+        event_start_ms: decision.metadata.event_start_ms,
+    }
+}
+
+fn print(out: &mut impl io::Write, explanation: &Explanation) -> io::Result<()> {
+    let Explanation { lane, outcome, topic, key, payload, route, rule, .. } = explanation;
+    writeln!(out, "lane      {lane}")?;
+    writeln!(out, "outcome   {outcome}")?;
+    if let Some(reason) = &explanation.reason {
+        writeln!(out, "reason    {reason}")?;
+    }
+    writeln!(out, "topic     {topic}")?;
+    writeln!(out, "key       {}", key.escape_debug())?;
+    writeln!(out, "payload   {payload}")?;
+    for (name, value) in &explanation.headers {
+        writeln!(out, "header    {name}: {}", value.escape_debug())?;
+    }
+    writeln!(out, "route     {route}")?;
+    writeln!(out, "rule      {rule}")?;
+    writeln!(out, "device    {}", explanation.device_id.escape_debug())?;
+    for (name, value) in [
+        ("type", &explanation.device_type),
+        ("firmware", &explanation.firmware_version),
+        ("group", &explanation.group),
+    ] {
+        if !value.is_empty() {
+            writeln!(out, "{name:<10}{}", value.escape_debug())?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,25 @@
+//! `landfall run`: the gateway, until it is told to end.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::{Failure, load, start_logging};
+use crate::app::App;
+
+pub fn run(config: &Path) -> Result<ExitCode, Failure> {
+    let settings = load(Some(config))?;
+    start_logging("info");
+    let app = App::build(settings)?;
+    serve(app)
+}
+
+/// Runs a gateway to its end. Exit 0 when nothing was left open.
+pub fn serve(app: App) -> Result<ExitCode, Failure> {
+    let unacknowledged = app.run()?;
+    if unacknowledged == 0 {
+        return Ok(ExitCode::SUCCESS);
+    }
+    Err(Failure::Other(anyhow::anyhow!(
+        "the drain's deadline came: {unacknowledged} messages were not acknowledged; their devices send them again"
+    )))
+}

@@ -1,0 +1,96 @@
+//! `landfall tail LANE`: a lane's records from the beginning, as they come, references resolved.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bridge::sink::kafka::reader::Reader;
+use bridge::sink::object::Objects;
+use url::Url;
+
+use super::dev::Running;
+use super::{Failure, load, show};
+
+/// How long one look for records takes.
+const LOOK: Duration = Duration::from_millis(500);
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The lane, such as fast
+    lane: String,
+    /// The folder of a running `landfall dev`
+    #[arg(long, value_name = "DIR", default_value = "landfall-data", conflicts_with = "config")]
+    data_dir: PathBuf,
+    /// The gateway's configuration
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// End after this many records
+    #[arg(long, value_name = "N")]
+    count: Option<u64>,
+}
+
+/// Where the records and objects are.
+struct Source {
+    servers: String,
+    properties: BTreeMap<String, String>,
+    lanes: Vec<(String, Vec<String>)>,
+    store: Option<(Url, BTreeMap<String, String>)>,
+}
+
+pub fn tail(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let source = source(arguments)?;
+    let names: Vec<&str> = source.lanes.iter().map(|(name, _)| name.as_str()).collect();
+    let found = source.lanes.iter().find(|(name, _)| *name == arguments.lane);
+    let (_, topics) = found.ok_or_else(|| {
+        Failure::Usage(format!(
+            "there is no lane {:?}: there are {}",
+            arguments.lane,
+            names.join(", ")
+        ))
+    })?;
+    let objects = match &source.store {
+        Some((url, options)) => Some(Objects::open(url, options).map_err(anyhow::Error::from)?),
+        None => None,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("the runtime cannot be started")?;
+    let reader =
+        Reader::open(&source.servers, &source.properties, topics).map_err(anyhow::Error::from)?;
+    let mut out = io::stdout().lock();
+    let mut shown = 0;
+    while arguments.count.is_none_or(|count| shown < count) {
+        if let Some(placed) = reader.next(LOOK).map_err(anyhow::Error::from)? {
+            let objects = objects.as_ref().map(|objects| (objects, &runtime));
+            writeln!(out, "{}", show::line(placed.record.as_record(), objects))?;
+            shown += 1;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn source(arguments: &Arguments) -> Result<Source, Failure> {
+    let settings = match &arguments.config {
+        Some(config) => load(Some(config))?,
+        None => {
+            let running = Running::read(&arguments.data_dir)?;
+            let settings = load(None)?;
+            return Ok(Source {
+                servers: running.bootstrap_servers,
+                properties: BTreeMap::new(),
+                lanes: settings.lanes.into_iter().map(|lane| (lane.name, lane.topics)).collect(),
+                store: Some((running.object_store, BTreeMap::new())),
+            });
+        }
+    };
+    Ok(Source {
+        servers: settings.kafka.bootstrap_servers,
+        properties: settings.kafka.properties,
+        lanes: settings.lanes.into_iter().map(|lane| (lane.name, lane.topics)).collect(),
+        store: settings.object_store.map(|store| (store.url, store.options)),
+    })
+}

@@ -1,0 +1,193 @@
+//! Configuration: what was written → what it means, with every fault at once, each at its place and
+//! with what to write instead.
+
+mod check;
+mod memory;
+mod values;
+mod written;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use bridge::LaneSettings;
+use bridge::classify::Routing;
+use serde_json::{Map, Value};
+use url::Url;
+
+pub use memory::{CONNECTION_COST, MemoryPlan, descriptor_limit};
+
+/// Longest configuration file, in bytes.
+const FILE_MAX_BYTES: u64 = 16 * 1024 * 1024;
+/// Environment variables with this prefix override keys of the file.
+pub const ENV_PREFIX: &str = "LANDFALL__";
+
+/// What the configuration means.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub gateway_id: String,
+    pub listeners: Vec<ListenerSettings>,
+    pub admin: SocketAddr,
+    pub drain: Drain,
+    pub kafka: Kafka,
+    pub object_store: Option<ObjectStore>,
+    pub limits: Limits,
+    pub routing: Routing,
+    /// By [`bridge::classify::LaneId`].
+    pub lanes: Vec<LaneSettings>,
+    pub memory: MemoryPlan,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerSettings {
+    pub name: String,
+    pub bind: SocketAddr,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drain {
+    /// How long connections are still accepted after readiness went off.
+    pub pause: Duration,
+    /// How long open messages may take after that.
+    pub deadline: Duration,
+    /// Wills are published when the gateway ends connections.
+    pub wills: bool,
+}
+
+/// `properties` may hold secrets: never print them.
+#[derive(Clone)]
+pub struct Kafka {
+    pub bootstrap_servers: String,
+    pub create_topics: bool,
+    pub properties: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for Kafka {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Kafka")
+            .field("bootstrap_servers", &self.bootstrap_servers)
+            .field("properties", &self.properties.keys())
+            .finish_non_exhaustive()
+    }
+}
+
+/// `options` may hold secrets: never print them.
+#[derive(Clone)]
+pub struct ObjectStore {
+    pub url: Url,
+    pub options: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for ObjectStore {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("ObjectStore")
+            .field("url", &self.url.as_str())
+            .field("options", &self.options.keys())
+            .finish()
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes that the process may use.
+    pub memory: u64,
+    pub connections: u32,
+    /// Bytes of a whole packet.
+    pub message_size: u32,
+    pub window_messages: u16,
+    /// Bytes.
+    pub window_size: u32,
+    /// Threads that serve sockets.
+    pub workers: usize,
+}
+
+/// Something wrong in the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Such as `lanes.fast.inline_size`.
+    pub place: String,
+    /// What is wrong and what to write instead.
+    pub text: String,
+}
+
+/// Everything wrong in the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Faults(pub Vec<Fault>);
+
+impl Faults {
+    fn add(&mut self, place: impl Into<String>, text: impl Into<String>) {
+        self.0.push(Fault { place: place.into(), text: text.into() });
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, Fault { place, text }) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "\n" };
+            write!(formatter, "{separator}{place}: {text}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Faults {}
+
+/// Reads the file, if there is one, lets the environment override it, and checks the whole.
+pub fn load(
+    file: Option<&Path>,
+    environment: impl IntoIterator<Item = (String, String)>,
+) -> Result<Settings, Faults> {
+    let text = match file {
+        None => String::new(),
+        Some(path) => read(path)?,
+    };
+    parse(&text, environment)
+}
+
+/// The defaults, with the environment's overrides.
+pub fn parse(
+    text: &str,
+    environment: impl IntoIterator<Item = (String, String)>,
+) -> Result<Settings, Faults> {
+    let mut faults = Faults::default();
+    let mut written = match text.trim().is_empty() {
+        true => Value::Object(Map::new()),
+        false => values::yaml(text)
+            .map_err(|error| Faults(vec![Fault { place: "the file".to_owned(), text: error }]))?,
+    };
+    if written.is_null() {
+        // A file of comments only.
+        written = Value::Object(Map::new());
+    }
+    if !written.is_object() {
+        faults.add("the file", "is no map of sections: write `kafka: …`, `lanes: …` and so on");
+        return Err(faults);
+    }
+    let mut overrides: Vec<(String, String)> = environment
+        .into_iter()
+        .filter(|(name, _)| name.to_ascii_uppercase().starts_with(ENV_PREFIX))
+        .collect();
+    overrides.sort();
+    for (name, value) in overrides {
+        values::override_with(&mut written, &name, &value, &mut faults);
+    }
+    check::settings(written, faults)
+}
+
+fn read(path: &Path) -> Result<String, Faults> {
+    let place = path.display().to_string();
+    let fault = |text: String| Faults(vec![Fault { place: place.clone(), text }]);
+    let size =
+        std::fs::metadata(path).map_err(|error| fault(format!("cannot be read: {error}")))?.len();
+    if size > FILE_MAX_BYTES {
+        return Err(fault(format!("has {size} bytes; at most {FILE_MAX_BYTES} are read")));
+    }
+    std::fs::read_to_string(path).map_err(|error| fault(format!("cannot be read: {error}")))
+}
+
+#[cfg(test)]
+mod tests;

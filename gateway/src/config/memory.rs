@@ -1,0 +1,80 @@
+//! The memory plan: what connections, queues and the router cost at most, and what is left for
+//! messages, shared out among the lanes. Checked at start, so that the limit is never met at night.
+
+use bridge::bridge::UNCLASSIFIED_SHARE;
+
+/// Bytes of an open connection, its session and the packet that is not whole yet.
+pub const CONNECTION_COST: u64 = 4 * 1024 + 2 * 1024;
+/// Bytes of the local plane: its router and its queues.
+pub const LOCAL_PLANE_COST: u64 = 48 * 1024 * 1024;
+/// Bytes of the process itself: code, threads, Kafka clients, buffers of the runtime.
+pub const PROCESS_COST: u64 = 64 * 1024 * 1024;
+/// Without a limit of the container and of the configuration, in bytes.
+const DEFAULT_MEMORY: u64 = 1024 * 1024 * 1024;
+/// Fewer bytes for messages make no gateway.
+pub const MESSAGES_MIN: u64 = 64 * 1024 * 1024;
+/// Connections where nothing says less.
+const DEFAULT_CONNECTIONS: u32 = 100_000;
+/// Descriptors that are not for connections: Kafka, files, the object store.
+const DESCRIPTOR_RESERVE: u64 = 256;
+
+/// Shares of the message budget, in thousandths: inline and large, by built-in lane.
+const BUILT_IN_SHARES: [(u64, u64); 4] = [(100, 40), (300, 40), (150, 300), (50, 20)];
+/// Shares of a lane that the configuration adds, in thousandths of the whole.
+const ADDED_SHARES: (u64, u64) = (100, 30);
+
+/// Where the memory goes, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryPlan {
+    pub limit: u64,
+    pub connections: u64,
+    /// Router, process, packets whose lane is not known yet.
+    pub fixed: u64,
+    pub messages: u64,
+}
+
+impl MemoryPlan {
+    pub fn new(limit: u64, connections: u32) -> MemoryPlan {
+        let connections = u64::from(connections) * CONNECTION_COST;
+        let fixed = LOCAL_PLANE_COST + PROCESS_COST + UNCLASSIFIED_SHARE;
+        let messages = limit.saturating_sub(connections + fixed);
+        MemoryPlan { limit, connections, fixed, messages }
+    }
+
+    /// Inline and large bytes of each lane; added lanes scale the built-in ones down.
+    pub fn shares(&self, lanes: usize) -> Vec<(u64, u64)> {
+        let added = lanes.saturating_sub(BUILT_IN_SHARES.len());
+        let weights: Vec<(u64, u64)> =
+            BUILT_IN_SHARES.into_iter().chain(std::iter::repeat_n(ADDED_SHARES, added)).collect();
+        let total: u64 = weights.iter().map(|(inline, large)| inline + large).sum();
+        let share = |weight: u64| self.messages / total * weight;
+        weights.into_iter().map(|(inline, large)| (share(inline), share(large))).collect()
+    }
+}
+
+/// The container's limit, or 1 GiB.
+pub fn default_memory() -> u64 {
+    ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"]
+        .iter()
+        .find_map(|path| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok())
+        // Version 1 says "no limit" with a huge number.
+        .filter(|limit| *limit < 1 << 60)
+        .unwrap_or(DEFAULT_MEMORY)
+}
+
+/// What the descriptors and half of the memory allow, at most 100,000.
+pub fn default_connections(memory: u64) -> u32 {
+    let by_descriptors = descriptor_limit().saturating_sub(DESCRIPTOR_RESERVE);
+    let by_memory = memory / 2 / CONNECTION_COST;
+    u64::from(DEFAULT_CONNECTIONS).min(by_descriptors).min(by_memory).max(1) as u32
+}
+
+/// The hard limit of open descriptors.
+pub fn descriptor_limit() -> u64 {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"))
+        .and_then(|line| line.split_whitespace().nth(4)?.parse().ok())
+        .unwrap_or(1024)
+}

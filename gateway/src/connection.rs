@@ -1,0 +1,437 @@
+//! The life of one connection: handshake, then reading, acknowledging and delivering until an end,
+//! then what the end owes: a DISCONNECT, the will.
+//!
+//! Everything that can happen wakes one task, through the socket, the mailbox or one timer, and
+//! [`Connection::poll_run`] looks at all of it in a fixed order. Bytes are read into a buffer of the
+//! thread and taken apart there; a connection keeps only the packet that is not whole yet, so an
+//! idle one costs little more than its task.
+//!
+//! Back-pressure is not reading the socket: see [`Block`]. While it is not read, the clocks of the
+//! client's silence and slowness stand still.
+
+mod close;
+mod deadlines;
+mod handshake;
+mod intake;
+mod will;
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bridge::message::Device;
+use bridge::{Full, Mailbox, Mark, ROOM, Reservation};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::Sleep;
+
+pub use close::Close;
+
+use crate::broker::Subscriber;
+use crate::clients::{Claim, PHASE_CHANGED, TAKEN_OVER};
+use crate::edge::{Admitted, Edge, Phase};
+use crate::mqtt::{Version, encode};
+use crate::session::{Acknowledgement, Window};
+use deadlines::Deadlines;
+use intake::Intake;
+use will::StoredWill;
+
+/// Bytes read at once.
+const READ_BYTES: usize = 64 * 1024;
+/// Bytes read at once while sessions wait for memory: what is read and cannot be submitted is kept.
+const READ_BYTES_CONTENDED: usize = 2 * 1024;
+/// A packet that is not whole is completed in the thread's buffer up to this size, and in a buffer
+/// of its own above it.
+const CARRY_BYTES: usize = 32 * 1024;
+/// Reads of one connection before others have their turn.
+const READS_PER_TURN: usize = 4;
+/// Unsent bytes at which local deliveries wait, and then reading does.
+const OUT_SOFT_BYTES: usize = 64 * 1024;
+/// A connection's own buffers are given back above this size when they are empty.
+const KEEP_BYTES: usize = 1024;
+/// A packet that is not whole may keep this much without asking the memory budget.
+pub(crate) const FREE_PARTIAL_BYTES: usize = 4 * 1024;
+/// How soon a connection that waits for room looks again by itself.
+const ROOM_RECHECK: Duration = Duration::from_secs(1);
+
+thread_local! {
+    /// What was kept of the last packet ends at `CARRY_BYTES`, where the bytes read begin.
+    static INPUT: RefCell<Box<[u8]>> =
+        RefCell::new(vec![0; CARRY_BYTES + READ_BYTES].into_boxed_slice());
+    static MARKS: RefCell<Vec<Mark>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Why the socket is not read.
+#[derive(Clone, Copy, Debug)]
+enum Block {
+    /// The next packet needs room in a share of the memory budget.
+    Room { full: Full, recheck_at: Instant },
+    /// The next packet is a PUBLISH and the window is full, or it is large and one is open.
+    Window,
+    /// A part of an upload is on its way to the store.
+    Upload,
+}
+
+/// The time, read once per turn.
+#[derive(Clone, Copy)]
+struct Clock {
+    now: Instant,
+    /// Milliseconds since 1970 UTC.
+    unix_ms: i64,
+}
+
+impl Clock {
+    fn read() -> Clock {
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Clock { now: Instant::now(), unix_ms: unix.as_millis() as i64 }
+    }
+}
+
+/// What does not change while the connection lasts; bytes are taken in beside it.
+struct Shared {
+    edge: Arc<Edge>,
+    device: Device,
+}
+
+struct Connection {
+    shared: Arc<Shared>,
+    edge: Arc<Edge>,
+    stream: TcpStream,
+    version: Version,
+    /// CONNECT asked for a session that outlives the connection.
+    asked_for_session: bool,
+    mailbox: Arc<Mailbox>,
+    window: Window,
+    intake: Intake,
+    /// Bytes received and not taken: the packet that is not whole, or what back-pressure left.
+    tail: Vec<u8>,
+    /// `tail` is worth looking at when it has this many bytes.
+    needed: usize,
+    /// Room for a packet that is still arriving.
+    reservation: Option<Reservation>,
+    block: Option<(Block, Instant)>,
+    /// Encoded and not yet sent.
+    out: Vec<u8>,
+    /// Largest packet that the client takes, in bytes.
+    client_packet_max: Option<u32>,
+    will: Option<Box<StoredWill>>,
+    subscriber: Option<Box<Subscriber>>,
+    deadlines: Deadlines,
+    timer: Pin<Box<Sleep>>,
+    /// Keeps what CONNECT brought within the budget.
+    _held: Option<Reservation>,
+}
+
+/// Serves one socket to its end.
+pub async fn serve(edge: Arc<Edge>, mut stream: TcpStream, admitted: Admitted) {
+    let handshake = Box::pin(handshake::shake(&edge, &mut stream, &admitted));
+    let reason = match handshake.await {
+        Ok(established) => {
+            let (connection, claim) = established.into_connection(Arc::clone(&edge), stream);
+            connection.run(claim).await
+        }
+        Err(refused) => {
+            let reason = refused.close.label();
+            refused.tell(&mut stream).await;
+            reason
+        }
+    };
+    ::metrics::counter!(crate::metrics::CONNECTIONS_CLOSED, "reason" => reason).increment(1);
+    drop(admitted);
+}
+
+impl Connection {
+    /// Runs to the end and says why it ended.
+    async fn run(mut self, claim: Claim) -> &'static str {
+        let close = poll_fn(|context| self.poll_run(context)).await;
+        // A successor gets its CONNACK when the claim is gone: before that, what was not submitted
+        // has to be.
+        self.intake = Intake::Packets;
+        self.tail = Vec::new();
+        if let Some((Block::Room { full, .. }, _)) = self.block {
+            self.edge.bridge.leave(full, &self.mailbox);
+        }
+        self.reservation = None;
+        self.subscriber = None;
+        drop(claim);
+        if let Close::Malformed(fault) = &close {
+            let reason = fault.label();
+            ::metrics::counter!(crate::metrics::PACKETS_MALFORMED, "reason" => reason).increment(1);
+        }
+        let will = self.will.take().filter(|_| close.publishes_will(self.edge.wills_at_drain));
+        let label = close.label();
+        Box::pin(async move {
+            if let Some(will) = will {
+                let shared = Arc::clone(&self.shared);
+                tokio::spawn(async move { will.publish(&shared).await });
+            }
+            close.tell(&mut self.stream, self.version, &self.out).await;
+        })
+        .await;
+        label
+    }
+
+    fn poll_run(&mut self, context: &mut Context<'_>) -> Poll<Close> {
+        match self.turn(context) {
+            Ok(()) => Poll::Pending,
+            Err(close) => Poll::Ready(close),
+        }
+    }
+
+    /// Looks at everything that may have happened.
+    fn turn(&mut self, context: &mut Context<'_>) -> Result<(), Close> {
+        let clock = Clock::read();
+        let (signals, decided) = self.collect_outcomes(context, &clock)?;
+        if signals & TAKEN_OVER != 0 {
+            return Err(Close::TakenOver);
+        }
+        let phase = self.edge.phase();
+        if phase == Phase::Closing {
+            return Err(Close::ShuttingDown);
+        }
+        if phase == Phase::Running {
+            self.try_unblock(signals & ROOM != 0, decided, &clock)?;
+            self.read(context, &clock)?;
+        }
+        self.deliver();
+        self.send(context, &clock)?;
+        self.watch_deadlines(context, &clock)
+    }
+
+    /// Takes the outcomes that arrived and encodes the acknowledgements that may leave.
+    fn collect_outcomes(
+        &mut self,
+        context: &Context<'_>,
+        clock: &Clock,
+    ) -> Result<(u8, bool), Close> {
+        MARKS.with_borrow_mut(|marks| {
+            let signals = self.mailbox.collect(context.waker(), marks, ROOM | PHASE_CHANGED);
+            if marks.is_empty() {
+                return Ok((signals, false));
+            }
+            let fault = marks
+                .drain(..)
+                .find_map(|Mark { slot, outcome }| self.window.decide(slot, outcome).err());
+            let now_us = self.edge.micros(clock.now);
+            let Connection { window, edge, out, version, .. } = self;
+            window.acknowledge(|ack| {
+                let waited_us = now_us.saturating_sub(ack.received_us);
+                edge.acknowledgement_latency.record(waited_us as f64 / 1e6);
+                acknowledge(*version, ack, out);
+            })?;
+            match fault {
+                // What landed is acknowledged all the same, ahead of the end.
+                Some(fault) => Err(fault.into()),
+                None => Ok((signals, true)),
+            }
+        })
+    }
+
+    /// Tries again what stopped the reading.
+    fn try_unblock(&mut self, room: bool, decided: bool, clock: &Clock) -> Result<(), Close> {
+        let Some((block, since)) = self.block else { return Ok(()) };
+        let in_line = match block {
+            Block::Room { recheck_at, .. } if !room && clock.now < recheck_at => return Ok(()),
+            Block::Room { full, .. } => (!room).then_some(full),
+            Block::Window if !decided => return Ok(()),
+            Block::Window | Block::Upload => None,
+        };
+        self.block = None;
+        let tail = std::mem::take(&mut self.tail);
+        let taken = self.take_in(&tail, clock)?;
+        if taken == 0
+            && let Some((still, _)) = self.block
+        {
+            // Nothing moved: the clocks go on standing still since then.
+            self.block = Some((still, since));
+        } else {
+            self.deadlines.skip(clock.now.saturating_duration_since(since));
+        }
+        self.keep_tail(tail, taken);
+        if let Some(full) = in_line {
+            let waits_for_same = matches!(self.block, Some((Block::Room { full: new, .. }, _))
+                if new.lane == full.lane && new.class == full.class);
+            if waits_for_same {
+                return Ok(());
+            }
+            self.edge.bridge.leave(full, &self.mailbox);
+        }
+        self.wait_in_line();
+        Ok(())
+    }
+
+    /// Gets into the line for room, if that is what the connection waits for.
+    fn wait_in_line(&self) {
+        if let Some((Block::Room { full, .. }, _)) = self.block {
+            self.edge.bridge.wait(full, &self.mailbox);
+        }
+    }
+
+    /// Reads and takes in what the socket has, up to a turn's share.
+    fn read(&mut self, context: &mut Context<'_>, clock: &Clock) -> Result<(), Close> {
+        for _ in 0..READS_PER_TURN {
+            if self.block.is_some() || self.out.len() >= OUT_SOFT_BYTES {
+                return Ok(());
+            }
+            let read = INPUT.with_borrow_mut(|input| self.read_once(input, context, clock))?;
+            if !read {
+                return Ok(());
+            }
+            if self.block.is_some() {
+                self.wait_in_line();
+                return Ok(());
+            }
+        }
+        // There may be more, but others have their turn first.
+        context.waker().wake_by_ref();
+        Ok(())
+    }
+
+    /// Reads once; false when there is nothing to read now.
+    fn read_once(
+        &mut self,
+        input: &mut [u8],
+        context: &mut Context<'_>,
+        clock: &Clock,
+    ) -> Result<bool, Close> {
+        let room = if self.edge.bridge.is_contended() { READ_BYTES_CONTENDED } else { READ_BYTES };
+        let mut buffer = ReadBuf::new(&mut input[CARRY_BYTES..CARRY_BYTES + room]);
+        match Pin::new(&mut self.stream).poll_read(context, &mut buffer) {
+            Poll::Pending => return Ok(false),
+            Poll::Ready(Err(_)) => return Err(Close::PeerGone),
+            Poll::Ready(Ok(())) if buffer.filled().is_empty() => return Err(Close::PeerGone),
+            Poll::Ready(Ok(())) => {}
+        }
+        let end = CARRY_BYTES + buffer.filled().len();
+        self.deadlines.bytes_received(clock.now);
+        if self.tail.len() <= CARRY_BYTES {
+            let start = CARRY_BYTES - self.tail.len();
+            input[start..CARRY_BYTES].copy_from_slice(&self.tail);
+            let taken = self.take_in(&input[start..end], clock)?;
+            let left = &input[start + taken..end];
+            self.tail.clear();
+            self.tail.extend_from_slice(left);
+            self.tidy_tail();
+        } else {
+            self.tail.extend_from_slice(&input[CARRY_BYTES..end]);
+            if self.tail.len() >= self.needed {
+                let tail = std::mem::take(&mut self.tail);
+                let taken = self.take_in(&tail, clock)?;
+                self.keep_tail(tail, taken);
+            }
+        }
+        Ok(true)
+    }
+
+    fn keep_tail(&mut self, mut tail: Vec<u8>, taken: usize) {
+        tail.drain(..taken);
+        self.tail = tail;
+        self.tidy_tail();
+    }
+
+    fn tidy_tail(&mut self) {
+        if self.tail.is_empty() && self.tail.capacity() > KEEP_BYTES {
+            self.tail = Vec::new();
+        } else if self.tail.capacity() > 4 * self.tail.len().max(KEEP_BYTES) {
+            self.tail.shrink_to(self.tail.len());
+        }
+    }
+
+    /// Encodes what local subscriptions have for this client.
+    fn deliver(&mut self) {
+        let Some(subscriber) = &mut self.subscriber else { return };
+        while self.out.len() < OUT_SOFT_BYTES {
+            let Some(delivery) = subscriber.try_next() else { return };
+            let message = encode::Delivery::<(&str, &str)> {
+                topic: &delivery.topic,
+                payload: &delivery.payload,
+                retain: false,
+                content_type: "",
+                payload_format_utf8: false,
+                response_topic: None,
+                correlation_data: None,
+                message_expiry: None,
+                user_properties: &[],
+            };
+            let limit = self.client_packet_max;
+            if !encode::publish_qos0(&mut self.out, self.version, &message, limit) {
+                ::metrics::counter!(crate::metrics::LOCAL_TOO_LARGE_FOR_CLIENT).increment(1);
+            }
+        }
+    }
+
+    /// Writes what is encoded, as far as the socket takes it.
+    fn send(&mut self, context: &mut Context<'_>, clock: &Clock) -> Result<(), Close> {
+        let mut sent = 0;
+        while sent < self.out.len() {
+            match Pin::new(&mut self.stream).poll_write(context, &self.out[sent..]) {
+                Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => return Err(Close::PeerGone),
+                Poll::Ready(Ok(bytes)) => sent += bytes,
+                Poll::Pending => break,
+            }
+        }
+        self.deadlines.sent(clock.now, sent > 0, sent < self.out.len());
+        if sent < self.out.len() {
+            self.out.drain(..sent);
+            return Ok(());
+        }
+        self.out.clear();
+        if self.out.capacity() > KEEP_BYTES {
+            self.out = Vec::new();
+        }
+        // With room again there may be more to deliver.
+        if sent >= OUT_SOFT_BYTES {
+            context.waker().wake_by_ref();
+        }
+        Ok(())
+    }
+
+    /// Ends the connection when the client was too slow or silent, and sets the timer for the next
+    /// time to look.
+    fn watch_deadlines(&mut self, context: &mut Context<'_>, clock: &Clock) -> Result<(), Close> {
+        loop {
+            let (due, close) = self.deadlines.next(self.waits_for());
+            if due <= clock.now {
+                return match close {
+                    Some(close) => Err(close),
+                    None => {
+                        // Time to look for room again.
+                        context.waker().wake_by_ref();
+                        Ok(())
+                    }
+                };
+            }
+            // The timer is only moved to an earlier time: deadlines mostly move away from it, and
+            // what fires early looks again.
+            let due = tokio::time::Instant::from_std(due);
+            if due < self.timer.deadline() || self.timer.is_elapsed() {
+                self.timer.as_mut().reset(due);
+            }
+            if self.timer.as_mut().poll(context).is_pending() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn waits_for(&self) -> deadlines::Waits {
+        deadlines::Waits {
+            reading: self.block.is_none() && self.edge.phase() == Phase::Running,
+            recheck_at: match self.block {
+                Some((Block::Room { recheck_at, .. }, _)) => Some(recheck_at),
+                _ => None,
+            },
+            partial_bytes: (!self.tail.is_empty()).then_some(self.needed),
+            upload_bytes: self.intake.streaming_bytes(),
+        }
+    }
+}
+
+fn acknowledge(version: Version, ack: Acknowledgement, out: &mut Vec<u8>) {
+    match ack.qos {
+        2 => encode::pubrec(out, version, ack.packet_id, ack.code),
+        _ => encode::puback(out, version, ack.packet_id, ack.code),
+    }
+}

@@ -1,0 +1,137 @@
+//! Why a connection ends, and what its end tells the client.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::mqtt::{Malformed, Version, encode, reason};
+use crate::session::WindowFault;
+
+/// How long a client may take to read why it is disconnected.
+const GOODBYE_WAIT: Duration = Duration::from_secs(1);
+/// Bytes of a client that is still sending that are thrown away, so that the goodbye is not lost to
+/// a reset of the connection.
+const GOODBYE_DRAIN_BYTES: u64 = 1024 * 1024;
+
+/// Why a connection ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Close {
+    /// The client said goodbye.
+    Disconnected,
+    /// The client said goodbye and wants its will published.
+    DisconnectedWithWill,
+    /// The socket was closed or broke.
+    PeerGone,
+    Malformed(Malformed),
+    /// A well-formed packet that is not allowed here; the label says which rule, the code is v5's.
+    Protocol {
+        label: &'static str,
+        code: u8,
+    },
+    /// The packet is larger than anything that may land.
+    TooLarge,
+    KeepAlive,
+    /// A packet or an upload came too slowly, or CONNECT too late.
+    TooSlow,
+    /// The client does not read what it is sent.
+    NotReading,
+    TakenOver,
+    /// A message may or may not have landed: the client has to send it again.
+    MessageFailed,
+    /// The object store failed while a message arrived.
+    StoreFailed,
+    ShuttingDown,
+}
+
+impl Close {
+    /// The value of the `reason` label.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Close::Disconnected | Close::DisconnectedWithWill => "disconnected",
+            Close::PeerGone => "peer_gone",
+            Close::Malformed(_) => "malformed",
+            Close::Protocol { label, .. } => label,
+            Close::TooLarge => "too_large",
+            Close::KeepAlive => "keep_alive",
+            Close::TooSlow => "too_slow",
+            Close::NotReading => "not_reading",
+            Close::TakenOver => "taken_over",
+            Close::MessageFailed => "message_failed",
+            Close::StoreFailed => "store_failed",
+            Close::ShuttingDown => "shutting_down",
+        }
+    }
+
+    /// The code of a v5 DISCONNECT; None where nobody would read it.
+    fn code(&self) -> Option<u8> {
+        Some(match self {
+            Close::Disconnected | Close::DisconnectedWithWill | Close::PeerGone => return None,
+            Close::Malformed(fault) => fault.code(),
+            Close::Protocol { code, .. } => *code,
+            Close::TooLarge => reason::PACKET_TOO_LARGE,
+            Close::KeepAlive => reason::KEEP_ALIVE_TIMEOUT,
+            Close::TooSlow => reason::UNSPECIFIED,
+            Close::NotReading => reason::QUOTA_EXCEEDED,
+            Close::TakenOver => reason::SESSION_TAKEN_OVER,
+            Close::MessageFailed | Close::StoreFailed => reason::IMPLEMENTATION_SPECIFIC,
+            Close::ShuttingDown => reason::SERVER_SHUTTING_DOWN,
+        })
+    }
+
+    /// v5 3.1.2.5: at every end but a goodbye. A rollout is no death, unless configured.
+    pub fn publishes_will(&self, at_drain: bool) -> bool {
+        match self {
+            Close::Disconnected => false,
+            Close::ShuttingDown => at_drain,
+            _ => true,
+        }
+    }
+
+    /// Sends what was encoded before, and in v5 why the connection ends; then closes.
+    pub async fn tell(&self, stream: &mut TcpStream, version: Version, pending: &[u8]) {
+        let mut goodbye = pending.to_vec();
+        if version == Version::V5
+            && let Some(code) = self.code()
+        {
+            let text = match self {
+                Close::Malformed(fault) => Some(fault.to_string()),
+                _ => None,
+            };
+            encode::disconnect(&mut goodbye, code, text.as_deref(), None);
+        }
+        if *self != Close::PeerGone {
+            part(stream, &goodbye).await;
+        }
+    }
+}
+
+/// Sends the last bytes and closes so that the peer gets to read them. Bounded in time and bytes.
+pub(super) async fn part(stream: &mut TcpStream, goodbye: &[u8]) {
+    let last_words = async {
+        stream.write_all(goodbye).await?;
+        stream.shutdown().await?;
+        // Closing with unread bytes would reset the connection and take the goodbye with it.
+        let mut sink = tokio::io::sink();
+        tokio::io::copy(&mut stream.take(GOODBYE_DRAIN_BYTES), &mut sink).await
+    };
+    // Whatever fails here, the connection is over.
+    let _ = tokio::time::timeout(GOODBYE_WAIT, last_words).await;
+}
+
+impl From<Malformed> for Close {
+    fn from(fault: Malformed) -> Close {
+        Close::Malformed(fault)
+    }
+}
+
+impl From<WindowFault> for Close {
+    fn from(fault: WindowFault) -> Close {
+        match fault {
+            WindowFault::MessageFailed => Close::MessageFailed,
+            WindowFault::TooManyUnreleased => {
+                Close::Protocol { label: "unreleased", code: reason::QUOTA_EXCEEDED }
+            }
+        }
+    }
+}

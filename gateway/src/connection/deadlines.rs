@@ -1,0 +1,158 @@
+//! The times by which a client has to have done something. They stand still while the gateway does
+//! not read the socket: that is not the client's silence.
+
+use std::time::{Duration, Instant};
+
+use super::Close;
+
+/// How long a packet may take to arrive, besides what its size allows at the slowest rate.
+const PACKET_GRACE: Duration = Duration::from_secs(10);
+/// The slowest rate of a packet's bytes, in bytes per second, over its whole arrival.
+const RATE_MIN: u64 = 4 * 1024;
+/// How long a large message may pause.
+const UPLOAD_IDLE: Duration = Duration::from_secs(30);
+/// How long a client may leave what it is sent unread.
+const UNREAD_WAIT: Duration = Duration::from_secs(30);
+/// When there is nothing to wait for.
+const FAR: Duration = Duration::from_secs(24 * 3600);
+
+/// See the module.
+pub(super) struct Deadlines {
+    /// Zero: none. One and a half times what the client said.
+    keep_alive: Duration,
+    last_packet: Instant,
+    last_bytes: Instant,
+    /// When the packet that is not whole yet began.
+    packet_began: Instant,
+    /// Since when the client takes nothing of what it is sent.
+    unread_since: Option<Instant>,
+}
+
+/// What the connection is at.
+pub(super) struct Waits {
+    pub reading: bool,
+    pub recheck_at: Option<Instant>,
+    /// A packet is incomplete; how many bytes it has in all, as far as is known.
+    pub partial_bytes: Option<usize>,
+    /// A large message arrives; how many bytes it has.
+    pub upload_bytes: Option<u64>,
+}
+
+impl Deadlines {
+    pub fn new(keep_alive_s: u16, now: Instant) -> Deadlines {
+        Deadlines {
+            keep_alive: Duration::from_millis(u64::from(keep_alive_s) * 1_500),
+            last_packet: now,
+            last_bytes: now,
+            packet_began: now,
+            unread_since: None,
+        }
+    }
+
+    pub fn bytes_received(&mut self, now: Instant) {
+        self.last_bytes = now;
+    }
+
+    /// A whole packet was taken; what follows begins a new one.
+    pub fn packet_received(&mut self, now: Instant) {
+        self.last_packet = now;
+        self.packet_began = now;
+    }
+
+    /// The socket was not read for this long.
+    pub fn skip(&mut self, unread: Duration) {
+        self.last_packet += unread;
+        self.last_bytes += unread;
+        self.packet_began += unread;
+    }
+
+    /// Something was written, or nothing could be.
+    pub fn sent(&mut self, now: Instant, progress: bool, unsent: bool) {
+        match (unsent, self.unread_since) {
+            (false, _) => self.unread_since = None,
+            (true, None) => self.unread_since = Some(now),
+            (true, Some(_)) if progress => self.unread_since = Some(now),
+            (true, Some(_)) => {}
+        }
+    }
+
+    /// The next time to look, and how the connection ends if nothing changed until then; None where
+    /// it does not end.
+    pub fn next(&self, waits: Waits) -> (Instant, Option<Close>) {
+        let mut next = (self.last_bytes + FAR, None);
+        let mut consider = |due: Instant, close: Option<Close>| {
+            if due < next.0 {
+                next = (due, close);
+            }
+        };
+        if let Some(since) = self.unread_since {
+            consider(since + UNREAD_WAIT, Some(Close::NotReading));
+        }
+        if let Some(at) = waits.recheck_at {
+            consider(at, None);
+        }
+        if waits.reading {
+            let slowest = |bytes: u64| {
+                self.packet_began + PACKET_GRACE + Duration::from_secs(bytes / RATE_MIN)
+            };
+            match (waits.upload_bytes, waits.partial_bytes) {
+                (Some(bytes), _) => {
+                    // A client that sends a long packet can send no other meanwhile: its keep-alive
+                    // is the progress of the packet.
+                    consider(self.last_bytes + UPLOAD_IDLE, Some(Close::TooSlow));
+                    consider(slowest(bytes), Some(Close::TooSlow));
+                }
+                (None, Some(bytes)) => consider(slowest(bytes as u64), Some(Close::TooSlow)),
+                (None, None) => {}
+            }
+            if waits.upload_bytes.is_none() && !self.keep_alive.is_zero() {
+                consider(self.last_packet + self.keep_alive, Some(Close::KeepAlive));
+            }
+        }
+        next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const IDLE: Waits =
+        Waits { reading: true, recheck_at: None, partial_bytes: None, upload_bytes: None };
+
+    #[test]
+    fn keep_alive_counts_received_packets_and_stands_still_while_not_reading() {
+        let start = Instant::now();
+        let mut deadlines = Deadlines::new(10, start);
+        assert_eq!(deadlines.next(IDLE), (start + Duration::from_secs(15), Some(Close::KeepAlive)));
+        let blocked = Waits { reading: false, ..IDLE };
+        assert_eq!(deadlines.next(blocked).1, None);
+        deadlines.skip(Duration::from_secs(60));
+        assert_eq!(deadlines.next(IDLE).0, start + Duration::from_secs(75));
+        deadlines.bytes_received(start + Duration::from_secs(70));
+        assert_eq!(deadlines.next(IDLE).0, start + Duration::from_secs(75), "bytes are no packet");
+        deadlines.packet_received(start + Duration::from_secs(70));
+        assert_eq!(deadlines.next(IDLE).0, start + Duration::from_secs(85));
+    }
+
+    #[test]
+    fn a_dribbled_packet_has_an_end_without_any_keep_alive() {
+        let start = Instant::now();
+        let mut deadlines = Deadlines::new(0, start);
+        assert_eq!(deadlines.next(IDLE).1, None);
+        deadlines.bytes_received(start + Duration::from_secs(9));
+        let partial = Waits { partial_bytes: Some(2), ..IDLE };
+        assert_eq!(deadlines.next(partial), (start + PACKET_GRACE, Some(Close::TooSlow)));
+    }
+
+    #[test]
+    fn a_client_that_does_not_read_has_an_end() {
+        let start = Instant::now();
+        let mut deadlines = Deadlines::new(0, start);
+        deadlines.sent(start, false, true);
+        deadlines.sent(start + Duration::from_secs(5), false, true);
+        assert_eq!(deadlines.next(IDLE), (start + UNREAD_WAIT, Some(Close::NotReading)));
+        deadlines.sent(start + Duration::from_secs(6), true, false);
+        assert_eq!(deadlines.next(IDLE).1, None);
+    }
+}

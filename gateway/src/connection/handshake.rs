@@ -1,0 +1,274 @@
+//! From an accepted socket to a session, or to the CONNACK that says why there is none.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bridge::message::Device;
+use bridge::{Mailbox, Reservation};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+
+use super::close::part;
+use super::deadlines::Deadlines;
+use super::{Close, Connection, FREE_PARTIAL_BYTES, Intake, Shared, StoredWill};
+use crate::clients::Claim;
+use crate::edge::{Admitted, Edge, Phase};
+use crate::mqtt::encode::ConnAckProperties;
+use crate::mqtt::{self, Connect, PacketType, Version, encode, reason};
+use crate::session::Window;
+
+/// CONNECT has to be here this long after the socket was accepted.
+const CONNECT_WAIT: Duration = Duration::from_secs(10);
+/// How long the client may take to read its CONNACK.
+const CONNACK_WAIT: Duration = Duration::from_secs(10);
+/// Longest client id, in bytes: it is kept, and becomes the key of records.
+const CLIENT_ID_MAX_BYTES: usize = 1024;
+/// Bytes read at once.
+const READ_BYTES: usize = 1024;
+
+/// Why there is no session, and what the client is told.
+pub(super) struct Refused {
+    pub close: Close,
+    connack: Vec<u8>,
+}
+
+impl Refused {
+    fn silently(close: Close) -> Refused {
+        Refused { close, connack: Vec::new() }
+    }
+
+    /// Sends the CONNACK, if the client's version has one for it, and closes.
+    pub async fn tell(self, stream: &mut TcpStream) {
+        if self.connack.is_empty() {
+            return;
+        }
+        part(stream, &self.connack).await;
+    }
+}
+
+/// A session that begins.
+pub(super) struct Established {
+    claim: Claim,
+    mailbox: Arc<Mailbox>,
+    device: Device,
+    version: Version,
+    keep_alive_s: u16,
+    asked_for_session: bool,
+    client_packet_max: Option<u32>,
+    will: Option<Box<StoredWill>>,
+    held: Option<Reservation>,
+    /// What came behind CONNECT.
+    rest: Vec<u8>,
+}
+
+/// Reads CONNECT, decides, takes over the client id, and sends CONNACK.
+pub(super) async fn shake(
+    edge: &Arc<Edge>,
+    stream: &mut TcpStream,
+    admitted: &Admitted,
+) -> Result<Established, Refused> {
+    let mut received = Vec::new();
+    let size = match timeout(CONNECT_WAIT, read_connect(edge, stream, &mut received)).await {
+        Ok(size) => size?,
+        Err(_) => return Err(Refused::silently(Close::TooSlow)),
+    };
+    let rest = received.split_off(size);
+    let header = mqtt::fixed_header(&received).ok().flatten();
+    let connect = header.and_then(|header| {
+        mqtt::connect(&header, &received[usize::from(header.len)..]).ok().flatten()
+    });
+    let connect = connect.expect("read_connect saw it whole and well-formed");
+    let refuse = |close: Close, code: u8, text: &str| Refused {
+        close,
+        connack: refusal(&connect, code, text),
+    };
+    if admitted.over_limit_by() > 0 {
+        let close = Close::Protocol { label: "connection_limit", code: reason::SERVER_BUSY };
+        // v3 says "server unavailable" for it.
+        let code = match connect.version {
+            Version::V5 => reason::SERVER_BUSY,
+            _ => reason::SERVER_UNAVAILABLE,
+        };
+        return Err(refuse(close, code, "the gateway has as many connections as it may"));
+    }
+    if edge.phase() != Phase::Running {
+        let code = reason::SERVER_UNAVAILABLE;
+        return Err(refuse(Close::ShuttingDown, code, "the gateway shuts down"));
+    }
+    if connect.authentication_method.is_some() {
+        let code = reason::BAD_AUTHENTICATION_METHOD;
+        let close = Close::Protocol { label: "authentication_method", code };
+        return Err(refuse(close, code, "enhanced authentication is not available"));
+    }
+    if connect.client_id.len() > CLIENT_ID_MAX_BYTES {
+        let code = reason::CLIENT_IDENTIFIER_NOT_VALID;
+        let close = Close::Protocol { label: "client_id", code };
+        return Err(refuse(close, code, "the client id is longer than 1024 bytes"));
+    }
+    if connect.version == Version::V5 && connect.will.is_some_and(|will| will.retain) {
+        let code = reason::RETAIN_NOT_SUPPORTED;
+        let close = Close::Protocol { label: "retain", code };
+        return Err(refuse(close, code, "retained messages are not available"));
+    }
+    let held = match size {
+        0..=FREE_PARTIAL_BYTES => None,
+        size => match edge.bridge.reserve(None, size as u64) {
+            Ok(reservation) => Some(reservation),
+            Err(_) => {
+                let code = reason::SERVER_UNAVAILABLE;
+                let close = Close::Protocol { label: "connect_memory", code };
+                return Err(refuse(close, code, "too many large CONNECT packets at once"));
+            }
+        },
+    };
+    let assigned = connect.client_id.is_empty().then(|| format!("auto-{:032x}", rand_u128()));
+    let client_id: Arc<str> = assigned.as_deref().unwrap_or(connect.client_id).into();
+    let mailbox = Arc::new(Mailbox::default());
+    let claim = edge.clients.claim(&client_id, &mailbox).await.map_err(|_| {
+        let code = reason::SERVER_UNAVAILABLE;
+        refuse(Close::TakenOver, code, "another connection takes this client id")
+    })?;
+    let connack = acceptance(edge, &connect, assigned.as_deref());
+    match timeout(CONNACK_WAIT, stream.write_all(&connack)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(_)) => return Err(Refused::silently(Close::PeerGone)),
+        Err(_) => return Err(Refused::silently(Close::NotReading)),
+    }
+    let own = |(name, value): (&str, &str)| (name.into(), value.into());
+    Ok(Established {
+        claim,
+        mailbox,
+        device: Device {
+            client_id: (&*client_id).into(),
+            verified_id: None,
+            properties: connect.user_properties.iter().map(own).collect(),
+        },
+        version: connect.version,
+        keep_alive_s: connect.keep_alive,
+        asked_for_session: connect.session_expiry > 0,
+        client_packet_max: connect.maximum_packet_size,
+        will: connect.will.map(|will| Box::new(StoredWill::new(&will))),
+        held,
+        rest,
+    })
+}
+
+impl Established {
+    pub fn into_connection(self, edge: Arc<Edge>, stream: TcpStream) -> (Connection, Claim) {
+        let now = Instant::now();
+        let connection = Connection {
+            shared: Arc::new(Shared { edge: Arc::clone(&edge), device: self.device }),
+            window: Window::new(edge.limits.window, self.version == Version::V5),
+            edge,
+            stream,
+            version: self.version,
+            asked_for_session: self.asked_for_session,
+            mailbox: self.mailbox,
+            intake: Intake::Packets,
+            needed: 1,
+            reservation: None,
+            // What came behind CONNECT is looked at in the first turn.
+            block: (!self.rest.is_empty()).then_some((super::Block::Upload, now)),
+            tail: self.rest,
+            out: Vec::new(),
+            client_packet_max: self.client_packet_max,
+            will: self.will,
+            subscriber: None,
+            deadlines: Deadlines::new(self.keep_alive_s, now),
+            timer: Box::pin(sleep(Duration::from_secs(1))),
+            _held: self.held,
+        };
+        (connection, self.claim)
+    }
+}
+
+/// Reads until CONNECT is whole and returns its size in bytes; more may be behind it.
+///
+/// Not cancel safe in that a part of CONNECT may be in `received`.
+async fn read_connect(
+    edge: &Edge,
+    stream: &mut TcpStream,
+    received: &mut Vec<u8>,
+) -> Result<usize, Refused> {
+    let mut large: Option<Reservation> = None;
+    loop {
+        if let Some(header) = mqtt::fixed_header(received)
+            .map_err(|fault| Refused::silently(Close::Malformed(fault)))?
+        {
+            if header.kind != PacketType::Connect {
+                let code = reason::PROTOCOL_ERROR;
+                return Err(Refused::silently(Close::Protocol { label: "no_connect", code }));
+            }
+            match mqtt::connect(&header, &received[usize::from(header.len)..]) {
+                Ok(Some(_)) => return Ok(header.packet_size() as usize),
+                Ok(None) => {}
+                Err(fault) => {
+                    let mut connack = Vec::new();
+                    fault.connack(&mut connack);
+                    return Err(Refused { close: Close::Malformed(fault.cause), connack });
+                }
+            }
+            let size = header.packet_size() as usize;
+            if size > FREE_PARTIAL_BYTES && large.is_none() {
+                let reserved = edge.bridge.reserve(None, size as u64);
+                large = Some(reserved.map_err(|_| {
+                    let code = reason::SERVER_UNAVAILABLE;
+                    Refused::silently(Close::Protocol { label: "connect_memory", code })
+                })?);
+            }
+        }
+        let mut buffer = [0; READ_BYTES];
+        match stream.read(&mut buffer).await {
+            Ok(0) | Err(_) => return Err(Refused::silently(Close::PeerGone)),
+            Ok(bytes) => received.extend_from_slice(&buffer[..bytes]),
+        }
+    }
+}
+
+/// The CONNACK that refuses; empty where the version has no code for it.
+fn refusal(connect: &Connect<'_>, code: u8, text: &str) -> Vec<u8> {
+    let mut connack = Vec::new();
+    let properties = ConnAckProperties {
+        reason_string: connect.request_problem_information.then_some(text),
+        ..Default::default()
+    };
+    encode::connack(
+        &mut connack,
+        connect.version,
+        false,
+        code,
+        &properties,
+        connect.maximum_packet_size,
+    );
+    connack
+}
+
+/// The CONNACK that accepts and says what is not available.
+fn acceptance(edge: &Edge, connect: &Connect<'_>, assigned: Option<&str>) -> Vec<u8> {
+    let mut connack = Vec::new();
+    let properties = ConnAckProperties {
+        session_expiry: (connect.session_expiry > 0).then_some(0),
+        receive_maximum: edge.limits.window.messages,
+        retain_available: false,
+        maximum_packet_size: Some(edge.limits.message_size),
+        assigned_client_id: assigned,
+        subscription_identifier_available: false,
+        shared_subscription_available: false,
+        ..Default::default()
+    };
+    encode::connack(
+        &mut connack,
+        connect.version,
+        false,
+        reason::SUCCESS,
+        &properties,
+        connect.maximum_packet_size,
+    );
+    connack
+}
+
+/// A client id that nobody else has.
+fn rand_u128() -> u128 {
+    u128::from_be_bytes(bridge::envelope::message_id(super::Clock::read().unix_ms))
+}

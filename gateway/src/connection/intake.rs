@@ -1,0 +1,521 @@
+//! Takes received bytes apart into packets and does what each asks for: publishes go to the bridge
+//! or into an upload, the rest is answered.
+
+use std::sync::Arc;
+
+use bridge::classify::{self, Decision};
+use bridge::message::{Message, Payload};
+use bridge::{Class, Fault, Full, Refusal, Upload};
+use sha2::{Digest, Sha256};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128, xxh3_128_with_seed};
+
+use super::{Block, Clock, Close, Connection, FREE_PARTIAL_BYTES, ROOM_RECHECK, Shared};
+use crate::broker::SubscribeError;
+use crate::edge::Edge;
+use crate::mqtt::{
+    self, FixedHeader, Packet, PacketType, PublishHead, Subscribe, Unsubscribe, Version, encode,
+    reason,
+};
+use crate::session::{Admission, Publish};
+
+/// What the next bytes are.
+pub(super) enum Intake {
+    Packets,
+    /// The payload of a large message, which goes to the object store.
+    Upload(Box<Arriving>),
+    /// A payload that is not kept.
+    Skip {
+        left: u64,
+    },
+    /// The payload of a large message sent again, of which only the hash is wanted.
+    Rejoin(Box<Rejoining>),
+}
+
+pub(super) struct Arriving {
+    upload: Upload,
+    /// None for QoS 0.
+    publish: Option<Publish>,
+    topic_hash: u128,
+    size: u64,
+}
+
+pub(super) struct Rejoining {
+    publish: Publish,
+    topic_hash: u128,
+    hasher: Sha256,
+    left: u64,
+    size: u64,
+}
+
+impl Intake {
+    /// Size of the payload that arrives in pieces.
+    pub fn streaming_bytes(&self) -> Option<u64> {
+        match self {
+            Intake::Packets => None,
+            Intake::Upload(arriving) => Some(arriving.size),
+            Intake::Skip { left } => Some(*left),
+            Intake::Rejoin(rejoining) => Some(rejoining.size),
+        }
+    }
+}
+
+/// A PUBLISH whose head is decoded and whose way is decided.
+#[derive(Clone, Copy)]
+struct Publishing<'a> {
+    shared: &'a Shared,
+    header: &'a FixedHeader,
+    head: &'a PublishHead<'a>,
+    decision: &'a Decision<'a>,
+    message: &'a Message<'a>,
+}
+
+/// What became of the bytes at hand.
+enum Step {
+    /// This many were taken.
+    Taken(usize),
+    /// The packet at hand needs this many in all.
+    Needs(usize),
+    /// The connection is blocked: nothing was taken.
+    Blocked,
+}
+
+impl Connection {
+    /// Takes what it can of `data` and says how many bytes that was. What is left is an incomplete
+    /// packet, or what back-pressure holds; `self.block` tells which.
+    pub(super) fn take_in(&mut self, data: &[u8], clock: &Clock) -> Result<usize, Close> {
+        let shared = Arc::clone(&self.shared);
+        let mut taken = 0;
+        self.needed = 1;
+        while taken < data.len() && self.block.is_none() {
+            let rest = &data[taken..];
+            let step = match &mut self.intake {
+                Intake::Packets => self.take_packet(&shared, rest, clock)?,
+                Intake::Upload(_) => self.take_upload(rest, clock)?,
+                Intake::Skip { left } => {
+                    let skipped = rest.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+                    *left -= skipped as u64;
+                    if *left == 0 {
+                        self.intake = Intake::Packets;
+                        self.deadlines.packet_received(clock.now);
+                    }
+                    Step::Taken(skipped)
+                }
+                Intake::Rejoin(_) => self.take_rejoin(rest, clock)?,
+            };
+            match step {
+                Step::Taken(bytes) => taken += bytes,
+                Step::Needs(bytes) => {
+                    self.needed = bytes;
+                    break;
+                }
+                Step::Blocked => break,
+            }
+        }
+        Ok(taken)
+    }
+
+    fn take_packet(&mut self, shared: &Shared, data: &[u8], clock: &Clock) -> Result<Step, Close> {
+        let Some(header) = mqtt::fixed_header(data)? else {
+            return Ok(Step::Needs(data.len() + 1));
+        };
+        let size = header.packet_size() as usize;
+        if header.packet_size() > self.edge.limits.message_size {
+            self.edge.bridge.refuse(None, Refusal::TooLarge);
+            self.log_too_large(header.packet_size());
+            return Err(Close::TooLarge);
+        }
+        let body = &data[usize::from(header.len)..];
+        let step = if header.kind == PacketType::Publish {
+            self.take_publish(shared, &header, body, clock)?
+        } else if data.len() < size {
+            self.reserve(None, size, clock)
+        } else {
+            let body = &body[..header.remaining as usize];
+            let packet = mqtt::packet(self.version, &header, body)?;
+            self.answer(packet)?;
+            Step::Taken(size)
+        };
+        if matches!(step, Step::Taken(_)) {
+            self.reservation = None;
+            self.deadlines.packet_received(clock.now);
+        }
+        Ok(step)
+    }
+
+    /// Makes sure that there is room for a packet of `size` bytes while it arrives.
+    fn reserve(&mut self, lane: Option<classify::LaneId>, size: usize, clock: &Clock) -> Step {
+        if size > FREE_PARTIAL_BYTES && self.reservation.is_none() {
+            match self.edge.bridge.reserve(lane, size as u64) {
+                Ok(reservation) => self.reservation = Some(reservation),
+                Err(full) => return self.wait_for_room(full, clock),
+            }
+        }
+        Step::Needs(size)
+    }
+
+    fn wait_for_room(&mut self, full: Full, clock: &Clock) -> Step {
+        let recheck_at = clock.now + ROOM_RECHECK;
+        self.block = Some((Block::Room { full, recheck_at }, clock.now));
+        Step::Blocked
+    }
+
+    fn wait_for_window(&mut self, clock: &Clock) -> Result<Step, Close> {
+        if self.window.is_exceeded_by_one_more() {
+            let label = "receive_maximum_exceeded";
+            return Err(Close::Protocol { label, code: reason::RECEIVE_MAXIMUM_EXCEEDED });
+        }
+        self.block = Some((Block::Window, clock.now));
+        Ok(Step::Blocked)
+    }
+
+    fn take_publish(
+        &mut self,
+        shared: &Shared,
+        header: &FixedHeader,
+        body: &[u8],
+        clock: &Clock,
+    ) -> Result<Step, Close> {
+        let Some(head) = mqtt::publish_head(self.version, header, body)? else {
+            let at_hand = usize::from(header.len) + body.len();
+            if at_hand < FREE_PARTIAL_BYTES {
+                return Ok(Step::Needs(at_hand + 1));
+            }
+            let head_max = header.packet_size().min(mqtt::PUBLISH_HEAD_MAX) as usize;
+            return Ok(match self.reserve(None, head_max, clock) {
+                Step::Needs(_) => Step::Needs(at_hand + 1),
+                step => step,
+            });
+        };
+        if head.topic_alias.is_some() {
+            return Err(Close::Protocol {
+                label: "topic_alias",
+                code: reason::TOPIC_ALIAS_INVALID,
+            });
+        }
+        if head.retain && self.version == Version::V5 {
+            return Err(Close::Protocol { label: "retain", code: reason::RETAIN_NOT_SUPPORTED });
+        }
+        let size = u64::from(header.remaining - head.head_len);
+        let whole = body.get(head.head_len as usize..header.remaining as usize);
+        // Most publishes have none, and an empty vector is no allocation.
+        let properties: Vec<(&str, &str)> = head.user_properties.iter().collect();
+        let message = Message {
+            device: &shared.device,
+            topic: head.topic,
+            payload: whole.map_or(Payload::Streamed { size }, Payload::Inline),
+            qos: head.qos,
+            dup: head.dup,
+            retain: head.retain,
+            packet_id: head.packet_id,
+            received_ms: clock.unix_ms,
+            content_type: head.content_type,
+            properties: &properties,
+        };
+        let bridge = &shared.edge.bridge;
+        let mut decision = bridge.classify(&message);
+        let is_large = size > bridge.inline_size(&decision);
+        if is_large && !bridge.has_store() {
+            decision = too_large_for_lane(decision);
+            if size > bridge.inline_size(&decision) {
+                bridge.refuse(Some(decision.lane), Refusal::TooLarge);
+                self.log_too_large(header.packet_size());
+                return Err(Close::TooLarge);
+            }
+        }
+        let publishing =
+            Publishing { shared, header, head: &head, decision: &decision, message: &message };
+        match whole {
+            _ if is_large && bridge.has_store() => self.begin_large(&publishing, clock),
+            Some(payload) => self.take_inline(&publishing, payload, clock),
+            None => {
+                let lane = decision.lane;
+                let step = self.reserve(Some(lane), header.packet_size() as usize, clock);
+                Ok(match step {
+                    Step::Blocked if head.qos == 0 => self.shed(header, &head, lane),
+                    step => step,
+                })
+            }
+        }
+    }
+
+    /// A PUBLISH that is whole and small enough to travel in its record.
+    fn take_inline(
+        &mut self,
+        publishing: &Publishing<'_>,
+        payload: &[u8],
+        clock: &Clock,
+    ) -> Result<Step, Close> {
+        let Publishing { shared, header, head, decision, message } = *publishing;
+        let edge = &shared.edge;
+        let size = header.packet_size() as usize;
+        let reserved = self.reservation.is_some();
+        let fingerprint = xxh3_128_with_seed(payload, xxh3_64(head.topic.as_bytes()));
+        if head.qos == 0 {
+            match edge.bridge.submit(decision, message, fingerprint, None, reserved, clock.now) {
+                Ok(()) => fan_out(edge, head.topic, payload),
+                Err(_) => edge.bridge.refuse(Some(decision.lane), Refusal::Shed),
+            }
+            return Ok(Step::Taken(size));
+        }
+        let publish = Publish {
+            packet_id: head.packet_id,
+            qos: head.qos,
+            dup: head.dup,
+            fingerprint,
+            bytes: payload.len() as u32,
+            group: group(decision.lane, Class::Inline),
+            received_us: edge.micros(clock.now),
+        };
+        match self.window.admit(&publish) {
+            Admission::New => {}
+            Admission::Full => return self.wait_for_window(clock),
+            known => return self.known_again(known, &publish, size),
+        }
+        let reply_to = Some((&self.mailbox, self.window.next_slot()));
+        match edge.bridge.submit(decision, message, fingerprint, reply_to, reserved, clock.now) {
+            Ok(()) => {
+                self.window.open(publish);
+                fan_out(edge, head.topic, payload);
+                Ok(Step::Taken(size))
+            }
+            Err(full) => Ok(self.wait_for_room(full, clock)),
+        }
+    }
+
+    /// A packet id that is in use came again.
+    fn known_again(
+        &mut self,
+        admission: Admission,
+        publish: &Publish,
+        size: usize,
+    ) -> Result<Step, Close> {
+        match admission {
+            // Its acknowledgement comes, or came, with the first one's.
+            Admission::New | Admission::Joined => Ok(Step::Taken(size)),
+            Admission::Received => {
+                encode::pubrec(&mut self.out, self.version, publish.packet_id, reason::SUCCESS);
+                Ok(Step::Taken(size))
+            }
+            Admission::PacketIdInUse | Admission::Full => {
+                Err(Close::Protocol { label: "packet_id_in_use", code: reason::PROTOCOL_ERROR })
+            }
+        }
+    }
+
+    /// Drops a QoS 0 message for which there is no room: what is here of it, and what comes.
+    fn shed(
+        &mut self,
+        header: &FixedHeader,
+        head: &PublishHead<'_>,
+        lane: classify::LaneId,
+    ) -> Step {
+        self.block = None;
+        self.edge.bridge.refuse(Some(lane), Refusal::Shed);
+        self.intake = Intake::Skip { left: u64::from(header.remaining - head.head_len) };
+        Step::Taken(usize::from(header.len) + head.head_len as usize)
+    }
+
+    /// A PUBLISH whose payload is too large for its lane: its head is taken here.
+    fn begin_large(&mut self, publishing: &Publishing<'_>, clock: &Clock) -> Result<Step, Close> {
+        let Publishing { header, head, decision, message, .. } = *publishing;
+        let size = message.payload.size();
+        let taken = Step::Taken(usize::from(header.len) + head.head_len as usize);
+        let topic_hash = xxh3_128(head.topic.as_bytes());
+        let publish = (head.qos > 0).then(|| Publish {
+            packet_id: head.packet_id,
+            qos: head.qos,
+            dup: head.dup,
+            fingerprint: 0,
+            // Its memory is the part that the upload took from the lane's share.
+            bytes: 0,
+            group: group(decision.lane, Class::Large),
+            received_us: self.edge.micros(clock.now),
+        });
+        if let Some(publish) = publish {
+            if self.window.is_in_use(publish.packet_id) {
+                if !head.dup {
+                    return self.known_again(Admission::PacketIdInUse, &publish, 0);
+                }
+                self.intake = Intake::Rejoin(Box::new(Rejoining {
+                    publish,
+                    topic_hash,
+                    hasher: Sha256::new(),
+                    left: size,
+                    size,
+                }));
+                return Ok(taken);
+            }
+            let one_is_open = self.window.has_open(is_large);
+            if one_is_open || self.window.admit(&publish) == Admission::Full {
+                return self.wait_for_window(clock);
+            }
+        }
+        let begun = self.edge.bridge.begin_upload(decision, message, &self.mailbox);
+        match begun.expect("the caller saw that there is a store") {
+            Ok(upload) => {
+                self.intake =
+                    Intake::Upload(Box::new(Arriving { upload, publish, topic_hash, size }));
+                Ok(taken)
+            }
+            Err(_) if head.qos == 0 => Ok(self.shed(header, head, decision.lane)),
+            Err(full) => Ok(self.wait_for_room(full, clock)),
+        }
+    }
+
+    fn take_upload(&mut self, data: &[u8], clock: &Clock) -> Result<Step, Close> {
+        let Intake::Upload(arriving) = &mut self.intake else { return Ok(Step::Taken(0)) };
+        let taken = arriving.upload.push(data).map_err(|_| Close::StoreFailed)?;
+        if !arriving.upload.is_whole() {
+            if taken == 0 {
+                self.block = Some((Block::Upload, clock.now));
+                return Ok(Step::Blocked);
+            }
+            return Ok(Step::Taken(taken));
+        }
+        let Intake::Upload(arriving) = std::mem::replace(&mut self.intake, Intake::Packets) else {
+            return Ok(Step::Taken(taken));
+        };
+        let Arriving { upload, publish, topic_hash, .. } = *arriving;
+        match publish {
+            None => upload.finish(None),
+            Some(mut publish) => {
+                publish.fingerprint = upload.fingerprint() ^ topic_hash;
+                let slot = self.window.next_slot();
+                upload.finish(Some((Arc::clone(&self.mailbox), slot)));
+                self.window.open(publish);
+            }
+        }
+        self.deadlines.packet_received(clock.now);
+        Ok(Step::Taken(taken))
+    }
+
+    fn take_rejoin(&mut self, data: &[u8], clock: &Clock) -> Result<Step, Close> {
+        let Intake::Rejoin(rejoining) = &mut self.intake else { return Ok(Step::Taken(0)) };
+        let taken = data.len().min(usize::try_from(rejoining.left).unwrap_or(usize::MAX));
+        rejoining.hasher.update(&data[..taken]);
+        rejoining.left -= taken as u64;
+        if rejoining.left > 0 {
+            return Ok(Step::Taken(taken));
+        }
+        let Intake::Rejoin(rejoining) = std::mem::replace(&mut self.intake, Intake::Packets) else {
+            return Ok(Step::Taken(taken));
+        };
+        let Rejoining { mut publish, topic_hash, hasher, .. } = *rejoining;
+        publish.fingerprint = Upload::fingerprint_of(&hasher.finalize().into()) ^ topic_hash;
+        self.deadlines.packet_received(clock.now);
+        let admission = self.window.admit(&publish);
+        self.known_again(admission, &publish, taken)
+    }
+
+    /// Every packet but PUBLISH.
+    fn answer(&mut self, packet: Packet<'_>) -> Result<(), Close> {
+        match packet {
+            Packet::PingReq => encode::pingresp(&mut self.out),
+            Packet::PubRel { packet_id, .. } => {
+                let code = match self.window.release(packet_id) {
+                    true => reason::SUCCESS,
+                    false => reason::PACKET_IDENTIFIER_NOT_FOUND,
+                };
+                encode::pubcomp(&mut self.out, self.version, packet_id, code);
+            }
+            Packet::Subscribe(subscribe) => self.subscribe(&subscribe)?,
+            Packet::Unsubscribe(unsubscribe) => self.unsubscribe(&unsubscribe),
+            Packet::Disconnect { code, session_expiry } => {
+                // The session ends with the connection, whatever it asked for (v5 3.14.2.2.2).
+                if session_expiry.is_some_and(|seconds| seconds > 0) && !self.asked_for_session {
+                    let label = "session_expiry";
+                    return Err(Close::Protocol { label, code: reason::PROTOCOL_ERROR });
+                }
+                return Err(match code {
+                    reason::SUCCESS => Close::Disconnected,
+                    _ => Close::DisconnectedWithWill,
+                });
+            }
+            // Nothing above QoS 0 is delivered, so there is nothing to acknowledge: stray answers
+            // are left alone, as v3.1.1 clients may send them after a reconnect.
+            Packet::PubAck { .. } | Packet::PubRec { .. } | Packet::PubComp { .. } => {}
+            Packet::Auth(_) => {
+                return Err(Close::Protocol { label: "auth", code: reason::PROTOCOL_ERROR });
+            }
+        }
+        Ok(())
+    }
+
+    fn subscribe(&mut self, subscribe: &Subscribe<'_>) -> Result<(), Close> {
+        if subscribe.subscription_identifier.is_some() {
+            return Err(Close::Protocol {
+                label: "subscription_identifier",
+                code: reason::SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED,
+            });
+        }
+        let mut codes = Vec::new();
+        for filter in subscribe.filters() {
+            codes.push(if filter.shared {
+                reason::SHARED_SUBSCRIPTIONS_NOT_SUPPORTED
+            } else {
+                self.subscribe_to(filter.filter)
+            });
+        }
+        encode::suback(&mut self.out, self.version, subscribe.packet_id, &codes);
+        Ok(())
+    }
+
+    fn subscribe_to(&mut self, filter: &str) -> u8 {
+        let subscriber = self.subscriber.get_or_insert_with(|| {
+            let mailbox = Arc::clone(&self.mailbox);
+            let wake = move || mailbox.wake();
+            Box::new(self.edge.local.subscriber(&self.shared.device.client_id, wake))
+        });
+        match subscriber.subscribe(filter) {
+            Ok(()) => reason::SUCCESS,
+            Err(SubscribeError::FilterTooLong | SubscribeError::FilterInvalid) => {
+                reason::TOPIC_FILTER_INVALID
+            }
+            Err(SubscribeError::TooManyForClient | SubscribeError::TooManyInAll) => {
+                reason::QUOTA_EXCEEDED
+            }
+        }
+    }
+
+    fn unsubscribe(&mut self, unsubscribe: &Unsubscribe<'_>) {
+        let mut codes = Vec::new();
+        for filter in unsubscribe.filters() {
+            let existed =
+                self.subscriber.as_mut().is_some_and(|subscriber| subscriber.unsubscribe(filter));
+            codes.push(if existed { reason::SUCCESS } else { reason::NO_SUBSCRIPTION_EXISTED });
+        }
+        encode::unsuback(&mut self.out, self.version, unsubscribe.packet_id, &codes);
+    }
+
+    /// The one refusal that may lose a message: its device is named, at most once a second.
+    fn log_too_large(&self, size: u32) {
+        if self.edge.too_large_log.allows() {
+            let client_id = &*self.shared.device.client_id;
+            let limit = self.edge.limits.message_size;
+            tracing::warn!(client_id, size, limit, "a packet is too large to be taken anywhere");
+        }
+    }
+}
+
+/// The window's group for a lane and class.
+fn group(lane: classify::LaneId, class: Class) -> u8 {
+    2 * lane.0 + u8::from(class == Class::Large)
+}
+
+fn is_large(group: u8) -> bool {
+    group % 2 == 1
+}
+
+/// Without an object store, what its lane cannot take goes where dead letters go.
+fn too_large_for_lane(decision: Decision<'_>) -> Decision<'_> {
+    let reason = "larger than its lane takes inline, and there is no object store".into();
+    let outcome = classify::Outcome::DeadLetter { fault: Fault::Size, reason };
+    Decision { outcome, ..decision }
+}
+
+/// Hands a message to local subscribers, if there are any.
+fn fan_out(edge: &Edge, topic: &str, payload: &[u8]) {
+    if edge.local.interested(topic) {
+        edge.local.publish(topic, payload);
+    }
+}

@@ -1,0 +1,143 @@
+//! What all connections share: the bridge, the local plane, who holds which client id, the limits,
+//! and the phase of the process.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use bridge::Bridge;
+use parking_lot::Mutex;
+
+use crate::broker::LocalPlane;
+use crate::clients::{Clients, PHASE_CHANGED};
+use crate::metrics;
+use crate::session::WindowLimits;
+
+/// What connections may do now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Sockets are read.
+    Running = 0,
+    /// Nothing is read any more; what was submitted is acknowledged.
+    Draining = 1,
+    /// Connections end.
+    Closing = 2,
+}
+
+/// The limits that a connection keeps.
+#[derive(Clone, Copy, Debug)]
+pub struct EdgeLimits {
+    /// Largest packet, in bytes.
+    pub message_size: u32,
+    pub window: WindowLimits,
+    /// Connections at a time.
+    pub connections: u32,
+}
+
+/// See the module.
+pub struct Edge {
+    pub bridge: Arc<Bridge>,
+    pub local: LocalPlane,
+    pub clients: Arc<Clients>,
+    pub limits: EdgeLimits,
+    /// Wills are published when the gateway ends a connection in a drain.
+    pub wills_at_drain: bool,
+    pub acknowledgement_latency: ::metrics::Histogram,
+    /// Devices whose packets are too large are named in the log, but not in a flood.
+    pub too_large_log: RateLimit,
+    started: Instant,
+    phase: AtomicU8,
+    /// Sockets that are open, in whatever state.
+    open: AtomicU32,
+}
+
+impl Edge {
+    pub fn new(
+        bridge: Arc<Bridge>,
+        local: LocalPlane,
+        limits: EdgeLimits,
+        wills_at_drain: bool,
+    ) -> Edge {
+        Edge {
+            bridge,
+            local,
+            clients: Clients::new(),
+            limits,
+            wills_at_drain,
+            acknowledgement_latency: ::metrics::histogram!(metrics::ACKNOWLEDGEMENT_LATENCY),
+            too_large_log: RateLimit::default(),
+            started: Instant::now(),
+            phase: AtomicU8::new(Phase::Running as u8),
+            open: AtomicU32::new(0),
+        }
+    }
+
+    pub fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Acquire) {
+            0 => Phase::Running,
+            1 => Phase::Draining,
+            _ => Phase::Closing,
+        }
+    }
+
+    /// Moves on to a later phase and tells every connection.
+    pub fn enter(&self, phase: Phase) {
+        self.phase.fetch_max(phase as u8, Ordering::AcqRel);
+        self.clients.signal_all(PHASE_CHANGED);
+    }
+
+    /// Microseconds since the start, for latencies.
+    pub fn micros(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.started).as_micros() as u64
+    }
+
+    /// Open sockets.
+    pub fn connections(&self) -> u32 {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Counts a socket in, until the guard is dropped.
+    pub fn admit(self: &Arc<Edge>) -> Admitted {
+        let others = self.open.fetch_add(1, Ordering::Relaxed);
+        Admitted { edge: Arc::clone(self), others }
+    }
+}
+
+/// A socket that counts against the limit.
+pub struct Admitted {
+    edge: Arc<Edge>,
+    others: u32,
+}
+
+impl Admitted {
+    /// There are more connections than allowed by this many: zero when this one is within the limit.
+    pub fn over_limit_by(&self) -> u32 {
+        (self.others + 1).saturating_sub(self.edge.limits.connections)
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        self.edge.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Allows something once a second.
+#[derive(Default)]
+pub struct RateLimit {
+    last: Mutex<Option<Instant>>,
+}
+
+impl RateLimit {
+    const PAUSE: Duration = Duration::from_secs(1);
+
+    pub fn allows(&self) -> bool {
+        let mut last = self.last.lock();
+        let now = Instant::now();
+        let allows = last.is_none_or(|last| now.duration_since(last) >= Self::PAUSE);
+        if allows {
+            *last = Some(now);
+        }
+        allows
+    }
+}

@@ -1,0 +1,15 @@
+//! The gateway: MQTT's edge, the local plane, the admin server, and the commands of `landfall`.
+
+pub mod admin;
+pub mod app;
+pub mod broker;
+pub mod clients;
+pub mod command;
+pub mod config;
+pub mod connection;
+pub mod edge;
+pub mod listen;
+pub mod metrics;
+pub mod mqtt;
+pub mod session;
+pub mod view;

@@ -1,0 +1,171 @@
+//! What the admin pages show, gathered from where it is counted.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use bridge::sink::kafka::KafkaStatus;
+use bridge::sink::kafka::topics::Topics;
+use bridge::{Class, Refusal};
+use metrics::{counter, gauge};
+
+use crate::admin::{AdminView, LaneStatus, Readiness, Status};
+use crate::config::Settings;
+use crate::edge::Edge;
+use crate::metrics as names;
+
+/// A lane's thread that made no round for this long is stuck.
+const STUCK_AFTER: Duration = Duration::from_secs(30);
+
+/// See the module.
+pub struct View {
+    gateway_id: String,
+    started: Instant,
+    edge: Arc<Edge>,
+    /// By lane.
+    kafka: Vec<Arc<KafkaStatus>>,
+    topics: Arc<Topics>,
+    /// A drain began.
+    pub draining: AtomicBool,
+    /// Once ready, an outage takes no gateway out of service: that would only call the herd.
+    was_ready: AtomicBool,
+}
+
+impl View {
+    pub fn new(
+        settings: &Settings,
+        edge: Arc<Edge>,
+        kafka: Vec<Arc<KafkaStatus>>,
+        topics: Arc<Topics>,
+    ) -> View {
+        View {
+            gateway_id: settings.gateway_id.clone(),
+            started: Instant::now(),
+            edge,
+            kafka,
+            topics,
+            draining: AtomicBool::new(false),
+            was_ready: AtomicBool::new(false),
+        }
+    }
+
+    /// Everything that is not as it should be.
+    fn problems(&self) -> Vec<String> {
+        let mut problems = self.topics.problems();
+        for (lane, kafka) in self.edge.bridge.lanes().iter().zip(&self.kafka) {
+            let name = &lane.account.name;
+            if !kafka.is_producer_ready() {
+                let error = kafka.last_error().map_or(String::new(), |error| format!(": {error}"));
+                problems.push(format!("lane {name}: its Kafka producer is not ready{error}"));
+            }
+            if let Some(stalled) = lane.stalled_for() {
+                problems.push(format!(
+                    "lane {name}: nothing landed for {} s although messages are in flight",
+                    stalled.as_secs()
+                ));
+            }
+        }
+        problems
+    }
+}
+
+impl AdminView for View {
+    fn stuck_threads(&self) -> Vec<String> {
+        let lanes = self.edge.bridge.lanes().iter();
+        lanes
+            .filter(|lane| lane.is_finished() || lane.silent_for() > STUCK_AFTER)
+            .map(|lane| format!("lane {}", lane.account.name))
+            .collect()
+    }
+
+    fn readiness(&self) -> Readiness {
+        let problems = self.problems();
+        if problems.is_empty() {
+            self.was_ready.store(true, Ordering::Release);
+        }
+        if self.draining.load(Ordering::Acquire) {
+            let reasons = vec!["the gateway drains".to_owned()];
+            return Readiness { ready: false, reasons, degraded: problems };
+        }
+        match self.was_ready.load(Ordering::Acquire) {
+            true => Readiness { ready: true, reasons: Vec::new(), degraded: problems },
+            false => Readiness { ready: false, reasons: problems, degraded: Vec::new() },
+        }
+    }
+
+    fn status(&self) -> Status {
+        let lanes = self.edge.bridge.accounts().enumerate().map(|(id, account)| {
+            let totals = account.ledger.totals();
+            let shares = [account.share(Class::Inline), account.share(Class::Large)];
+            LaneStatus {
+                lane: account.name.to_string(),
+                received: totals.received,
+                landed: totals.landed,
+                dead_lettered: totals.dead_lettered,
+                refused: totals.refused_total(),
+                failed: totals.failed,
+                in_flight: totals.in_flight,
+                memory_used_bytes: shares.iter().map(|share| share.used()).sum(),
+                memory_limit_bytes: shares.iter().map(|share| share.limit()).sum(),
+                waiting_connections: shares.iter().map(|share| share.waiting()).sum(),
+                backlog_records: self.edge.bridge.lanes().get(id).map_or(0, |lane| lane.backlog()),
+            }
+        });
+        Status {
+            gateway_id: self.gateway_id.clone(),
+            version: env!("CARGO_PKG_VERSION"),
+            uptime_seconds: self.started.elapsed().as_secs(),
+            connections: self.edge.connections(),
+            connections_limit: self.edge.limits.connections,
+            lanes: lanes.collect(),
+            readiness: self.readiness(),
+        }
+    }
+
+    fn collect_metrics(&self) {
+        gauge!(names::CONNECTIONS).set(self.edge.connections());
+        gauge!(names::CONNECTIONS_LIMIT).set(self.edge.limits.connections);
+        let readiness = self.readiness();
+        gauge!(names::DEGRADED).set((readiness.degraded.len() + readiness.reasons.len()) as f64);
+        for account in self.edge.bridge.accounts() {
+            let lane = account.name.to_string();
+            let totals = account.ledger.totals();
+            for (name, value) in [
+                (names::MESSAGES_RECEIVED, totals.received),
+                (names::MESSAGES_LANDED, totals.landed),
+                (names::MESSAGES_DEAD_LETTERED, totals.dead_lettered),
+                (names::MESSAGES_FAILED, totals.failed),
+            ] {
+                counter!(name, "lane" => lane.clone()).absolute(value);
+            }
+            for (reason, value) in Refusal::ALL.into_iter().zip(totals.refused) {
+                counter!(names::MESSAGES_REFUSED, "lane" => lane.clone(), "reason" => reason.label())
+                    .absolute(value);
+            }
+            gauge!(names::MESSAGES_IN_FLIGHT, "lane" => lane.clone()).set(totals.in_flight as f64);
+            for (class, label) in [(Class::Inline, "inline"), (Class::Large, "large")] {
+                let share = account.share(class);
+                for (name, value) in [
+                    (names::LANE_MEMORY_USED, share.used() as f64),
+                    (names::LANE_MEMORY_LIMIT, share.limit() as f64),
+                    (names::LANE_WAITING, share.waiting() as f64),
+                ] {
+                    gauge!(name, "lane" => lane.clone(), "class" => label).set(value);
+                }
+            }
+        }
+        for (lane, kafka) in self.edge.bridge.lanes().iter().zip(&self.kafka) {
+            let name = lane.account.name.to_string();
+            gauge!(names::LANE_BACKLOG, "lane" => name.clone()).set(lane.backlog() as f64);
+            counter!(names::LANE_RESETS, "lane" => name.clone()).absolute(lane.resets());
+            let Some(figures) = kafka.figures() else { continue };
+            gauge!(names::KAFKA_QUEUE_MESSAGES, "lane" => name.clone())
+                .set(figures.queue_messages as f64);
+            counter!(names::KAFKA_REQUESTS, "lane" => name.clone()).absolute(figures.requests);
+            counter!(names::KAFKA_SENT_BYTES, "lane" => name.clone()).absolute(figures.sent_bytes);
+            gauge!(names::KAFKA_ROUND_TRIP, "lane" => name.clone()).set(figures.round_trip_p99_s);
+            gauge!(names::KAFKA_BROKERS_UP, "lane" => name).set(figures.brokers_up as f64);
+        }
+        self.edge.local.collect_metrics();
+    }
+}
