@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use bridge::sink::kafka::topics::{LaneTopics, Topics, TopicsThread};
+use bridge::sink::kafka::topics::{LaneTopics, Questions, Topics, TopicsThread};
 use bridge::sink::kafka::{KafkaSink, KafkaStatus};
 use bridge::sink::object::Objects;
 use bridge::{Bridge, LaneThread, Store};
@@ -104,7 +104,7 @@ impl App {
         let (topics, topics_thread) = Topics::watch(
             &settings.kafka.bootstrap_servers,
             &settings.kafka.properties,
-            settings.kafka.create_topics,
+            Questions { create: settings.kafka.create_topics, limits: !settings.kafka.embedded },
             lane_topics.collect(),
             background.handle().clone(),
         )

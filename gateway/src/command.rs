@@ -127,7 +127,10 @@ fn load(file: Option<&std::path::Path>) -> Result<Settings, config::Faults> {
 /// Sends the log to standard error.
 fn start_logging(default: &str) {
     let filter = EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new(default));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr);
     match std::env::var(LOG_FORMAT_VARIABLE).as_deref() {
         Ok("json") => log.json().init(),
         _ => log.init(),

@@ -61,6 +61,8 @@ pub struct Drain {
 pub struct Kafka {
     pub bootstrap_servers: String,
     pub create_topics: bool,
+    /// It is the one in this process, as only `landfall dev` has it.
+    pub embedded: bool,
     pub properties: BTreeMap<String, String>,
 }
 

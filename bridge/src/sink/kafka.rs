@@ -299,7 +299,7 @@ impl ClientContext for Reports {
 
     fn stats_raw(&self, statistics: &[u8]) {
         self.served.store(true, Ordering::Relaxed);
-        const READY: &[u8] = br#""idemp_state":"Assigned""#;
+        const READY: &[u8] = br#""idemp_state": "Assigned""#;
         let ready = statistics.windows(READY.len()).any(|window| window == READY);
         if ready != self.status.producer_ready.swap(ready, Ordering::AcqRel) && ready {
             *self.status.last_error.lock() = None;

@@ -92,7 +92,8 @@ pub fn dev(arguments: &Arguments) -> Result<ExitCode, Failure> {
         "kafka": { "bootstrap_servers": bootstrap_servers, "create_topics": arguments.kafka.is_some() },
         "object_store": { "url": object_store.as_str() },
     });
-    let settings = config::parse(&written.to_string(), std::env::vars())?;
+    let mut settings = config::parse(&written.to_string(), std::env::vars())?;
+    settings.kafka.embedded = embedded.is_some();
     start_logging("warn");
     let app = App::build(settings).context(
         "landfall dev cannot start; --mqtt-port and --admin-port take other ports, --data-dir another folder",
@@ -199,7 +200,17 @@ fn simulate(devices: u32, gateway: SocketAddr, data_dir: &Path) -> Result<Child,
 
 /// Shows the first records that land, then how many.
 fn show_records(servers: &str, topics: &[String], stop: &AtomicBool) -> anyhow::Result<()> {
-    let reader = Reader::open(servers, &Default::default(), topics)?;
+    let reader = loop {
+        // A real Kafka may be away, or its topics not created yet: readiness tells that.
+        match Reader::open(servers, &Default::default(), topics) {
+            Ok(reader) => break reader,
+            Err(error) => tracing::debug!(%error, "the lanes cannot be read yet"),
+        }
+        if stop.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        thread::sleep(LOOK);
+    };
     let (mut seen, mut told, mut told_at) = (0_u64, 0, Instant::now());
     while !stop.load(Ordering::Acquire) {
         if let Some(placed) = reader.next(LOOK)? {

@@ -271,7 +271,12 @@ impl Checker {
             );
         }
         let properties = self.kafka_properties("kafka.properties", written.properties);
-        Kafka { bootstrap_servers: servers, create_topics: written.create_topics, properties }
+        Kafka {
+            bootstrap_servers: servers,
+            create_topics: written.create_topics,
+            embedded: false,
+            properties,
+        }
     }
 
     fn object_store(&mut self) -> Option<ObjectStore> {

@@ -8,7 +8,10 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, ConfigResource, NewTopic, OwnedResourceSpecifier, ResourceSpecifier,
+    TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
@@ -22,6 +25,15 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Pause between checks while all is well.
 const CHECK_PAUSE: Duration = Duration::from_secs(60);
+
+/// What is asked of Kafka beside whether the topics are there.
+#[derive(Clone, Copy)]
+pub struct Questions {
+    /// Create the topics that are missing.
+    pub create: bool,
+    /// Ask for the topics' limits. The embedded Kafka has none and does not answer.
+    pub limits: bool,
+}
 
 /// What one lane needs of Kafka.
 pub struct LaneTopics {
@@ -55,7 +67,7 @@ impl Topics {
     pub fn watch(
         bootstrap_servers: &str,
         properties: &BTreeMap<String, String>,
-        create: bool,
+        questions: Questions,
         lanes: Vec<LaneTopics>,
         runtime: Handle,
     ) -> std::io::Result<(Arc<Topics>, TopicsThread)> {
@@ -76,7 +88,7 @@ impl Topics {
         let shared = Arc::clone(&topics);
         let handle = thread::Builder::new().name("kafka-topics".to_owned()).spawn(move || {
             while !shared.stop.load(Ordering::Acquire) {
-                let problems = check(&config, create, &lanes, &runtime);
+                let problems = check(&config, questions, &lanes, &runtime);
                 let well = problems.is_empty();
                 let mut known = shared.problems.lock();
                 if known.as_ref() != Some(&problems) {
@@ -112,7 +124,7 @@ impl TopicsThread {
 
 fn check(
     config: &ClientConfig,
-    create: bool,
+    questions: Questions,
     lanes: &[LaneTopics],
     runtime: &Handle,
 ) -> Vec<String> {
@@ -122,11 +134,10 @@ fn check(
     };
     let mut problems = Vec::new();
     for lane in lanes {
-        let mut limit = u32::MAX;
         for topic in &lane.topics {
             match exists(&admin, topic) {
                 Ok(true) => {}
-                Ok(false) if create => match create_topic(&admin, topic, runtime) {
+                Ok(false) if questions.create => match create_topic(&admin, topic, runtime) {
                     Ok(()) => tracing::info!(topic, "created the Kafka topic"),
                     Err(error) => {
                         problems.push(format!("topic {topic} cannot be created: {error}"));
@@ -138,25 +149,34 @@ fn check(
                 )),
                 Err(error) => return vec![format!("Kafka is not reached: {error}")],
             }
-            if let Some(bytes) = max_message_bytes(&admin, topic, runtime) {
-                limit = limit.min(bytes);
-                // Half of the overhead's bound is more than any real head takes.
-                if lane.inline_size.saturating_add(RECORD_OVERHEAD_MAX / 2) > bytes {
-                    problems.push(format!(
-                        "lanes.{}.inline_size ({} bytes) does not fit topic {topic}, which takes {bytes} \
-                         bytes (max.message.bytes): write at most {}",
-                        lane.lane,
-                        lane.inline_size,
-                        bytes.saturating_sub(RECORD_OVERHEAD_MAX / 2),
-                    ));
-                }
-            }
-        }
-        if limit != u32::MAX {
-            lane.status.set_topic_limit(limit);
         }
     }
+    if questions.limits {
+        let topics = lanes.iter().flat_map(|lane| &lane.topics).map(String::as_str).collect();
+        let limits = max_message_bytes(&admin, topics, runtime);
+        lanes.iter().for_each(|lane| compare_limits(lane, &limits, &mut problems));
+    }
     problems
+}
+
+/// Holds the topics' limits against what the lane sends.
+fn compare_limits(lane: &LaneTopics, limits: &BTreeMap<String, u32>, problems: &mut Vec<String>) {
+    let known = lane.topics.iter().filter_map(|topic| Some((topic, *limits.get(topic)?)));
+    for (topic, bytes) in known.clone() {
+        // Half of the overhead's bound is more than any real head takes.
+        if lane.inline_size.saturating_add(RECORD_OVERHEAD_MAX / 2) > bytes {
+            problems.push(format!(
+                "lanes.{}.inline_size ({} bytes) does not fit topic {topic}, which takes {bytes} bytes \
+                 (max.message.bytes): write at most {}",
+                lane.lane,
+                lane.inline_size,
+                bytes.saturating_sub(RECORD_OVERHEAD_MAX / 2),
+            ));
+        }
+    }
+    if let Some(smallest) = known.map(|(_, bytes)| bytes).min() {
+        lane.status.set_topic_limit(smallest);
+    }
 }
 
 fn exists(admin: &AdminClient<DefaultClientContext>, topic: &str) -> KafkaResult<bool> {
@@ -185,15 +205,25 @@ fn create_topic(
     Ok(())
 }
 
-/// The topic's limit; None where Kafka does not tell, as an older or a mock broker.
+/// The topics' limits in bytes; without those of which Kafka does not tell it.
 fn max_message_bytes(
     admin: &AdminClient<DefaultClientContext>,
-    topic: &str,
+    topics: Vec<&str>,
     runtime: &Handle,
-) -> Option<u32> {
+) -> BTreeMap<String, u32> {
     let options = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT));
-    let resource = ResourceSpecifier::Topic(topic);
-    let results = runtime.block_on(admin.describe_configs([&resource], &options)).ok()?;
-    let resource = results.into_iter().next()?.ok()?;
-    resource.get("max.message.bytes")?.value.as_ref()?.parse().ok()
+    let resources: Vec<_> = topics.into_iter().map(ResourceSpecifier::Topic).collect();
+    let results = match runtime.block_on(admin.describe_configs(&resources, &options)) {
+        Ok(results) => results,
+        Err(error) => {
+            tracing::warn!(%error, "Kafka does not tell its topics' limits");
+            return BTreeMap::new();
+        }
+    };
+    let limit = |resource: ConfigResource| {
+        let OwnedResourceSpecifier::Topic(topic) = &resource.specifier else { return None };
+        let bytes = resource.get("max.message.bytes")?.value.as_ref()?.parse().ok()?;
+        Some((topic.clone(), bytes))
+    };
+    results.into_iter().filter_map(Result::ok).filter_map(limit).collect()
 }
