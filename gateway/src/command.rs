@@ -9,7 +9,7 @@ mod run;
 mod show;
 mod tail;
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
