@@ -1,40 +1,338 @@
-//! PLACEHOLDER by the lead; the local plane's engineer replaces this file.
+//! The local plane: subscriptions between clients of this gateway, delivered at QoS 0 through the
+//! embedded rumqttd. Only the files below this one know rumqttd.
+//!
+//! rumqttd's router does the matching and the fan-out and is disposable: what clients want is kept
+//! here, a thread of its own brings the router to that state, asks it for a sign of life with every
+//! batch, and builds a new one when it dies or has gathered more than its limits. So nothing that a
+//! router loses is lost for good, and nothing of a device's way to Kafka waits for it:
+//! [`LocalPlane::publish`] puts a copy into a bounded queue and returns.
+//!
+//! The router never sees a payload. It matches a number, under which the supervisor keeps the
+//! message; so its logs, which it never frees, hold topics only.
+
+mod filters;
+mod queue;
+mod router;
+mod supervisor;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::io;
 use std::sync::Arc;
-#[derive(Clone)]
-pub struct LocalPlane;
-pub struct Subscriber;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+
+use bytes::Bytes;
+use metrics::{counter, gauge};
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::Notify;
+
+use crate::metrics as names;
+use filters::matches;
+use queue::Queue;
+
+/// Clients with subscriptions. A link to the router costs about 34 kB.
+const SUBSCRIBERS_MAX: usize = 400;
+/// Distinct filters. The router keeps a log for each, and slows down with their number.
+const FILTERS_MAX: usize = 400;
+/// Filters of one client.
+const CLIENT_FILTERS_MAX: usize = 100;
+/// Longest filter and longest topic that is fanned out, in bytes.
+const TOPIC_MAX_BYTES: usize = 1024;
+/// Largest payload that is fanned out, in bytes: what a lane takes inline by default.
+const PAYLOAD_MAX_BYTES: usize = 512 * 1024;
+/// Messages, and bytes of them, that wait for the router.
+const OUTBOX_MESSAGES_MAX: usize = 8192;
+const OUTBOX_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// With more filters than this a publish is not matched before it goes to the router.
+const MATCHED_FILTERS_MAX: usize = 64;
+/// A client that subscribes to this makes the router's thread panic.
+#[cfg(feature = "test-hooks")]
+const PANIC_FILTER: &str = "$landfall/test/router-panic";
+
+/// The local plane of one gateway. Ends its thread and its router when it is dropped.
+pub struct LocalPlane {
+    shared: Arc<Shared>,
+    supervisor: Option<JoinHandle<()>>,
+}
+
+/// One client's subscriptions. Dropping it ends them.
+pub struct Subscriber {
+    shared: Arc<Shared>,
+    id: u64,
+    queue: Arc<Queue>,
+}
+
+/// A message for a subscriber.
+#[derive(Clone, Debug)]
 pub struct Delivery {
     pub topic: Arc<str>,
-    pub payload: Vec<u8>,
+    pub payload: Bytes,
 }
-#[derive(Debug)]
+
+impl Delivery {
+    fn bytes(&self) -> usize {
+        self.topic.len() + self.payload.len()
+    }
+}
+
+/// Why a subscription was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SubscribeError {
     FilterTooLong,
-    FilterInvalid,
     TooManyForClient,
     TooManyInAll,
 }
+
+/// What the callers and the supervisor's thread share.
+struct Shared {
+    /// Subscriptions of all clients, so that a publish without any costs one load.
+    subscriptions: AtomicUsize,
+    /// What clients want. The supervisor follows it; holders are brief.
+    wanted: Mutex<Wanted>,
+    /// The distinct filters, for [`LocalPlane::interested`]; written under `wanted`.
+    filters: RwLock<Vec<Arc<str>>>,
+    outbox: Mutex<Outbox>,
+    /// Something is there for the supervisor.
+    work: Notify,
+    closing: AtomicBool,
+    #[cfg(feature = "test-hooks")]
+    panic_router: AtomicBool,
+    counts: Counts,
+    /// Bytes in the queues of all subscribers.
+    queued_bytes: AtomicUsize,
+}
+
+/// The state to which the supervisor brings the router.
+#[derive(Default)]
+struct Wanted {
+    next_id: u64,
+    subscribers: HashMap<u64, WantedSubscriber>,
+    /// Subscribers whose router state may differ from what is wanted.
+    changed: BTreeSet<u64>,
+    /// Distinct filters, and how many clients hold each.
+    filters: HashMap<Arc<str>, usize>,
+}
+
+#[derive(Clone)]
+struct WantedSubscriber {
+    filters: HashSet<Arc<str>>,
+    queue: Arc<Queue>,
+}
+
+/// Messages on their way to the router.
+#[derive(Default)]
+struct Outbox {
+    messages: VecDeque<Delivery>,
+    bytes: usize,
+}
+
+/// What happened so far; see the metrics of the same names.
+#[derive(Default)]
+struct Counts {
+    delivered: AtomicU64,
+    /// The subscriber does not keep up.
+    dropped_slow: AtomicU64,
+    /// All subscribers' queues together are full.
+    dropped_memory: AtomicU64,
+    /// The router does not keep up.
+    dropped_busy: AtomicU64,
+    /// Longer than what is fanned out.
+    dropped_too_large: AtomicU64,
+    /// In a router that died, at most so many.
+    dropped_router: AtomicU64,
+    rebuilt_died: AtomicU64,
+    rebuilt_silent: AtomicU64,
+    rebuilt_full: AtomicU64,
+}
+
 impl LocalPlane {
-    pub fn start() -> std::io::Result<LocalPlane> {
-        Ok(LocalPlane)
+    /// Starts the thread that keeps a router running.
+    pub fn start() -> io::Result<LocalPlane> {
+        let shared = Arc::new(Shared {
+            subscriptions: AtomicUsize::new(0),
+            wanted: Mutex::default(),
+            filters: RwLock::default(),
+            outbox: Mutex::default(),
+            work: Notify::new(),
+            closing: AtomicBool::new(false),
+            #[cfg(feature = "test-hooks")]
+            panic_router: AtomicBool::new(false),
+            counts: Counts::default(),
+            queued_bytes: AtomicUsize::new(0),
+        });
+        let supervised = Arc::clone(&shared);
+        let supervisor = thread::Builder::new()
+            .name("local-plane".to_owned())
+            .spawn(move || supervisor::run(&supervised))?;
+        Ok(LocalPlane { shared, supervisor: Some(supervisor) })
     }
-    pub fn collect_metrics(&self) {}
-    pub fn interested(&self, _: &str) -> bool {
-        false
+
+    /// Whether a local subscription may match: one load while there is none.
+    pub fn interested(&self, topic: &str) -> bool {
+        if self.shared.subscriptions.load(Ordering::Relaxed) == 0 {
+            return false;
+        }
+        let filters = self.shared.filters.read();
+        filters.len() > MATCHED_FILTERS_MAX || filters.iter().any(|filter| matches(filter, topic))
     }
-    pub fn publish(&self, _: &str, _: &[u8]) {}
-    pub fn subscriber(&self, _: &str, _: impl Fn() + Send + Sync + 'static) -> Subscriber {
-        Subscriber
+
+    /// Hands a copy to the local plane. Never waits: what does not fit is counted and dropped.
+    pub fn publish(&self, topic: &str, payload: &[u8]) {
+        let counts = &self.shared.counts;
+        if topic.len() > TOPIC_MAX_BYTES || payload.len() > PAYLOAD_MAX_BYTES {
+            counts.dropped_too_large.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let message = Delivery { topic: topic.into(), payload: Bytes::copy_from_slice(payload) };
+        let mut outbox = self.shared.outbox.lock();
+        let bytes = outbox.bytes + message.bytes();
+        if outbox.messages.len() >= OUTBOX_MESSAGES_MAX || bytes > OUTBOX_BYTES_MAX {
+            counts.dropped_busy.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        outbox.bytes = bytes;
+        outbox.messages.push_back(message);
+        if outbox.messages.len() == 1 {
+            self.shared.work.notify_one();
+        }
+    }
+
+    /// A client's place in the local plane; `wake` is called when there is something for it after
+    /// there was nothing.
+    pub fn subscriber(&self, wake: impl Fn() + Send + Sync + 'static) -> Subscriber {
+        let mut wanted = self.shared.wanted.lock();
+        wanted.next_id += 1;
+        let queue = Arc::new(Queue::new(Box::new(wake)));
+        Subscriber { shared: Arc::clone(&self.shared), id: wanted.next_id, queue }
+    }
+
+    /// Brings the metrics up to date.
+    pub fn collect_metrics(&self) {
+        let counts = &self.shared.counts;
+        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        gauge!(names::LOCAL_SUBSCRIPTIONS)
+            .set(self.shared.subscriptions.load(Ordering::Relaxed) as f64);
+        counter!(names::LOCAL_DELIVERED).absolute(load(&counts.delivered));
+        for (reason, count) in [
+            ("subscriber_slow", &counts.dropped_slow),
+            ("memory", &counts.dropped_memory),
+            ("router_busy", &counts.dropped_busy),
+            ("too_large", &counts.dropped_too_large),
+            ("router_died", &counts.dropped_router),
+        ] {
+            counter!(names::LOCAL_DROPPED, "reason" => reason).absolute(load(count));
+        }
+        for (reason, count) in [
+            ("died", &counts.rebuilt_died),
+            ("silent", &counts.rebuilt_silent),
+            ("full", &counts.rebuilt_full),
+        ] {
+            counter!(names::ROUTER_REBUILDS, "reason" => reason).absolute(load(count));
+        }
     }
 }
+
+impl Drop for LocalPlane {
+    fn drop(&mut self) {
+        self.shared.closing.store(true, Ordering::Release);
+        self.shared.work.notify_one();
+        if let Some(supervisor) = self.supervisor.take() {
+            // Its panics are its own and were logged.
+            let _ = supervisor.join();
+        }
+    }
+}
+
 impl Subscriber {
-    pub fn subscribe(&mut self, _: &str) -> Result<(), SubscribeError> {
+    /// Subscribes to a filter whose syntax was checked. A filter that is there already stays.
+    pub fn subscribe(&mut self, filter: &str) -> Result<(), SubscribeError> {
+        #[cfg(feature = "test-hooks")]
+        if filter == PANIC_FILTER {
+            self.shared.panic_router.store(true, Ordering::Release);
+            self.shared.work.notify_one();
+            return Ok(());
+        }
+        if filter.len() > TOPIC_MAX_BYTES {
+            return Err(SubscribeError::FilterTooLong);
+        }
+        let wanted = &mut *self.shared.wanted.lock();
+        let own = wanted.subscribers.get(&self.id);
+        if own.is_some_and(|own| own.filters.contains(filter)) {
+            return Ok(());
+        }
+        if own.is_none() && wanted.subscribers.len() >= SUBSCRIBERS_MAX {
+            return Err(SubscribeError::TooManyInAll);
+        }
+        if own.is_some_and(|own| own.filters.len() >= CLIENT_FILTERS_MAX) {
+            return Err(SubscribeError::TooManyForClient);
+        }
+        let known = wanted.filters.get_key_value(filter).map(|(known, _)| Arc::clone(known));
+        if known.is_none() && wanted.filters.len() >= FILTERS_MAX {
+            return Err(SubscribeError::TooManyInAll);
+        }
+        let filter = known.unwrap_or_else(|| filter.into());
+        *wanted.filters.entry(Arc::clone(&filter)).or_default() += 1;
+        let own = wanted.subscribers.entry(self.id).or_insert_with(|| WantedSubscriber {
+            filters: HashSet::new(),
+            queue: Arc::clone(&self.queue),
+        });
+        own.filters.insert(filter);
+        self.shared.changed(wanted, self.id);
         Ok(())
     }
-    pub fn unsubscribe(&mut self, _: &str) -> bool {
-        false
+
+    /// Ends a subscription; `false` if there was none.
+    pub fn unsubscribe(&mut self, filter: &str) -> bool {
+        let wanted = &mut *self.shared.wanted.lock();
+        let Some(own) = wanted.subscribers.get_mut(&self.id) else { return false };
+        if !own.filters.remove(filter) {
+            return false;
+        }
+        wanted.release(filter);
+        self.shared.changed(wanted, self.id);
+        true
     }
+
+    /// The next message, if one waits.
     pub fn try_next(&mut self) -> Option<Delivery> {
-        None
+        self.queue.pop(&self.shared)
+    }
+}
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        let wanted = &mut *self.shared.wanted.lock();
+        if let Some(own) = wanted.subscribers.remove(&self.id) {
+            for filter in &own.filters {
+                wanted.release(filter);
+            }
+            self.shared.changed(wanted, self.id);
+        }
+        self.queue.close(&self.shared);
+    }
+}
+
+impl Wanted {
+    /// One client less holds the filter.
+    fn release(&mut self, filter: &str) {
+        if let Some(holders) = self.filters.get_mut(filter) {
+            *holders -= 1;
+            if *holders == 0 {
+                self.filters.remove(filter);
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// Brings what is derived from `wanted` up to date and tells the supervisor.
+    fn changed(&self, wanted: &mut Wanted, id: u64) {
+        wanted.changed.insert(id);
+        *self.filters.write() = wanted.filters.keys().cloned().collect();
+        let subscriptions = wanted.filters.values().sum();
+        self.subscriptions.store(subscriptions, Ordering::Relaxed);
+        self.work.notify_one();
     }
 }

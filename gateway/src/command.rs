@@ -126,6 +126,8 @@ fn load(file: Option<&std::path::Path>) -> Result<Settings, config::Faults> {
 
 /// Sends the log to standard error.
 fn start_logging(default: &str) {
+    // What the disposable router says of itself is no news to anyone: see `broker`.
+    let default = format!("{default},rumqttd=off");
     let filter = EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new(default));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -5,8 +5,9 @@ use bridge::bridge::UNCLASSIFIED_SHARE;
 
 /// Bytes of an open connection, its session and the packet that is not whole yet.
 pub const CONNECTION_COST: u64 = 4 * 1024 + 2 * 1024;
-/// Bytes of the local plane: its router and its queues.
-pub const LOCAL_PLANE_COST: u64 = 48 * 1024 * 1024;
+/// Bytes of the local plane: what its queues hold, 34 kB for each link to its router, and what the
+/// router gathers before it is replaced.
+pub const LOCAL_PLANE_COST: u64 = 64 * 1024 * 1024;
 /// Bytes of the process itself: code, threads, Kafka clients, buffers of the runtime.
 pub const PROCESS_COST: u64 = 64 * 1024 * 1024;
 /// Without a limit of the container and of the configuration, in bytes.

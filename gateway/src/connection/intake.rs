@@ -464,13 +464,11 @@ impl Connection {
         let subscriber = self.subscriber.get_or_insert_with(|| {
             let mailbox = Arc::clone(&self.mailbox);
             let wake = move || mailbox.wake();
-            Box::new(self.edge.local.subscriber(&self.shared.device.client_id, wake))
+            Box::new(self.edge.local.subscriber(wake))
         });
         match subscriber.subscribe(filter) {
             Ok(()) => reason::SUCCESS,
-            Err(SubscribeError::FilterTooLong | SubscribeError::FilterInvalid) => {
-                reason::TOPIC_FILTER_INVALID
-            }
+            Err(SubscribeError::FilterTooLong) => reason::TOPIC_FILTER_INVALID,
             Err(SubscribeError::TooManyForClient | SubscribeError::TooManyInAll) => {
                 reason::QUOTA_EXCEEDED
             }
