@@ -1,1 +1,19 @@
-//! tests
+//! The end-to-end harness: real Kafka, a real S3 server, the built gateway, clients that are not ours,
+//! and faults between them. Everything blocks and panics: a test reads from top to bottom, and what
+//! goes wrong ends it with the tail of the log that explains it.
+//!
+//! Nothing here uses Landfall's own codec, reader or configuration types: a fault in them must not
+//! hide itself.
+
+pub mod foreign;
+pub mod gateway;
+pub mod http;
+pub mod kafka;
+pub mod mqtt;
+pub mod ports;
+pub mod process;
+pub mod proxy;
+pub mod s3;
+pub mod stub;
+pub mod tools;
+pub mod wait;

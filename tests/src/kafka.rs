@@ -1,0 +1,255 @@
+//! A real Apache Kafka: one broker in one Java process, shared by the tests of a program, or one of its
+//! own for a test that harms it; and what a test reads from it and asks of it.
+
+mod records;
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::util::Timeout;
+
+pub use records::{Record, Records};
+
+use crate::ports;
+use crate::process::{Process, Signal};
+use crate::tools::{Folder, tool};
+use crate::wait;
+
+/// How long a request may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// A storage id has 16 bytes in unpadded URL-safe base64; all tests use the same.
+const STORAGE_ID: &str = "TGFuZGZhbGwtdGVzdHMtMQ";
+
+/// What differs from a plain broker.
+#[derive(Default)]
+pub struct KafkaOptions {
+    /// The port of a [`crate::proxy::Proxy`] in front of [`Kafka::behind_proxy`]: clients that come
+    /// that way are told to stay on it.
+    pub proxy_port: Option<u16>,
+    /// Further lines of `server.properties`.
+    pub properties: Vec<(String, String)>,
+}
+
+/// A broker; it ends with this.
+pub struct Kafka {
+    folder: Folder,
+    port: u16,
+    behind_proxy: u16,
+    process: Mutex<Process>,
+}
+
+impl Kafka {
+    /// The broker that all tests of this program share: use topics of your own, and leave it running.
+    pub fn shared() -> &'static Kafka {
+        static SHARED: OnceLock<Kafka> = OnceLock::new();
+        SHARED.get_or_init(Kafka::start)
+    }
+
+    /// A broker of one's own.
+    pub fn start() -> Kafka {
+        Kafka::start_with(&KafkaOptions::default())
+    }
+
+    pub fn start_with(options: &KafkaOptions) -> Kafka {
+        let folder = Folder::new("kafka");
+        let (port, behind_proxy, controller) = (ports::free(), ports::free(), ports::free());
+        let advertised = options.proxy_port.unwrap_or(behind_proxy);
+        let mut properties = format!(
+            "process.roles=broker,controller\n\
+             node.id=1\n\
+             controller.quorum.bootstrap.servers=127.0.0.1:{controller}\n\
+             listeners=DIRECT://127.0.0.1:{port},PROXY://127.0.0.1:{behind_proxy},CONTROLLER://127.0.0.1:{controller}\n\
+             advertised.listeners=DIRECT://127.0.0.1:{port},PROXY://127.0.0.1:{advertised}\n\
+             listener.security.protocol.map=DIRECT:PLAINTEXT,PROXY:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
+             controller.listener.names=CONTROLLER\n\
+             inter.broker.listener.name=DIRECT\n\
+             log.dirs={}\n\
+             offsets.topic.replication.factor=1\n\
+             offsets.topic.num.partitions=1\n\
+             transaction.state.log.replication.factor=1\n\
+             transaction.state.log.min.isr=1\n\
+             share.coordinator.state.topic.replication.factor=1\n\
+             share.coordinator.state.topic.min.isr=1\n\
+             group.initial.rebalance.delay.ms=0\n\
+             auto.create.topics.enable=false\n\
+             broker.heartbeat.interval.ms=500\n\
+             broker.session.timeout.ms=3000\n",
+            folder.join("data").display()
+        );
+        for (name, value) in &options.properties {
+            properties.push_str(&format!("{name}={value}\n"));
+        }
+        let file = folder.join("server.properties");
+        std::fs::write(&file, properties).expect("the test's folder can be written");
+        std::fs::write(folder.join("log4j2.properties"), LOGGING)
+            .expect("the test's folder can be written");
+        let mut format = java(&folder, "kafka.tools.StorageTool");
+        format.args(["format", "--standalone", "-t", STORAGE_ID, "-c"]).arg(&file);
+        let status = Process::start("kafka-format", format, &folder).wait(wait::START);
+        assert!(status.success(), "Kafka's storage cannot be formatted: {}", folder.display());
+        let process = Mutex::new(Self::launch(&folder, port));
+        Kafka { folder, port, behind_proxy, process }
+    }
+
+    fn launch(folder: &Path, port: u16) -> Process {
+        let mut command = java(folder, "kafka.Kafka");
+        command.arg(folder.join("server.properties"));
+        let mut process = Process::start("kafka", command, folder);
+        process.until("Kafka's start", wait::START, || answers(port).then_some(()));
+        process
+    }
+
+    /// Where the broker answers, without a proxy.
+    pub fn address(&self) -> String {
+        ports::local(self.port).to_string()
+    }
+
+    /// The port that a proxy forwards to.
+    pub fn behind_proxy(&self) -> u16 {
+        self.behind_proxy
+    }
+
+    /// SIGKILL; the port is closed when this returns.
+    pub fn kill(&self) {
+        self.process().kill();
+    }
+
+    /// Starts it again after [`Kafka::kill`], on the same ports and data; it answers when this returns.
+    pub fn start_again(&self) {
+        let mut process = self.process();
+        assert!(process.ended().is_some(), "Kafka still runs");
+        *process = Self::launch(&self.folder, self.port);
+    }
+
+    /// SIGSTOP or SIGCONT: a broker that hangs, and goes on.
+    pub fn signal(&self, signal: Signal) {
+        self.process().signal(signal);
+    }
+
+    fn process(&self) -> MutexGuard<'_, Process> {
+        // A test that failed under the lock has told why; the others may go on.
+        self.process.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Makes a topic with such settings as `max.message.bytes`.
+    #[track_caller]
+    pub fn create_topic(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) {
+        self.create_topics(&[name], partitions, settings);
+    }
+
+    #[track_caller]
+    pub fn create_topics(&self, names: &[&str], partitions: i32, settings: &[(&str, &str)]) {
+        let admin: AdminClient<DefaultClientContext> =
+            self.client().create().expect("an admin client needs no server");
+        let new = |&name| {
+            let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+            settings.iter().fold(topic, |topic, &(name, value)| topic.set(name, value))
+        };
+        let topics: Vec<NewTopic<'_>> = names.iter().map(new).collect();
+        let options = AdminOptions::new().operation_timeout(Some(Timeout::After(PATIENCE)));
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let created = runtime
+            .expect("a runtime without drivers can be built")
+            .block_on(admin.create_topics(&topics, &options))
+            .expect("Kafka answers");
+        for result in created {
+            if let Err((name, error)) = result {
+                panic!("topic {name} cannot be created: {error}");
+            }
+        }
+    }
+
+    /// A reader of topics, from their beginning.
+    pub fn records(&self, topics: &[&str]) -> Records {
+        Records::open(&self.client(), topics)
+    }
+
+    /// All records that the topic has now, by partition and offset.
+    #[track_caller]
+    pub fn read_all(&self, topic: &str) -> Vec<Record> {
+        self.records(&[topic]).all_so_far()
+    }
+
+    /// Waits for that many records, and returns all.
+    #[track_caller]
+    pub fn wait_for(&self, topic: &str, count: usize, deadline: Duration) -> Vec<Record> {
+        let mut records = self.records(&[topic]);
+        let mut seen = Vec::new();
+        wait::until_true(&format!("{count} records in {topic}"), deadline, || {
+            seen.extend(records.all_so_far());
+            seen.len() >= count
+        });
+        seen
+    }
+
+    /// How many records the topic has had: the sum of its end offsets.
+    #[track_caller]
+    pub fn count(&self, topic: &str) -> u64 {
+        let client: BaseConsumer = self.client().create().expect("a client needs no server");
+        let partitions = records::partitions(&client, topic);
+        let end = |partition| {
+            let (_, end) = client.fetch_watermarks(topic, partition, PATIENCE).expect("it answers");
+            end as u64
+        };
+        partitions.into_iter().map(end).sum()
+    }
+
+    /// Writes one record as any other producer would.
+    #[track_caller]
+    pub fn produce(&self, topic: &str, key: &[u8], value: &[u8], headers: &[(&str, &[u8])]) {
+        records::produce(&self.client(), topic, key, value, headers);
+    }
+
+    /// A client's configuration, for what is not here.
+    pub fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", self.address());
+        config
+    }
+}
+
+/// A name that no other test of this run uses, for topics on a shared broker.
+pub fn unique(name: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("{name}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Does a broker answer there, and does it know itself?
+fn answers(port: u16) -> bool {
+    if std::net::TcpStream::connect(ports::local(port)).is_err() {
+        return false;
+    }
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", ports::local(port).to_string()).set("log_level", "0");
+    let client: BaseConsumer = config.create().expect("a client needs no server");
+    let metadata = client.fetch_metadata(None, Duration::from_secs(2));
+    metadata.is_ok_and(|metadata| !metadata.brokers().is_empty())
+}
+
+fn java(folder: &Path, class: &str) -> Command {
+    let mut command = Command::new("java");
+    command
+        .args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
+        .arg(format!("-Dlog4j2.configurationFile={}", folder.join("log4j2.properties").display()))
+        .arg("-cp")
+        .arg(tool("kafka/lib").join("*"))
+        .arg(class)
+        .current_dir(folder);
+    command
+}
+
+const LOGGING: &str = "\
+rootLogger.level=warn
+rootLogger.appenderRef.console.ref=console
+appender.console.type=Console
+appender.console.name=console
+appender.console.layout.type=PatternLayout
+appender.console.layout.pattern=%d %p %c{1} %m%n
+";

@@ -1,0 +1,89 @@
+//! An HTTP server that fails: it answers every request with the same code, as an object store in
+//! trouble does.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+
+use crate::ports;
+
+/// Lines of a request's head.
+const HEAD_LINES_MAX: usize = 200;
+
+/// A failing server; it ends with this.
+pub struct Stub {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    requests: AtomicU64,
+    ended: AtomicBool,
+}
+
+impl Stub {
+    /// Answers every request with this code and nothing else.
+    pub fn answering(code: u16) -> Stub {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, ports::free()));
+        let listener = listener.expect("the port is free");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        let shared = Arc::new(Shared::default());
+        let accepting = Arc::clone(&shared);
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                if accepting.ended.load(Ordering::Acquire) {
+                    return;
+                }
+                let shared = Arc::clone(&accepting);
+                thread::spawn(move || while answer(&client, code, &shared).is_some() {});
+            }
+        });
+        Stub { address, shared }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Requests that were answered.
+    pub fn requests(&self) -> u64 {
+        self.shared.requests.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Stub {
+    fn drop(&mut self) {
+        self.shared.ended.store(true, Ordering::Release);
+        // Wakes the accepting thread, which then sees the end.
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+/// Reads one request with its body and answers it; None when the connection is over.
+fn answer(mut stream: &TcpStream, code: u16, shared: &Shared) -> Option<()> {
+    let mut reader = BufReader::new(stream);
+    let mut length = 0;
+    let mut line = String::new();
+    for _ in 0..HEAD_LINES_MAX {
+        line.clear();
+        if reader.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        let text = line.trim().to_ascii_lowercase();
+        if text.is_empty() {
+            break;
+        }
+        if let Some(value) = text.strip_prefix("content-length:") {
+            length = value.trim().parse().ok()?;
+        }
+    }
+    std::io::copy(&mut reader.take(length), &mut std::io::sink()).ok()?;
+    if shared.ended.load(Ordering::Acquire) {
+        return None;
+    }
+    shared.requests.fetch_add(1, Ordering::AcqRel);
+    write!(stream, "HTTP/1.1 {code} Stub\r\nContent-Length: 0\r\n\r\n").ok()
+}

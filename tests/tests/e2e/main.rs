@@ -1,0 +1,3 @@
+//! The end-to-end tests: one program, one module per promise, on the harness of the crate `tests`.
+
+mod start;

@@ -1,0 +1,145 @@
+//! A start is honest: what is wrong is said at once and completely, and a Kafka that is away is no
+//! reason to end, only not to be ready and to acknowledge nothing.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use tests::gateway::GatewayConfig;
+use tests::kafka::Kafka;
+use tests::mqtt::{Client, Publish, Version};
+use tests::proxy::Proxy;
+use tests::wait::{SOON, until};
+use tests::{http, ports};
+
+/// Long enough for an acknowledgement to come if nothing held it.
+const A_WHILE: Duration = Duration::from_secs(2);
+
+#[test]
+fn without_kafka_it_starts_and_is_not_ready_and_acknowledges_nothing() {
+    let nobody = ports::local(ports::free()).to_string();
+    let gateway = GatewayConfig::without_topics(&nobody).start();
+    assert_eq!(gateway.page("/livez").code, 200);
+    let ready = gateway.page("/readyz");
+    assert_eq!(ready.code, 503, "{ready:?}");
+    assert!(ready.body.contains("Kafka"), "the reason names Kafka: {}", ready.body);
+
+    let mut client = Client::connect(gateway.mqtt(), Version::V311, "early");
+    client.publish(&Publish::new("devices/meter/early/power", b"1").qos1(1));
+    client.publish(&Publish::new("devices/meter/early/power", b"2").qos2(2));
+    client.expect_silence(A_WHILE);
+    client.ping();
+    client.expect_pingresp();
+    assert_eq!(gateway.page("/readyz").code, 503);
+    assert_eq!(gateway.lane("fast")["in_flight"], 2);
+}
+
+#[test]
+fn a_kafka_that_comes_later_gets_what_waited() {
+    let kafka = Kafka::shared();
+    let address: std::net::SocketAddr = kafka.address().parse().expect("an address");
+    let config = GatewayConfig::new(kafka);
+    let port = ports::free();
+    // Nobody listens there until the proxy starts; afterwards Kafka names its own address.
+    let servers = ports::local(port).to_string();
+    let mut gateway = config.set("kafka.bootstrap_servers", servers).start();
+    let mut client = Client::connect(gateway.mqtt(), Version::V5, "patient");
+    client.publish(&Publish::new("devices/meter/patient/power", b"waited").qos1(1));
+    client.expect_silence(A_WHILE);
+
+    let _proxy = Proxy::start_on(port, address.port());
+    gateway.until_ready();
+    client.expect_puback(1);
+    let records = kafka.read_all(&gateway.topic("fast"));
+    assert_eq!(records.len(), 1);
+    assert_eq!(records[0].payload(), b"waited");
+}
+
+#[test]
+fn a_missing_topic_is_named_and_not_created() {
+    let kafka = Kafka::shared();
+    let mut gateway = GatewayConfig::without_topics(&kafka.address()).start();
+    let topic = gateway.topic("slow");
+    let ready = until("the reason names the topic", SOON, || {
+        let ready = gateway.page("/readyz");
+        ready.body.contains(&topic).then_some(ready)
+    });
+    assert_eq!(ready.code, 503);
+
+    let topics: Vec<String> =
+        ["priority", "fast", "slow", "dead-letter"].map(|lane| gateway.topic(lane)).into();
+    let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+    kafka.create_topics(&topics, 1, &[]);
+    gateway.until_ready();
+}
+
+#[test]
+fn topics_are_created_where_it_is_told_to() {
+    let kafka = Kafka::shared();
+    let gateway = GatewayConfig::without_topics(&kafka.address())
+        .set("kafka.create_topics", true)
+        .start_ready();
+    let mut client = Client::connect(gateway.mqtt(), Version::V311, "first");
+    client.publish_acknowledged("devices/meter/first/power", 1, b"21");
+    assert_eq!(kafka.count(&gateway.topic("fast")), 1);
+}
+
+#[test]
+fn a_wrong_configuration_ends_it_with_all_faults() {
+    let (code, said) = GatewayConfig::without_topics("nowhere")
+        .set("limits.window_messages", 0)
+        .set("unrouted", "maybe")
+        .set("lanes.fast.ack", "perhaps")
+        .set("no_such_section", 1)
+        .start_and_end();
+    assert_eq!(code, Some(64), "{said}");
+    let faults = [
+        "kafka.bootstrap_servers",
+        "limits.window_messages",
+        "unrouted",
+        "lanes.fast.ack",
+        "no_such_section",
+    ];
+    for fault in faults {
+        assert!(said.contains(fault), "{fault} is not named:\n{said}");
+    }
+}
+
+#[test]
+fn a_wrong_value_in_the_environment_is_named() {
+    let (code, said) = GatewayConfig::without_topics("localhost:9092")
+        .environment("LANDFALL__LIMITS__WINDOW_MESSAGES", "many")
+        .start_and_end();
+    assert_eq!(code, Some(64), "{said}");
+    assert!(said.contains("limits") && said.contains("many"), "{said}");
+}
+
+#[test]
+fn a_listener_beyond_loopback_needs_a_word() {
+    let listeners = serde_json::json!([{ "name": "open", "bind": "0.0.0.0:1883" }]);
+    let (code, said) =
+        GatewayConfig::without_topics("localhost:9092").set("listeners", listeners).start_and_end();
+    assert_eq!(code, Some(64), "{said}");
+    assert!(said.contains("anonymous: true"), "{said}");
+}
+
+#[test]
+fn a_taken_port_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("there are free ports");
+    let address = taken.local_addr().expect("a bound socket has an address").to_string();
+    let (code, said) = GatewayConfig::without_topics("localhost:9092")
+        .set("admin.bind", address.as_str())
+        .start_and_end();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains(&address) && said.contains("admin"), "{said}");
+}
+
+#[test]
+fn a_clean_end_is_exit_0() {
+    let mut gateway = GatewayConfig::new(Kafka::shared()).start_ready();
+    let admin = gateway.admin();
+    let mut client = Client::connect(gateway.mqtt(), Version::V5, "last");
+    client.publish_acknowledged("devices/meter/last/power", 1, b"21");
+    assert_eq!(gateway.terminate(), Some(0), "{}", gateway.log());
+    client.expect_disconnect(0x8b, SOON);
+    assert!(http::get(admin, "/livez").is_err(), "the admin server ended too");
+}
