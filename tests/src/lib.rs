@@ -9,6 +9,7 @@ pub mod foreign;
 pub mod gateway;
 pub mod http;
 pub mod kafka;
+pub mod load;
 pub mod mqtt;
 pub mod ports;
 pub mod process;

@@ -1,3 +1,4 @@
 //! The end-to-end tests: one program, one module per promise, on the harness of the crate `tests`.
 
+mod durable;
 mod start;

@@ -1,0 +1,124 @@
+//! Devices that publish without a pause, each with a full window, and remember what was acknowledged.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::mqtt::{Client, Packet, Publish, Seen, Version};
+
+/// Messages that a device has open at once.
+const WINDOW: usize = 20;
+/// How long the last acknowledgements may take after [`Load::stop`].
+const LAST: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_millis(100);
+/// Devices publish no faster than this each, so that a test's topics stay small.
+const PAUSE: Duration = Duration::from_micros(500);
+
+/// Running devices; odd ones publish with QoS 2, even ones with QoS 1.
+pub struct Load {
+    shared: Arc<Shared>,
+    devices: Vec<JoinHandle<BTreeSet<String>>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    stop: AtomicBool,
+    acknowledged: AtomicU64,
+}
+
+impl Load {
+    /// Devices that publish to `devices/meter/load-N/power` on one gateway.
+    pub fn start(gateway: SocketAddr, devices: usize) -> Load {
+        let shared = Arc::new(Shared::default());
+        let device = |number| {
+            let shared = Arc::clone(&shared);
+            let version = Version::ALL[number % Version::ALL.len()];
+            let client = Client::connect(gateway, version, &format!("load-{number}"));
+            thread::spawn(move || Device::new(client, number).run(&shared))
+        };
+        let devices = (0..devices).map(device).collect();
+        Load { shared, devices }
+    }
+
+    /// PUBACKs and PUBRECs that devices got so far.
+    pub fn acknowledged(&self) -> u64 {
+        self.shared.acknowledged.load(Ordering::Acquire)
+    }
+
+    /// Publishes nothing more, waits for what is open, and returns every acknowledged payload.
+    #[track_caller]
+    pub fn stop(self) -> BTreeSet<String> {
+        self.shared.stop.store(true, Ordering::Release);
+        let ended = self.devices.into_iter().map(|device| device.join().expect("no device failed"));
+        ended.flatten().collect()
+    }
+}
+
+struct Device {
+    client: Client,
+    number: usize,
+    sent: u64,
+    /// Payloads that are not acknowledged, by packet id.
+    open: BTreeMap<u16, String>,
+    acknowledged: BTreeSet<String>,
+}
+
+impl Device {
+    fn new(client: Client, number: usize) -> Device {
+        Device { client, number, sent: 0, open: BTreeMap::new(), acknowledged: BTreeSet::new() }
+    }
+
+    fn run(mut self, shared: &Shared) -> BTreeSet<String> {
+        while !shared.stop.load(Ordering::Acquire) {
+            if self.open.len() < WINDOW {
+                self.publish();
+                thread::sleep(PAUSE);
+            }
+            let patience = if self.open.len() < WINDOW { Duration::from_micros(1) } else { LOOK };
+            self.read(patience, shared);
+        }
+        let end = Instant::now() + LAST;
+        while !self.open.is_empty() {
+            assert!(Instant::now() < end, "not acknowledged within {LAST:?}: {:?}", self.open);
+            self.read(LOOK, shared);
+        }
+        self.acknowledged
+    }
+
+    fn publish(&mut self) {
+        self.sent += 1;
+        // Ids go round long after their window.
+        let packet_id = (self.sent % 60_000 + 1) as u16;
+        let payload = format!("{}-{}", self.number, self.sent);
+        let topic = format!("devices/meter/load-{}/power", self.number);
+        let publish = Publish::new(&topic, payload.as_bytes());
+        let publish =
+            if self.number % 2 == 1 { publish.qos2(packet_id) } else { publish.qos1(packet_id) };
+        self.client.publish(&publish);
+        self.open.insert(packet_id, payload);
+    }
+
+    fn read(&mut self, patience: Duration, shared: &Shared) {
+        match self.client.read(patience) {
+            Seen::Packet(Packet::Puback { packet_id, code: 0 | 0x10, .. }) => {
+                self.acknowledge(packet_id, shared);
+            }
+            Seen::Packet(Packet::Pubrec { packet_id, code: 0 | 0x10, .. }) => {
+                self.acknowledge(packet_id, shared);
+                self.client.pubrel(packet_id);
+            }
+            Seen::Packet(Packet::Pubcomp { code: 0, .. }) | Seen::Silence => {}
+            other => panic!("device {} saw {other:?}", self.number),
+        }
+    }
+
+    fn acknowledge(&mut self, packet_id: u16, shared: &Shared) {
+        let payload = self.open.remove(&packet_id);
+        let payload = payload.unwrap_or_else(|| panic!("{packet_id} was not open"));
+        self.acknowledged.insert(payload);
+        shared.acknowledged.fetch_add(1, Ordering::AcqRel);
+    }
+}
