@@ -11,14 +11,15 @@ use crate::tools::{Folder, repository, tool};
 /// How long a client may take for all it has to do.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Runs it to its end, which has to be a good one; returns what it wrote.
+/// Runs it to its end, which has to be a good one; returns its standard
+/// output.
 #[track_caller]
 pub fn run(name: &str, command: Command) -> String {
     let folder = Folder::new(name);
     let mut process = Process::start(name, command, &folder);
     let status = process.wait(PATIENCE);
     assert!(status.success(), "{name} failed: {status}\n{}", process.log());
-    process.log()
+    process.output()
 }
 
 /// `mosquitto_pub` with these arguments.
@@ -55,12 +56,13 @@ pub fn node(script: &str, arguments: &[&str]) -> String {
     run(script, command)
 }
 
-/// A `mosquitto_sub` that goes on until it is dropped; its log has a line for each message.
+/// A `mosquitto_sub` that goes on until it is dropped; its output has a line for each
+/// message.
 #[track_caller]
-pub fn mosquitto_sub(folder: &Folder, arguments: &[&str]) -> Process {
+pub fn mosquitto_sub(folder: &Folder, name: &str, arguments: &[&str]) -> Process {
     let mut command = Command::new("mosquitto_sub");
     command.args(arguments);
-    Process::start("mosquitto_sub", command, folder)
+    Process::start(name, command, folder)
 }
 
 fn client(script: &str) -> PathBuf {

@@ -1,4 +1,4 @@
-//! Processes that a test starts: their output goes to a file, signals are real ones, and none of them
+//! Processes that a test starts: their output goes to files, signals are real ones, and none of them
 //! outlives the test, not even when the test program itself is killed.
 
 use std::fs::File;
@@ -23,24 +23,23 @@ const GONE: Duration = Duration::from_secs(10);
 pub struct Process {
     name: String,
     child: Child,
+    out: PathBuf,
     log: PathBuf,
     ended: Option<ExitStatus>,
 }
 
 impl Process {
-    /// Starts it with its standard output and error appended to `NAME.log` in the folder.
+    /// Starts it with its standard output appended to `NAME.out` in the folder, and its standard error
+    /// to `NAME.log`.
     #[track_caller]
     pub fn start(name: &str, mut command: Command, folder: &Path) -> Process {
-        let log = folder.join(format!("{name}.log"));
-        let output = File::options().create(true).append(true).open(&log);
-        let output = output.expect("the test's folder can be written");
-        let error = output.try_clone().expect("a descriptor can be doubled");
-        command.stdin(Stdio::null()).stdout(output).stderr(error);
+        let (out, log) = (folder.join(format!("{name}.out")), folder.join(format!("{name}.log")));
+        command.stdin(Stdio::null()).stdout(append(&out)).stderr(append(&log));
         let child = command
             .spawn()
             .unwrap_or_else(|error| panic!("{name} cannot be started: {error}: {command:?}"));
         guard(&format!("+ {}", child.id()));
-        Process { name: name.to_owned(), child, log, ended: None }
+        Process { name: name.to_owned(), child, out, log, ended: None }
     }
 
     pub fn id(&self) -> u32 {
@@ -106,17 +105,32 @@ impl Process {
         })
     }
 
-    /// Everything it wrote.
-    pub fn log(&self) -> String {
-        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
+    /// Its standard output.
+    pub fn output(&self) -> String {
+        read(&self.out)
     }
 
+    /// Everything it wrote: standard output, then standard error.
+    pub fn log(&self) -> String {
+        self.output() + &read(&self.log)
+    }
+
+    /// The last lines of its log.
     pub fn tail(&self) -> String {
         let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         let tail = lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n");
         format!("--- {} ({})\n{tail}", self.name, self.log.display())
     }
+}
+
+fn append(path: &Path) -> File {
+    let file = File::options().create(true).append(true).open(path);
+    file.expect("the test's folder can be written")
+}
+
+fn read(path: &Path) -> String {
+    String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned()
 }
 
 impl Drop for Process {

@@ -1,0 +1,174 @@
+//! Clients that are not ours publish, and clients that are not ours read: every version and quality of
+//! service, the record as Kafka's own tools see it, the envelope as another language decodes it.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use tests::foreign;
+use tests::gateway::{Gateway, GatewayConfig};
+use tests::kafka::Kafka;
+use tests::tools::Folder;
+use tests::wait::{SOON, START, until_true};
+
+/// Messages of each client.
+const COUNT: usize = 5;
+
+#[test]
+fn mosquitto_pub_in_every_version_and_quality_of_service() {
+    let kafka = Kafka::shared();
+    let gateway = GatewayConfig::new(kafka).start_ready();
+    let port = gateway.mqtt().port().to_string();
+    let mut expected = BTreeMap::new();
+    for version in ["mqttv31", "mqttv311", "mqttv5"] {
+        for qos in ["0", "1", "2"] {
+            let device = format!("{version}-{qos}");
+            let topic = format!("devices/meter/{device}/power");
+            let payload = format!("from {device}");
+            let arguments = ["-p", &port, "-V", version, "-q", qos, "-i", &device, "-t", &topic];
+            foreign::mosquitto_pub(&[&arguments[..], &["-m", &payload]].concat());
+            expected.insert(device, (qos.to_owned(), payload));
+        }
+    }
+    let records = kafka.wait_for(&gateway.topic("fast"), expected.len(), SOON);
+    for record in &records {
+        let envelope = record.envelope();
+        let (qos, payload) = &expected[&envelope.device_id];
+        assert_eq!(envelope.qos.to_string(), *qos, "{envelope:?}");
+        assert_eq!(record.payload(), payload.as_bytes());
+        assert_eq!(record.key_text(), envelope.device_id);
+    }
+    assert_eq!(records.len(), expected.len(), "each message landed once");
+}
+
+#[test]
+fn mosquitto_pub_with_properties_of_version_5() {
+    let kafka = Kafka::shared();
+    let gateway = GatewayConfig::new(kafka).start_ready();
+    let port = gateway.mqtt().port().to_string();
+    foreign::mosquitto_pub(&[
+        "-p",
+        &port,
+        "-V",
+        "mqttv5",
+        "-q",
+        "1",
+        "-i",
+        "m-1",
+        "-t",
+        "devices/meter/m-1/alarm",
+        "-m",
+        "hot",
+        "-D",
+        "publish",
+        "content-type",
+        "text/plain",
+        "-D",
+        "publish",
+        "user-property",
+        "site",
+        "Z\u{fc}rich",
+    ]);
+    let record = &kafka.wait_for(&gateway.topic("priority"), 1, SOON)[0];
+    let envelope = record.envelope();
+    assert_eq!(envelope.content_type, "text/plain");
+    assert_eq!(envelope.user_properties.len(), 1);
+    assert_eq!(envelope.user_properties[0].name, "site");
+    assert_eq!(envelope.user_properties[0].value, "Z\u{fc}rich");
+    assert_eq!(envelope.lane, "priority");
+}
+
+#[test]
+fn paho_and_mqtt_js_are_read_back_in_python_and_with_kcat() {
+    let kafka = Kafka::shared();
+    let gateway = GatewayConfig::new(kafka).start_ready();
+    for version in ["3", "4", "5"] {
+        for qos in ["0", "1", "2"] {
+            publish(&gateway, foreign::python, "paho_publish.py", "paho", version, qos);
+            publish(&gateway, foreign::node, "mqttjs_publish.js", "js", version, qos);
+        }
+    }
+    let topic = gateway.topic("fast");
+    let total = 2 * 3 * 3 * COUNT;
+    let servers = kafka.address();
+    let lines = foreign::python("read_envelopes.py", &[&servers, &topic, &total.to_string()]);
+    let mut by_device: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for line in lines.lines() {
+        let record: Value = serde_json::from_str(line).expect("a line of JSON");
+        let device = check_record(&record);
+        by_device.entry(device).or_default().push(text(&record["payload"]));
+    }
+    assert_eq!(by_device.len(), 2 * 3 * 3);
+    for (device, payloads) in &by_device {
+        let expected: Vec<String> =
+            (1..=COUNT).map(|number| format!("{device} {number}")).collect();
+        assert_eq!(*payloads, expected, "a device's messages keep their order");
+    }
+
+    let format = "%k|%h|%S\\n";
+    let listed = foreign::kcat(&["-C", "-q", "-e", "-b", &servers, "-t", &topic, "-f", format]);
+    // It ends with an empty line.
+    let listed: Vec<&str> = listed.lines().filter(|line| !line.is_empty()).collect();
+    assert_eq!(listed.len(), total, "{listed:#?}");
+    for line in listed {
+        assert!(line.contains("content-type=application/protobuf"), "{line}");
+        assert!(
+            line.starts_with("paho-") || line.starts_with("js-"),
+            "the key is the device: {line}"
+        );
+    }
+}
+
+#[test]
+fn mosquitto_sub_sees_what_devices_send() {
+    let gateway = GatewayConfig::new(Kafka::shared()).start_ready();
+    let port = gateway.mqtt().port().to_string();
+    let folder = Folder::new("mosquitto_sub");
+    let subscribers = ["mqttv311", "mqttv5"].map(|version| {
+        let arguments = ["-p", &port, "-V", version, "-v", "-t", "devices/+/+/power"];
+        foreign::mosquitto_sub(&folder, version, &arguments)
+    });
+    until_true("both subscribers saw a message", START, || {
+        let topic = "devices/meter/m-1/power";
+        foreign::mosquitto_pub(&["-p", &port, "-q", "1", "-t", topic, "-m", "21 W"]);
+        let line = format!("{topic} 21 W");
+        subscribers.iter().all(|subscriber| subscriber.output().contains(&line))
+    });
+}
+
+type Run = fn(&str, &[&str]) -> String;
+
+fn publish(gateway: &Gateway, run: Run, script: &str, name: &str, version: &str, qos: &str) {
+    let port = gateway.mqtt().port().to_string();
+    let device = format!("{name}-{version}-{qos}");
+    let topic = format!("devices/meter/{device}/power");
+    run(script, &[&port, version, &device, &topic, qos, &COUNT.to_string()]);
+}
+
+/// The record of one of the scripts' messages, in Python's eyes; returns its device.
+fn check_record(record: &Value) -> String {
+    let envelope = &record["envelope"];
+    let device = text(&envelope["device_id"]);
+    assert_eq!(record["key"], envelope["device_id"]);
+    assert_eq!(record["headers"]["content-type"], "application/protobuf");
+    assert!(record["headers"].as_object().expect("a map").len() <= 3, "{record}");
+    assert_eq!(envelope["device_type"], "meter");
+    assert_eq!(envelope["device_id_trust"], "IDENTITY_TRUST_CLAIMED");
+    assert_eq!(envelope["source_topic"], format!("devices/meter/{device}/power"));
+    assert_eq!(envelope["lane"], "fast");
+    assert_eq!(envelope["gateway_id"], "gw-test");
+    let parts: Vec<&str> = device.split('-').collect();
+    let [_, version, qos] = parts[..] else { panic!("{device} is none of the scripts' clients") };
+    // Protobuf's JSON leaves zeros out.
+    assert_eq!(envelope["qos"].as_u64().unwrap_or(0).to_string(), qos);
+    if version == "5" {
+        assert_eq!(envelope["content_type"], "text/plain");
+        assert_eq!(envelope["firmware_version"], "2.10.1");
+    } else {
+        assert_eq!(envelope["content_type"], Value::Null);
+    }
+    device
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().expect("a text").to_owned()
+}
