@@ -15,7 +15,7 @@ use proto::v1::DeviceEnvelope;
 use crate::key::{KeyStrategy, Template};
 use crate::message::{Message, Payload};
 use crate::receipt::{Fault, Refusal};
-use crate::route::{Captures, Filter, Route};
+use crate::route::{Captures, Filter, Route, last_level};
 
 /// 2000-01-01T00:00:00Z: earlier events come from clocks that were never set.
 const EVENT_MIN_MS: i64 = 946_684_800_000;
@@ -324,11 +324,8 @@ impl<'a> Message<'a> {
 impl When {
     fn holds(&self, message: &Message<'_>, facts: &Facts<'_>) -> bool {
         let age_ms = || facts.metadata.event_start_ms.map(|start| message.received_ms - start);
-        self.topic.as_ref().is_none_or(|filter| filter.matches(message.topic).is_some())
-            && self
-                .last_level
-                .as_ref()
-                .is_none_or(|level| message.topic.rsplit('/').next() == Some(level))
+        self.topic.as_ref().is_none_or(|filter| filter.is_match(message.topic))
+            && self.last_level.as_ref().is_none_or(|level| last_level(message.topic) == level)
             && self.larger_than.is_none_or(|size| message.payload.size() > size)
             && self.older_than_ms.is_none_or(|limit| age_ms().is_some_and(|age| age > limit))
             && self

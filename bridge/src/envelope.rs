@@ -5,10 +5,13 @@
 //! property test holds the bytes against the generated code's.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 
 use prost::Message as _;
-use prost::encoding::{WireType, encode_key, encode_varint};
+use prost::encoding::WireType;
 use proto::v1;
+use rand::RngExt as _;
+use rand::rngs::SmallRng;
 
 use crate::classify::Metadata;
 use crate::message::Message;
@@ -32,10 +35,16 @@ pub enum Body<'a> {
     Reference { uri: &'a str, size: u64, sha256: &'a [u8; 32] },
 }
 
+thread_local! {
+    /// Message ids need to be unlike each other, not unpredictable.
+    static RANDOM: RefCell<SmallRng> = RefCell::new(rand::make_rng());
+}
+
 /// A new message id for a message received at `received_ms`.
 pub fn message_id(received_ms: i64) -> [u8; 16] {
     let millis = u64::try_from(received_ms).unwrap_or(0);
-    uuid::Builder::from_unix_timestamp_millis(millis, &rand::random()).into_uuid().into_bytes()
+    let random = RANDOM.with_borrow_mut(|random| random.random());
+    uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid().into_bytes()
 }
 
 /// The dedupe key: equal for resends of one message, wherever they arrive. The device's own message
@@ -43,14 +52,11 @@ pub fn message_id(received_ms: i64) -> [u8; 16] {
 ///
 /// A cryptographic hash over unambiguous parts: no device can make the key of another's message.
 pub fn dedupe_key(metadata: &Metadata<'_>, message: &Message<'_>, fingerprint: u128) -> [u8; 16] {
-    let mut hasher = blake3::Hasher::new();
-    hash_part(&mut hasher, metadata.device_id.as_bytes());
-    hash_part(&mut hasher, message.topic.as_bytes());
-    match &metadata.message_id {
-        Some(id) => hash_part(&mut hasher, id.as_bytes()),
-        None => hash_own(&mut hasher, message.packet_id, fingerprint),
-    }
-    first_half(&hasher)
+    DedupeParts::with(metadata, message, |parts| match &metadata.message_id {
+        Some(id) => parts.part(id.as_bytes()),
+        None => parts.own(message.packet_id, fingerprint),
+    })
+    .key()
 }
 
 /// [`dedupe_key`] for a message without an id of its own, whose fingerprint comes later.
@@ -58,32 +64,72 @@ pub fn dedupe_key_later(
     metadata: &Metadata<'_>,
     message: &Message<'_>,
 ) -> Box<dyn FnOnce(u128) -> [u8; 16] + Send> {
-    let mut hasher = blake3::Hasher::new();
-    hash_part(&mut hasher, metadata.device_id.as_bytes());
-    hash_part(&mut hasher, message.topic.as_bytes());
     let packet_id = message.packet_id;
+    let mut parts = DedupeParts::with(metadata, message, |_| {});
     Box::new(move |fingerprint| {
-        hash_own(&mut hasher, packet_id, fingerprint);
-        first_half(&hasher)
+        parts.own(packet_id, fingerprint);
+        parts.key()
     })
 }
 
-fn hash_part(hasher: &mut blake3::Hasher, bytes: &[u8]) {
-    hasher.update(&(bytes.len() as u32).to_le_bytes());
-    hasher.update(bytes);
+/// What a dedupe key is made of, each part behind its length. What fits the buffer, and that is
+/// usual, is hashed in one go.
+struct DedupeParts {
+    hasher: Option<blake3::Hasher>,
+    buffer: [u8; 128],
+    used: usize,
 }
 
-fn hash_own(hasher: &mut blake3::Hasher, packet_id: u16, fingerprint: u128) {
-    let mut own = [0; 18];
-    own[..2].copy_from_slice(&packet_id.to_le_bytes());
-    own[2..].copy_from_slice(&fingerprint.to_le_bytes());
-    hash_part(hasher, &own);
-}
+impl DedupeParts {
+    fn with(
+        metadata: &Metadata<'_>,
+        message: &Message<'_>,
+        rest: impl FnOnce(&mut DedupeParts),
+    ) -> DedupeParts {
+        let mut parts = DedupeParts { hasher: None, buffer: [0; 128], used: 0 };
+        parts.part(metadata.device_id.as_bytes());
+        parts.part(message.topic.as_bytes());
+        rest(&mut parts);
+        parts
+    }
 
-fn first_half(hasher: &blake3::Hasher) -> [u8; 16] {
-    let mut key = [0; 16];
-    key.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
-    key
+    fn part(&mut self, bytes: &[u8]) {
+        self.add(&(bytes.len() as u32).to_le_bytes());
+        self.add(bytes);
+    }
+
+    fn own(&mut self, packet_id: u16, fingerprint: u128) {
+        let mut own = [0; 18];
+        own[..2].copy_from_slice(&packet_id.to_le_bytes());
+        own[2..].copy_from_slice(&fingerprint.to_le_bytes());
+        self.part(&own);
+    }
+
+    fn add(&mut self, bytes: &[u8]) {
+        match self.buffer.get_mut(self.used..self.used + bytes.len()) {
+            Some(room) => {
+                room.copy_from_slice(bytes);
+                self.used += bytes.len();
+            }
+            None => {
+                let hasher = self.hasher.get_or_insert_default();
+                hasher.update(&self.buffer[..self.used]);
+                hasher.update(bytes);
+                self.used = 0;
+            }
+        }
+    }
+
+    fn key(self) -> [u8; 16] {
+        let rest = &self.buffer[..self.used];
+        let hash = match self.hasher {
+            None => blake3::hash(rest),
+            Some(mut hasher) => hasher.update(rest).finalize(),
+        };
+        let mut key = [0; 16];
+        key.copy_from_slice(&hash.as_bytes()[..16]);
+        key
+    }
 }
 
 /// The headers of an envelope's record; `reason` only where it is a dead letter.
@@ -178,6 +224,7 @@ pub fn reason_text(reason: &str) -> Cow<'_, str> {
 }
 
 /// A length-delimited field of number `tag`; absent when it is empty, as proto3 has it.
+#[inline]
 fn bytes(tag: u32, value: &[u8], out: &mut Vec<u8>) {
     if !value.is_empty() {
         encode_key(tag, WireType::LengthDelimited, out);
@@ -187,6 +234,7 @@ fn bytes(tag: u32, value: &[u8], out: &mut Vec<u8>) {
 }
 
 /// A varint field of number `tag`; absent when it is zero.
+#[inline]
 fn varint(tag: u32, value: u64, out: &mut Vec<u8>) {
     if value != 0 {
         present(tag, Some(value as i64), out);
@@ -194,10 +242,26 @@ fn varint(tag: u32, value: u64, out: &mut Vec<u8>) {
 }
 
 /// An optional varint field: zero is a value.
+#[inline]
 fn present(tag: u32, value: Option<i64>, out: &mut Vec<u8>) {
     if let Some(value) = value {
         encode_key(tag, WireType::Varint, out);
         encode_varint(value as u64, out);
+    }
+}
+
+#[inline]
+fn encode_key(tag: u32, wire_type: WireType, out: &mut Vec<u8>) {
+    encode_varint(u64::from(tag << 3 | wire_type as u32), out);
+}
+
+/// Nearly all varints here have one byte; prost's version is not inlined and cannot know.
+#[inline]
+fn encode_varint(value: u64, out: &mut Vec<u8>) {
+    if value < 0x80 {
+        out.push(value as u8);
+    } else {
+        prost::encoding::encode_varint(value, out);
     }
 }
 

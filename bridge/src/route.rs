@@ -86,29 +86,49 @@ impl Filter {
     }
 
     /// What the topic's levels are, if it matches.
+    #[inline]
     pub fn matches<'a>(&'a self, topic: &'a str) -> Option<Captures<'a>> {
+        let mut captured = Captures { names: &self.captures, topic, spans: NO_SPANS };
+        let mut next_capture = 0;
+        let capture = |start: usize, end: usize| {
+            // A topic is shorter than 64 KiB, as MQTT's lengths have two bytes.
+            captured.spans[next_capture] = (start as u16, end as u16);
+            next_capture += 1;
+        };
+        self.walk(topic, capture).then_some(captured)
+    }
+
+    /// Whether the topic matches.
+    pub fn is_match(&self, topic: &str) -> bool {
+        self.walk(topic, |_, _| {})
+    }
+
+    /// Compares level by level; `capture` gets the place of each captured one.
+    #[inline]
+    fn walk(&self, topic: &str, mut capture: impl FnMut(usize, usize)) -> bool {
+        let topic = topic.as_bytes();
         // MQTT 4.7.2: a wildcard at the start does not match topics that start with `$`.
         let wild_start = !matches!(self.levels.first(), Some(Level::Literal(_)));
-        if wild_start && topic.starts_with('$') {
-            return None;
+        if wild_start && topic.first() == Some(&b'$') {
+            return false;
         }
-        let mut captured = Captures { names: &self.captures, values: [""; CAPTURES_MAX] };
-        let mut next_capture = 0;
-        let mut parts = topic.split('/');
+        // Where the next level starts; past the end when there is none.
+        let mut start = 0;
         for level in &self.levels {
-            let part = parts.next()?;
-            match level {
-                Level::Literal(literal) if **literal == *part => {}
-                Level::Literal(_) => return None,
-                Level::Any => {}
-                Level::Capture => {
-                    captured.values[next_capture] = part;
-                    next_capture += 1;
-                }
+            if start > topic.len() {
+                return false;
             }
+            let end = level_end(topic, start);
+            match level {
+                Level::Literal(literal) if literal.as_bytes() == &topic[start..end] => {}
+                Level::Literal(_) => return false,
+                Level::Any => {}
+                Level::Capture => capture(start, end),
+            }
+            start = end + 1;
         }
         // `#` also stands for no level at all.
-        (self.open || parts.next().is_none()).then_some(captured)
+        self.open || start > topic.len()
     }
 
     /// Names of its captures.
@@ -130,24 +150,44 @@ pub fn is_name(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
 }
 
-/// What a filter's captures matched.
+/// Where the level that starts at `start` ends. Levels are short: a plain loop is the fastest.
+#[inline]
+fn level_end(topic: &[u8], start: usize) -> usize {
+    let rest = &topic[start..];
+    start + rest.iter().position(|&byte| byte == b'/').unwrap_or(rest.len())
+}
+
+/// The last level of a topic.
+pub fn last_level(topic: &str) -> &str {
+    let start = topic.as_bytes().iter().rposition(|&byte| byte == b'/').map_or(0, |at| at + 1);
+    &topic[start..]
+}
+
+const NO_SPANS: [(u16, u16); CAPTURES_MAX] = [(0, 0); CAPTURES_MAX];
+
+/// What a filter's captures matched: places in the topic.
 #[derive(Clone, Copy, Debug)]
 pub struct Captures<'a> {
     names: &'a [Box<str>],
-    values: [&'a str; CAPTURES_MAX],
+    topic: &'a str,
+    spans: [(u16, u16); CAPTURES_MAX],
 }
 
 impl<'a> Captures<'a> {
-    pub const NONE: Captures<'static> = Captures { names: &[], values: [""; CAPTURES_MAX] };
+    pub const NONE: Captures<'static> = Captures { names: &[], topic: "", spans: NO_SPANS };
 
     /// What `name` matched; an empty level says nothing.
     pub fn get(&self, name: &str) -> Option<&'a str> {
         let index = self.names.iter().position(|known| **known == *name)?;
-        Some(self.values[index]).filter(|value| !value.is_empty())
+        Some(self.value(self.spans[index])).filter(|value| !value.is_empty())
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a str)> + '_ {
-        self.names.iter().zip(self.values).map(|(name, value)| (&**name, value))
+        self.names.iter().zip(self.spans).map(|(name, span)| (&**name, self.value(span)))
+    }
+
+    fn value(&self, (start, end): (u16, u16)) -> &'a str {
+        &self.topic[usize::from(start)..usize::from(end)]
     }
 }
 

@@ -4,6 +4,7 @@
 //! up by the library. `murmur2_random` places keys as the Java client does.
 
 pub mod embedded;
+mod native;
 pub mod properties;
 pub mod reader;
 pub mod topics;
@@ -18,11 +19,10 @@ use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{
-    BorrowedMessage, DeliveryResult, Header, Headers as _, Message, OwnedHeaders,
-};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext, PurgeConfig};
+use rdkafka::message::{BorrowedMessage, DeliveryResult, Headers as _, Message};
+use rdkafka::producer::{BaseProducer, Producer, ProducerContext, PurgeConfig};
 
+use self::native::{Hook, TopicHandles};
 use crate::record::{Record, RecordBuf};
 use crate::sink::{AppendError, Decided, Sink, Token, Verdict};
 
@@ -141,8 +141,9 @@ pub struct KafkaSink {
     lane: String,
     status: Arc<KafkaStatus>,
     wake: Thread,
-    /// The hook goes before the producer that it listens to.
-    hook: Option<events::Hook>,
+    /// Hook and handles go before the producer that they belong to.
+    hook: Option<Hook>,
+    topics: TopicHandles,
     producer: Option<BaseProducer<Reports>>,
 }
 
@@ -168,6 +169,7 @@ impl KafkaSink {
             status,
             wake,
             hook: None,
+            topics: TopicHandles::default(),
             producer: None,
         };
         sink.connect();
@@ -190,7 +192,7 @@ impl KafkaSink {
         };
         match config.create_with_context::<_, BaseProducer<Reports>>(reports) {
             Ok(producer) => {
-                self.hook = Some(events::Hook::new(producer.client(), self.wake.clone()));
+                self.hook = Some(Hook::new(producer.client(), self.wake.clone()));
                 self.producer = Some(producer);
             }
             Err(error) => {
@@ -205,27 +207,18 @@ impl KafkaSink {
 impl Sink for KafkaSink {
     fn append(&mut self, record: Record<'_>, token: Token) -> Result<(), AppendError> {
         let Some(producer) = &self.producer else { return Err(AppendError::Broken) };
-        let mut headers = OwnedHeaders::new_with_capacity(2);
-        for (key, value) in record.headers() {
-            headers = headers.insert(Header { key, value: Some(value) });
-        }
-        let base = BaseRecord::with_opaque_to(record.topic(), token)
-            .key(record.key())
-            .payload(record.value())
-            .timestamp(record.timestamp_ms())
-            .headers(headers);
-        let error = match producer.send(base) {
+        let code = match self.topics.produce(producer.client(), record, token) {
             Ok(()) => return Ok(()),
-            Err((error, _)) => error,
+            Err(code) => code,
         };
-        Err(match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::QueueFull) => AppendError::Full,
-            Some(RDKafkaErrorCode::MessageSizeTooLarge) => AppendError::TooLarge,
-            Some(RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition) => {
+        Err(match code {
+            RDKafkaErrorCode::QueueFull => AppendError::Full,
+            RDKafkaErrorCode::MessageSizeTooLarge => AppendError::TooLarge,
+            RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition => {
                 AppendError::NoTopic
             }
-            Some(RDKafkaErrorCode::Fatal) => AppendError::Broken,
-            _ => AppendError::Refused(error.to_string().into()),
+            RDKafkaErrorCode::Fatal => AppendError::Broken,
+            code => AppendError::Refused(code.to_string().into()),
         })
     }
 
@@ -259,6 +252,7 @@ impl Sink for KafkaSink {
             self.poll(&mut decided);
         }
         self.hook = None;
+        self.topics = TopicHandles::default();
         let purged = self.producer.take();
         self.status.producer_ready.store(false, Ordering::Release);
         self.connect();
@@ -355,60 +349,5 @@ fn failed(error: &KafkaError, message: &BorrowedMessage<'_>) -> Verdict {
             | RDKafkaErrorCode::InvalidMessageSize,
         ) => Verdict::Refused { record, reason },
         _ => Verdict::Undecided { record, reason },
-    }
-}
-
-/// librdkafka tells a thread when its event queue is no longer empty. rdkafka has no safe way to say
-/// so, and polling with a timeout returns at the timeout, not at the first event.
-mod events {
-    #![allow(unsafe_code)]
-
-    use std::ffi::c_void;
-    use std::thread::Thread;
-
-    use rdkafka::bindings;
-    use rdkafka::client::{Client, ClientContext};
-
-    pub struct Hook {
-        queue: *mut bindings::rd_kafka_queue_t,
-        /// Read by the callback; freed when no callback can come any more.
-        thread: *mut Thread,
-    }
-
-    // SAFETY: librdkafka's queues are thread safe, and `thread` is only read while the hook lives.
-    unsafe impl Send for Hook {}
-
-    unsafe extern "C" fn wake(_: *mut bindings::rd_kafka_t, thread: *mut c_void) {
-        // SAFETY: the pointer was made from a Box in `Hook::new` and is freed after the callback was
-        // taken off the queue.
-        let thread = unsafe { &*thread.cast::<Thread>() };
-        thread.unpark();
-    }
-
-    impl Hook {
-        /// The hook must be dropped before the client.
-        pub fn new<C: ClientContext>(client: &Client<C>, thread: Thread) -> Hook {
-            let thread = Box::into_raw(Box::new(thread));
-            // SAFETY: the client lives, so its pointer is valid; the queue is a new reference that
-            // `drop` gives back, and the callback gets the box made above.
-            let queue = unsafe {
-                let queue = bindings::rd_kafka_queue_get_main(client.native_ptr());
-                bindings::rd_kafka_queue_cb_event_enable(queue, Some(wake), thread.cast());
-                queue
-            };
-            Hook { queue, thread }
-        }
-    }
-
-    impl Drop for Hook {
-        fn drop(&mut self) {
-            // SAFETY: disabling takes the queue's lock, under which callbacks run; after it none
-            // uses `thread`, which is then freed once, as is the reference to the queue.
-            unsafe {
-                bindings::rd_kafka_queue_cb_event_enable(self.queue, None, std::ptr::null_mut());
-                bindings::rd_kafka_queue_destroy(self.queue);
-                drop(Box::from_raw(self.thread));
-            }
-        }
     }
 }

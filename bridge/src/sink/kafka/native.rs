@@ -1,0 +1,173 @@
+//! The two calls of librdkafka for which rdkafka has no way of its own that is both safe and fast;
+//! all unsafe code of the bridge is here.
+//!
+//! [`Hook`] wakes a thread when there are events: polling with a timeout returns at the timeout, not
+//! at the first event. [`TopicHandles`] produces by topic handle: by name, each record would look its
+//! topic up under a lock of the whole client.
+
+#![allow(unsafe_code)]
+
+use std::ffi::{CString, c_void};
+use std::ptr;
+use std::thread::Thread;
+
+use rdkafka::bindings::{self, rd_kafka_vtype_t as Kind, rd_kafka_vu_s__bindgen_ty_1 as Value};
+use rdkafka::client::{Client, ClientContext};
+use rdkafka::error::RDKafkaErrorCode;
+
+use crate::record::Record;
+use crate::sink::Token;
+
+/// Wakes a thread when the client's main queue is no longer empty. Dropped before its client.
+pub(super) struct Hook {
+    queue: *mut bindings::rd_kafka_queue_t,
+    /// Read by the callback; freed when no callback can come any more.
+    thread: *mut Thread,
+}
+
+// SAFETY: librdkafka's queues are thread safe, and `thread` is only read while the hook lives.
+unsafe impl Send for Hook {}
+
+unsafe extern "C" fn wake(_: *mut bindings::rd_kafka_t, thread: *mut c_void) {
+    // SAFETY: the pointer was made from a Box in `Hook::new` and is freed after the callback was
+    // taken off the queue.
+    let thread = unsafe { &*thread.cast::<Thread>() };
+    thread.unpark();
+}
+
+impl Hook {
+    pub(super) fn new<C: ClientContext>(client: &Client<C>, thread: Thread) -> Hook {
+        let thread = Box::into_raw(Box::new(thread));
+        // SAFETY: the client lives, so its pointer is valid; the queue is a new reference that
+        // `drop` gives back, and the callback gets the box made above.
+        let queue = unsafe {
+            let queue = bindings::rd_kafka_queue_get_main(client.native_ptr());
+            bindings::rd_kafka_queue_cb_event_enable(queue, Some(wake), thread.cast());
+            queue
+        };
+        Hook { queue, thread }
+    }
+}
+
+impl Drop for Hook {
+    fn drop(&mut self) {
+        // SAFETY: disabling takes the queue's lock, under which callbacks run; after it none uses
+        // `thread`, which is then freed once, as is the reference to the queue.
+        unsafe {
+            bindings::rd_kafka_queue_cb_event_enable(self.queue, None, ptr::null_mut());
+            bindings::rd_kafka_queue_destroy(self.queue);
+            drop(Box::from_raw(self.thread));
+        }
+    }
+}
+
+/// The topics that one client produced to; as many as the lane's configuration names. Dropped before
+/// its client.
+#[derive(Default)]
+pub(super) struct TopicHandles {
+    handles: Vec<(Box<str>, *mut bindings::rd_kafka_topic_t)>,
+}
+
+// SAFETY: librdkafka's topic handles are thread safe.
+unsafe impl Send for TopicHandles {}
+
+impl TopicHandles {
+    /// Queues a record, of which librdkafka makes a copy; `token` comes back in its delivery report.
+    /// All calls must be for the same client.
+    pub(super) fn produce<C: ClientContext>(
+        &mut self,
+        client: &Client<C>,
+        record: Record<'_>,
+        token: Token,
+    ) -> Result<(), RDKafkaErrorCode> {
+        let topic = self.handle(client, record.topic())?;
+        let (key, value) = (record.key(), record.value());
+        let headers = headers(record);
+        let mut arguments = [
+            argument(Kind::RD_KAFKA_VTYPE_RKT, Value { rkt: topic }),
+            argument(Kind::RD_KAFKA_VTYPE_KEY, memory(key)),
+            argument(Kind::RD_KAFKA_VTYPE_VALUE, memory(value)),
+            argument(Kind::RD_KAFKA_VTYPE_MSGFLAGS, Value { i: bindings::RD_KAFKA_MSG_F_COPY }),
+            argument(Kind::RD_KAFKA_VTYPE_TIMESTAMP, Value { i64_: record.timestamp_ms() }),
+            argument(
+                Kind::RD_KAFKA_VTYPE_OPAQUE,
+                Value { ptr: ptr::without_provenance_mut(token) },
+            ),
+            argument(Kind::RD_KAFKA_VTYPE_HEADERS, Value { headers }),
+        ];
+        // SAFETY: client and topic live; key and value outlive the call, which copies them; the
+        // headers become librdkafka's own unless the call fails. The array is only read.
+        let code = unsafe {
+            let error = bindings::rd_kafka_produceva(
+                client.native_ptr(),
+                arguments.as_mut_ptr(),
+                arguments.len(),
+            );
+            if error.is_null() {
+                return Ok(());
+            }
+            let code = bindings::rd_kafka_error_code(error);
+            bindings::rd_kafka_error_destroy(error);
+            bindings::rd_kafka_headers_destroy(headers);
+            code
+        };
+        Err(code.into())
+    }
+
+    fn handle<C: ClientContext>(
+        &mut self,
+        client: &Client<C>,
+        topic: &str,
+    ) -> Result<*mut bindings::rd_kafka_topic_t, RDKafkaErrorCode> {
+        if let Some((_, handle)) = self.handles.iter().find(|(known, _)| **known == *topic) {
+            return Ok(*handle);
+        }
+        let name = CString::new(topic).map_err(|_| RDKafkaErrorCode::InvalidArgument)?;
+        // SAFETY: the client lives and the name is copied; without a configuration the topic gets
+        // the client's.
+        let handle = unsafe {
+            bindings::rd_kafka_topic_new(client.native_ptr(), name.as_ptr(), ptr::null_mut())
+        };
+        if handle.is_null() {
+            return Err(RDKafkaErrorCode::InvalidArgument);
+        }
+        self.handles.push((topic.into(), handle));
+        Ok(handle)
+    }
+}
+
+impl Drop for TopicHandles {
+    fn drop(&mut self) {
+        for (_, handle) in self.handles.drain(..) {
+            // SAFETY: each handle was made once and is given back once.
+            unsafe { bindings::rd_kafka_topic_destroy(handle) };
+        }
+    }
+}
+
+fn argument(vtype: Kind, u: Value) -> bindings::rd_kafka_vu_t {
+    bindings::rd_kafka_vu_t { vtype, u }
+}
+
+fn memory(bytes: &[u8]) -> Value {
+    let ptr = bytes.as_ptr().cast_mut().cast();
+    Value { mem: bindings::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 { ptr, size: bytes.len() } }
+}
+
+/// librdkafka's form of the record's headers, owned by the caller.
+fn headers(record: Record<'_>) -> *mut bindings::rd_kafka_headers_t {
+    // SAFETY: names and values are copied; their sizes are given.
+    unsafe {
+        let headers = bindings::rd_kafka_headers_new(2);
+        for (name, value) in record.headers() {
+            bindings::rd_kafka_header_add(
+                headers,
+                name.as_ptr().cast(),
+                name.len() as isize,
+                value.as_ptr().cast(),
+                value.len() as isize,
+            );
+        }
+        headers
+    }
+}
