@@ -2,4 +2,6 @@
 
 mod clients;
 mod durable;
+mod local;
+mod session;
 mod start;

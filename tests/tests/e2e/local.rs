@@ -1,0 +1,135 @@
+//! The local plane: what clients of one gateway hear of each other, and a router that may die.
+
+use std::time::Duration;
+
+use tests::foreign;
+use tests::gateway::GatewayConfig;
+use tests::kafka::Kafka;
+use tests::load::Load;
+use tests::mqtt::{Client, Packet, Publish, Seen, Version};
+use tests::tools::Folder;
+use tests::wait::{SOON, START, until_true};
+
+/// Kills the router's thread; only builds for tests know it.
+const PANIC_FILTER: &str = "$landfall/test/router-panic";
+const A_WHILE: Duration = Duration::from_millis(500);
+
+fn subscribe(client: &mut Client, filter: &str) {
+    client.subscribe(1, filter, 1);
+    match client.expect_packet() {
+        // Whatever was asked for, QoS 0 is granted.
+        Packet::Suback { codes, .. } if codes == [0] => {}
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Publishes until the subscriber hears it: a subscription takes effect a moment after its SUBACK.
+fn until_heard(publisher: &mut Client, subscriber: &mut Client, topic: &str) {
+    until_true("the subscription works", SOON, || {
+        publisher.publish(&Publish::new(topic, b"probe"));
+        matches!(subscriber.read(A_WHILE), Seen::Packet(Packet::Publish(_)))
+    });
+    while let Seen::Packet(_) = subscriber.read(A_WHILE) {}
+}
+
+#[test]
+fn mosquitto_sub_sees_what_devices_send() {
+    let gateway = GatewayConfig::new(Kafka::shared()).start_ready();
+    let port = gateway.mqtt().port().to_string();
+    let folder = Folder::new("sub");
+    let subscribers = ["mqttv31", "mqttv311", "mqttv5"].map(|version| {
+        let arguments = ["-p", &port, "-V", version, "-q", "1", "-t", "#", "-v"];
+        foreign::mosquitto_sub(&folder, version, &arguments)
+    });
+    until_true("three subscriptions", SOON, || {
+        gateway.metrics().sum("landfall_local_subscriptions", &[]) == 3.0
+    });
+    let mut client = Client::connect(gateway.mqtt(), Version::V5, "m-1");
+    let (mut id, expected) = (0, "devices/meter/m-1/power 21\n");
+    until_true("all three see it", SOON, || {
+        id += 1;
+        client.publish_acknowledged("devices/meter/m-1/power", id, b"21");
+        subscribers.iter().all(|subscriber| subscriber.output().contains(expected))
+    });
+}
+
+#[test]
+fn subscriptions_match_as_mqtt_says_and_end() {
+    let gateway = GatewayConfig::new(Kafka::shared()).start_ready();
+    let mut publisher = Client::connect(gateway.mqtt(), Version::V5, "publisher");
+    let mut subscriber = Client::connect(gateway.mqtt(), Version::V311, "subscriber");
+    subscribe(&mut subscriber, "devices/+/m-1/#");
+    until_heard(&mut publisher, &mut subscriber, "devices/meter/m-1");
+    publisher.publish_acknowledged("devices/meter/m-2/power", 1, b"not this");
+    publisher.publish_acknowledged("devices/meter/m-1/power", 2, b"this");
+    match subscriber.expect_packet() {
+        Packet::Publish(publish) => {
+            assert_eq!(publish, Publish::new("devices/meter/m-1/power", b"this"));
+        }
+        other => panic!("{other:?}"),
+    }
+    subscriber.unsubscribe(2, "devices/+/m-1/#");
+    assert!(matches!(subscriber.expect_packet(), Packet::Unsuback { packet_id: 2, .. }));
+    std::thread::sleep(A_WHILE);
+    publisher.publish_acknowledged("devices/meter/m-1/power", 3, b"no more");
+    subscriber.expect_silence(A_WHILE);
+    assert_eq!(gateway.metrics().sum("landfall_local_subscriptions", &[]), 0.0);
+}
+
+#[test]
+fn a_router_that_panics_costs_the_uplink_nothing() {
+    let kafka = Kafka::shared();
+    let gateway = GatewayConfig::new(kafka).start_ready();
+    let mut publisher = Client::connect(gateway.mqtt(), Version::V5, "publisher");
+    let mut subscriber = Client::connect(gateway.mqtt(), Version::V311, "subscriber");
+    subscribe(&mut subscriber, "devices/meter/publisher/#");
+    until_heard(&mut publisher, &mut subscriber, "devices/meter/publisher/power");
+    let mut everything = Client::connect(gateway.mqtt(), Version::V311, "everything");
+    subscribe(&mut everything, "#");
+
+    let load = Load::start(gateway.mqtt(), 4);
+    for deaths in 1..=3 {
+        let acknowledged = load.acknowledged();
+        let mut killer = Client::connect(gateway.mqtt(), Version::V5, "killer");
+        subscribe(&mut killer, PANIC_FILTER);
+        until_true("the router is replaced", START, || {
+            gateway.metrics().sum("landfall_router_rebuilds_total", &[("reason", "died")])
+                >= f64::from(deaths)
+        });
+        until_true("the uplink goes on", SOON, || load.acknowledged() > acknowledged + 500);
+        assert_eq!(gateway.page("/readyz").code, 200);
+        // Its queue holds what came before the death.
+        while let Seen::Packet(_) = subscriber.read(Duration::from_millis(100)) {}
+        until_heard(&mut publisher, &mut subscriber, "devices/meter/publisher/power");
+        drop(everything);
+        everything = Client::connect(gateway.mqtt(), Version::V311, "everything");
+        subscribe(&mut everything, "#");
+    }
+    let acknowledged = load.stop();
+    let landed: std::collections::BTreeSet<String> = kafka
+        .read_all(&gateway.topic("fast"))
+        .iter()
+        .map(|record| String::from_utf8_lossy(&record.payload()).into_owned())
+        .collect();
+    let missing: Vec<&String> = acknowledged.difference(&landed).take(10).collect();
+    assert!(missing.is_empty(), "acknowledged and not in Kafka: {missing:?} …");
+    let fast = gateway.lane("fast");
+    assert_eq!((&fast["failed"], &fast["in_flight"]), (&0.into(), &0.into()), "{fast}");
+    assert!(!gateway.log().contains("panicked"), "a router's end is no news:\n{}", gateway.log());
+}
+
+#[test]
+fn a_subscriber_that_never_reads_holds_up_nobody() {
+    let gateway = GatewayConfig::new(Kafka::shared()).start_ready();
+    let mut publisher = Client::connect(gateway.mqtt(), Version::V5, "publisher");
+    let mut deaf = Client::connect(gateway.mqtt(), Version::V311, "deaf");
+    subscribe(&mut deaf, "#");
+    let payload = vec![1; 100 * 1024];
+    for round in 0..200 {
+        publisher.publish_acknowledged("devices/meter/publisher/dump", round + 1, &payload);
+    }
+    let metrics = gateway.metrics();
+    assert!(metrics.sum("landfall_local_dropped_total", &[]) > 0.0, "losses are counted");
+    let fast = gateway.lane("fast");
+    assert_eq!(fast["landed"], 200, "{fast}");
+}
