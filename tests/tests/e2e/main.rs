@@ -1,7 +1,11 @@
 //! The end-to-end tests: one program, one module per promise, on the harness of the crate `tests`.
 
+mod bounds;
 mod clients;
+mod drain;
 mod durable;
+mod lanes;
+mod large;
 mod local;
 mod session;
 mod start;

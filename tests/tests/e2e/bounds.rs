@@ -1,0 +1,171 @@
+//! Nothing grows without a bound: silent and dribbling sockets, too many of them, packets too large,
+//! and clients that send garbage.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use tests::gateway::{Gateway, GatewayConfig};
+use tests::kafka::Kafka;
+use tests::mqtt::{Client, Connect, Packet, Seen, Version, encode};
+use tests::wait::{SOON, START, until_true};
+
+/// The gateway's own deadline for CONNECT, and some room.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+const SOCKETS: usize = 1000;
+
+fn resident(gateway: &Gateway) -> f64 {
+    gateway.metrics().sum("process_resident_memory_bytes", &[])
+}
+
+fn sockets(address: SocketAddr, count: usize) -> Vec<TcpStream> {
+    (0..count).map(|_| TcpStream::connect(address).expect("the gateway accepts")).collect()
+}
+
+/// The other side has closed it.
+fn is_closed(mut socket: &TcpStream) -> bool {
+    socket.set_nonblocking(true).expect("a socket takes options");
+    match socket.read(&mut [0; 64]) {
+        Ok(0) => true,
+        Ok(_) => false,
+        Err(error) => error.kind() != ErrorKind::WouldBlock,
+    }
+}
+
+#[test]
+fn silent_and_dribbling_sockets_are_gone_at_their_deadline() {
+    let gateway = GatewayConfig::new(Kafka::shared()).start_ready();
+    let mut healthy = Client::connect(gateway.mqtt(), Version::V5, "healthy");
+    let before = resident(&gateway);
+    let silent = sockets(gateway.mqtt(), SOCKETS / 2);
+    let dribbling = sockets(gateway.mqtt(), SOCKETS / 2);
+    let started = Instant::now();
+    let connect = encode::connect(&Connect::new(Version::V5, "a-name-that-takes-a-while"));
+    let mut sent = 0;
+    let mut most = before;
+    until_true("all of them are closed", 3 * CONNECT_DEADLINE, || {
+        if sent < connect.len() - 1 {
+            for mut socket in &dribbling {
+                // It may be closed already, which is what is waited for.
+                let _ = socket.write(&connect[sent..=sent]);
+            }
+            sent += 1;
+        }
+        most = most.max(resident(&gateway));
+        std::thread::sleep(Duration::from_millis(500));
+        silent.iter().chain(&dribbling).all(is_closed)
+    });
+    assert!(started.elapsed() >= CONNECT_DEADLINE - Duration::from_secs(1), "not before");
+    let each = (most - before) / SOCKETS as f64;
+    assert!(each < 16.0 * 1024.0, "{each} bytes for each socket");
+    healthy.publish_acknowledged("devices/meter/healthy/power", 1, b"well");
+    until_true("one connection is left", SOON, || {
+        gateway.metrics().sum("landfall_connections", &[]) == 1.0
+    });
+    assert_eq!(
+        gateway.metrics().sum("landfall_connections_closed_total", &[("reason", "too_slow")]),
+        SOCKETS as f64
+    );
+}
+
+#[test]
+fn a_packet_that_never_ends_has_a_deadline() {
+    let gateway = GatewayConfig::new(Kafka::shared()).start_ready();
+    let mut connect = Connect::new(Version::V5, "dribble");
+    connect.keep_alive_seconds = 0;
+    let (mut client, _) = Client::connect_with(gateway.mqtt(), &connect);
+    // The head of a PUBLISH of 1,000 bytes, and then a byte now and then.
+    client.send(&[0x32, 0xe8, 0x07]);
+    let started = Instant::now();
+    let ended = loop {
+        if client.try_send(b"x").is_err() {
+            break Seen::Closed;
+        }
+        match client.read(Duration::from_millis(300)) {
+            Seen::Silence => {}
+            other => break other,
+        }
+        assert!(started.elapsed() < START, "it goes on");
+    };
+    assert!(matches!(ended, Seen::Closed | Seen::Packet(Packet::Disconnect { .. })), "{ended:?}");
+}
+
+#[test]
+fn what_is_too_large_is_refused_from_its_first_bytes() {
+    let gateway =
+        GatewayConfig::new(Kafka::shared()).set("limits.message_size", "1MiB").start_ready();
+    let before = resident(&gateway);
+    for version in Version::ALL {
+        let mut client = Client::connect(gateway.mqtt(), version, "boaster");
+        // 256 MiB - 1 are announced; none of them is sent.
+        client.send(&[0x32, 0xff, 0xff, 0xff, 0x7f]);
+        match version {
+            Version::V5 => client.expect_disconnect(0x95, SOON),
+            _ => client.expect_closed(SOON),
+        }
+    }
+    let grown = resident(&gateway) - before;
+    assert!(grown < 8.0 * 1024.0 * 1024.0, "{grown} bytes");
+    let labels = [("reason", "too_large")];
+    assert_eq!(gateway.metrics().sum("landfall_messages_refused_total", &labels), 3.0);
+    assert!(gateway.log().contains("boaster"), "the device is named: {}", gateway.log());
+}
+
+#[test]
+fn connections_beyond_the_limit_are_told() {
+    let gateway = GatewayConfig::new(Kafka::shared()).set("limits.connections", 5).start_ready();
+    let mut clients: Vec<Client> = (0..5)
+        .map(|number| Client::connect(gateway.mqtt(), Version::V5, &format!("c-{number}")))
+        .collect();
+    for (version, expected) in [(Version::V5, 0x89), (Version::V311, 0x03), (Version::V31, 0x03)] {
+        let mut client = Client::open(gateway.mqtt(), version);
+        client.send(&encode::connect(&Connect::new(version, "one-more")));
+        match client.read(SOON) {
+            Seen::Packet(Packet::Connack { code, .. }) => assert_eq!(code, expected),
+            other => panic!("{version:?}: {other:?}"),
+        }
+        client.expect_closed(SOON);
+    }
+    clients.pop().expect("there are five").disconnect();
+    until_true("there is room again", SOON, || {
+        let mut client = Client::open(gateway.mqtt(), Version::V5);
+        client.send(&encode::connect(&Connect::new(Version::V5, "one-more")));
+        matches!(client.read(SOON), Seen::Packet(Packet::Connack { code: 0, .. }))
+    });
+    for client in &mut clients {
+        client.ping();
+        client.expect_pingresp();
+    }
+}
+
+#[test]
+fn garbage_disturbs_nobody() {
+    let gateway = GatewayConfig::new(Kafka::shared()).start_ready();
+    let mut healthy = Client::connect(gateway.mqtt(), Version::V311, "healthy");
+    // Numbers that look random and are the same in each run.
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    for round in 0..300_u16 {
+        let version = Version::ALL[usize::from(round) % 3];
+        let mut client = match round % 2 {
+            0 => Client::open(gateway.mqtt(), version),
+            _ => Client::connect(gateway.mqtt(), version, "garbage"),
+        };
+        let garbage: Vec<u8> = (0..next() % 512).map(|_| next() as u8).collect();
+        // The gateway may close in the middle of it.
+        let _ = client.try_send(&garbage);
+        if round % 10 == 0 {
+            healthy.publish_acknowledged("devices/meter/healthy/power", round + 1, b"well");
+        }
+    }
+    until_true("they are gone", START, || {
+        gateway.metrics().sum("landfall_connections", &[]) == 1.0
+    });
+    assert_eq!(gateway.page("/livez").code, 200);
+    assert!(!gateway.log().contains("panicked"), "{}", gateway.log());
+}

@@ -1,0 +1,233 @@
+//! Large messages: streamed to the object store while they arrive, referred to by a record, and never in
+//! the way of small ones.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use proto::v1::Reference;
+use proto::v1::envelope::Payload;
+use sha2::{Digest as _, Sha256};
+use tests::gateway::{Gateway, GatewayConfig};
+use tests::kafka::{Kafka, Record, unique};
+use tests::mqtt::property::Property;
+use tests::mqtt::{Client, Packet, Publish, Version, encode};
+use tests::proxy::Proxy;
+use tests::s3::S3;
+use tests::tools::{Folder, program};
+use tests::wait::{SOON, START, until_true};
+
+const MIB: usize = 1024 * 1024;
+const A_WHILE: Duration = Duration::from_secs(1);
+
+fn gateway_with_s3(kafka: &Kafka) -> (Gateway, String) {
+    let (s3, bucket) = (S3::shared(), unique("bucket"));
+    s3.create_bucket(&bucket);
+    let section = S3::section(&bucket, s3.address());
+    (GatewayConfig::new(kafka).set("object_store", section).start_ready(), bucket)
+}
+
+/// Bytes that differ from one seed to the next, and from one place to the next.
+fn payload(seed: u8, size: usize) -> Vec<u8> {
+    (0..size).map(|at| (at % 251) as u8 ^ (at / 65_536) as u8 ^ seed).collect()
+}
+
+#[track_caller]
+fn reference(record: &Record) -> Reference {
+    match record.envelope().payload {
+        Some(Payload::Reference(reference)) => reference,
+        other => panic!("a large payload goes by reference: {other:?}"),
+    }
+}
+
+/// The record's object is this payload, and the record says so.
+#[track_caller]
+fn refers_to(record: &Record, object: &[u8], payload: &[u8]) {
+    let reference = reference(record);
+    assert!(object == payload, "the object is the payload, byte by byte");
+    assert_eq!(reference.size, payload.len() as u64);
+    assert_eq!(record.envelope().payload_size, payload.len() as u64);
+    assert_eq!(&*reference.sha256, Sha256::digest(payload).as_slice());
+}
+
+#[test]
+fn many_at_once_arrive_whole_and_small_ones_pass() {
+    const UPLOADS: u8 = 12;
+    const SIZE: usize = 11 * MIB;
+    let kafka = Kafka::shared();
+    let (gateway, bucket) = gateway_with_s3(kafka);
+    let mqtt = gateway.mqtt();
+    let uploads: Vec<_> = (0..UPLOADS)
+        .map(|seed| {
+            thread::spawn(move || {
+                let version = Version::ALL[usize::from(seed) % 3];
+                let id = format!("camera-{seed}");
+                let mut client = Client::connect(mqtt, version, &id);
+                let topic = format!("devices/camera/{id}/video");
+                let publish = Publish::new(&topic, &payload(seed, SIZE));
+                if seed % 2 == 0 {
+                    client.publish(&publish.qos1(1));
+                    // Behind the large one on the same connection: either may be first.
+                    client.publish(&Publish::new(&topic, b"small").qos1(2));
+                    let mut ids = [client.expect_packet(), client.expect_packet()].map(|packet| {
+                        let Packet::Puback { packet_id, code: 0, .. } = packet else {
+                            panic!("{packet:?}")
+                        };
+                        packet_id
+                    });
+                    ids.sort_unstable();
+                    assert_eq!(ids, [1, 2]);
+                } else {
+                    client.publish(&publish.qos2(1));
+                    client.expect_pubrec(1);
+                    client.pubrel(1);
+                    client.expect_pubcomp(1);
+                }
+            })
+        })
+        .collect();
+    let mut small = Client::connect(mqtt, Version::V311, "small");
+    for id in 1..=50 {
+        small.publish_acknowledged("devices/meter/small/power", id, b"21");
+    }
+    for upload in uploads {
+        upload.join().expect("every upload is acknowledged");
+    }
+    let landed = kafka.wait_for(&gateway.topic("slow"), usize::from(UPLOADS), START);
+    let s3 = S3::shared();
+    for record in &landed {
+        let envelope = record.envelope();
+        let seed: u8 = envelope.device_id["camera-".len()..].parse().expect("a number");
+        let reference = reference(record);
+        assert!(!reference.uri.contains("camera"), "nothing of the device: {}", reference.uri);
+        refers_to(record, &s3.object(&reference.uri), &payload(seed, SIZE));
+    }
+    assert_eq!(s3.keys(&bucket).len(), usize::from(UPLOADS), "an object for each, and no more");
+    let slow = gateway.lane("slow");
+    assert_eq!((&slow["landed"], &slow["in_flight"]), (&UPLOADS.into(), &0.into()), "{slow}");
+    until_true("its memory is given back", SOON, || gateway.lane("slow")["memory_used_bytes"] == 0);
+}
+
+#[test]
+fn an_upload_that_breaks_off_leaves_nothing() {
+    let kafka = Kafka::shared();
+    let (gateway, bucket) = gateway_with_s3(kafka);
+    let bytes = encode::publish(
+        Version::V5,
+        &Publish::new("devices/camera/broken/video", &payload(1, 12 * MIB)).qos1(1),
+    );
+    let mut client = Client::connect(gateway.mqtt(), Version::V5, "broken");
+    client.send(&bytes[..8 * MIB]);
+    until_true("parts are on their way", SOON, || {
+        gateway.lane("slow")["memory_used_bytes"].as_u64() > Some(0)
+    });
+    drop(client);
+    until_true("its memory is given back", SOON, || gateway.lane("slow")["memory_used_bytes"] == 0);
+    thread::sleep(A_WHILE);
+    assert_eq!(S3::shared().keys(&bucket), Vec::<String>::new());
+    assert_eq!(kafka.count(&gateway.topic("slow")), 0);
+    // The device sends it again, whole.
+    let mut client = Client::connect(gateway.mqtt(), Version::V5, "broken");
+    client.send(&bytes);
+    client.expect_puback(1);
+    assert_eq!(S3::shared().keys(&bucket).len(), 1);
+    assert_eq!(kafka.count(&gateway.topic("slow")), 1);
+}
+
+#[test]
+fn a_resend_of_an_open_upload_joins_it() {
+    let kafka = Kafka::shared();
+    let (s3, bucket) = (S3::shared(), unique("bucket"));
+    s3.create_bucket(&bucket);
+    let proxy = Proxy::start(s3.address().port());
+    let gateway = GatewayConfig::new(kafka)
+        .set("object_store", S3::section(&bucket, proxy.address()))
+        .start_ready();
+    let publish = Publish::new("devices/camera/c-1/image", &payload(3, MIB)).qos1(1);
+    let mut client = Client::connect(gateway.mqtt(), Version::V5, "c-1");
+    proxy.hold_answers();
+    client.publish(&publish);
+    client.publish(&publish.clone().dup());
+    client.publish_acknowledged("devices/camera/c-1/image", 2, b"small");
+    client.expect_silence(A_WHILE);
+    proxy.release();
+    client.expect_puback(1);
+    client.ping();
+    client.expect_pingresp();
+    assert_eq!(kafka.count(&gateway.topic("slow")), 1);
+    assert_eq!(s3.keys(&bucket).len(), 1);
+    assert_eq!(gateway.lane("slow")["received"], 1);
+}
+
+#[test]
+fn sizes_around_the_inline_limit() {
+    let kafka = Kafka::shared();
+    let (gateway, _) = gateway_with_s3(kafka);
+    let mut client = Client::connect(gateway.mqtt(), Version::V5, "edge");
+    let sizes = [512 * 1024 - 1, 512 * 1024, 512 * 1024 + 1, 5 * MIB, 5 * MIB + 1, 10 * MIB];
+    for (index, size) in sizes.iter().enumerate() {
+        client.publish(
+            &Publish::new("devices/camera/edge/image", &payload(0, *size)).qos1(index as u16 + 1),
+        );
+        client.expect_puback(index as u16 + 1);
+    }
+    let landed = kafka.wait_for(&gateway.topic("slow"), sizes.len(), START);
+    for record in &landed {
+        let envelope = record.envelope();
+        let expected = payload(0, envelope.payload_size as usize);
+        match envelope.payload {
+            Some(Payload::Inline(inline)) => {
+                assert!(inline.len() <= 512 * 1024);
+                assert!(inline == expected);
+            }
+            _ => refers_to(record, &S3::shared().object(&reference(record).uri), &expected),
+        }
+    }
+    let mut sizes_landed: Vec<usize> =
+        landed.iter().map(|record| record.envelope().payload_size as usize).collect();
+    sizes_landed.sort_unstable();
+    assert_eq!(sizes_landed, sizes);
+}
+
+#[test]
+fn a_folder_is_an_object_store_and_tail_follows_its_references() {
+    let kafka = Kafka::shared();
+    let folder = Folder::new("objects");
+    let url = format!("file://{}/", folder.display());
+    let gateway = GatewayConfig::new(kafka)
+        .set("object_store", serde_json::json!({ "url": url }))
+        .start_ready();
+    let large = Arc::new(payload(9, 2 * MIB));
+    let mut client = Client::connect(gateway.mqtt(), Version::V5, "c-1");
+    client.publish(
+        &Publish::new("devices/camera/c-1/image", &large)
+            .qos1(1)
+            .with(Property::user("note", "\u{1b}[31mred")),
+    );
+    client.expect_puback(1);
+    let record = &kafka.wait_for(&gateway.topic("slow"), 1, SOON)[0];
+    let path = reference(record).uri;
+    let path = path.strip_prefix("file://").unwrap_or_else(|| panic!("{path}"));
+    refers_to(record, &std::fs::read(path).expect("the object is a file"), &large);
+    let mut tail = std::process::Command::new(program("landfall"));
+    tail.args(["tail", "slow", "--count", "1", "--config"]).arg(gateway.config_file());
+    let shown = tests::foreign::run("tail", tail);
+    assert!(shown.contains("devices/camera/c-1/image") && shown.contains("2"), "{shown}");
+    assert!(!shown.contains('\u{1b}'), "control characters are escaped: {shown:?}");
+}
+
+#[test]
+fn without_a_store_the_inline_limit_is_the_largest() {
+    let gateway = GatewayConfig::new(Kafka::shared()).start_ready();
+    for version in Version::ALL {
+        let mut client = Client::connect(gateway.mqtt(), version, "c-1");
+        client.publish_acknowledged("devices/camera/c-1/image", 1, &payload(1, 512 * 1024));
+        // The gateway closes while the client still sends.
+        let large = Publish::new("devices/camera/c-1/image", &payload(1, 2 * MIB)).qos1(2);
+        let _ = client.try_send(&encode::publish(version, &large));
+        match version {
+            Version::V5 => client.expect_disconnect(0x95, SOON),
+            _ => client.expect_closed(SOON),
+        }
+    }
+}
