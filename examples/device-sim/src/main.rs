@@ -1,2 +1,68 @@
-//! device-sim
-fn main() {}
+//! `device-sim`: a fleet of simulated devices that publishes to a gateway and remembers what was
+//! acknowledged, and the proof that all of it is in Kafka.
+
+mod device;
+mod fleet;
+mod ledger;
+mod link;
+mod outbox;
+mod progress;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Bad arguments.
+const EXIT_USAGE: u8 = 64;
+
+#[derive(Parser)]
+#[command(
+    name = "device-sim",
+    version,
+    about = "Simulated devices for Landfall, and the proof that nothing was lost"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Publish as a fleet, and keep a ledger of what was sent and acknowledged
+    Run(run::Arguments),
+}
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let code = if error.use_stderr() { EXIT_USAGE } else { 0 };
+            // Standard output may be closed, and then nobody reads the help.
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let ended = match &arguments.command {
+        Command::Run(arguments) => run::run(arguments),
+    };
+    ended.unwrap_or_else(|error| {
+        eprintln!("device-sim: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// A length of time such as `60s`, `5m` or `0`.
+fn parse_length(text: &str) -> Result<std::time::Duration, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits
+        .parse()
+        .map_err(|_| format!("{text:?} is no length: write such as 60s, 5m or 1h"))?;
+    let seconds = match &text[digits.len()..] {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        other => return Err(format!("{other:?} is no unit: write s, m or h")),
+    };
+    Ok(std::time::Duration::from_secs(number * seconds))
+}

@@ -1,0 +1,195 @@
+//! The ledger: what was sent and acknowledged, one JSON object a line, appended as it happens.
+//!
+//! An attempt is written before the message is handed to the network, an acknowledgement after it
+//! came; so a ledger that was cut off claims too little, never too much.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+/// Lines on their way to the file.
+const QUEUE_LINES: usize = 10_000;
+/// How long a line may wait in memory.
+const FLUSH_AFTER: Duration = Duration::from_millis(100);
+
+/// A line of the ledger.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub enum Line {
+    /// The first line.
+    Run {
+        run: String,
+        seed: u64,
+        devices: u32,
+        gateway: String,
+        started_ms: i64,
+    },
+    Connected {
+        device: String,
+        at_ms: i64,
+    },
+    Disconnected {
+        device: String,
+        at_ms: i64,
+    },
+    Sent {
+        device: String,
+        sequence: u64,
+        topic: String,
+        qos: u8,
+        size: u64,
+        sha256: String,
+        attempt: u32,
+        at_ms: i64,
+    },
+    /// PUBACK or PUBREC came; `code` is MQTT 5's.
+    Acknowledged {
+        device: String,
+        sequence: u64,
+        code: u8,
+        at_ms: i64,
+    },
+}
+
+/// Writes lines from many devices.
+#[derive(Clone)]
+pub struct Ledger(mpsc::Sender<Line>);
+
+/// The task that writes; it ends when all [`Ledger`]s are gone.
+pub struct Writer(tokio::task::JoinHandle<std::io::Result<()>>);
+
+impl Ledger {
+    /// Starts a new file.
+    pub fn create(path: &Path, first: Line) -> anyhow::Result<(Ledger, Writer)> {
+        let file = File::create(path).with_context(|| {
+            format!("the ledger {} cannot be written: name another with --ledger", path.display())
+        })?;
+        let (lines, queue) = mpsc::channel(QUEUE_LINES);
+        let writer = tokio::task::spawn_blocking(move || write(file, &first, queue));
+        Ok((Ledger(lines), Writer(writer)))
+    }
+
+    /// Waits for its place in the queue; false when the file cannot be written any more.
+    pub async fn write(&self, line: Line) -> bool {
+        self.0.send(line).await.is_ok()
+    }
+}
+
+impl Writer {
+    /// Waits until everything is in the file.
+    pub async fn finish(self) -> anyhow::Result<()> {
+        self.0
+            .await
+            .context("the ledger's writer had a panic")?
+            .context("the ledger cannot be written")
+    }
+}
+
+fn write(file: File, first: &Line, mut queue: mpsc::Receiver<Line>) -> std::io::Result<()> {
+    let mut file = BufWriter::new(file);
+    put(&mut file, first)?;
+    file.flush()?;
+    let mut flushed = Instant::now();
+    while let Some(line) = queue.blocking_recv() {
+        put(&mut file, &line)?;
+        if queue.is_empty() || flushed.elapsed() >= FLUSH_AFTER {
+            file.flush()?;
+            flushed = Instant::now();
+        }
+    }
+    file.flush()?;
+    file.get_ref().sync_all()
+}
+
+fn put(file: &mut BufWriter<File>, line: &Line) -> std::io::Result<()> {
+    serde_json::to_writer(&mut *file, line)?;
+    file.write_all(b"\n")
+}
+
+/// A ledger as it is read back.
+pub struct Read {
+    pub lines: Vec<Line>,
+    /// The last line was cut off: the simulator was killed.
+    pub torn: bool,
+}
+
+/// Reads a ledger.
+pub fn read(path: &Path) -> anyhow::Result<Read> {
+    let file = File::open(path).with_context(|| {
+        format!("the ledger {} cannot be read: name it with --ledger", path.display())
+    })?;
+    parse(BufReader::new(file).split(b'\n'))
+        .with_context(|| format!("the ledger {}", path.display()))
+}
+
+fn parse(texts: impl Iterator<Item = std::io::Result<Vec<u8>>>) -> anyhow::Result<Read> {
+    let mut lines = Vec::new();
+    let mut fault: Option<(usize, serde_json::Error)> = None;
+    for (number, text) in texts.enumerate() {
+        if let Some((number, error)) = fault {
+            anyhow::bail!("line {} is broken: {error}", number + 1);
+        }
+        match serde_json::from_slice(&text?) {
+            Ok(line) => lines.push(line),
+            // Only the last line may be broken.
+            Err(error) => fault = Some((number, error)),
+        }
+    }
+    anyhow::ensure!(
+        matches!(lines.first(), Some(Line::Run { .. })),
+        "does not begin with a line about its run: it is no ledger of device-sim"
+    );
+    Ok(Read { lines, torn: fault.is_some() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(lines: &[&str]) -> anyhow::Result<Read> {
+        parse(lines.iter().map(|line| Ok(line.as_bytes().to_vec())))
+    }
+
+    #[test]
+    fn a_torn_end_is_known_and_a_broken_middle_refused() {
+        const RUN: &str =
+            r#"{"what":"run","run":"r","seed":1,"devices":1,"gateway":"g","started_ms":1}"#;
+        const ACKNOWLEDGED: &str =
+            r#"{"what":"acknowledged","device":"d","sequence":1,"code":0,"at_ms":1}"#;
+        let whole = texts(&[RUN, ACKNOWLEDGED]).unwrap();
+        assert_eq!((whole.lines.len(), whole.torn), (2, false));
+        let torn = texts(&[RUN, ACKNOWLEDGED, &ACKNOWLEDGED[..30]]).unwrap();
+        assert_eq!((torn.lines.len(), torn.torn), (2, true));
+        assert!(texts(&[RUN, "{", ACKNOWLEDGED]).is_err());
+        assert!(texts(&[ACKNOWLEDGED]).is_err());
+        assert!(texts(&[]).is_err());
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let path = std::env::temp_dir().join(format!("ledger-{}", std::process::id()));
+        let first = Line::Run {
+            run: "r".to_owned(),
+            seed: 1,
+            devices: 1,
+            gateway: "g".to_owned(),
+            started_ms: 0,
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let second = Line::Connected { device: "d".to_owned(), at_ms: 5 };
+        runtime.block_on(async {
+            let (ledger, writer) = Ledger::create(&path, first.clone()).unwrap();
+            assert!(ledger.write(second.clone()).await);
+            drop(ledger);
+            writer.finish().await.unwrap();
+        });
+        let read = read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(read.lines, [first, second]);
+    }
+}

@@ -1,0 +1,201 @@
+//! `device-sim run`: the fleet publishes for a while, then goes on until all is acknowledged.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{interval, sleep, timeout};
+
+use crate::device::{Counters, Living, Stage, World, now_ms};
+use crate::fleet::{self, Habits};
+use crate::ledger::{Ledger, Line};
+use crate::progress::Progress;
+
+/// Devices that connect in one second at the start; later they come as they please.
+const CONNECTS_PER_SECOND: u32 = 500;
+const TELL_PAUSE: Duration = Duration::from_millis(200);
+/// How long devices may take to say goodbye.
+const GOODBYE_WAIT: Duration = Duration::from_secs(5);
+const DEVICES_MAX: u32 = 100_000;
+/// Bytes: smaller has no room for whose message it is, larger is beyond MQTT.
+const LARGE_SIZE: std::ops::RangeInclusive<u64> = 1024..=256 * 1024 * 1024 - 65_536;
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The gateway's MQTT listener
+    #[arg(long, value_name = "HOST:PORT", value_parser = parse_address)]
+    gateway: (String, u16),
+    /// How many devices
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(DEVICES_MAX)))]
+    devices: u32,
+    /// How long they have something to say, such as 60s or 5m; 0 is until they are interrupted
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = crate::parse_length)]
+    duration: Duration,
+    /// The same seed makes the same fleet with the same messages
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+    /// Where to write what was sent and acknowledged
+    #[arg(long, value_name = "FILE")]
+    ledger: PathBuf,
+    /// Messages per second of the whole fleet [default: 2 for each device]
+    #[arg(long, value_name = "R")]
+    rate: Option<f64>,
+    /// Size of large messages, in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = 1024 * 1024)]
+    large_size: u64,
+    /// How long to go on until all is acknowledged
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = crate::parse_length)]
+    settle: Duration,
+    /// What device ids begin with
+    #[arg(long, value_name = "TEXT", default_value = "sim-")]
+    client_prefix: String,
+}
+
+fn parse_address(text: &str) -> Result<(String, u16), String> {
+    let (host, port) = text.rsplit_once(':').ok_or("write HOST:PORT, such as 127.0.0.1:1883")?;
+    let port = port.parse().map_err(|_| format!("{port:?} is no port"))?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    if host.is_empty() { Err("write HOST:PORT".to_owned()) } else { Ok((host.to_owned(), port)) }
+}
+
+pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    anyhow::ensure!(
+        LARGE_SIZE.contains(&arguments.large_size),
+        "--large-size {}: write {} to {} bytes",
+        arguments.large_size,
+        LARGE_SIZE.start(),
+        LARGE_SIZE.end()
+    );
+    let rate = arguments.rate.unwrap_or(2.0 * f64::from(arguments.devices));
+    anyhow::ensure!(rate > 0.0 && rate.is_finite(), "--rate {rate}: write a number above 0");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("the threads cannot be started")?;
+    runtime.block_on(fleet_run(arguments, rate))
+}
+
+async fn fleet_run(arguments: &Arguments, rate: f64) -> anyhow::Result<ExitCode> {
+    let (host, port) = &arguments.gateway;
+    let run = format!("{:x}-{:x}", now_ms(), std::process::id());
+    let first = Line::Run {
+        run: run.clone(),
+        seed: arguments.seed,
+        devices: arguments.devices,
+        gateway: format!("{host}:{port}"),
+        started_ms: now_ms(),
+    };
+    let (ledger, writer) = Ledger::create(&arguments.ledger, first)?;
+    let counters = Arc::new(Counters::default());
+    let (stage, watched) = watch::channel(Stage::Talking);
+    let world = World {
+        run: run.into(),
+        host: host.as_str().into(),
+        port: *port,
+        habits: Habits {
+            pause: Duration::from_secs_f64(f64::from(arguments.devices) / rate),
+            large_size: arguments.large_size as usize,
+        },
+        ledger,
+        counters: Arc::clone(&counters),
+        stage: watched,
+    };
+    let mut devices = JoinSet::new();
+    let fleet = fleet::fleet(arguments.seed, arguments.devices, &arguments.client_prefix);
+    for (number, device) in fleet.into_iter().enumerate() {
+        let world = world.clone();
+        let pause = Duration::from_secs(1) * number as u32 / CONNECTS_PER_SECOND;
+        devices.spawn(async move {
+            sleep(pause).await;
+            Living::new(device, world).live().await
+        });
+    }
+    // From here on only devices hold the ledger.
+    drop(world);
+    let mut progress = Progress::start(arguments.devices);
+    talk(arguments.duration, &counters, &mut progress).await?;
+    stage.send_replace(Stage::Settling);
+    settle(arguments.settle, &mut devices, &counters, &mut progress).await?;
+    stage.send_replace(Stage::Ended);
+    let goodbye = async { while devices.join_next().await.is_some() {} };
+    if timeout(GOODBYE_WAIT, goodbye).await.is_err() {
+        devices.shutdown().await;
+    }
+    writer.finish().await?;
+    let left = counters.outstanding.load(Ordering::Relaxed).max(0);
+    progress.finish(&summary(&counters, left, arguments));
+    Ok(if left == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Until the time is over or somebody interrupts.
+async fn talk(
+    duration: Duration,
+    counters: &Counters,
+    progress: &mut Progress,
+) -> anyhow::Result<()> {
+    let mut tick = interval(TELL_PAUSE);
+    let (mut interrupt, mut terminate) =
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let end = sleep(if duration.is_zero() { Duration::MAX / 4 } else { duration });
+    tokio::pin!(end);
+    loop {
+        tokio::select! {
+            () = &mut end => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = terminate.recv() => return Ok(()),
+            _ = tick.tick() => progress.tell(counters, "talking"),
+        }
+    }
+}
+
+/// Until every device is done, the time is over, or somebody interrupts again.
+async fn settle(
+    limit: Duration,
+    devices: &mut JoinSet<usize>,
+    counters: &Counters,
+    progress: &mut Progress,
+) -> anyhow::Result<()> {
+    let mut tick = interval(TELL_PAUSE);
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let end = sleep(limit);
+    tokio::pin!(end);
+    loop {
+        tokio::select! {
+            () = &mut end => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = tick.tick() => progress.tell(counters, "settling"),
+            ended = devices.join_next() => match ended {
+                None => return Ok(()),
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(error).context("a device had a panic"),
+            },
+        }
+    }
+}
+
+fn summary(counters: &Counters, left: i64, arguments: &Arguments) -> String {
+    let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+    let mut text = format!(
+        "{} sent ({} again), {} acknowledged ({} of them refused with a code), {} connections; ledger {}",
+        load(&counters.sent),
+        load(&counters.resent),
+        load(&counters.acknowledged),
+        load(&counters.refused),
+        load(&counters.connections),
+        arguments.ledger.display(),
+    );
+    if left > 0 {
+        text.push_str(&format!(
+            "\n{left} messages are not acknowledged after {} s: is the gateway up, and Kafka?",
+            arguments.settle.as_secs()
+        ));
+    }
+    text
+}
