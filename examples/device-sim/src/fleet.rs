@@ -191,7 +191,10 @@ pub fn payload(run: &str, device: &str, sequence: u64, size: usize) -> Vec<u8> {
     payload.push(b'\n');
     let seed = sequence as usize;
     let filled = payload.len();
-    payload.extend((filled..size).map(|at| (at.wrapping_mul(31) ^ (at >> 8) ^ seed) as u8));
+    // Printable, so that people can look at it.
+    payload.extend(
+        (filled..size).map(|at| b' ' + ((at.wrapping_mul(31) ^ (at >> 8) ^ seed) % 95) as u8),
+    );
     payload
 }
 

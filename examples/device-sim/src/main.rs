@@ -8,6 +8,7 @@ mod link;
 mod outbox;
 mod progress;
 mod run;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -31,6 +32,8 @@ struct Arguments {
 enum Command {
     /// Publish as a fleet, and keep a ledger of what was sent and acknowledged
     Run(run::Arguments),
+    /// Read Kafka and the object store, and exit 1 unless everything acknowledged is there
+    Verify(verify::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
     };
     let ended = match &arguments.command {
         Command::Run(arguments) => run::run(arguments),
+        Command::Verify(arguments) => verify::verify(arguments),
     };
     ended.unwrap_or_else(|error| {
         eprintln!("device-sim: {error:#}");

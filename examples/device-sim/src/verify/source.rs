@@ -1,0 +1,202 @@
+//! Where to read: from the command line, or from the gateway's configuration.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use object_store::ObjectStore;
+use object_store::path::Path as ObjectPath;
+use serde::Deserialize;
+use url::Url;
+
+use super::Arguments;
+
+/// What the names of the clouds' own environment variables begin with.
+const CLOUDS: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
+const LANES: [&str; 4] = ["priority", "fast", "slow", "dead-letter"];
+/// Landfall's own defaults.
+const DEFAULT_SERVERS: &str = "localhost:9092";
+
+/// Where the lanes and the objects are.
+pub struct Source {
+    pub bootstrap_servers: String,
+    pub properties: BTreeMap<String, String>,
+    pub topics: Vec<String>,
+    pub objects: Option<Objects>,
+}
+
+/// The object store; nothing outside `url` is opened.
+pub struct Objects {
+    url: Url,
+    store: Arc<dyn ObjectStore>,
+}
+
+/// The parts of the gateway's configuration that matter here.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Config {
+    kafka: Kafka,
+    object_store: Option<Store>,
+    lanes: BTreeMap<String, Lane>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Kafka {
+    bootstrap_servers: Option<String>,
+    properties: BTreeMap<String, Secret>,
+}
+
+#[derive(Deserialize)]
+struct Store {
+    url: String,
+    #[serde(default)]
+    options: BTreeMap<String, Secret>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Lane {
+    topic: Option<String>,
+    topics: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Secret {
+    Env { from_env: String },
+    File { from_file: String },
+    Text(String),
+    Number(i64),
+    Flag(bool),
+}
+
+impl Source {
+    pub fn of(arguments: &Arguments) -> anyhow::Result<Source> {
+        let mut source = match &arguments.config {
+            Some(path) => Source::of_config(path)?,
+            None => Source {
+                bootstrap_servers: arguments.bootstrap_servers.clone().unwrap_or_default(),
+                properties: BTreeMap::new(),
+                topics: LANES.map(|lane| format!("landfall.{lane}")).into(),
+                objects: match &arguments.object_store {
+                    Some(url) => {
+                        Some(Objects::open(url, arguments.object_store_options.iter().cloned())?)
+                    }
+                    None => None,
+                },
+            },
+        };
+        source.properties.extend(arguments.properties.iter().cloned());
+        if !arguments.topics.is_empty() {
+            source.topics.clone_from(&arguments.topics);
+        }
+        Ok(source)
+    }
+
+    fn of_config(path: &Path) -> anyhow::Result<Source> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("{} cannot be read", path.display()))?;
+        let config: Config = serde_saphyr::from_str(&text)
+            .with_context(|| format!("{} is no configuration of Landfall", path.display()))?;
+        let mut topics = Vec::new();
+        for name in LANES {
+            if !config.lanes.contains_key(name) {
+                topics.push(format!("landfall.{name}"));
+            }
+        }
+        for (name, lane) in &config.lanes {
+            let topic = lane.topic.clone().unwrap_or_else(|| format!("landfall.{name}"));
+            // A template is not a topic; what it may become is listed beside it.
+            if topic.contains('{') {
+                topics.extend(lane.topics.clone())
+            } else {
+                topics.push(topic)
+            }
+        }
+        let objects = match config.object_store {
+            Some(store) => Some(Objects::open(&store.url, reveal(store.options)?.into_iter())?),
+            None => None,
+        };
+        Ok(Source {
+            bootstrap_servers: config
+                .kafka
+                .bootstrap_servers
+                .unwrap_or_else(|| DEFAULT_SERVERS.to_owned()),
+            properties: reveal(config.kafka.properties)?,
+            topics,
+            objects,
+        })
+    }
+}
+
+fn reveal(secrets: BTreeMap<String, Secret>) -> anyhow::Result<BTreeMap<String, String>> {
+    let text = |secret| match secret {
+        Secret::Text(text) => Ok(text),
+        Secret::Number(number) => Ok(number.to_string()),
+        Secret::Flag(flag) => Ok(flag.to_string()),
+        Secret::Env { from_env } => std::env::var(&from_env)
+            .with_context(|| format!("the environment variable {from_env} is not set")),
+        Secret::File { from_file } => std::fs::read_to_string(&from_file)
+            .map(|text| text.trim_end().to_owned())
+            .with_context(|| format!("{from_file} cannot be read")),
+    };
+    secrets.into_iter().map(|(name, secret)| Ok((name, text(secret)?))).collect()
+}
+
+impl Objects {
+    fn open(url: &str, options: impl Iterator<Item = (String, String)>) -> anyhow::Result<Objects> {
+        let url = Url::parse(url).with_context(|| {
+            format!("{url:?} is no URL: write such as s3://bucket/prefix or file:///path/")
+        })?;
+        // As the gateway does: what the environment says of the cloud, and the options over it.
+        let environment = std::env::vars_os().filter_map(|(name, value)| {
+            let name = name.into_string().ok()?;
+            let is_cloud = CLOUDS.iter().any(|prefix| name.starts_with(prefix));
+            is_cloud.then_some((name.to_ascii_lowercase(), value.into_string().ok()?))
+        });
+        let (store, _) = object_store::parse_url_opts(&url, environment.chain(options))
+            .with_context(|| format!("the object store {url} cannot be opened"))?;
+        Ok(Objects { url, store: store.into() })
+    }
+
+    pub fn store(&self) -> &dyn ObjectStore {
+        &*self.store
+    }
+
+    /// The object's place in the store; an error for what is not below the store's URL.
+    pub fn path(&self, uri: &str) -> anyhow::Result<ObjectPath> {
+        let object = Url::parse(uri).with_context(|| format!("{uri:?} is no URI"))?;
+        let prefix = self.url.path().trim_end_matches('/');
+        let rest = object.path().strip_prefix(prefix);
+        let below = object.scheme() == self.url.scheme()
+            && object.host_str() == self.url.host_str()
+            && object.port() == self.url.port()
+            && rest.is_some_and(|rest| rest.starts_with('/') && rest.len() > 1);
+        anyhow::ensure!(below, "{uri} is not below {}: it is not opened", self.url);
+        Ok(ObjectPath::from_url_path(object.path().trim_start_matches('/'))?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_outside_the_store_is_opened() {
+        let objects = Objects::open("file:///data/objects/", std::iter::empty()).unwrap();
+        assert!(objects.path("file:///data/objects/slow/1").is_ok());
+        for uri in [
+            "file:///data/objects",
+            "file:///data/objects-too/1",
+            "file:///data/objects/../secrets",
+            "file:///etc/passwd",
+            "http://127.0.0.1/data/objects/1",
+            "s3://bucket/data/objects/1",
+            "no uri",
+        ] {
+            assert!(objects.path(uri).is_err(), "{uri}");
+        }
+    }
+}
