@@ -212,9 +212,10 @@ impl Connection {
             if marks.is_empty() {
                 return Ok((signals, false));
             }
-            let fault = marks
-                .drain(..)
-                .find_map(|Mark { slot, outcome }| self.window.decide(slot, outcome).err());
+            let mut fault = None;
+            for Mark { slot, outcome } in marks.drain(..) {
+                fault = fault.or(self.window.decide(slot, outcome).err());
+            }
             let now_us = self.edge.micros(clock.now);
             let Connection { window, edge, out, version, .. } = self;
             window.acknowledge(|ack| {

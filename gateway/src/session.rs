@@ -5,14 +5,10 @@
 //! Acknowledgements leave in order within one group (a lane and a class of it): a message that waits
 //! for an object store holds back no small one, and a stuck lane no other lane.
 
-use std::collections::VecDeque;
-
 use bridge::{Fault, Outcome};
 
 use crate::mqtt::reason;
 
-/// Most groups that a window tells apart: two for each lane.
-pub const GROUPS_MAX: u8 = 64;
 /// QoS 2 messages of a v3.1.1 client that may be between PUBREC and PUBREL. They cannot be held back
 /// by not reading, because the PUBREL that ends them is behind what is not read.
 const UNRELEASED_MAX: usize = 1024;
@@ -37,7 +33,7 @@ pub struct Publish {
     pub fingerprint: u128,
     /// Bytes it counts against the window; zero for what never is in memory whole.
     pub bytes: u32,
-    /// Acknowledgements keep their order within a group; under [`GROUPS_MAX`].
+    /// Acknowledgements keep their order within a group.
     pub group: u8,
     /// When it was received, in microseconds of the caller's clock.
     pub received_us: u64,
@@ -78,16 +74,25 @@ pub enum WindowFault {
     TooManyUnreleased,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Open,
-    Decided(u8),
-    Acknowledged,
-}
+/// No slot.
+const NONE: u32 = u32::MAX;
 
+/// A message in its slot.
+#[derive(Clone, Copy)]
 struct Entry {
     publish: Publish,
-    state: State,
+    /// The reason code of its acknowledgement, once its outcome is known.
+    code: Option<u8>,
+    /// The slot of the next message of its group; of the next free slot where this one is free.
+    next: u32,
+}
+
+/// The open messages of a group, in the order they came: the first and the last one's slot.
+#[derive(Clone, Copy)]
+struct Queue {
+    group: u8,
+    first: u32,
+    last: u32,
 }
 
 struct Unreleased {
@@ -100,12 +105,19 @@ pub struct Window {
     limits: WindowLimits,
     /// The client promised to keep to `limits.messages` (v5 Receive Maximum), unreleased included.
     announced: bool,
-    entries: VecDeque<Entry>,
-    /// Slot of the first entry; slots wrap.
-    base: u32,
+    /// By slot: the packet id, or zero where the slot is free. Apart from the entries, because each
+    /// publish looks through them.
+    packet_ids: Vec<u16>,
+    /// By slot.
+    entries: Vec<Entry>,
+    /// The first free slot.
+    free: u32,
+    open: usize,
+    /// One for each group that has open messages.
+    queues: Vec<Queue>,
     bytes: u64,
     unreleased: Vec<Unreleased>,
-    /// Entries that are decided but not acknowledged.
+    /// Messages that are decided but not acknowledged.
     decided: u32,
 }
 
@@ -114,8 +126,11 @@ impl Window {
         Window {
             limits,
             announced,
-            entries: VecDeque::new(),
-            base: 0,
+            packet_ids: Vec::new(),
+            entries: Vec::new(),
+            free: NONE,
+            open: 0,
+            queues: Vec::new(),
             bytes: 0,
             unreleased: Vec::new(),
             decided: 0,
@@ -124,13 +139,9 @@ impl Window {
 
     /// What to do with a PUBLISH; changes nothing.
     pub fn admit(&self, publish: &Publish) -> Admission {
-        let open = self.entries.iter().find(|entry| {
-            entry.publish.packet_id == publish.packet_id && entry.state != State::Acknowledged
-        });
-        if let Some(open) = open {
-            let same = publish.dup
-                && open.publish.fingerprint == publish.fingerprint
-                && open.publish.qos == publish.qos;
+        if let Some(open) = self.find(publish.packet_id) {
+            let same =
+                publish.dup && open.fingerprint == publish.fingerprint && open.qos == publish.qos;
             return if same { Admission::Joined } else { Admission::PacketIdInUse };
         }
         let unreleased = self.unreleased.iter().find(|u| u.packet_id == publish.packet_id);
@@ -146,12 +157,15 @@ impl Window {
         }
     }
 
+    fn find(&self, packet_id: u16) -> Option<&Publish> {
+        let slot = self.packet_ids.iter().position(|known| *known == packet_id)?;
+        Some(&self.entries[slot].publish)
+    }
+
     /// A message with this packet id is open or not yet released.
     pub fn is_in_use(&self, packet_id: u16) -> bool {
-        let open = |entry: &Entry| {
-            entry.publish.packet_id == packet_id && entry.state != State::Acknowledged
-        };
-        self.entries.iter().any(open) || self.unreleased.iter().any(|u| u.packet_id == packet_id)
+        self.packet_ids.contains(&packet_id)
+            || self.unreleased.iter().any(|u| u.packet_id == packet_id)
     }
 
     /// A client that was told the window's size has used it up: one more message is its fault.
@@ -161,7 +175,7 @@ impl Window {
 
     fn has_slot(&self) -> bool {
         let unreleased = if self.announced { self.unreleased.len() } else { 0 };
-        self.entries.len() + unreleased < usize::from(self.limits.messages)
+        self.open + unreleased < usize::from(self.limits.messages)
     }
 
     /// What is larger than the window fits when nothing else is in it, so that it can pass at all.
@@ -171,16 +185,39 @@ impl Window {
 
     /// The slot that [`Window::open`] will use next; the message's receipt answers to it.
     pub fn next_slot(&self) -> u32 {
-        self.base.wrapping_add(self.entries.len() as u32)
+        match self.free {
+            NONE => self.entries.len() as u32,
+            free => free,
+        }
     }
 
     /// Puts an admitted message into the window.
     pub fn open(&mut self, publish: Publish) {
+        let slot = self.next_slot();
+        let entry = Entry { publish, code: None, next: NONE };
+        match self.entries.get_mut(slot as usize) {
+            Some(free) => {
+                self.free = free.next;
+                *free = entry;
+                self.packet_ids[slot as usize] = publish.packet_id;
+            }
+            None => {
+                self.entries.push(entry);
+                self.packet_ids.push(publish.packet_id);
+            }
+        }
+        self.open += 1;
         self.bytes += u64::from(publish.bytes);
-        self.entries.push_back(Entry { publish, state: State::Open });
+        match self.queues.iter_mut().find(|queue| queue.group == publish.group) {
+            Some(queue) => {
+                self.entries[queue.last as usize].next = slot;
+                queue.last = slot;
+            }
+            None => self.queues.push(Queue { group: publish.group, first: slot, last: slot }),
+        }
     }
 
-    /// Notes the outcome of the message in `slot`.
+    /// Notes the outcome of the message in `slot`. Each open message is decided once.
     pub fn decide(&mut self, slot: u32, outcome: Outcome) -> Result<(), WindowFault> {
         let code = match outcome {
             Outcome::Landed => reason::SUCCESS,
@@ -190,54 +227,65 @@ impl Window {
             Outcome::DeadLettered(Fault::Record) => reason::IMPLEMENTATION_SPECIFIC,
             Outcome::Refused(_) | Outcome::Failed => return Err(WindowFault::MessageFailed),
         };
-        let index = slot.wrapping_sub(self.base) as usize;
-        if let Some(entry) = self.entries.get_mut(index)
-            && entry.state == State::Open
+        if let Some(entry) = self.entries.get_mut(slot as usize)
+            && entry.code.is_none()
         {
-            entry.state = State::Decided(code);
+            entry.code = Some(code);
             self.decided += 1;
         }
         Ok(())
     }
 
-    /// Hands out the acknowledgements that may leave now, in order.
+    /// Hands out the acknowledgements that may leave now, in order within each group.
     pub fn acknowledge(
         &mut self,
         mut send: impl FnMut(Acknowledgement),
     ) -> Result<(), WindowFault> {
-        let mut blocked = 0_u64;
-        for entry in &mut self.entries {
-            if self.decided == 0 {
-                break;
-            }
-            let group = 1 << (entry.publish.group % GROUPS_MAX);
-            match entry.state {
-                State::Open => blocked |= group,
-                State::Decided(code) if blocked & group == 0 => {
-                    entry.state = State::Acknowledged;
-                    self.decided -= 1;
-                    let Publish { packet_id, qos, fingerprint, received_us, .. } = entry.publish;
-                    if qos == 2 && code == reason::SUCCESS {
-                        self.unreleased.push(Unreleased { packet_id, fingerprint });
-                    }
-                    send(Acknowledgement { packet_id, qos, code, received_us });
-                }
-                State::Decided(_) | State::Acknowledged => {}
-            }
-        }
-        while let Some(first) =
-            self.entries.pop_front_if(|first| first.state == State::Acknowledged)
+        let mut index = 0;
+        while self.decided > 0
+            && let Some(queue) = self.queues.get_mut(index)
         {
-            self.bytes -= u64::from(first.publish.bytes);
-            self.base = self.base.wrapping_add(1);
+            let Entry { publish, code, next } = self.entries[queue.first as usize];
+            let Some(code) = code else {
+                // It holds back what came after it in its group, and nothing else.
+                index += 1;
+                continue;
+            };
+            let slot = std::mem::replace(&mut queue.first, next);
+            if next == NONE {
+                self.queues.swap_remove(index);
+            }
+            self.give_back(slot, publish.bytes);
+            let Publish { packet_id, qos, fingerprint, received_us, .. } = publish;
+            if qos == 2 && code == reason::SUCCESS {
+                self.unreleased.push(Unreleased { packet_id, fingerprint });
+            }
+            send(Acknowledgement { packet_id, qos, code, received_us });
         }
-        if self.entries.is_empty() {
-            self.entries.shrink_to(KEEP_ENTRIES);
+        if self.open == 0 {
+            self.clear();
         }
         if self.unreleased.len() > UNRELEASED_MAX.max(usize::from(self.limits.messages)) {
             return Err(WindowFault::TooManyUnreleased);
         }
         Ok(())
+    }
+
+    fn give_back(&mut self, slot: u32, bytes: u32) {
+        self.packet_ids[slot as usize] = 0;
+        self.entries[slot as usize].next = std::mem::replace(&mut self.free, slot);
+        self.decided -= 1;
+        self.open -= 1;
+        self.bytes -= u64::from(bytes);
+    }
+
+    /// All slots are free: begins again at the first, and keeps little.
+    fn clear(&mut self) {
+        self.packet_ids.clear();
+        self.entries.clear();
+        self.free = NONE;
+        self.packet_ids.shrink_to(KEEP_ENTRIES);
+        self.entries.shrink_to(KEEP_ENTRIES);
     }
 
     /// A PUBREL arrived; false if its packet id is not known.
@@ -251,16 +299,9 @@ impl Window {
         }
     }
 
-    /// Messages whose outcome or acknowledgement is open.
-    pub fn open_messages(&self) -> usize {
-        self.entries.iter().filter(|entry| entry.state != State::Acknowledged).count()
-    }
-
-    /// A message of this group is open.
+    /// A message of such a group is open.
     pub fn has_open(&self, in_group: impl Fn(u8) -> bool) -> bool {
-        self.entries
-            .iter()
-            .any(|entry| entry.state != State::Acknowledged && in_group(entry.publish.group))
+        self.queues.iter().any(|queue| in_group(queue.group))
     }
 }
 
@@ -308,7 +349,28 @@ mod tests {
         assert_eq!(acknowledged(&mut window), [1, 2]);
         window.decide(3, Outcome::Landed).expect("landed");
         assert_eq!(acknowledged(&mut window), [4]);
-        assert_eq!(window.open_messages(), 0);
+        assert_eq!(window.open, 0);
+    }
+
+    #[test]
+    fn one_that_waits_takes_one_place_however_many_pass_it() {
+        let mut window = Window::new(WindowLimits { messages: 3, bytes: 1_000 }, true);
+        window.open(publish(1, 1, 1));
+        for id in 2..200 {
+            for id in [id, id + 1_000] {
+                assert_eq!(window.admit(&publish(id, 1, 0)), Admission::New);
+                let slot = window.next_slot();
+                window.open(publish(id, 1, 0));
+                window.decide(slot, Outcome::Landed).expect("landed");
+            }
+            assert!(window.is_exceeded_by_one_more());
+            assert_eq!(acknowledged(&mut window), [id, id + 1_000]);
+            assert!(!window.is_exceeded_by_one_more());
+        }
+        assert!(window.entries.len() <= 3, "what passed leaves nothing behind");
+        assert!(window.is_in_use(1) && !window.is_in_use(2));
+        window.decide(0, Outcome::Landed).expect("landed");
+        assert_eq!(acknowledged(&mut window), [1]);
     }
 
     #[test]
@@ -371,39 +433,43 @@ mod tests {
     }
 
     proptest! {
-        /// Against a plain model: whatever the order of outcomes, each message is acknowledged once,
-        /// never before its outcome, and in order within its group.
+        /// Against a plain model, with messages coming while others are decided in any order: each is
+        /// acknowledged once, never before its outcome, and in order within its group; slots are used
+        /// again, and never by two.
         #[test]
         fn every_message_is_acknowledged_once_and_in_order(
-            groups in prop::collection::vec(0..4_u8, 1..60),
-            order in prop::collection::vec(any::<prop::sample::Index>(), 60),
+            steps in prop::collection::vec((0..4_u8, any::<bool>(), any::<prop::sample::Index>()), 1..200),
         ) {
-            let mut window = Window::new(WindowLimits { messages: 100, bytes: u32::MAX }, false);
-            window.base = u32::MAX - 10;
-            let mut slots = HashMap::new();
-            for (index, group) in groups.iter().enumerate() {
-                let id = index as u16 + 1;
-                slots.insert(id, window.next_slot());
-                window.open(publish(id, 1, *group));
-            }
-            let mut undecided: Vec<u16> = (1..=groups.len() as u16).collect();
-            let mut decided = Vec::new();
-            let mut sent = Vec::new();
-            for pick in order.iter().take(groups.len()) {
-                let id = undecided.remove(pick.index(undecided.len()));
-                decided.push(id);
-                window.decide(slots[&id], Outcome::Landed).expect("landed");
-                for id in acknowledged(&mut window) {
-                    prop_assert!(decided.contains(&id));
-                    sent.push(id);
+            const MESSAGES: u16 = 20;
+            let mut window = Window::new(WindowLimits { messages: MESSAGES, bytes: u32::MAX }, false);
+            // Slot, packet id and group of what is not decided; what is decided and not acknowledged.
+            let mut undecided: Vec<(u32, u16, u8)> = Vec::new();
+            let mut decided: HashMap<u16, u8> = HashMap::new();
+            let mut last = [0; 4];
+            let mut next_id = 1;
+            let finish = steps.iter().map(|(_, _, pick)| (0, false, *pick));
+            for (group, opens, pick) in steps.iter().copied().chain(finish) {
+                if opens && window.admit(&publish(next_id, 1, group)) == Admission::New {
+                    let slot = window.next_slot();
+                    prop_assert!(undecided.iter().all(|(known, ..)| *known != slot));
+                    undecided.push((slot, next_id, group));
+                    window.open(publish(next_id, 1, group));
+                    next_id += 1;
+                } else if !opens && !undecided.is_empty() {
+                    let (slot, id, group) = undecided.remove(pick.index(undecided.len()));
+                    window.decide(slot, Outcome::Landed).expect("landed");
+                    decided.insert(id, group);
                 }
+                for id in acknowledged(&mut window) {
+                    let group = decided.remove(&id);
+                    prop_assert!(group.is_some(), "{} was acknowledged unasked or twice", id);
+                    let last = &mut last[usize::from(group.unwrap_or(0))];
+                    prop_assert!(id > *last, "{} came after {}", id, last);
+                    *last = id;
+                }
+                prop_assert_eq!(window.open, undecided.len() + decided.len());
             }
-            prop_assert_eq!(sent.len(), groups.len());
-            for group in 0..4 {
-                let of_group: Vec<u16> =
-                    sent.iter().copied().filter(|id| groups[usize::from(*id) - 1] == group).collect();
-                prop_assert!(of_group.is_sorted());
-            }
+            prop_assert!(undecided.is_empty() && decided.is_empty(), "{:?} {:?}", undecided, decided);
             prop_assert_eq!(window.bytes, 0);
         }
     }
