@@ -505,9 +505,32 @@ impl<'l> Worker<'l> {
             self.settle();
             thread::park_timeout(Duration::from_millis(1));
         }
+        self.fail_forgotten();
         self.reset_wanted = false;
         for backlog in self.backlogs.values_mut() {
             backlog.retry_at = None;
+        }
+    }
+
+    /// What a reset sink did not give back is lost to us: its receipts fail, so that devices send it
+    /// again. A sink that was reset decides nothing of before any more.
+    fn fail_forgotten(&mut self) {
+        let mut forgotten = 0;
+        for (token, handed) in self.handed.iter_mut().enumerate() {
+            if let Some(handed) = handed.take() {
+                self.free.push(token);
+                handed.pending.receipt.resolve_into(Outcome::Failed, &mut self.tally);
+                forgotten += 1;
+            }
+        }
+        self.tally.flush();
+        if forgotten > 0 {
+            let lane = &*self.lane.account.name;
+            tracing::error!(
+                lane,
+                forgotten,
+                "records are lost in the producer; their devices send them again"
+            );
         }
     }
 

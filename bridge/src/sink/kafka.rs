@@ -32,6 +32,8 @@ const BATCH_SIZE: u32 = 256 * 1024;
 const QUEUE_MAX_KBYTES: u32 = 2_000_000;
 /// What an envelope, its key and headers may add to a payload, in bytes.
 pub const RECORD_OVERHEAD_MAX: u32 = 192 * 1024;
+/// How long librdkafka may take to report what was purged.
+const PURGE_WAIT: Duration = Duration::from_secs(5);
 /// How often librdkafka tells its statistics; also how soon a producer is known to be ready.
 const STATISTICS_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -249,7 +251,9 @@ impl Sink for KafkaSink {
         let mut decided = Vec::new();
         if let Some(producer) = &self.producer {
             producer.purge(PurgeConfig::default().queue().inflight());
-            self.poll(&mut decided);
+            // A purge decides everything; what is not reported by then fails its receipts.
+            let _ = producer.flush(PURGE_WAIT);
+            decided.append(&mut producer.context().decided.lock());
         }
         self.hook = None;
         self.topics = TopicHandles::default();
