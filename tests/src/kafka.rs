@@ -207,6 +207,12 @@ impl Kafka {
         records::produce(&self.client(), topic, key, value, headers);
     }
 
+    /// Writes copies of records, in their order where the topic has one partition.
+    #[track_caller]
+    pub fn produce_all(&self, topic: &str, records: &[Record]) {
+        records::produce_all(&self.client(), topic, records);
+    }
+
     /// A client's configuration, for what is not here.
     pub fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();

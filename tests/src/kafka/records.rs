@@ -173,11 +173,32 @@ pub(super) fn produce(
     value: &[u8],
     headers: &[(&str, &[u8])],
 ) {
-    let producer: BaseProducer = client.create().expect("a client needs no server");
-    let all = headers.iter().fold(OwnedHeaders::new(), |all, &(key, value)| {
-        all.insert(Header { key, value: Some(value) })
-    });
-    let record = BaseRecord::to(topic).key(key).payload(value).headers(all);
-    producer.send(record).map_err(|(error, _)| error).expect("an empty queue has room");
-    producer.flush(PATIENCE).expect("Kafka takes the record");
+    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec()));
+    let record = Record {
+        topic: topic.to_owned(),
+        partition: 0,
+        offset: 0,
+        key: Some(key.to_vec()),
+        value: value.to_vec(),
+        headers: headers.collect(),
+        timestamp_ms: None,
+    };
+    produce_all(client, topic, &[record]);
+}
+
+#[track_caller]
+pub(super) fn produce_all(client: &ClientConfig, topic: &str, records: &[Record]) {
+    let mut config = client.clone();
+    // In order, whatever happens on the way.
+    config.set("enable.idempotence", "true");
+    let producer: BaseProducer = config.create().expect("a client needs no server");
+    for record in records {
+        let headers = record.headers.iter().fold(OwnedHeaders::new(), |all, (key, value)| {
+            all.insert(Header { key, value: Some(value) })
+        });
+        let mut copy = BaseRecord::to(topic).payload(&record.value).headers(headers);
+        copy.key = record.key.as_ref();
+        producer.send(copy).map_err(|(error, _)| error).expect("the queue has room");
+    }
+    producer.flush(PATIENCE).expect("Kafka takes the records");
 }

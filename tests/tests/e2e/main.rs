@@ -2,8 +2,10 @@
 
 mod bounds;
 mod clients;
+mod dev;
 mod drain;
 mod durable;
+mod fleet;
 mod lanes;
 mod large;
 mod local;

@@ -1,0 +1,186 @@
+//! A simulated fleet through a gateway that is killed again and again: everything acknowledged is
+//! there. And the proof itself is put to the proof: what is wrong in Kafka or the store is found.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use tests::gateway::{Gateway, GatewayConfig};
+use tests::kafka::{Kafka, Record, unique};
+use tests::process::Process;
+use tests::s3::S3;
+use tests::tools::{Folder, program};
+use tests::{ports, wait};
+
+/// How long a fleet may take to get everything acknowledged after it fell silent.
+const SETTLE: Duration = Duration::from_secs(60);
+/// Large enough to travel by reference, and in two parts.
+const LARGE: &str = "6000000";
+
+fn gateway(kafka: &Kafka) -> (Gateway, String) {
+    let (s3, bucket) = (S3::shared(), unique("fleet"));
+    s3.create_bucket(&bucket);
+    let section = S3::section(&bucket, s3.address());
+    (GatewayConfig::new(kafka).set("object_store", section).start_ready(), bucket)
+}
+
+/// Starts `device-sim run`, a fleet that says this much in a second; its ledger is `ledger` in `folder`.
+fn run(folder: &Path, gateway: &Gateway, devices: &str, rate: &str, time: &str) -> Process {
+    let mut command = Command::new(program("device-sim"));
+    command
+        .args(["run", "--gateway", &gateway.mqtt().to_string(), "--devices", devices])
+        .args(["--rate", rate, "--duration", time, "--seed", "7"])
+        .args(["--large-size", LARGE, "--ledger"])
+        .arg(ledger(folder));
+    Process::start("device-sim", command, folder)
+}
+
+fn ledger(folder: &Path) -> PathBuf {
+    folder.join("ledger")
+}
+
+/// Runs `device-sim verify` against the gateway's configuration: its exit code and what it says.
+fn verify(folder: &Path, gateway: &Gateway, more: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(program("device-sim"));
+    command.arg("verify").arg("--ledger").arg(ledger(folder));
+    command.arg("--config").arg(gateway.config_file()).args(more);
+    let own = Folder::new("verify");
+    let mut process = Process::start("verify", command, &own);
+    let code = process.wait(SETTLE).code();
+    (code, process.log())
+}
+
+#[test]
+fn a_gateway_killed_again_and_again_loses_nothing() {
+    const KILLS: u32 = 5;
+    let kafka = Kafka::shared();
+    let (mut gateway, _) = gateway(kafka);
+    let folder = Folder::new("fleet");
+    let mut fleet = run(&folder, &gateway, "60", "120", "15s");
+    for kill in 0..KILLS {
+        // At a different moment of the fleet's rhythm each time.
+        thread::sleep(Duration::from_millis(2_000 + u64::from(kill) * 137));
+        gateway.kill();
+        gateway.start_again();
+    }
+    let ended = fleet.wait(SETTLE + Duration::from_secs(30)).code();
+    assert_eq!(ended, Some(0), "{}", fleet.log());
+    let (code, said) = verify(&folder, &gateway, &[]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("all is there"), "{said}");
+    let resent = fleet.log().contains("(0 again)");
+    assert!(!resent, "five kills made no device send anything again: {}", fleet.log());
+}
+
+#[test]
+fn verify_finds_what_is_wrong() {
+    let kafka = Kafka::shared();
+    let (gateway, bucket) = gateway(kafka);
+    let folder = Folder::new("fleet");
+    let mut fleet = run(&folder, &gateway, "40", "300", "4s");
+    assert_eq!(fleet.wait(SETTLE).code(), Some(0), "{}", fleet.log());
+    let (code, said) = verify(&folder, &gateway, &[]);
+    assert_eq!(code, Some(0), "{said}");
+
+    let records = kafka.read_all(&gateway.topic("fast"));
+    let acknowledged = |record: &&Record| record.envelope().qos > 0;
+    let others: Vec<String> =
+        ["priority", "slow", "dead-letter"].map(|lane| gateway.topic(lane)).into();
+    // The fast lane with something done to it, beside the other lanes as they are.
+    let verify_changed = |what: &str, records: &[Record]| {
+        let copy = unique("copy");
+        kafka.create_topics(&[&copy], 1, &[]);
+        kafka.produce_all(&copy, records);
+        let topics = [others.clone(), vec![copy]].concat().join(",");
+        let (code, said) = verify(&folder, &gateway, &["--topics", &topics]);
+        (code, format!("{what}: {said}"))
+    };
+
+    let (code, said) = verify_changed("a copy", &records);
+    assert_eq!(code, Some(0), "{said}");
+
+    let mut removed = records.clone();
+    removed.remove(records.iter().position(|record| acknowledged(&record)).expect("there is one"));
+    let (code, said) = verify_changed("a removed record", &removed);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("1 missing, 0 changed, 0 out of order, 0 double"), "{said}");
+
+    let mut swapped = records.clone();
+    let (one, other) = neighbours(&records);
+    swapped.swap(one, other);
+    let (code, said) = verify_changed("a swapped order", &swapped);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("0 missing, 0 changed, 1 out of order, 0 double"), "{said}");
+
+    let mut doubled = records.clone();
+    doubled.push(records[0].clone());
+    let (code, said) = verify_changed("a double", &doubled);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("0 missing, 0 changed, 0 out of order, 1 double"), "{said}");
+
+    let s3 = S3::shared();
+    let keys = s3.keys(&bucket);
+    let object = s3.file(&bucket, keys.first().expect("some messages were large"));
+    let whole = std::fs::read(&object).expect("the object is there");
+    let mut changed = whole.clone();
+    *changed.last_mut().expect("it is not empty") ^= 1;
+    std::fs::write(&object, &changed).expect("the object can be changed");
+    let (code, said) = verify(&folder, &gateway, &[]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("0 missing, 1 changed, 0 out of order"), "{said}");
+
+    std::fs::remove_file(&object).expect("the object can be removed");
+    let (code, said) = verify(&folder, &gateway, &[]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("cannot be read"), "{said}");
+    std::fs::write(&object, &whole).expect("the object can be put back");
+    let (code, said) = verify(&folder, &gateway, &[]);
+    assert_eq!(code, Some(0), "{said}");
+}
+
+/// Two records of one device and partition, the nearest that follow one another, both of which take
+/// part in the order.
+fn neighbours(records: &[Record]) -> (usize, usize) {
+    let takes_part = |record: &Record| record.envelope().qos > 0;
+    (0..records.len())
+        .filter(|one| takes_part(&records[*one]))
+        .find_map(|one| {
+            let same = |other: &usize| records[*other].key == records[one].key;
+            let other = (one + 1..records.len()).find(same)?;
+            takes_part(&records[other]).then_some((one, other))
+        })
+        .expect("some device had two messages in the fast lane")
+}
+
+#[test]
+fn verify_says_what_it_cannot_read() {
+    let kafka = Kafka::shared();
+    let (gateway, _) = gateway(kafka);
+    let folder = Folder::new("fleet");
+    let mut fleet = run(&folder, &gateway, "3", "6", "1s");
+    assert_eq!(fleet.wait(SETTLE).code(), Some(0), "{}", fleet.log());
+
+    let (code, said) = verify(&folder, &gateway, &["--topics", "no.such.topic"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("no.such.topic does not exist"), "{said}");
+
+    let nobody = ports::local(ports::free()).to_string();
+    let mut command = Command::new(program("device-sim"));
+    command.arg("verify").arg("--ledger").arg(ledger(&folder));
+    command.args(["--bootstrap-servers", &nobody]);
+    let mut process = Process::start("verify", command, &folder);
+    assert_eq!(process.wait(wait::START).code(), Some(1));
+    assert!(process.log().contains(&format!("Kafka at {nobody} does not answer")));
+
+    let mut command = Command::new(program("device-sim"));
+    command.args(["verify", "--ledger", "no-such-file", "--bootstrap-servers", &nobody]);
+    let mut process = Process::start("verify", command, &folder);
+    assert_eq!(process.wait(wait::START).code(), Some(1));
+    assert!(process.log().contains("no-such-file cannot be read"), "{}", process.log());
+
+    let mut command = Command::new(program("device-sim"));
+    command.args(["verify", "--ledger", "x"]);
+    let mut process = Process::start("verify", command, &folder);
+    assert_eq!(process.wait(wait::START).code(), Some(64), "neither --config nor a server");
+}
