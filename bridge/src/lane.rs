@@ -139,10 +139,10 @@ impl Lane {
         let handle = thread::Builder::new()
             .name(format!("lane-{}", self.account.name).chars().take(15).collect())
             .spawn(move || {
+                let _ended = Ended(&lane);
                 let _ = lane.thread.set(thread::current());
                 let sink = sink();
                 Worker::new(&lane, sink).run();
-                lane.status.finished.store(true, Ordering::Release);
             })?;
         Ok(LaneThread { lane: Arc::clone(self), handle })
     }
@@ -217,6 +217,22 @@ impl LaneThread {
         if self.handle.join().is_err() {
             tracing::error!(lane = &*self.lane.account.name, "the lane's thread had panicked");
         }
+    }
+}
+
+/// The lane's thread at its end, also by a panic: nobody serves the queue any more, so it is closed, and
+/// what is in it fails.
+struct Ended<'l>(&'l Lane);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.status.finished.store(true, Ordering::Release);
+        let left = {
+            let mut queue = self.0.queue.lock();
+            queue.closed = true;
+            std::mem::take(&mut queue.batch)
+        };
+        drop(left);
     }
 }
 

@@ -20,6 +20,7 @@ use crate::config::Settings;
 use crate::edge::{Edge, EdgeLimits, Phase};
 use crate::listen::Listener;
 use crate::metrics::MetricsHandle;
+use crate::pulse::Pulse;
 use crate::session::WindowLimits;
 use crate::view::View;
 
@@ -127,7 +128,9 @@ impl App {
         let admin = Admin::bind(settings.admin).with_context(|| {
             format!("admin cannot bind {}: is another program on that port?", settings.admin)
         })?;
-        let view = Arc::new(View::new(&settings, Arc::clone(&edge), statuses, topics));
+        let pulses = [("edge", &runtime), ("background", &background)]
+            .map(|(name, runtime)| (name, Pulse::of_runtime(runtime.handle())));
+        let view = Arc::new(View::new(&settings, Arc::clone(&edge), statuses, topics, pulses));
         Ok(App {
             settings,
             edge,

@@ -22,6 +22,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use bytes::Bytes;
 use metrics::{counter, gauge};
@@ -29,6 +30,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
 use crate::metrics as names;
+use crate::pulse::Pulse;
 use filters::matches;
 use queue::Queue;
 
@@ -97,6 +99,8 @@ struct Shared {
     /// Something is there for the supervisor.
     work: Notify,
     closing: AtomicBool,
+    /// The supervisor's.
+    pulse: Pulse,
     #[cfg(feature = "test-hooks")]
     panic_router: AtomicBool,
     counts: Counts,
@@ -157,6 +161,7 @@ impl LocalPlane {
             outbox: Mutex::default(),
             work: Notify::new(),
             closing: AtomicBool::new(false),
+            pulse: Pulse::default(),
             #[cfg(feature = "test-hooks")]
             panic_router: AtomicBool::new(false),
             counts: Counts::default(),
@@ -167,6 +172,11 @@ impl LocalPlane {
             .name("local-plane".to_owned())
             .spawn(move || supervisor::run(&supervised))?;
         Ok(LocalPlane { shared, supervisor: Some(supervisor) })
+    }
+
+    /// How long the thread has not made a round.
+    pub fn silent_for(&self) -> Duration {
+        self.shared.pulse.silent_for()
     }
 
     /// Whether a local subscription may match: one load while there is none.

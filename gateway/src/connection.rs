@@ -128,24 +128,22 @@ struct Connection {
 /// Serves one socket to its end.
 pub async fn serve(edge: Arc<Edge>, mut stream: TcpStream, admitted: Admitted) {
     let handshake = Box::pin(handshake::shake(&edge, &mut stream, &admitted));
-    let reason = match handshake.await {
+    match handshake.await {
         Ok(established) => {
             let (connection, claim) = established.into_connection(Arc::clone(&edge), stream);
-            connection.run(claim).await
+            connection.run(claim).await;
         }
         Err(refused) => {
-            let reason = refused.close.label();
+            refused.close.count();
             refused.tell(&mut stream).await;
-            reason
         }
-    };
-    ::metrics::counter!(crate::metrics::CONNECTIONS_CLOSED, "reason" => reason).increment(1);
+    }
     drop(admitted);
 }
 
 impl Connection {
-    /// Runs to the end and says why it ended.
-    async fn run(mut self, claim: Claim) -> &'static str {
+    /// Runs to the end.
+    async fn run(mut self, claim: Claim) {
         let close = poll_fn(|context| self.poll_run(context)).await;
         // A successor gets its CONNACK when the claim is gone: before that, what was not submitted
         // has to be.
@@ -157,12 +155,8 @@ impl Connection {
         self.reservation = None;
         self.subscriber = None;
         drop(claim);
-        if let Close::Malformed(fault) = &close {
-            let reason = fault.label();
-            ::metrics::counter!(crate::metrics::PACKETS_MALFORMED, "reason" => reason).increment(1);
-        }
+        close.count();
         let will = self.will.take().filter(|_| close.publishes_will(self.edge.wills_at_drain));
-        let label = close.label();
         Box::pin(async move {
             if let Some(will) = will {
                 let shared = Arc::clone(&self.shared);
@@ -171,7 +165,6 @@ impl Connection {
             close.tell(&mut self.stream, self.version, &self.out).await;
         })
         .await;
-        label
     }
 
     fn poll_run(&mut self, context: &mut Context<'_>) -> Poll<Close> {

@@ -11,5 +11,6 @@ pub mod edge;
 pub mod listen;
 pub mod metrics;
 pub mod mqtt;
+pub mod pulse;
 pub mod session;
 pub mod view;

@@ -13,8 +13,9 @@ use crate::admin::{AdminView, LaneStatus, Readiness, Status};
 use crate::config::Settings;
 use crate::edge::Edge;
 use crate::metrics as names;
+use crate::pulse::Pulse;
 
-/// A lane's thread that made no round for this long is stuck.
+/// A thread without a sign of life for this long is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
 
 /// See the module.
@@ -25,6 +26,8 @@ pub struct View {
     /// By lane.
     kafka: Vec<Arc<KafkaStatus>>,
     topics: Arc<Topics>,
+    /// Of the runtimes, by name.
+    pulses: [(&'static str, Arc<Pulse>); 2],
     /// A drain began.
     pub draining: AtomicBool,
     /// Once ready, an outage takes no gateway out of service: that would only call the herd.
@@ -37,6 +40,7 @@ impl View {
         edge: Arc<Edge>,
         kafka: Vec<Arc<KafkaStatus>>,
         topics: Arc<Topics>,
+        pulses: [(&'static str, Arc<Pulse>); 2],
     ) -> View {
         View {
             gateway_id: settings.gateway_id.clone(),
@@ -44,6 +48,7 @@ impl View {
             edge,
             kafka,
             topics,
+            pulses,
             draining: AtomicBool::new(false),
             was_ready: AtomicBool::new(false),
         }
@@ -72,10 +77,16 @@ impl View {
 impl AdminView for View {
     fn stuck_threads(&self) -> Vec<String> {
         let lanes = self.edge.bridge.lanes().iter();
-        lanes
+        let lanes = lanes
             .filter(|lane| lane.is_finished() || lane.silent_for() > STUCK_AFTER)
-            .map(|lane| format!("lane {}", lane.account.name))
-            .collect()
+            .map(|lane| format!("lane {}", lane.account.name));
+        let runtimes = self.pulses.iter().map(|(name, pulse)| (*name, pulse.silent_for()));
+        let silent = runtimes
+            .chain([("local plane", self.edge.local.silent_for())])
+            .filter(|(_, silent)| *silent > STUCK_AFTER)
+            .map(|(name, _)| name.to_owned());
+        let topics = self.topics.is_finished().then(|| "kafka-topics".to_owned());
+        lanes.chain(silent).chain(topics).collect()
     }
 
     fn readiness(&self) -> Readiness {

@@ -54,6 +54,7 @@ enum End {
 pub(super) fn run(shared: &Shared) {
     let mut generation = 0;
     while !shared.closing.load(Ordering::Acquire) {
+        shared.pulse.beat();
         let rounds = catch_unwind(AssertUnwindSafe(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
             match runtime {
@@ -77,6 +78,7 @@ pub(super) fn run(shared: &Shared) {
 async fn supervise(shared: &Shared, generation: &mut usize) {
     loop {
         *generation += 1;
+        shared.pulse.beat();
         let started = Instant::now();
         let end = match Router::start(*generation).await {
             Ok(router) => serve(shared, router).await,
@@ -184,6 +186,7 @@ impl Serving<'_> {
     /// Brings some of what is wanted and some messages to the router and hears its heartbeat.
     async fn round(&mut self) -> Result<(), End> {
         let shared = self.shared;
+        shared.pulse.beat();
         if shared.closing.load(Ordering::Acquire) {
             return Err(End::Closing);
         }

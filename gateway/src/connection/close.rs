@@ -63,6 +63,16 @@ impl Close {
         }
     }
 
+    /// Counts the end, before anybody is told of it.
+    pub(super) fn count(&self) {
+        let reason = self.label();
+        ::metrics::counter!(crate::metrics::CONNECTIONS_CLOSED, "reason" => reason).increment(1);
+        if let Close::Malformed(fault) = self {
+            let reason = fault.label();
+            ::metrics::counter!(crate::metrics::PACKETS_MALFORMED, "reason" => reason).increment(1);
+        }
+    }
+
     /// The code of a v5 DISCONNECT; None where nobody would read it.
     fn code(&self) -> Option<u8> {
         Some(match self {

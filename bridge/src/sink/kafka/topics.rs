@@ -49,6 +49,7 @@ pub struct Topics {
     problems: Mutex<Option<Vec<String>>>,
     reached: AtomicBool,
     stop: AtomicBool,
+    finished: AtomicBool,
 }
 
 impl Topics {
@@ -63,6 +64,11 @@ impl Topics {
         self.reached.load(Ordering::Acquire)
     }
 
+    /// The thread ended, which it does only when it is stopped or after a panic.
+    pub fn is_finished(&self) -> bool {
+        self.finished.load(Ordering::Acquire)
+    }
+
     /// Starts the checks; `properties` are librdkafka's, for the connection.
     pub fn watch(
         bootstrap_servers: &str,
@@ -75,6 +81,7 @@ impl Topics {
             problems: Mutex::new(None),
             reached: AtomicBool::new(false),
             stop: AtomicBool::new(false),
+            finished: AtomicBool::new(false),
         });
         let mut config = ClientConfig::new();
         for (key, value) in properties {
@@ -87,6 +94,7 @@ impl Topics {
             .set_log_level(RDKafkaLogLevel::Critical);
         let shared = Arc::clone(&topics);
         let handle = thread::Builder::new().name("kafka-topics".to_owned()).spawn(move || {
+            let _finished = Finished(&shared);
             while !shared.stop.load(Ordering::Acquire) {
                 let problems = check(&config, questions, &lanes, &runtime);
                 let well = problems.is_empty();
@@ -105,6 +113,15 @@ impl Topics {
             }
         })?;
         Ok((Arc::clone(&topics), TopicsThread { topics, handle }))
+    }
+}
+
+/// Says so when the thread ends, however it does.
+struct Finished<'t>(&'t Topics);
+
+impl Drop for Finished<'_> {
+    fn drop(&mut self) {
+        self.0.finished.store(true, Ordering::Release);
     }
 }
 
