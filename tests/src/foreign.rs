@@ -1,7 +1,7 @@
 //! Programs that are not ours: mosquitto's clients, kcat, and the Python and JavaScript clients of
 //! `tests/tools/clients`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -41,10 +41,17 @@ pub fn kcat(arguments: &[&str]) -> String {
 /// A script of `tests/tools/clients`, by Python with its packages and the envelope's class.
 #[track_caller]
 pub fn python(script: &str, arguments: &[&str]) -> String {
+    let mut command = python_command(&client(script));
+    command.args(arguments);
+    run(script, command)
+}
+
+/// Python with its packages and the envelope's class, and a script for it.
+pub fn python_command(script: &Path) -> Command {
     let mut command = Command::new(tool("python/bin/python"));
     command.env("PYTHONPATH", tool("proto")).env("PYTHONDONTWRITEBYTECODE", "1");
-    command.arg(client(script)).args(arguments);
-    run(script, command)
+    command.arg(script);
+    command
 }
 
 /// A script of `tests/tools/clients`, by Node.js with its packages.

@@ -2,16 +2,24 @@
 //! service, the record as Kafka's own tools see it, the envelope as another language decodes it.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Command;
 
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use tests::foreign;
 use tests::gateway::{Gateway, GatewayConfig};
-use tests::kafka::Kafka;
-use tests::tools::Folder;
+use tests::kafka::{Kafka, unique};
+use tests::mqtt::{Client, Publish, Version};
+use tests::process::Process;
+use tests::s3::S3;
+use tests::tools::{Folder, repository};
 use tests::wait::{SOON, START, until_true};
 
 /// Messages of each client.
 const COUNT: usize = 5;
+/// More than a lane takes inline.
+const LARGE: usize = 700 * 1024;
 
 #[test]
 fn mosquitto_pub_in_every_version_and_quality_of_service() {
@@ -133,6 +141,114 @@ fn mosquitto_sub_sees_what_devices_send() {
         let line = format!("{topic} 21 W");
         subscribers.iter().all(|subscriber| subscriber.output().contains(&line))
     });
+}
+
+#[test]
+fn the_example_consumer_drops_doubles_and_trusts_no_reference() {
+    let kafka = Kafka::shared();
+    let folder = Folder::new("objects");
+    let url = format!("file://{}/", folder.display());
+    let gateway = GatewayConfig::with_partitions(kafka, 1)
+        .set("object_store", serde_json::json!({ "url": url }))
+        .start_ready();
+    let (fast, slow) = (gateway.topic("fast"), gateway.topic("slow"));
+    kafka.produce(&fast, b"c-1", b"\xff\xff no envelope", &[]);
+    let topic = "devices/camera/c-1/image";
+    let large = vec![7; LARGE];
+    let mut client = Client::connect(gateway.mqtt(), Version::V311, "c-1");
+    client.publish_acknowledged(topic, 1, b"first");
+    // The acknowledgement got lost with the connection.
+    let mut client = Client::connect(gateway.mqtt(), Version::V311, "c-1");
+    client.publish(&Publish::new(topic, b"first").qos1(1).dup());
+    client.expect_puback(1);
+    client.publish_acknowledged(topic, 2, b"same");
+    // It wakes up again and has the same to say: another message.
+    let mut client = Client::connect(gateway.mqtt(), Version::V311, "c-1");
+    client.publish_acknowledged(topic, 2, b"same");
+    client.publish_acknowledged(topic, 3, b"last");
+    client.publish_acknowledged(topic, 4, &large);
+    assert_eq!(kafka.wait_for(&fast, 6, SOON).len(), 6, "the double has landed too");
+
+    let servers = kafka.address();
+    let texts: [&[u8]; 4] = [b"first", b"same", b"same", b"last"];
+    let consume = |topic: &str, count: &str| {
+        let mut command = example_consumer(&servers, topic, count);
+        command.args(["--object-store", &url]);
+        command
+    };
+    let read = hashes(&foreign::run("consume", consume(&fast, "4")));
+    assert_eq!(read, texts.map(hash));
+    let read = hashes(&foreign::run("consume", consume(&slow, "1")));
+    assert_eq!(read, [hash(&large)]);
+
+    // What it cannot trust ends it, and says so.
+    let without_store = ends_badly(example_consumer(&servers, &slow, "1"));
+    assert!(without_store.contains("is not under --object-store"), "{without_store}");
+    for object in files(&folder) {
+        std::fs::write(object, vec![8; LARGE]).expect("the object can be changed");
+    }
+    let changed = ends_badly(consume(&slow, "1"));
+    assert!(changed.contains("its hash differs"), "{changed}");
+}
+
+#[test]
+fn the_example_consumer_reads_from_s3() {
+    let (kafka, s3, bucket) = (Kafka::shared(), S3::shared(), unique("bucket"));
+    s3.create_bucket(&bucket);
+    let section = S3::section(&bucket, s3.address());
+    let option = |name: &str| text(&section["options"][name]);
+    let gateway = GatewayConfig::new(kafka).set("object_store", section.clone()).start_ready();
+    let large = vec![9; LARGE];
+    let mut client = Client::connect(gateway.mqtt(), Version::V5, "c-1");
+    client.publish_acknowledged("devices/camera/c-1/image", 1, &large);
+    let mut command = example_consumer(&kafka.address(), &gateway.topic("slow"), "1");
+    command.args(["--object-store", &text(&section["url"])]);
+    command.args(["--s3-endpoint", &option("endpoint")]);
+    command.env("AWS_ACCESS_KEY_ID", option("access_key_id"));
+    command.env("AWS_SECRET_ACCESS_KEY", option("secret_access_key"));
+    command.env("AWS_DEFAULT_REGION", option("region"));
+    assert_eq!(hashes(&foreign::run("consume", command)), [hash(&large)]);
+}
+
+fn example_path() -> PathBuf {
+    repository().join("examples/consume/consume.py")
+}
+
+/// `examples/consume/consume.py` in a consumer group of its own.
+fn example_consumer(servers: &str, topic: &str, count: &str) -> Command {
+    let mut command = foreign::python_command(&example_path());
+    command.args(["--bootstrap-servers", servers, "--topic", topic, "--count", count]);
+    command.args(["--group", &unique("consume")]);
+    command
+}
+
+/// The hashes that it printed.
+fn hashes(lines: &str) -> Vec<String> {
+    let hash = |line| text(&serde_json::from_str::<Value>(line).expect("a line of JSON")["sha256"]);
+    lines.lines().map(hash).collect()
+}
+
+fn hash(payload: &[u8]) -> String {
+    Sha256::digest(payload).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Runs it to an end with exit code 1; returns what it said.
+fn ends_badly(command: Command) -> String {
+    let folder = Folder::new("consume");
+    let mut process = Process::start("consume", command, &folder);
+    assert_eq!(process.wait(START).code(), Some(1), "{}", process.log());
+    process.log()
+}
+
+/// All files of a folder and of the folders in it.
+fn files(folder: &std::path::Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("it can be read").flatten();
+    entries
+        .flat_map(|entry| match entry.path() {
+            path if path.is_dir() => files(&path),
+            path => vec![path],
+        })
+        .collect()
 }
 
 type Run = fn(&str, &[&str]) -> String;
