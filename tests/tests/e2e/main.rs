@@ -9,5 +9,6 @@ mod fleet;
 mod lanes;
 mod large;
 mod local;
+mod readme;
 mod session;
 mod start;
