@@ -128,7 +128,7 @@ impl Bridge {
 
     /// The largest payload that can travel in a record of the message's way.
     pub fn inline_size(&self, decision: &Decision<'_>) -> u64 {
-        self.lane(self.way(decision)).inline_size.into()
+        self.lane(decision.way()).inline_size.into()
     }
 
     /// Counts a message that was turned away before it was submitted; no lane where it was not read.
@@ -261,7 +261,7 @@ impl Bridge {
         message: &Message<'_>,
         record: &mut RecordBuf,
     ) -> ([u8; 16], &Arc<Lane>, Outcome) {
-        let way = self.way(decision);
+        let way = decision.way();
         let lane = self.lane(way);
         let (topic, reason, on_landing) = match &decision.outcome {
             classify::Outcome::Lane { topic } => (&**topic, "", Outcome::Landed),
@@ -285,14 +285,6 @@ impl Bridge {
         record.key(|out| self.routing.write_key(way, decision, message, out));
         record.value(|out| envelope::write_head(&stamp, &decision.metadata, message, out));
         (message_id, lane, on_landing)
-    }
-
-    /// The lane that the record goes through: its own, or dead-letter's.
-    fn way(&self, decision: &Decision<'_>) -> LaneId {
-        match decision.outcome {
-            classify::Outcome::Lane { .. } => decision.lane,
-            _ => classify::DEAD_LETTER,
-        }
     }
 
     fn is_refused(&self, decision: &Decision<'_>) -> bool {

@@ -119,6 +119,22 @@ pub enum Outcome<'a> {
     },
 }
 
+impl Decision<'_> {
+    /// The lane that the record goes through: the message's own, or dead-letter's.
+    pub fn way(&self) -> LaneId {
+        match self.outcome {
+            Outcome::Lane { .. } => self.lane,
+            Outcome::DeadLetter { .. } | Outcome::Refused { .. } => DEAD_LETTER,
+        }
+    }
+
+    /// What becomes of a message that its lane cannot take inline where there is no object store.
+    pub fn without_store(self) -> Self {
+        let reason = "larger than its lane takes inline, and there is no object store".into();
+        Decision { outcome: Outcome::DeadLetter { fault: Fault::Size, reason }, ..self }
+    }
+}
+
 /// What a rule asks for; all that is given has to hold.
 #[derive(Clone, Debug, Default)]
 pub struct When {

@@ -56,7 +56,7 @@ impl fmt::Display for KeyStrategy {
             KeyStrategy::ReceivedMs => formatter.write_str("received_ms"),
             KeyStrategy::EventMs => formatter.write_str("event_ms"),
             KeyStrategy::DeviceIdBucket { bucket_ms } => {
-                write!(formatter, "device_id+bucket ({bucket_ms} ms)")
+                write!(formatter, "device_id+bucket of {} s", *bucket_ms as f64 / 1000.0)
             }
             KeyStrategy::Template(template) => write!(formatter, "{template}"),
         }

@@ -181,11 +181,10 @@ impl Lane {
         self.status.finished.load(Ordering::Acquire)
     }
 
-    /// How long nothing landed although messages are in flight.
+    /// How long nothing landed although the thread has something to land.
     pub fn stalled_for(&self) -> Option<Duration> {
         let age = self.status.age(&self.status.progress_ms);
-        let waiting = self.account.ledger.totals().in_flight > 0;
-        (waiting && age >= STALLED_AFTER).then_some(age)
+        (age >= STALLED_AFTER).then_some(age)
     }
 
     /// Records that wait to be tried again.

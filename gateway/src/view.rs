@@ -65,7 +65,7 @@ impl View {
             }
             if let Some(stalled) = lane.stalled_for() {
                 problems.push(format!(
-                    "lane {name}: nothing landed for {} s although messages are in flight",
+                    "lane {name}: nothing landed for {} s although it has messages",
                     stalled.as_secs()
                 ));
             }

@@ -24,8 +24,8 @@ use url::Url;
 pub const PART_SIZE: u64 = 5 * 1024 * 1024;
 /// How long a failing request is tried again before the upload fails. Devices give up at 30 s.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(30);
-/// How often a failing request is tried again at most.
-const RETRIES_MAX: usize = 20;
+/// How often a failing request is tried again at most: more than fits into that time, which decides.
+const RETRIES_MAX: usize = 1000;
 
 /// What went wrong with the object store.
 #[derive(Debug, thiserror::Error)]

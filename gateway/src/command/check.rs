@@ -12,23 +12,19 @@ pub fn check(config: &Path) -> Result<ExitCode, Failure> {
     let settings = load(Some(config))?;
     let mut out = io::stdout().lock();
     writeln!(out, "configuration ok")?;
-    writeln!(
-        out,
-        "\n{:<14}{:<34}{:<22}{:>10}{:>12}{:>12}",
-        "lane", "Kafka topic", "key", "inline", "memory", "for parts"
-    )?;
-    for (lane, routing) in settings.lanes.iter().zip(&settings.routing.lanes) {
-        writeln!(
-            out,
-            "{:<14}{:<34}{:<22}{:>6} KiB{:>8} MiB{:>8} MiB",
-            lane.name,
+    writeln!(out)?;
+    let heads = ["lane", "Kafka topic", "key", "inline", "memory", "for parts"].map(str::to_owned);
+    let lanes = settings.lanes.iter().zip(&settings.routing.lanes).map(|(lane, routing)| {
+        [
+            lane.name.clone(),
             lane.topics.join(","),
             routing.key.to_string(),
-            lane.inline_size / 1024,
-            lane.inline_memory / MIB,
-            lane.large_memory / MIB,
-        )?;
-    }
+            format!("{} KiB", lane.inline_size / 1024),
+            format!("{} MiB", lane.inline_memory / MIB),
+            format!("{} MiB", lane.large_memory / MIB),
+        ]
+    });
+    table(&mut out, &[heads].into_iter().chain(lanes).collect::<Vec<_>>())?;
     let plan = settings.memory;
     writeln!(
         out,
@@ -47,4 +43,19 @@ pub fn check(config: &Path) -> Result<ExitCode, Failure> {
         )?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Three columns of text, then three of numbers, each as wide as it has to be.
+fn table(out: &mut impl io::Write, rows: &[[String; 6]]) -> io::Result<()> {
+    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+    let widths: [usize; 6] = std::array::from_fn(width);
+    for row in rows {
+        let [lane, topic, key, numbers @ ..] = row;
+        write!(out, "{lane:<0$}  {topic:<1$}  {key:<2$}", widths[0], widths[1], widths[2])?;
+        for (number, width) in numbers.iter().zip(&widths[3..]) {
+            write!(out, "  {number:>width$}")?;
+        }
+        writeln!(out)?;
+    }
+    Ok(())
 }

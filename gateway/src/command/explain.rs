@@ -9,6 +9,7 @@ use bridge::message::{Device, Message, Payload};
 use clap::ValueEnum;
 use serde::Serialize;
 
+use super::show::escape;
 use super::{Failure, load};
 use crate::config::Settings;
 
@@ -54,11 +55,11 @@ struct Explanation {
     outcome: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
-    /// Kafka's topic.
+    /// Kafka's topic; empty where there is no record.
     topic: String,
     key: String,
     headers: Vec<(String, String)>,
-    /// `inline`, or `reference` for an object with a reference in the record.
+    /// `inline`, `reference` for an object with a reference in the record, or `none`.
     payload: &'static str,
     route: String,
     rule: String,
@@ -115,8 +116,7 @@ pub fn explain(arguments: &Arguments) -> Result<ExitCode, Failure> {
         content_type: "",
         properties: &properties,
     };
-    let decision = settings.routing.classify(&message);
-    let explanation = explanation(&settings, &message, &decision);
+    let explanation = explanation(&settings, &message);
     let mut out = io::stdout().lock();
     match arguments.format {
         Format::Json => {
@@ -136,26 +136,41 @@ fn pairs<'a>(option: &str, given: &'a [String]) -> Result<Vec<(&'a str, &'a str)
     given.iter().map(split).collect()
 }
 
-fn explanation(settings: &Settings, message: &Message<'_>, decision: &Decision<'_>) -> Explanation {
-    let place = usize::from(decision.lane.0);
-    let dead_letter = bridge::classify::DEAD_LETTER;
-    let (outcome, reason, topic, way) = match &decision.outcome {
-        Outcome::Lane { topic } => ("landed", None, topic.to_string(), decision.lane),
+fn explanation(settings: &Settings, message: &Message<'_>) -> Explanation {
+    let mut decision = settings.routing.classify(message);
+    let size = message.payload.size();
+    let fits = |decision: &Decision<'_>| {
+        size <= u64::from(settings.lanes[usize::from(decision.way().0)].inline_size)
+    };
+    let mut inline = fits(&decision);
+    if !inline && settings.object_store.is_none() {
+        decision = decision.without_store();
+        inline = fits(&decision);
+    }
+    let nowhere = size > u64::from(settings.limits.message_size)
+        || (!inline && settings.object_store.is_none());
+    let way = decision.way();
+    let dead_letters = &settings.lanes[usize::from(bridge::classify::DEAD_LETTER.0)].topics[0];
+    let (outcome, reason, topic) = match &decision.outcome {
+        _ if nowhere => {
+            let reason = "larger than anything that can be taken: the connection ends";
+            ("refused", Some(reason.to_owned()), String::new())
+        }
+        Outcome::Lane { topic } => ("landed", None, topic.to_string()),
         Outcome::DeadLetter { reason, .. } => {
-            let topic = settings.lanes[usize::from(dead_letter.0)].topics[0].clone();
-            ("dead-letter", Some(reason.to_string()), topic, dead_letter)
+            ("dead-letter", Some(reason.to_string()), dead_letters.clone())
         }
         Outcome::Refused { .. } => {
-            let topic = settings.lanes[usize::from(dead_letter.0)].topics[0].clone();
-            ("refused", Some("no route matches the topic".to_owned()), topic, dead_letter)
+            ("refused", Some("no route matches the topic".to_owned()), dead_letters.clone())
         }
     };
-    let mut key = Vec::new();
-    settings.routing.write_key(way, decision, message, &mut key);
-    let mut headers = vec![("content-type".to_owned(), proto::CONTENT_TYPE.to_owned())];
-    headers.extend(reason.clone().map(|reason| (proto::REASON_HEADER.to_owned(), reason)));
-    let inline =
-        message.payload.size() <= u64::from(settings.lanes[usize::from(way.0)].inline_size);
+    let (mut key, mut headers) = (Vec::new(), Vec::new());
+    if !nowhere {
+        settings.routing.write_key(way, &decision, message, &mut key);
+        headers.push(("content-type".to_owned(), proto::CONTENT_TYPE.to_owned()));
+        let dead = reason.clone().map(|reason| (proto::REASON_HEADER.to_owned(), reason));
+        headers.extend(dead);
+    }
     let route = decision.route.map_or("none matches".to_owned(), |index| {
         format!("routes[{index}] {}", settings.routing.routes[index].filter)
     });
@@ -163,13 +178,17 @@ fn explanation(settings: &Settings, message: &Message<'_>, decision: &Decision<'
         format!("rules[{index}] {}", settings.routing.rules[index].when)
     });
     Explanation {
-        lane: settings.lanes[place].name.clone(),
+        lane: settings.lanes[usize::from(decision.lane.0)].name.clone(),
         outcome,
         reason,
         topic,
         key: String::from_utf8_lossy(&key).into_owned(),
         headers,
-        payload: if inline { "inline" } else { "reference" },
+        payload: match (nowhere, inline) {
+            (true, _) => "none",
+            (false, true) => "inline",
+            (false, false) => "reference",
+        },
         route,
         rule,
         device_id: decision.metadata.device_id.to_string(),
@@ -188,21 +207,21 @@ fn print(out: &mut impl io::Write, explanation: &Explanation) -> io::Result<()> 
         writeln!(out, "reason    {reason}")?;
     }
     writeln!(out, "topic     {topic}")?;
-    writeln!(out, "key       {}", key.escape_debug())?;
+    writeln!(out, "key       {}", escape(key))?;
     writeln!(out, "payload   {payload}")?;
     for (name, value) in &explanation.headers {
-        writeln!(out, "header    {name}: {}", value.escape_debug())?;
+        writeln!(out, "header    {name}: {}", escape(value))?;
     }
     writeln!(out, "route     {route}")?;
     writeln!(out, "rule      {rule}")?;
-    writeln!(out, "device    {}", explanation.device_id.escape_debug())?;
+    writeln!(out, "device    {}", escape(&explanation.device_id))?;
     for (name, value) in [
         ("type", &explanation.device_type),
         ("firmware", &explanation.firmware_version),
         ("group", &explanation.group),
     ] {
         if !value.is_empty() {
-            writeln!(out, "{name:<10}{}", value.escape_debug())?;
+            writeln!(out, "{name:<10}{}", escape(value))?;
         }
     }
     Ok(())

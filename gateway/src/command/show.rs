@@ -44,7 +44,8 @@ pub fn line(record: Record<'_>, objects: Option<(&Objects, &Runtime)>) -> String
     line
 }
 
-fn escape(text: &str) -> String {
+/// Control characters as a person can read them, and nothing else changed.
+pub fn escape(text: &str) -> String {
     text.chars()
         .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
         .collect()

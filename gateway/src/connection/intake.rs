@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bridge::classify::{self, Decision};
 use bridge::message::{Message, Payload};
-use bridge::{Class, Fault, Full, Refusal, Upload};
+use bridge::{Class, Full, Refusal, Upload};
 use sha2::{Digest, Sha256};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128, xxh3_128_with_seed};
 
@@ -215,7 +215,7 @@ impl Connection {
         let mut decision = bridge.classify(&message);
         let is_large = size > bridge.inline_size(&decision);
         if is_large && !bridge.has_store() {
-            decision = too_large_for_lane(decision);
+            decision = decision.without_store();
             if size > bridge.inline_size(&decision) {
                 bridge.refuse(Some(decision.lane), Refusal::TooLarge);
                 self.log_too_large(header.packet_size());
@@ -502,13 +502,6 @@ fn group(lane: classify::LaneId, class: Class) -> u8 {
 
 fn is_large(group: u8) -> bool {
     group % 2 == 1
-}
-
-/// Without an object store, what its lane cannot take goes where dead letters go.
-fn too_large_for_lane(decision: Decision<'_>) -> Decision<'_> {
-    let reason = "larger than its lane takes inline, and there is no object store".into();
-    let outcome = classify::Outcome::DeadLetter { fault: Fault::Size, reason };
-    Decision { outcome, ..decision }
 }
 
 /// Hands a message to local subscribers, if there are any.

@@ -343,4 +343,7 @@ fn explain_says_what_run_does() {
     assert_eq!(alarm["key"], "m-1", "{alarm}");
     let large = explain(&["--topic", "devices/meter/m-1/dump", "--size", "300KiB"]);
     assert_eq!(large["lane"], "slow", "{large}");
+    // Without an object store, the inline limit is the largest there is.
+    let larger = explain(&["--topic", "devices/meter/m-1/dump", "--size", "2MiB"]);
+    assert_eq!((&larger["outcome"], &larger["payload"]), (&json!("refused"), &json!("none")));
 }
