@@ -300,7 +300,8 @@ impl Connection {
             Poll::Ready(Ok(())) => {}
         }
         let end = CARRY_BYTES + buffer.filled().len();
-        self.deadlines.bytes_received(clock.now);
+        let begin = self.tail.is_empty() && matches!(self.intake, Intake::Packets);
+        self.deadlines.bytes_received(clock.now, begin);
         if self.tail.len() <= CARRY_BYTES {
             let start = CARRY_BYTES - self.tail.len();
             input[start..CARRY_BYTES].copy_from_slice(&self.tail);

@@ -49,11 +49,15 @@ impl Deadlines {
         }
     }
 
-    pub fn bytes_received(&mut self, now: Instant) {
+    /// Bytes came; `begin` is true if they begin a packet.
+    pub fn bytes_received(&mut self, now: Instant, begin: bool) {
         self.last_bytes = now;
+        if begin {
+            self.packet_began = now;
+        }
     }
 
-    /// A whole packet was taken; what follows begins a new one.
+    /// A whole packet was taken; what came behind it begins a new one.
     pub fn packet_received(&mut self, now: Instant) {
         self.last_packet = now;
         self.packet_began = now;
@@ -129,7 +133,7 @@ mod tests {
         assert_eq!(deadlines.next(blocked).1, None);
         deadlines.skip(Duration::from_secs(60));
         assert_eq!(deadlines.next(IDLE).0, start + Duration::from_secs(75));
-        deadlines.bytes_received(start + Duration::from_secs(70));
+        deadlines.bytes_received(start + Duration::from_secs(70), true);
         assert_eq!(deadlines.next(IDLE).0, start + Duration::from_secs(75), "bytes are no packet");
         deadlines.packet_received(start + Duration::from_secs(70));
         assert_eq!(deadlines.next(IDLE).0, start + Duration::from_secs(85));
@@ -140,9 +144,21 @@ mod tests {
         let start = Instant::now();
         let mut deadlines = Deadlines::new(0, start);
         assert_eq!(deadlines.next(IDLE).1, None);
-        deadlines.bytes_received(start + Duration::from_secs(9));
+        deadlines.bytes_received(start + Duration::from_secs(9), false);
         let partial = Waits { partial_bytes: Some(2), ..IDLE };
         assert_eq!(deadlines.next(partial), (start + PACKET_GRACE, Some(Close::TooSlow)));
+    }
+
+    #[test]
+    fn silence_before_a_packet_is_not_its_slowness() {
+        let start = Instant::now();
+        let mut deadlines = Deadlines::new(0, start);
+        let later = start + Duration::from_secs(3600);
+        deadlines.bytes_received(later, true);
+        let partial = Waits { partial_bytes: Some(2), ..IDLE };
+        assert_eq!(deadlines.next(partial).0, later + PACKET_GRACE);
+        let upload = Waits { upload_bytes: Some(1024 * 1024), ..IDLE };
+        assert_eq!(deadlines.next(upload).0, later + UPLOAD_IDLE);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tests::gateway::{Gateway, GatewayConfig};
 use tests::kafka::Kafka;
-use tests::mqtt::{Client, Connect, Packet, Seen, Version, encode};
+use tests::mqtt::{Client, Connect, Packet, Publish, Seen, Version, encode};
 use tests::wait::{SOON, START, until_true};
 
 /// The gateway's own deadline for CONNECT, and some room.
@@ -88,6 +88,22 @@ fn a_packet_that_never_ends_has_a_deadline() {
         assert!(started.elapsed() < START, "it goes on");
     };
     assert!(matches!(ended, Seen::Closed | Seen::Packet(Packet::Disconnect { .. })), "{ended:?}");
+}
+
+#[test]
+fn silence_before_a_packet_is_not_its_slowness() {
+    let gateway = GatewayConfig::new(Kafka::shared()).start_ready();
+    let mut client = Client::connect(gateway.mqtt(), Version::V5, "seldom");
+    let topic = "devices/meter/seldom/power";
+    client.publish_acknowledged(topic, 1, b"first");
+    // Longer than a packet may take to arrive.
+    client.expect_silence(CONNECT_DEADLINE + Duration::from_secs(1));
+    let bytes = encode::publish(Version::V5, &Publish::new(topic, &[7; 3000]).qos1(2));
+    let (one, other) = bytes.split_at(bytes.len() / 2);
+    client.send(one);
+    client.expect_silence(Duration::from_millis(500));
+    client.send(other);
+    client.expect_puback(2);
 }
 
 #[test]
