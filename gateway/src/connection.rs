@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use bridge::classify::LaneId;
 use bridge::message::Device;
 use bridge::{Full, Mailbox, Mark, ROOM, Reservation};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -110,8 +111,9 @@ struct Connection {
     tail: Vec<u8>,
     /// `tail` is worth looking at when it has this many bytes.
     needed: usize,
-    /// Room for a packet that is still arriving.
-    reservation: Option<Reservation>,
+    /// Room for a packet that is still arriving, in the share of this lane or, while only a part of its
+    /// head is here, of none.
+    reservation: Option<(Option<LaneId>, Reservation)>,
     block: Option<(Block, Instant)>,
     /// Encoded and not yet sent.
     out: Vec<u8>,

@@ -144,13 +144,18 @@ impl Connection {
 
     /// Makes sure that there is room for a packet of `size` bytes while it arrives.
     fn reserve(&mut self, lane: Option<classify::LaneId>, size: usize, clock: &Clock) -> Step {
-        if size > FREE_PARTIAL_BYTES && self.reservation.is_none() {
+        if size > FREE_PARTIAL_BYTES && !self.has_reserved(lane) {
             match self.edge.bridge.reserve(lane, size as u64) {
-                Ok(reservation) => self.reservation = Some(reservation),
+                // Only now the head's own room is given back, if it had some.
+                Ok(reservation) => self.reservation = Some((lane, reservation)),
                 Err(full) => return self.wait_for_room(full, clock),
             }
         }
         Step::Needs(size)
+    }
+
+    fn has_reserved(&self, lane: Option<classify::LaneId>) -> bool {
+        self.reservation.as_ref().is_some_and(|(reserved, _)| *reserved == lane)
     }
 
     fn wait_for_room(&mut self, full: Full, clock: &Clock) -> Step {
@@ -248,7 +253,7 @@ impl Connection {
         let Publishing { shared, header, head, decision, message } = *publishing;
         let edge = &shared.edge;
         let size = header.packet_size() as usize;
-        let reserved = self.reservation.is_some();
+        let reserved = self.has_reserved(Some(decision.lane));
         let fingerprint = xxh3_128_with_seed(payload, xxh3_64(head.topic.as_bytes()));
         if head.qos == 0 {
             match edge.bridge.submit(decision, message, fingerprint, None, reserved, clock.now) {

@@ -3,11 +3,14 @@
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use tests::gateway::{Gateway, GatewayConfig};
 use tests::kafka::Kafka;
+use tests::mqtt::property::Property;
 use tests::mqtt::{Client, Connect, Packet, Publish, Seen, Version, encode};
+use tests::process::Signal;
 use tests::wait::{SOON, START, until_true};
 
 /// The gateway's own deadline for CONNECT, and some room.
@@ -52,7 +55,7 @@ fn silent_and_dribbling_sockets_are_gone_at_their_deadline() {
             sent += 1;
         }
         most = most.max(resident(&gateway));
-        std::thread::sleep(Duration::from_millis(500));
+        thread::sleep(Duration::from_millis(500));
         silent.iter().chain(&dribbling).all(is_closed)
     });
     assert!(started.elapsed() >= CONNECT_DEADLINE - Duration::from_secs(1), "not before");
@@ -104,6 +107,42 @@ fn silence_before_a_packet_is_not_its_slowness() {
     client.expect_silence(Duration::from_millis(500));
     client.send(other);
     client.expect_puback(2);
+}
+
+#[test]
+fn a_head_in_pieces_takes_no_more_than_its_lane_has() {
+    const MESSAGES: u16 = 16;
+    const LIMIT: u64 = 1024 * 1024;
+    let kafka = Kafka::start();
+    let gateway = GatewayConfig::new(&kafka).set("lanes.fast.memory", LIMIT).start_ready();
+    let mut client = Client::connect(gateway.mqtt(), Version::V5, "pieces");
+    kafka.signal(Signal::STOP);
+    let mut sender = client.stream().try_clone().expect("a socket can be shared");
+    let sending = thread::spawn(move || {
+        for id in 1..=MESSAGES {
+            let publish = Publish::new("devices/meter/pieces/power", &[7; 128 * 1024])
+                .qos1(id)
+                .with(Property::user("note", &"long".repeat(1500)));
+            let bytes = encode::publish(Version::V5, &publish);
+            // Most of its properties, and what they belong to only a while later.
+            let (head, rest) = bytes.split_at(5000);
+            sender.write_all(head).expect("the gateway is there");
+            thread::sleep(Duration::from_millis(100));
+            sender.write_all(rest).expect("the gateway is there");
+        }
+    });
+    until_true("its share is used", SOON, || {
+        gateway.lane("fast")["waiting_connections"] == 1
+            || gateway.lane("fast")["in_flight"] == MESSAGES
+    });
+    let used = gateway.lane("fast")["memory_used_bytes"].as_u64();
+    assert!(used <= Some(LIMIT), "{used:?} bytes of {LIMIT}");
+    kafka.signal(Signal::CONT);
+    for id in 1..=MESSAGES {
+        client.expect_puback(id);
+    }
+    sending.join().expect("everything was sent");
+    until_true("its memory is given back", SOON, || gateway.lane("fast")["memory_used_bytes"] == 0);
 }
 
 #[test]
