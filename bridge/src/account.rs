@@ -64,6 +64,16 @@ impl Reservation {
             bytes,
         })
     }
+
+    /// For what is already held.
+    pub(crate) fn take_over_limit(account: &Arc<Account>, class: Class, bytes: u64) -> Reservation {
+        account.share(class).take(bytes);
+        Reservation { account: Arc::clone(account), class, bytes }
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
 }
 
 impl Drop for Reservation {

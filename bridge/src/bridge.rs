@@ -113,12 +113,14 @@ impl Bridge {
         self.accounts().map(|account| account.ledger.totals().in_flight).sum()
     }
 
-    /// Some session waits for room: reading ahead would only pile up.
+    /// Some session waits for room, or much is kept that was read too early: reading ahead would only
+    /// pile up.
     pub fn is_contended(&self) -> bool {
-        self.accounts().any(|account| {
-            account.share(Class::Inline).is_contended()
-                || account.share(Class::Large).is_contended()
-        })
+        self.unclassified.share(Class::Inline).used() > UNCLASSIFIED_SHARE / 2
+            || self.accounts().any(|account| {
+                account.share(Class::Inline).is_contended()
+                    || account.share(Class::Large).is_contended()
+            })
     }
 
     /// Large payloads have a place to go.
@@ -144,6 +146,12 @@ impl Bridge {
             class: Class::Inline,
             bytes,
         })
+    }
+
+    /// Counts bytes that a session already has and cannot hand over, whether there is room or not:
+    /// [`Bridge::is_contended`] keeps them from becoming many.
+    pub fn keep(&self, bytes: u64) -> Reservation {
+        Reservation::take_over_limit(&self.unclassified, Class::Inline, bytes)
     }
 
     /// Puts a session in line for room.

@@ -115,6 +115,8 @@ struct Connection {
     /// head is here, of none.
     reservation: Option<(Option<LaneId>, Reservation)>,
     block: Option<(Block, Instant)>,
+    /// What `tail` takes beyond [`FREE_PARTIAL_BYTES`] and the reservation, while it waits.
+    kept: Option<Reservation>,
     /// Encoded and not yet sent.
     out: Vec<u8>,
     /// Largest packet that the client takes, in bytes.
@@ -155,6 +157,7 @@ impl Connection {
             self.edge.bridge.leave(full, &self.mailbox);
         }
         self.reservation = None;
+        self.kept = None;
         self.subscriber = None;
         drop(claim);
         close.count();
@@ -335,6 +338,11 @@ impl Connection {
         } else if self.tail.capacity() > 4 * self.tail.len().max(KEEP_BYTES) {
             self.tail.shrink_to(self.tail.len());
         }
+        self.kept = self.block.and_then(|_| {
+            let reserved = self.reservation.as_ref().map_or(0, |(_, room)| room.bytes() as usize);
+            let bytes = self.tail.capacity().saturating_sub(FREE_PARTIAL_BYTES + reserved);
+            (bytes > 0).then(|| self.edge.bridge.keep(bytes as u64))
+        });
     }
 
     /// Encodes what local subscriptions have for this client.

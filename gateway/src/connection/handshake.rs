@@ -168,6 +168,7 @@ impl Established {
             intake: Intake::Packets,
             needed: 1,
             reservation: None,
+            kept: None,
             // What came behind CONNECT is looked at in the first turn.
             block: (!self.rest.is_empty()).then_some((super::Block::Upload, now)),
             tail: self.rest,

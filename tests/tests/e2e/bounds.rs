@@ -224,3 +224,33 @@ fn garbage_disturbs_nobody() {
     assert_eq!(gateway.page("/livez").code, 200);
     assert!(!gateway.log().contains("panicked"), "{}", gateway.log());
 }
+
+#[test]
+fn what_a_full_window_leaves_unread_is_bounded() {
+    const CLIENTS: usize = 800;
+    const GROWTH_MAX: f64 = 24.0 * 1024.0 * 1024.0;
+    let kafka = Kafka::start();
+    let gateway = GatewayConfig::new(&kafka).set("limits.window_messages", 1).start_ready();
+    let mut clients: Vec<Client> = (0..CLIENTS)
+        .map(|number| Client::connect(gateway.mqtt(), Version::V311, &format!("c-{number}")))
+        .collect();
+    kafka.signal(Signal::STOP);
+    let before = resident(&gateway);
+    // Everything after the first is more than the window takes.
+    let small =
+        |id| encode::publish(Version::V311, &Publish::new("devices/m/x/power", &[7; 8]).qos1(id));
+    let burst: Vec<u8> = (1..=2000).flat_map(small).collect();
+    for client in &mut clients {
+        client.send(&burst);
+    }
+    until_true("every window is full", START, || gateway.lane("fast")["in_flight"] == CLIENTS);
+    thread::sleep(Duration::from_secs(1));
+    let grown = resident(&gateway) - before;
+    assert!(grown < GROWTH_MAX, "{grown} bytes of {} for each", grown / CLIENTS as f64);
+    kafka.signal(Signal::CONT);
+    for client in &mut clients {
+        for id in 1..=20 {
+            client.expect_puback(id);
+        }
+    }
+}
