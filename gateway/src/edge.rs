@@ -2,7 +2,7 @@
 //! and the phase of the process.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bridge::Bridge;
@@ -42,6 +42,8 @@ pub struct Edge {
     pub limits: EdgeLimits,
     /// Wills are published when the gateway ends a connection in a drain.
     pub wills_at_drain: bool,
+    /// Bytes of wills that wait for room in their lanes.
+    pub waiting_wills_bytes: AtomicU64,
     pub acknowledgement_latency: ::metrics::Histogram,
     /// Devices whose packets are too large are named in the log, but not in a flood.
     pub too_large_log: RateLimit,
@@ -64,6 +66,7 @@ impl Edge {
             clients: Clients::new(),
             limits,
             wills_at_drain,
+            waiting_wills_bytes: AtomicU64::new(0),
             acknowledgement_latency: ::metrics::histogram!(metrics::ACKNOWLEDGEMENT_LATENCY),
             too_large_log: RateLimit::default(),
             started: Instant::now(),

@@ -2,6 +2,7 @@
 //! message's normal way.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bridge::message::{Message, Payload};
@@ -10,11 +11,16 @@ use tokio::time::sleep;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
 use super::{Clock, Shared};
+use crate::edge::Edge;
 use crate::mqtt::Will;
 
 /// How long a will waits for room in its lane before it counts as refused.
 const ROOM_WAIT: Duration = Duration::from_secs(60);
 const ROOM_PAUSE: Duration = Duration::from_millis(100);
+/// Bytes of all wills that wait for room: their connections are gone, and so is those's limit.
+const WAITING_MAX_BYTES: u64 = 4 * 1024 * 1024;
+/// What a will that waits takes beside its texts, in bytes: its task and the sender's state.
+const WAITING_COST: u64 = 1024;
 
 /// An owned copy of a [`Will`].
 pub(super) struct StoredWill {
@@ -58,14 +64,18 @@ impl StoredWill {
         };
         let bridge = &shared.edge.bridge;
         let inline = message(Payload::Inline(&self.payload));
-        let decision = bridge.classify(&inline);
+        let mut decision = bridge.classify(&inline);
         let size = self.payload.len() as u64;
+        if size > bridge.inline_size(&decision) && !bridge.has_store() {
+            decision = decision.without_store();
+        }
         let fits_inline = size <= bridge.inline_size(&decision);
         if !fits_inline && !bridge.has_store() {
             return bridge.refuse(Some(decision.lane), Refusal::TooLarge);
         }
         let fingerprint = xxh3_128_with_seed(&self.payload, xxh3_64(self.topic.as_bytes()));
         let deadline = Instant::now() + ROOM_WAIT;
+        let mut waiting = None;
         loop {
             if fits_inline {
                 let now = Instant::now();
@@ -84,7 +94,10 @@ impl StoredWill {
                     break;
                 }
             }
-            if self.qos == 0 || Instant::now() >= deadline {
+            if waiting.is_none() && self.qos > 0 {
+                waiting = Waiting::begin(&shared.edge, self.waiting_bytes(shared));
+            }
+            if waiting.is_none() || Instant::now() >= deadline {
                 return bridge.refuse(Some(decision.lane), Refusal::Shed);
             }
             sleep(ROOM_PAUSE).await;
@@ -92,5 +105,35 @@ impl StoredWill {
         if shared.edge.local.interested(&self.topic) {
             shared.edge.local.publish(&self.topic, &self.payload);
         }
+    }
+
+    /// What it takes while it waits, with what is kept of its sender.
+    fn waiting_bytes(&self, shared: &Shared) -> u64 {
+        let properties = self.properties.iter().chain(&shared.device.properties);
+        let properties: usize = properties.map(|(name, value)| name.len() + value.len()).sum();
+        let own = self.topic.len() + self.payload.len() + self.content_type.len();
+        (own + properties) as u64 + WAITING_COST
+    }
+}
+
+/// The place of a will that waits for room, given back on drop.
+struct Waiting<'e> {
+    all: &'e AtomicU64,
+    bytes: u64,
+}
+
+impl Waiting<'_> {
+    /// None if too much waits already.
+    fn begin(edge: &Edge, bytes: u64) -> Option<Waiting<'_>> {
+        let all = &edge.waiting_wills_bytes;
+        let waiting = Waiting { all, bytes };
+        let before = all.fetch_add(bytes, Ordering::Relaxed);
+        (before + bytes <= WAITING_MAX_BYTES).then_some(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tests::gateway::{Gateway, GatewayConfig};
 use tests::kafka::Kafka;
 use tests::mqtt::property::Property;
-use tests::mqtt::{Client, Connect, Packet, Publish, Seen, Version, encode};
+use tests::mqtt::{Client, Connect, Packet, Publish, Seen, Version, Will, encode};
 use tests::process::Signal;
 use tests::wait::{SOON, START, until_true};
 
@@ -253,4 +253,34 @@ fn what_a_full_window_leaves_unread_is_bounded() {
             client.expect_puback(id);
         }
     }
+}
+
+#[test]
+fn wills_that_wait_for_room_are_bounded() {
+    const WILLS: usize = 600;
+    const WILL_BYTES: usize = 60_000;
+    /// The gateway's own bound.
+    const WAITING_MAX_BYTES: usize = 4 * 1024 * 1024;
+    let kafka = Kafka::start();
+    let gateway = GatewayConfig::new(&kafka).set("lanes.priority.memory", "600KiB").start_ready();
+    kafka.signal(Signal::STOP);
+    for number in 0..WILLS {
+        let mut connect = Connect::new(Version::V311, &format!("gone-{number}"));
+        connect.will = Some(Will {
+            topic: "devices/meter/gone/alarm".to_owned(),
+            payload: vec![7; WILL_BYTES],
+            qos: 1,
+            retain: false,
+            properties: Vec::new(),
+        });
+        drop(Client::connect_with(gateway.mqtt(), &connect));
+    }
+    // Those beyond the bound have their outcome at once; the others wait a minute for room.
+    let beyond = WILLS - WAITING_MAX_BYTES / WILL_BYTES - 10;
+    until_true("what cannot even wait is counted", SOON, || {
+        let labels = [("lane", "priority"), ("reason", "shed")];
+        gateway.metrics().sum("landfall_messages_refused_total", &labels) >= beyond as f64
+    });
+    kafka.signal(Signal::CONT);
+    until_true("the others land", START, || gateway.lane("priority")["landed"].as_u64() > Some(60));
 }
