@@ -74,6 +74,8 @@ enum Block {
     Window,
     /// A part of an upload is on its way to the store.
     Upload,
+    /// The client does not take what it is sent.
+    Unsent,
 }
 
 /// The time, read once per turn.
@@ -236,7 +238,8 @@ impl Connection {
             Block::Room { recheck_at, .. } if !room && clock.now < recheck_at => return Ok(()),
             Block::Room { full, .. } => (!room).then_some(full),
             Block::Window if !decided => return Ok(()),
-            Block::Window | Block::Upload => None,
+            Block::Unsent if self.out.len() >= OUT_SOFT_BYTES => return Ok(()),
+            Block::Window | Block::Upload | Block::Unsent => None,
         };
         self.block = None;
         let tail = std::mem::take(&mut self.tail);
@@ -272,7 +275,11 @@ impl Connection {
     /// Reads and takes in what the socket has, up to a turn's share.
     fn read(&mut self, context: &mut Context<'_>, clock: &Clock) -> Result<(), Close> {
         for _ in 0..READS_PER_TURN {
-            if self.block.is_some() || self.out.len() >= OUT_SOFT_BYTES {
+            if self.block.is_some() {
+                return Ok(());
+            }
+            if self.out.len() >= OUT_SOFT_BYTES {
+                self.block = Some((Block::Unsent, clock.now));
                 return Ok(());
             }
             let read = INPUT.with_borrow_mut(|input| self.read_once(input, context, clock))?;
@@ -379,7 +386,12 @@ impl Connection {
             }
         }
         self.deadlines.sent(clock.now, sent > 0, sent < self.out.len());
-        if sent < self.out.len() {
+        let unsent = self.out.len() - sent;
+        if matches!(self.block, Some((Block::Unsent, _))) && unsent < OUT_SOFT_BYTES {
+            // The client is read again.
+            context.waker().wake_by_ref();
+        }
+        if unsent > 0 {
             self.out.drain(..sent);
             return Ok(());
         }

@@ -26,6 +26,7 @@ pub(super) enum Intake {
     /// A payload that is not kept.
     Skip {
         left: u64,
+        size: u64,
     },
     /// The payload of a large message sent again, of which only the hash is wanted.
     Rejoin(Box<Rejoining>),
@@ -53,7 +54,7 @@ impl Intake {
         match self {
             Intake::Packets => None,
             Intake::Upload(arriving) => Some(arriving.size),
-            Intake::Skip { left } => Some(*left),
+            Intake::Skip { size, .. } => Some(*size),
             Intake::Rejoin(rejoining) => Some(rejoining.size),
         }
     }
@@ -91,7 +92,7 @@ impl Connection {
             let step = match &mut self.intake {
                 Intake::Packets => self.take_packet(&shared, rest, clock)?,
                 Intake::Upload(_) => self.take_upload(rest, clock)?,
-                Intake::Skip { left } => {
+                Intake::Skip { left, .. } => {
                     let skipped = rest.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
                     *left -= skipped as u64;
                     if *left == 0 {
@@ -316,7 +317,8 @@ impl Connection {
     ) -> Step {
         self.block = None;
         self.edge.bridge.refuse(Some(lane), Refusal::Shed);
-        self.intake = Intake::Skip { left: u64::from(header.remaining - head.head_len) };
+        let size = u64::from(header.remaining - head.head_len);
+        self.intake = Intake::Skip { left: size, size };
         Step::Taken(usize::from(header.len) + head.head_len as usize)
     }
 

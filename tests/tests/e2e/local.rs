@@ -1,12 +1,13 @@
 //! The local plane: what clients of one gateway hear of each other, and a router that may die.
 
+use std::thread;
 use std::time::Duration;
 
 use tests::foreign;
 use tests::gateway::GatewayConfig;
 use tests::kafka::Kafka;
 use tests::load::Load;
-use tests::mqtt::{Client, Packet, Publish, Seen, Version};
+use tests::mqtt::{Client, Connect, Packet, Publish, Seen, Version};
 use tests::tools::Folder;
 use tests::wait::{SOON, START, until_true};
 
@@ -70,7 +71,7 @@ fn subscriptions_match_as_mqtt_says_and_end() {
     }
     subscriber.unsubscribe(2, "devices/+/m-1/#");
     assert!(matches!(subscriber.expect_packet(), Packet::Unsuback { packet_id: 2, .. }));
-    std::thread::sleep(A_WHILE);
+    thread::sleep(A_WHILE);
     publisher.publish_acknowledged("devices/meter/m-1/power", 3, b"no more");
     subscriber.expect_silence(A_WHILE);
     assert_eq!(gateway.metrics().sum("landfall_local_subscriptions", &[]), 0.0);
@@ -132,4 +133,35 @@ fn a_subscriber_that_never_reads_holds_up_nobody() {
     assert!(metrics.sum("landfall_local_dropped_total", &[]) > 0.0, "losses are counted");
     let fast = gateway.lane("fast");
     assert_eq!(fast["landed"], 200, "{fast}");
+}
+
+#[test]
+fn a_slow_reader_that_pings_is_alive() {
+    /// Larger together than all that the system keeps for a socket.
+    const MESSAGES: usize = 64;
+    const PINGS: usize = 16;
+    let gateway = GatewayConfig::new(Kafka::shared()).start_ready();
+    let mut connect = Connect::new(Version::V5, "slow");
+    connect.keep_alive_seconds = 3;
+    let (mut slow, _) = Client::connect_with(gateway.mqtt(), &connect);
+    subscribe(&mut slow, "devices/#");
+    let mut fast = Client::connect(gateway.mqtt(), Version::V5, "fast");
+    let topic = "devices/camera/fast/image";
+    until_heard(&mut fast, &mut slow, topic);
+    // The gateway cannot send, so it does not read, and the keep-alive stands still.
+    for _ in 0..PINGS {
+        for _ in 0..MESSAGES / PINGS {
+            fast.publish(&Publish::new(topic, &[7; 500 * 1024]));
+        }
+        slow.ping();
+        thread::sleep(A_WHILE);
+    }
+    let mut answers = 0;
+    while answers < PINGS {
+        match slow.expect_packet() {
+            Packet::Pingresp => answers += 1,
+            Packet::Publish(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
 }
