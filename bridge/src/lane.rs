@@ -270,6 +270,10 @@ struct Worker<'l> {
     tally: Tally,
     /// A batch was refused as too large: what went after it must not overtake what is sent again.
     reset_wanted: bool,
+    /// The topic of the suspect that the sink has: nothing else goes there, or it would share a batch.
+    alone: Option<String>,
+    /// The topic whose suspect waits until the sink has nothing else: nothing is handed over.
+    quiet: Option<String>,
 }
 
 impl<'l> Worker<'l> {
@@ -285,6 +289,8 @@ impl<'l> Worker<'l> {
             decided: Vec::new(),
             tally: Tally::default(),
             reset_wanted: false,
+            alone: None,
+            quiet: None,
         }
     }
 
@@ -347,13 +353,20 @@ impl<'l> Worker<'l> {
         status.backlog.store(backlog, Ordering::Relaxed);
     }
 
+    /// The sink has records.
+    fn has_handed(&self) -> bool {
+        self.handed.len() > self.free.len()
+    }
+
     /// Gives the gathered records to the sink, in order.
     fn hand_over(&mut self) {
         let mut incoming = std::mem::take(&mut self.incoming);
         incoming.drain(QUEUE_KEEP_BYTES, |record, pending| {
             let sequence = self.next_sequence;
             self.next_sequence += 1;
-            let behind = !self.backlogs.is_empty() && self.backlogs.contains_key(record.topic());
+            let behind = self.quiet.is_some()
+                || self.alone.as_deref() == Some(record.topic())
+                || !self.backlogs.is_empty() && self.backlogs.contains_key(record.topic());
             if behind {
                 self.hold(record.to_owned(), pending, sequence, false, None);
             } else {
@@ -380,6 +393,9 @@ impl<'l> Worker<'l> {
         };
         let pause = match self.sink.append(record, token) {
             Ok(()) => {
+                if suspect {
+                    self.alone = Some(record.topic().to_owned());
+                }
                 self.handed[token] = Some(Handed { pending, sequence, suspect });
                 return true;
             }
@@ -422,22 +438,27 @@ impl<'l> Worker<'l> {
 
     /// Tries the backlogs that are due, each in its order, until one record is not taken.
     fn retry(&mut self) {
-        if self.backlogs.is_empty() {
+        if self.backlogs.is_empty() || (self.quiet.is_some() && self.has_handed()) {
             return;
         }
         let now = Instant::now();
-        let due: Vec<String> = self
+        let mut due: Vec<String> = self
             .backlogs
             .iter()
             .filter(|(_, backlog)| backlog.retry_at.is_none_or(|at| at <= now))
             .map(|(topic, _)| topic.clone())
+            .filter(|topic| self.alone.as_ref() != Some(topic))
             .collect();
+        if let Some(first) = self.quiet.take() {
+            due.sort_by_key(|topic| *topic != first);
+        }
         for topic in due {
             let Some(mut backlog) = self.backlogs.remove(&topic) else { continue };
             backlog.retry_at = None;
             while let Some(entry) = backlog.records.first_entry() {
-                if entry.get().suspect && self.handed.len() > self.free.len() {
+                if entry.get().suspect && self.has_handed() {
                     // A suspect travels alone: it waits until the sink has nothing else.
+                    self.quiet = self.quiet.take().or_else(|| Some(topic.clone()));
                     break;
                 }
                 let (sequence, waiting) = backlog.records.pop_first().expect("there is a first");
@@ -474,6 +495,9 @@ impl<'l> Worker<'l> {
             };
             self.free.push(token);
             let Handed { pending, sequence, suspect } = handed;
+            if suspect {
+                self.alone = None;
+            }
             match verdict {
                 Verdict::Durable => {
                     landed = true;
@@ -516,12 +540,13 @@ impl<'l> Worker<'l> {
         self.reset_wanted = false;
         self.sink.reset();
         let deadline = Instant::now() + RESET_WAIT;
-        while self.handed.len() > self.free.len() && Instant::now() < deadline {
+        while self.has_handed() && Instant::now() < deadline {
             self.settle();
             thread::park_timeout(Duration::from_millis(1));
         }
         self.fail_forgotten();
         self.reset_wanted = false;
+        self.alone = None;
         for backlog in self.backlogs.values_mut() {
             backlog.retry_at = None;
         }
@@ -574,3 +599,6 @@ impl<'l> Worker<'l> {
         );
     }
 }
+
+#[cfg(test)]
+mod tests;
