@@ -10,8 +10,8 @@ pub mod reader;
 pub mod topics;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
 use std::time::Duration;
 
@@ -48,6 +48,8 @@ pub struct KafkaStatus {
     last_error: Mutex<Option<String>>,
     /// The smallest `max.message.bytes` of the lane's topics; zero while it is not known.
     topic_limit: AtomicU32,
+    /// The thread that asks for the limits.
+    limits_thread: OnceLock<Thread>,
 }
 
 /// What a lane's Kafka client counts.
@@ -88,6 +90,13 @@ impl KafkaStatus {
     /// Tells the sink how large a batch the lane's topics take, in bytes.
     pub fn set_topic_limit(&self, bytes: u32) {
         self.topic_limit.store(bytes, Ordering::Release);
+    }
+
+    /// A batch was too large for Kafka: the limits are not what they were, or a record is in the way.
+    fn ask_for_limits(&self) {
+        if let Some(thread) = self.limits_thread.get() {
+            thread.unpark();
+        }
     }
 
     fn batch_size(&self, configured: u32) -> u32 {
@@ -323,6 +332,9 @@ impl ProducerContext for Reports {
             Ok(_) => Verdict::Durable,
             Err((error, message)) => failed(error, message),
         };
+        if matches!(verdict, Verdict::TooLarge(_)) {
+            self.status.ask_for_limits();
+        }
         self.decided.lock().push(Decided { token, verdict });
     }
 }

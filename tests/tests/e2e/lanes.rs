@@ -1,6 +1,7 @@
 //! A message takes the lane that its metadata says, no lane waits for another, and every message has an
 //! outcome: landed, dead-lettered, refused, failed or in flight.
 
+use std::collections::BTreeSet;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use rdkafka::client::DefaultClientContext;
 use serde_json::{Value, json};
 use tests::gateway::{Gateway, GatewayConfig};
 use tests::kafka::Kafka;
+use tests::load::Load;
 use tests::mqtt::property::{self, Property};
 use tests::mqtt::{Client, Packet, Publish, Seen, Version};
 use tests::wait::{SOON, START, until_true};
@@ -235,6 +237,36 @@ fn a_record_too_large_for_kafka_harms_none_beside_it() {
     assert_eq!(seen[1..], expected, "in order, behind the first");
     let dead = kafka.wait_for(&gateway.topic("dead-letter"), 1, SOON);
     assert_eq!(dead[0].payload().len(), 60_000);
+    sums_hold(&gateway);
+}
+
+#[test]
+fn a_limit_lowered_under_load_harms_nobody() {
+    let kafka = Kafka::start();
+    let gateway = GatewayConfig::with_partitions(&kafka, 1).start_ready();
+    let load = Load::start(gateway.mqtt(), 6);
+    let mut large = Client::connect(gateway.mqtt(), Version::V5, "large");
+    until_true("the load runs", START, || load.acknowledged() > 1_000);
+    // A batch of the load is larger than this, each of its messages smaller.
+    limit_messages(&kafka, &gateway.topic("fast"), 2_000);
+    for id in 1..=3 {
+        large.publish(&Publish::new("devices/meter/large/power", &[7; 5_000]).qos1(id));
+        match large.read(START) {
+            Seen::Packet(Packet::Puback { packet_id, code: 0x97, .. }) if packet_id == id => {}
+            other => panic!("only this is too large: {other:?}"),
+        }
+    }
+    let before = load.acknowledged();
+    until_true("the load goes on", START, || load.acknowledged() > before + 1_000);
+    // The devices of the load take no negative acknowledgement.
+    let acknowledged = load.stop();
+    let records = kafka.read_all(&gateway.topic("fast"));
+    let payloads = records
+        .iter()
+        .map(|record| String::from_utf8(record.payload()).expect("the load's payloads are text"));
+    let landed: BTreeSet<String> = payloads.collect();
+    assert_eq!(acknowledged.difference(&landed).count(), 0, "acknowledged and not in Kafka");
+    assert_eq!(kafka.count(&gateway.topic("dead-letter")), 3);
     sums_hold(&gateway);
 }
 

@@ -25,6 +25,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Pause between checks while all is well.
 const CHECK_PAUSE: Duration = Duration::from_secs(60);
+/// However often it is asked for, checks are this far apart.
+const CHECKS_APART: Duration = Duration::from_millis(200);
 
 /// What is asked of Kafka beside whether the topics are there.
 #[derive(Clone, Copy)]
@@ -95,6 +97,9 @@ impl Topics {
         let shared = Arc::clone(&topics);
         let handle = thread::Builder::new().name("kafka-topics".to_owned()).spawn(move || {
             let _finished = Finished(&shared);
+            for lane in &lanes {
+                let _ = lane.status.limits_thread.set(thread::current());
+            }
             while !shared.stop.load(Ordering::Acquire) {
                 let problems = check(&config, questions, &lanes, &runtime);
                 let well = problems.is_empty();
@@ -109,6 +114,8 @@ impl Topics {
                 if well {
                     shared.reached.store(true, Ordering::Release);
                 }
+                // A lane whose batches are too large for Kafka asks for a check ahead of its time.
+                thread::sleep(CHECKS_APART);
                 thread::park_timeout(if well { CHECK_PAUSE } else { RETRY_PAUSE });
             }
         })?;
