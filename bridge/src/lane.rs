@@ -519,6 +519,9 @@ impl<'l> Worker<'l> {
                     tracing::debug!(lane = &*self.lane.account.name, %reason, "a record is tried again");
                     self.hold(record, pending, sequence, suspect, Some(RETRY_PAUSE));
                 }
+                Verdict::GivenUp(record) => {
+                    self.hold(record, pending, sequence, suspect, Some(Duration::ZERO));
+                }
             }
         }
         self.decided = decided;
@@ -547,9 +550,6 @@ impl<'l> Worker<'l> {
         self.fail_forgotten();
         self.reset_wanted = false;
         self.alone = None;
-        for backlog in self.backlogs.values_mut() {
-            backlog.retry_at = None;
-        }
     }
 
     /// What a reset sink did not give back is lost to us: its receipts fail, so that devices send it

@@ -29,8 +29,11 @@ pub enum Verdict {
     TooLarge(RecordBuf),
     /// It can never be stored, whatever is tried.
     Refused { record: RecordBuf, reason: Cow<'static, str> },
-    /// Not stored, as far as is known; trying again may help.
+    /// Not stored, as far as is known; trying again may help. Later records are not stored before it:
+    /// a sink in which that could happen is broken.
     Undecided { record: RecordBuf, reason: Cow<'static, str> },
+    /// A reset gave it up: nothing speaks against trying again at once.
+    GivenUp(RecordBuf),
 }
 
 /// Why a record was not taken.
@@ -44,7 +47,7 @@ pub enum AppendError {
     Refused(Cow<'static, str>),
     /// Larger than the store takes.
     TooLarge,
-    /// Its Kafka topic does not exist at the moment.
+    /// Its Kafka topic does not exist at the moment, or not for us.
     NoTopic,
 }
 
@@ -59,7 +62,7 @@ pub trait Sink: Send {
     /// True when nothing will be stored any more until [`Sink::reset`].
     fn is_broken(&self) -> bool;
 
-    /// Gives up on everything undecided, which comes from [`Sink::poll`] as undecided, and starts
+    /// Gives up on everything undecided, which comes from [`Sink::poll`] as given up, and starts
     /// anew. What was given up may have been stored all the same.
     fn reset(&mut self);
 }

@@ -76,8 +76,7 @@ impl Sink for Batches {
 
     fn reset(&mut self) {
         for (token, record) in self.batches.drain(..).flat_map(|batch| batch.records) {
-            let verdict = Verdict::Undecided { record, reason: "reset".into() };
-            self.returned.push(Decided { token, verdict });
+            self.returned.push(Decided { token, verdict: Verdict::GivenUp(record) });
         }
     }
 }

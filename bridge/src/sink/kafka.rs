@@ -132,6 +132,9 @@ fn client_config(
         .set("batch.size", batch_size.to_string())
         .set("acks", "all")
         .set("enable.idempotence", "true")
+        // A batch that fails is a fatal error. Otherwise librdkafka renumbers what comes after it and
+        // sends that on, ahead of what the lane sends again.
+        .set("enable.gapless.guarantee", "true")
         .set("message.timeout.ms", "0")
         .set("partitioner", "murmur2_random")
         .set("allow.auto.create.topics", "false")
@@ -225,9 +228,10 @@ impl Sink for KafkaSink {
         Err(match code {
             RDKafkaErrorCode::QueueFull => AppendError::Full,
             RDKafkaErrorCode::MessageSizeTooLarge => AppendError::TooLarge,
-            RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition => {
-                AppendError::NoTopic
-            }
+            RDKafkaErrorCode::UnknownTopic
+            | RDKafkaErrorCode::UnknownPartition
+            | RDKafkaErrorCode::UnknownTopicOrPartition
+            | RDKafkaErrorCode::TopicAuthorizationFailed => AppendError::NoTopic,
             RDKafkaErrorCode::Fatal => AppendError::Broken,
             code => AppendError::Refused(code.to_string().into()),
         })
@@ -358,6 +362,9 @@ fn failed(error: &KafkaError, message: &BorrowedMessage<'_>) -> Verdict {
     let reason = error.to_string().into();
     match error.rdkafka_error_code() {
         Some(RDKafkaErrorCode::MessageSizeTooLarge) => Verdict::TooLarge(record),
+        Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => {
+            Verdict::GivenUp(record)
+        }
         Some(
             RDKafkaErrorCode::InvalidRecord
             | RDKafkaErrorCode::InvalidTimestamp

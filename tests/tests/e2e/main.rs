@@ -5,6 +5,7 @@ mod clients;
 mod dev;
 mod drain;
 mod durable;
+mod errors;
 mod fleet;
 mod lanes;
 mod large;

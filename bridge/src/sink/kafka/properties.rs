@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use rdkafka::config::ClientConfig;
 
 /// Properties that Landfall fixes, each with its reason.
-const FIXED: [(&str, &str); 17] = [
+const FIXED: [(&str, &str); 18] = [
     ("acks", "Landfall acknowledges only what all in-sync replicas have"),
     ("request.required.acks", "Landfall acknowledges only what all in-sync replicas have"),
     ("enable.idempotence", "a device's order rests on it"),
+    ("enable.gapless.guarantee", "a device's order rests on it"),
     ("message.timeout.ms", "a message that was taken is never given up"),
     ("delivery.timeout.ms", "a message that was taken is never given up"),
     ("partitioner", "keys are placed as the Java client places them"),
