@@ -8,6 +8,7 @@ use tests::http;
 use tests::kafka::Kafka;
 use tests::mqtt::{Client, Connect, Packet, Publish, Seen, Version, Will, encode};
 use tests::process::Signal;
+use tests::tools::Folder;
 use tests::wait::{SOON, START, until_true};
 
 const A_WHILE: Duration = Duration::from_secs(1);
@@ -127,4 +128,64 @@ fn a_drain_under_load_loses_nothing() {
     let acknowledged: u64 = acknowledged.sum();
     // Nothing was left open, so each landing was acknowledged and each acknowledgement has landed.
     assert_eq!(kafka.count(&gateway.topic("fast")), acknowledged);
+}
+
+#[test]
+fn a_drain_without_any_kafka_ends_and_counts() {
+    let mut idle = GatewayConfig::without_topics("127.0.0.1:1").start();
+    // Twice is no more than once.
+    idle.signal(Signal::TERM);
+    idle.signal(Signal::TERM);
+    assert_eq!(idle.wait(SOON), Some(0), "{}", idle.log());
+    let config = GatewayConfig::without_topics("127.0.0.1:1").set("drain.deadline", "2s");
+    let mut gateway = config.set("drain.wills", true).start();
+    let mut connect = Connect::new(Version::V311, "m-1");
+    connect.will = Some(Will {
+        topic: "devices/meter/m-1/alarm".to_owned(),
+        payload: b"last words".to_vec(),
+        qos: 1,
+        retain: false,
+        properties: Vec::new(),
+    });
+    let (mut client, _) = Client::connect_with(gateway.mqtt(), &connect);
+    client.publish(&Publish::new("devices/meter/m-1/power", b"open").qos1(1));
+    until_true("it is in flight", SOON, || gateway.lane("fast")["in_flight"] == 1);
+    gateway.signal(Signal::TERM);
+    thread::sleep(Duration::from_millis(300));
+    gateway.signal(Signal::TERM);
+    assert_eq!(gateway.wait(START), Some(1), "{}", gateway.log());
+    let log = gateway.log();
+    assert!(log.contains("2 messages were not acknowledged"), "the message and the will: {log}");
+}
+
+#[test]
+fn a_drain_ends_uploads_and_leaves_nothing_of_them() {
+    const MIB: usize = 1024 * 1024;
+    let folder = Folder::new("objects");
+    let url = format!("file://{}/", folder.display());
+    let mut gateway = GatewayConfig::new(Kafka::shared())
+        .set("object_store", serde_json::json!({ "url": url }))
+        .start_ready();
+    let large = Publish::new("devices/camera/c/video", &[3; 20 * MIB]).qos1(1);
+    let bytes = encode::publish(Version::V5, &large);
+    let mut clients: Vec<Client> = (0..4)
+        .map(|number| Client::connect(gateway.mqtt(), Version::V5, &format!("c-{number}")))
+        .collect();
+    for client in &mut clients {
+        client.send(&bytes[..11 * MIB]);
+    }
+    let files = || {
+        let find = std::process::Command::new("find").arg(&*folder).args(["-type", "f"]).output();
+        String::from_utf8(find.expect("find can be started").stdout).expect("text")
+    };
+    until_true("parts are written", SOON, || files().lines().count() == clients.len());
+    gateway.signal(Signal::TERM);
+    for client in &mut clients {
+        match client.read(SOON) {
+            Seen::Packet(Packet::Disconnect { code: 0x8b, .. }) => {}
+            other => panic!("no acknowledgement, a goodbye: {other:?}"),
+        }
+    }
+    assert_eq!(gateway.wait(START), Some(0), "{}", gateway.log());
+    assert_eq!(files(), "", "what was not whole is gone");
 }

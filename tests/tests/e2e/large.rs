@@ -1,6 +1,7 @@
 //! Large messages: streamed to the object store while they arrive, referred to by a record, and never in
 //! the way of small ones.
 
+use std::process::Command;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -209,11 +210,62 @@ fn a_folder_is_an_object_store_and_tail_follows_its_references() {
     let path = reference(record).uri;
     let path = path.strip_prefix("file://").unwrap_or_else(|| panic!("{path}"));
     refers_to(record, &std::fs::read(path).expect("the object is a file"), &large);
-    let mut tail = std::process::Command::new(program("landfall"));
+    let mut tail = Command::new(program("landfall"));
     tail.args(["tail", "slow", "--count", "1", "--config"]).arg(gateway.config_file());
     let shown = tests::foreign::run("tail", tail);
     assert!(shown.contains("devices/camera/c-1/image") && shown.contains("2"), "{shown}");
     assert!(!shown.contains('\u{1b}'), "control characters are escaped: {shown:?}");
+}
+
+/// A file system of that many MiB over a folder, until it is dropped.
+struct Tiny<'f>(&'f Folder);
+
+impl Tiny<'_> {
+    /// None where mounting is not allowed.
+    fn mount(folder: &Folder, mib: usize) -> Option<Tiny<'_>> {
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &format!("size={mib}m"), "tmpfs"]).arg(&**folder);
+        mount.status().is_ok_and(|status| status.success()).then_some(Tiny(folder))
+    }
+}
+
+impl Drop for Tiny<'_> {
+    fn drop(&mut self) {
+        // Lazily: after a failure the gateway may still have a file open.
+        let _ = Command::new("umount").arg("-l").arg(&**self.0).status();
+    }
+}
+
+#[test]
+fn a_full_disk_holds_only_large_messages() {
+    let folder = Folder::new("tiny");
+    let Some(_mounted) = Tiny::mount(&folder, 8) else {
+        eprintln!("skipped: mounting a small tmpfs takes root");
+        return;
+    };
+    let url = format!("file://{}/", folder.display());
+    let gateway = GatewayConfig::new(Kafka::shared())
+        .set("object_store", serde_json::json!({ "url": url }))
+        .start_ready();
+    // One of several parts, then one that fits, then one of one part, each on a connection of its own.
+    for (size, fits) in [(12, false), (4, true), (12, false), (5, false)] {
+        let mut client = Client::connect(gateway.mqtt(), Version::V5, "c-1");
+        let large = Publish::new("devices/camera/c-1/image", &payload(1, size * MIB)).qos1(1);
+        // The gateway may close while the client still sends.
+        let _ = client.try_send(&encode::publish(Version::V5, &large));
+        match fits {
+            true => client.expect_puback(1),
+            false => client.expect_disconnect(0x83, START),
+        }
+        let mut other = Client::connect(gateway.mqtt(), Version::V5, "m-1");
+        other.publish_acknowledged("devices/meter/m-1/power", 1, b"small");
+    }
+    let find = Command::new("find").arg(&*folder).args(["-type", "f"]).output();
+    let found = String::from_utf8(find.expect("find can be started").stdout).expect("text");
+    assert_eq!(found.lines().count(), 1, "what did not fit leaves nothing: {found}");
+    assert!(gateway.log().contains("No space left on device"), "{}", gateway.log());
+    let slow = gateway.lane("slow");
+    assert_eq!((&slow["landed"], &slow["in_flight"]), (&1.into(), &0.into()), "{slow}");
 }
 
 #[test]

@@ -169,6 +169,75 @@ fn the_later_connection_of_a_client_takes_over() {
     assert_eq!(wills.count(), 3, "a takeover publishes the will");
 }
 
+#[test]
+fn connections_that_race_for_one_client_lose_nothing() {
+    const RACERS: usize = 4;
+    const ROUNDS: usize = 100;
+    const MESSAGES: u16 = 10;
+    let kafka = Kafka::shared();
+    let gateway = GatewayConfig::with_partitions(kafka, 1).start_ready();
+    let mqtt = gateway.mqtt();
+    let race = |racer: usize| {
+        move || {
+            let (mut accepted, mut acknowledged) = (Vec::new(), Vec::new());
+            for round in 0..ROUNDS {
+                let version = Version::ALL[round % 3];
+                let name = format!("{racer}-{round}");
+                let mut connect = Connect::new(version, "one");
+                connect.will = Some(Will {
+                    payload: name.clone().into_bytes(),
+                    ..will("devices/meter/one/alarm", 1)
+                });
+                let mut client = Client::open(mqtt, version);
+                client.send(&encode::connect(&connect));
+                // A later one may have come.
+                let Seen::Packet(Packet::Connack { code: SUCCESS, .. }) = client.read(SOON) else {
+                    continue;
+                };
+                accepted.push(name.clone());
+                for id in 1..=MESSAGES {
+                    let publish = Publish::new(TOPIC, format!("{name}-{id:02}").as_bytes());
+                    let _ = client.try_send(&encode::publish(version, &publish.qos1(id)));
+                }
+                let patience = Duration::from_millis(300);
+                while let Seen::Packet(Packet::Puback { packet_id, .. }) = client.read(patience) {
+                    acknowledged.push(format!("{name}-{packet_id:02}"));
+                    if packet_id == MESSAGES {
+                        break;
+                    }
+                }
+            }
+            (accepted, acknowledged)
+        }
+    };
+    let racers: Vec<_> = (0..RACERS).map(|racer| std::thread::spawn(race(racer))).collect();
+    let (mut accepted, mut acknowledged) = (Vec::new(), Vec::new());
+    for racer in racers {
+        let (own_accepted, own_acknowledged) = racer.join().expect("no racer fails");
+        accepted.extend(own_accepted);
+        acknowledged.extend(own_acknowledged);
+    }
+    until_true("all are gone", SOON, || gateway.metrics().sum("landfall_connections", &[]) == 0.0);
+    let mut wills = payloads(&kafka.wait_for(&gateway.topic("priority"), accepted.len(), SOON));
+    wills.sort();
+    accepted.sort();
+    assert_eq!(wills, accepted, "one will for each connection that was accepted");
+    until_true("what was submitted lands", SOON, || gateway.lane("fast")["in_flight"] == 0);
+    let landed = payloads(&kafka.read_all(&gateway.topic("fast")));
+    for payload in &acknowledged {
+        assert!(landed.contains(payload), "{payload} was acknowledged and is not there");
+    }
+    // Whatever a connection got through is in its order, and once.
+    for name in &accepted {
+        let own: Vec<&String> =
+            landed.iter().filter(|text| text.starts_with(&format!("{name}-"))).collect();
+        assert!(own.is_sorted() && own.len() <= usize::from(MESSAGES), "{own:?}");
+    }
+    let fast = gateway.lane("fast");
+    assert_eq!(fast["received"], fast["landed"], "{fast}");
+    assert_eq!(fast["landed"], landed.len(), "{fast}");
+}
+
 fn will(topic: &str, qos: u8) -> Will {
     let payload = b"last words".to_vec();
     Will { topic: topic.to_owned(), payload, qos, retain: false, properties: Vec::new() }
