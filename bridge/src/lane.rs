@@ -601,4 +601,4 @@ impl<'l> Worker<'l> {
 }
 
 #[cfg(test)]
-mod tests;
+mod batches;
