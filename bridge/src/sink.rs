@@ -4,7 +4,11 @@
 //! cannot change the order; everything else it hands back, record and all, to the lane, where the
 //! retries live.
 
+#[cfg(any(test, feature = "contract-suite"))]
+pub mod contract;
 pub mod kafka;
+#[cfg(any(test, feature = "contract-suite"))]
+pub mod memory;
 pub mod object;
 
 use std::borrow::Cow;

@@ -386,3 +386,6 @@ fn failed(error: &KafkaError, message: &BorrowedMessage<'_>) -> Verdict {
         _ => Verdict::Undecided { record, reason },
     }
 }
+
+#[cfg(test)]
+mod tests;
