@@ -270,6 +270,9 @@ struct Worker<'l> {
     tally: Tally,
     /// A batch was refused as too large: what went after it must not overtake what is sent again.
     reset_wanted: bool,
+    /// The sink has a suspect, and gets nothing else meanwhile: in one batch with it, the next record
+    /// too large would be blamed on it.
+    suspect_out: bool,
 }
 
 impl<'l> Worker<'l> {
@@ -285,6 +288,7 @@ impl<'l> Worker<'l> {
             decided: Vec::new(),
             tally: Tally::default(),
             reset_wanted: false,
+            suspect_out: false,
         }
     }
 
@@ -353,7 +357,8 @@ impl<'l> Worker<'l> {
         incoming.drain(QUEUE_KEEP_BYTES, |record, pending| {
             let sequence = self.next_sequence;
             self.next_sequence += 1;
-            let behind = !self.backlogs.is_empty() && self.backlogs.contains_key(record.topic());
+            let behind = self.suspect_out
+                || (!self.backlogs.is_empty() && self.backlogs.contains_key(record.topic()));
             if behind {
                 self.hold(record.to_owned(), pending, sequence, false, None);
             } else {
@@ -381,6 +386,7 @@ impl<'l> Worker<'l> {
         let pause = match self.sink.append(record, token) {
             Ok(()) => {
                 self.handed[token] = Some(Handed { pending, sequence, suspect });
+                self.suspect_out |= suspect;
                 return true;
             }
             Err(AppendError::TooLarge) => {
@@ -422,7 +428,7 @@ impl<'l> Worker<'l> {
 
     /// Tries the backlogs that are due, each in its order, until one record is not taken.
     fn retry(&mut self) {
-        if self.backlogs.is_empty() {
+        if self.backlogs.is_empty() || self.suspect_out {
             return;
         }
         let now = Instant::now();
@@ -454,6 +460,9 @@ impl<'l> Worker<'l> {
                 let soon = now + Duration::from_millis(1);
                 held.retry_at = Some(held.retry_at.map_or(soon, |known| known.max(soon)));
             }
+            if self.suspect_out {
+                return;
+            }
         }
     }
 
@@ -474,6 +483,7 @@ impl<'l> Worker<'l> {
             };
             self.free.push(token);
             let Handed { pending, sequence, suspect } = handed;
+            self.suspect_out &= !suspect;
             match verdict {
                 Verdict::Durable => {
                     landed = true;
@@ -574,3 +584,6 @@ impl<'l> Worker<'l> {
         );
     }
 }
+
+#[cfg(test)]
+mod tests;
