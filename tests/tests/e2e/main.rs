@@ -11,4 +11,5 @@ mod large;
 mod local;
 mod readme;
 mod session;
+mod sink;
 mod start;
