@@ -60,7 +60,8 @@ pub trait Sink: Send {
     /// Adds what was decided since the last call. Does not block.
     fn poll(&mut self, decided: &mut Vec<Decided>);
 
-    /// True when nothing will be stored any more until [`Sink::reset`].
+    /// True when it has to be reset: it stores nothing any more and takes nothing
+    /// ([`AppendError::Broken`]), or it was made for limits that have changed.
     fn is_broken(&self) -> bool;
 
     /// Gives up on everything undecided, which comes from [`Sink::poll`] as undecided, and starts
