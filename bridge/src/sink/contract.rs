@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a verdict is waited for that must not come.
 const QUIET: Duration = Duration::from_millis(300);
 /// The longest that a call may take which does not block. Machines that run tests pause threads.
-const CALL_MAX: Duration = Duration::from_millis(250);
+const CALL_MAX: Duration = Duration::from_millis(500);
 /// The longest that a reset may take: a lane waits for no more.
 const RESET_MAX: Duration = Duration::from_secs(10);
 /// Records of one check.
