@@ -108,6 +108,7 @@ pub fn session() -> Vec<Vec<u8>> {
         seed(&[3, 0, 0], &[&v311, &large, &alarm]),
         seed(&[0, 0, 0], &[&v311, &subscribe, &local, &unsubscribe]),
         seed(&[0, 0, 0], &[&v311, &own, &own_bad, &unrouted]),
+        seed(&[4, 30, 0], &[&v311, &many, &large, &qos2]),
         seed(&[0, 0, 1, 8], &[&v5, &subscribe_v5, &of_v5, &unrouted_v5, &ping]),
     ]
 }

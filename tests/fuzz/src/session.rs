@@ -73,6 +73,7 @@ pub fn serve(data: &[u8]) -> bool {
     let plan = Plan {
         held: plan[0] & 1 != 0,
         aborts: plan[0] & 2 != 0,
+        twice: plan[0] & 5 == 4,
         cut: usize::from(plan[1]),
         fates: fates.iter().map(|byte| fate(*byte)).collect(),
     };
@@ -85,6 +86,8 @@ struct Plan {
     held: bool,
     /// The stranger goes without waiting for answers.
     aborts: bool,
+    /// A second connection sends the same, and takes the client id over where it has one.
+    twice: bool,
     /// Bytes of each write; zero sends all at once.
     cut: usize,
     fates: Vec<Fate>,
@@ -143,7 +146,15 @@ impl World {
         self.store.set_answering(!plan.held);
         self.store.tell_fates(plan.fates.iter().copied());
         let mut answers = Answers::new(asked.version);
-        self.runtime.block_on(self.connect(plan, stream, &mut answers, &asked));
+        self.runtime.block_on(async {
+            let first = self.connect(plan, stream, &mut answers, &asked);
+            if plan.twice {
+                let mut others = Answers::new(asked.version);
+                tokio::join!(first, self.connect(plan, stream, &mut others, &asked));
+            } else {
+                first.await;
+            }
+        });
         self.store.clear_fates();
         self.check_rest(&before);
         answers.accepted
