@@ -218,6 +218,6 @@ impl Answers {
 }
 
 /// What a record of the sink says.
-pub fn envelope(record: &RecordBuf) -> Envelope {
+fn envelope(record: &RecordBuf) -> Envelope {
     Envelope::decode(record.as_record().value()).expect("what is stored is an envelope")
 }
