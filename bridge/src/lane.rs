@@ -549,6 +549,7 @@ impl<'l> Worker<'l> {
             }
         }
         self.tally.flush();
+        self.suspect_out = false;
         if forgotten > 0 {
             let lane = &*self.lane.account.name;
             tracing::error!(

@@ -315,3 +315,31 @@ fn a_lane_that_closes_fails_what_is_in_it() {
     assert!(rig.all(Outcome::Failed));
     assert!(rig.store.stored().is_empty());
 }
+
+#[test]
+fn a_lane_whose_thread_panics_fails_everything() {
+    let mut rig = Rig::new();
+    rig.store.set_answering(false);
+    rig.submit("a", 10);
+    rig.store.tell_fates([Fate::Panic]);
+    thread::sleep(Duration::from_millis(20));
+    // One is in the sink and one is its end; the rest waits in the queue, or comes too late.
+    for _ in 0..10 {
+        rig.submit("a", 10);
+    }
+    rig.wait_until("the thread ends", |rig| rig.lane.is_finished());
+    rig.submit("a", 10);
+    rig.settle();
+    assert!(rig.all(Outcome::Failed), "{:?}", rig.outcomes);
+}
+
+#[test]
+fn what_a_reset_sink_forgets_fails() {
+    let mut rig = Rig::new();
+    rig.store.tell_fates([Fate::Forget, Fate::Break]);
+    let forgotten = rig.submit("a", 10);
+    let resent = rig.submit("a", 10);
+    rig.settle();
+    assert_eq!(rig.outcomes[&forgotten], Outcome::Failed);
+    assert_eq!(rig.outcomes[&resent], Outcome::Landed);
+}

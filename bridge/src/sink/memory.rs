@@ -27,6 +27,9 @@ pub enum Fate {
     Full,
     /// The sink breaks instead of taking it.
     Break,
+    /// It is taken and never decided: a bug of the sink, as is the next.
+    Forget,
+    Panic,
 }
 
 /// What the sinks of one test store into.
@@ -217,6 +220,8 @@ impl Sink for MemorySink {
                     queue.broken = true;
                     Err(AppendError::Broken)
                 }
+                Fate::Forget => Ok(()),
+                Fate::Panic => panic!("as the test told"),
                 fate => {
                     queue.taken.push((token, record.to_owned(), fate));
                     Ok(())
