@@ -34,8 +34,9 @@ const QUEUE_MAX_KBYTES: u32 = 2_000_000;
 pub const RECORD_OVERHEAD_MAX: u32 = 192 * 1024;
 /// How long a purged producer may take to report what it gave up.
 const PURGE_WAIT: Duration = Duration::from_secs(5);
-/// How often librdkafka tells its statistics; also how soon a producer is known to be ready.
-const STATISTICS_INTERVAL: Duration = Duration::from_millis(250);
+/// How often librdkafka tells its statistics, by which a producer is known to be ready. It asks for its
+/// id half a second after it was made, and has it soon after: the second time tells.
+const STATISTICS_INTERVAL: Duration = Duration::from_millis(280);
 
 /// What one lane's producer tells about itself, for readiness and metrics.
 #[derive(Default)]
