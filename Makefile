@@ -5,18 +5,28 @@ SHELL := /bin/bash
 ARGS ?=
 # Simulated devices of `make dev`.
 DEVICES ?= 10
+# The fleet of `make soak`, and how long it talks.
+SOAK_DEVICES ?= 200
+SOAK_SECONDS ?= 60
 # How long each fuzz target runs.
 FUZZ_SECONDS ?= 60
+# What `make bench` measures, such as ROWS=window50,paced20k; without it, everything.
+ROWS ?=
+# How often each row of `make bench` is measured, and for how long each time.
+REPETITIONS ?= 3
+BENCH_SECONDS ?= 4
 # Which tests `make test` runs, such as TEST="--test e2e durable".
 TEST ?=
 
 step := tests/tools/step.sh
 
-.PHONY: help dev test fuzz
+.PHONY: help dev test soak bench fuzz
 
 help:
 	@echo 'make dev    a gateway with a Kafka inside and $(DEVICES) simulated devices (ARGS="--mqtt-port 1884" DEVICES=50)'
 	@echo 'make test   formatting, lints and all tests, the end-to-end ones with real servers (TEST="--test e2e durable")'
+	@echo 'make soak   $(SOAK_DEVICES) devices for $(SOAK_SECONDS) s, the gateway killed five times (SOAK_DEVICES=1000 SOAK_SECONDS=600)'
+	@echo 'make bench  what Landfall costs beside mosquitto and a bare Kafka producer (ROWS=window50,paced20k REPETITIONS=3 BENCH_SECONDS=4)'
 	@echo 'make fuzz   every fuzz target for $(FUZZ_SECONDS) s (FUZZ_SECONDS=600)'
 
 dev:
@@ -32,6 +42,20 @@ test:
 	@$(step) build cargo build --workspace --bins
 	@$(step) 'build tests' cargo test --workspace --no-run
 	@$(step) tests cargo test --workspace $(TEST)
+
+# One end-to-end test, as long as one likes.
+soak:
+	@$(step) setup tests/tools/setup.sh test
+	@LANDFALL_SOAK_DEVICES=$(SOAK_DEVICES) LANDFALL_SOAK_SECONDS=$(SOAK_SECONDS) $(step) soak \
+		cargo test -p tests --test e2e -- --nocapture fleet::a_gateway_killed_again_and_again_loses_nothing
+
+# The gateway is built as its users get it, by itself; the bench knows how.
+bench:
+	@tests/tools/setup.sh bench
+	@cargo build --release -p gateway
+	@cargo build --release -p tests --bin bench
+	@exec cargo run --quiet --release -p tests --bin bench -- table $(if $(ROWS),--rows=$(ROWS)) \
+		--repetitions=$(REPETITIONS) --seconds=$(BENCH_SECONDS)
 
 fuzz:
 	@tests/tools/setup.sh build

@@ -269,3 +269,6 @@ fn encode_varint(value: u64, out: &mut Vec<u8>) {
 fn field_size(length: usize) -> usize {
     if length == 0 { 0 } else { 1 + prost::encoding::encoded_len_varint(length as u64) + length }
 }
+
+#[cfg(test)]
+mod tests;

@@ -171,5 +171,62 @@ mod tests {
             prop_assert!(start <= time && time < start + bucket_ms);
             prop_assert_eq!(start % bucket_ms, 0);
         }
+
+        /// Whatever a device says of itself: keys are text, the same for the same facts, and
+        /// nothing but what the strategy names is in them.
+        #[test]
+        fn keys_are_text_and_depend_on_what_their_strategy_names(
+            device_id in ".{0,20}",
+            (device_type, group) in (".{0,20}", ".{0,20}"),
+            received_ms in any::<i64>(),
+            event_ms in proptest::option::of(-(1_i64 << 50)..(1_i64 << 50)),
+            bucket_ms in 1_i64..100_000_000,
+        ) {
+            let metadata = Metadata {
+                device_id: device_id.clone().into(),
+                device_type: device_type.clone().into(),
+                group: group.into(),
+                event_start_ms: event_ms,
+                ..Metadata::default()
+            };
+            let facts = Facts::bare(&metadata, received_ms);
+            let write = |strategy: &KeyStrategy| {
+                // A key goes behind what is there.
+                let mut out = b"before".to_vec();
+                strategy.write(&facts, &mut out);
+                let text = String::from_utf8(out).expect("keys are UTF-8");
+                text.strip_prefix("before").expect("what was there stays").to_owned()
+            };
+            let time = event_ms.unwrap_or(received_ms);
+            prop_assert_eq!(write(&KeyStrategy::DeviceId), &device_id[..]);
+            prop_assert_eq!(write(&KeyStrategy::ReceivedMs), received_ms.to_string());
+            prop_assert_eq!(write(&KeyStrategy::EventMs), time.to_string());
+            // A time near the end of what a number holds has no bucket that fits into one.
+            if time.checked_sub(bucket_ms).is_some() {
+                let bucket = time - time.rem_euclid(bucket_ms);
+                let key = write(&KeyStrategy::DeviceIdBucket { bucket_ms });
+                prop_assert_eq!(key, format!("{device_id}/{bucket}"));
+            }
+            let template = Template::parse("é{device_type}/{nothing}{device_id}").expect("one");
+            let key = write(&KeyStrategy::Template(template.clone()));
+            prop_assert_eq!(key, format!("é{device_type}/{device_id}"));
+            prop_assert_eq!(template.fill(&facts), Err(if device_type.is_empty() { "device_type" } else { "nothing" }));
+        }
+
+        #[test]
+        fn a_template_is_its_text_with_the_attributes_in_place(
+            parts in proptest::collection::vec(("[^{}]{0,5}", "[A-Za-z0-9_-]{1,8}"), 0..4),
+            end in "[^{}]{0,5}",
+        ) {
+            let mut text = String::new();
+            for (before, name) in &parts {
+                text.push_str(&format!("{before}{{{name}}}"));
+            }
+            text.push_str(&end);
+            let template = Template::parse(&text).expect("a template");
+            prop_assert_eq!(template.to_string(), text);
+            let names: Vec<&str> = parts.iter().map(|(_, name)| name.as_str()).collect();
+            prop_assert_eq!(template.attributes().collect::<Vec<_>>(), names);
+        }
     }
 }

@@ -270,10 +270,13 @@ struct Worker<'l> {
     tally: Tally,
     /// A batch was refused as too large: what went after it must not overtake what is sent again.
     reset_wanted: bool,
-    /// The topic of the suspect that the sink has: nothing else goes there, or it would share a batch.
-    alone: Option<String>,
+    /// The sink has a suspect, and gets nothing else meanwhile: in one batch with it, the next record
+    /// too large would be blamed on it.
+    suspect_out: bool,
     /// The topic whose suspect waits until the sink has nothing else: nothing is handed over.
     quiet: Option<String>,
+    /// The sink gives back what it had; nothing speaks against trying that again at once.
+    resetting: bool,
 }
 
 impl<'l> Worker<'l> {
@@ -289,8 +292,9 @@ impl<'l> Worker<'l> {
             decided: Vec::new(),
             tally: Tally::default(),
             reset_wanted: false,
-            alone: None,
+            suspect_out: false,
             quiet: None,
+            resetting: false,
         }
     }
 
@@ -364,9 +368,9 @@ impl<'l> Worker<'l> {
         incoming.drain(QUEUE_KEEP_BYTES, |record, pending| {
             let sequence = self.next_sequence;
             self.next_sequence += 1;
-            let behind = self.quiet.is_some()
-                || self.alone.as_deref() == Some(record.topic())
-                || !self.backlogs.is_empty() && self.backlogs.contains_key(record.topic());
+            let behind = self.suspect_out
+                || self.quiet.is_some()
+                || (!self.backlogs.is_empty() && self.backlogs.contains_key(record.topic()));
             if behind {
                 self.hold(record.to_owned(), pending, sequence, false, None);
             } else {
@@ -393,10 +397,8 @@ impl<'l> Worker<'l> {
         };
         let pause = match self.sink.append(record, token) {
             Ok(()) => {
-                if suspect {
-                    self.alone = Some(record.topic().to_owned());
-                }
                 self.handed[token] = Some(Handed { pending, sequence, suspect });
+                self.suspect_out |= suspect;
                 return true;
             }
             Err(AppendError::TooLarge) => {
@@ -438,7 +440,8 @@ impl<'l> Worker<'l> {
 
     /// Tries the backlogs that are due, each in its order, until one record is not taken.
     fn retry(&mut self) {
-        if self.backlogs.is_empty() || (self.quiet.is_some() && self.has_handed()) {
+        let waits = self.suspect_out || (self.quiet.is_some() && self.has_handed());
+        if self.backlogs.is_empty() || waits {
             return;
         }
         let now = Instant::now();
@@ -447,7 +450,6 @@ impl<'l> Worker<'l> {
             .iter()
             .filter(|(_, backlog)| backlog.retry_at.is_none_or(|at| at <= now))
             .map(|(topic, _)| topic.clone())
-            .filter(|topic| self.alone.as_ref() != Some(topic))
             .collect();
         if let Some(first) = self.quiet.take() {
             due.sort_by_key(|topic| *topic != first);
@@ -475,6 +477,9 @@ impl<'l> Worker<'l> {
                 let soon = now + Duration::from_millis(1);
                 held.retry_at = Some(held.retry_at.map_or(soon, |known| known.max(soon)));
             }
+            if self.suspect_out {
+                return;
+            }
         }
     }
 
@@ -495,9 +500,7 @@ impl<'l> Worker<'l> {
             };
             self.free.push(token);
             let Handed { pending, sequence, suspect } = handed;
-            if suspect {
-                self.alone = None;
-            }
+            self.suspect_out &= !suspect;
             match verdict {
                 Verdict::Durable => {
                     landed = true;
@@ -517,10 +520,8 @@ impl<'l> Worker<'l> {
                 }
                 Verdict::Undecided { record, reason } => {
                     tracing::debug!(lane = &*self.lane.account.name, %reason, "a record is tried again");
-                    self.hold(record, pending, sequence, suspect, Some(RETRY_PAUSE));
-                }
-                Verdict::GivenUp(record) => {
-                    self.hold(record, pending, sequence, suspect, Some(Duration::ZERO));
+                    let pause = if self.resetting { Duration::ZERO } else { RETRY_PAUSE };
+                    self.hold(record, pending, sequence, suspect, Some(pause));
                 }
             }
         }
@@ -541,15 +542,16 @@ impl<'l> Worker<'l> {
         );
         self.lane.status.resets.fetch_add(1, Ordering::Relaxed);
         self.reset_wanted = false;
+        self.resetting = true;
         self.sink.reset();
         let deadline = Instant::now() + RESET_WAIT;
         while self.has_handed() && Instant::now() < deadline {
             self.settle();
             thread::park_timeout(Duration::from_millis(1));
         }
+        self.resetting = false;
         self.fail_forgotten();
         self.reset_wanted = false;
-        self.alone = None;
     }
 
     /// What a reset sink did not give back is lost to us: its receipts fail, so that devices send it
@@ -564,6 +566,7 @@ impl<'l> Worker<'l> {
             }
         }
         self.tally.flush();
+        self.suspect_out = false;
         if forgotten > 0 {
             let lane = &*self.lane.account.name;
             tracing::error!(
@@ -602,3 +605,5 @@ impl<'l> Worker<'l> {
 
 #[cfg(test)]
 mod batches;
+#[cfg(test)]
+mod tests;

@@ -122,6 +122,10 @@ impl RecordBuf {
         self.layout.value += (self.bytes.len() - start) as u32;
     }
 
+    pub fn set_timestamp_ms(&mut self, timestamp_ms: i64) {
+        self.layout.timestamp_ms = timestamp_ms;
+    }
+
     pub fn as_record(&self) -> Record<'_> {
         Record { bytes: &self.bytes, layout: self.layout }
     }

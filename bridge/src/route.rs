@@ -272,7 +272,60 @@ mod tests {
             let hidden = topic[0].starts_with('$')
                 && (filter[0] == "+" || filter[0] == "#" || filter[0].starts_with('{'));
             let expected = !hidden && naive(&filter, &topic);
-            prop_assert_eq!(parsed.matches(&topic.join("/")).is_some(), expected);
+            let topic = topic.join("/");
+            prop_assert_eq!(parsed.matches(&topic).is_some(), expected);
+            prop_assert_eq!(parsed.is_match(&topic), expected);
+        }
+
+        #[test]
+        fn captures_are_exactly_the_levels_in_their_places(
+            levels in prop::collection::vec(("[^/+#{}$]{0,6}", 0..3_u8), 1..12),
+            rest in prop::collection::vec("[^/]{0,4}", 0..3),
+            open in any::<bool>(),
+        ) {
+            // Each level of the topic is asked for as it is, as `+`, or by a capture.
+            let part = |(at, (level, kind)): (usize, &(String, u8))| match kind {
+                0 => level.clone(),
+                1 => "+".to_owned(),
+                _ => format!("{{c{at}}}"),
+            };
+            let mut filter: Vec<String> = levels.iter().enumerate().map(part).collect();
+            let mut topic: Vec<&str> = levels.iter().map(|(level, _)| level.as_str()).collect();
+            if open {
+                filter.push("#".to_owned());
+                topic.extend(rest.iter().map(String::as_str));
+            }
+            let (filter, topic) = (filter.join("/"), topic.join("/"));
+            prop_assume!(!filter.is_empty());
+            let parsed = Filter::parse(&filter).expect("a filter");
+            prop_assert_eq!(parsed.to_string(), &filter[..]);
+            let found = parsed.matches(&topic);
+            let found = found.expect("each level is as asked for");
+            let captured: Vec<(String, &str)> = levels
+                .iter()
+                .enumerate()
+                .filter(|(_, (_, kind))| *kind == 2)
+                .map(|(at, (level, _))| (format!("c{at}"), level.as_str()))
+                .collect();
+            let pairs: Vec<(String, &str)> =
+                found.iter().map(|(name, value)| (name.to_owned(), value)).collect();
+            prop_assert_eq!(pairs, captured.clone());
+            for (name, level) in captured {
+                prop_assert_eq!(found.get(&name), Some(level).filter(|level| !level.is_empty()));
+            }
+            prop_assert_eq!(found.get("another"), None);
+        }
+
+        #[test]
+        fn the_last_level_is_behind_the_last_slash(topic in "[a-z/é]{0,20}") {
+            prop_assert_eq!(Some(last_level(&topic)), topic.rsplit('/').next());
+        }
+
+        #[test]
+        fn any_text_is_a_filter_or_a_fault(text in ".{0,40}", topic in ".{1,40}") {
+            if let Ok(filter) = Filter::parse(&text) {
+                prop_assert_eq!(filter.matches(&topic).is_some(), filter.is_match(&topic));
+            }
         }
     }
 }

@@ -4,7 +4,11 @@
 //! cannot change the order; everything else it hands back, record and all, to the lane, where the
 //! retries live.
 
+#[cfg(any(test, feature = "contract-suite"))]
+pub mod contract;
 pub mod kafka;
+#[cfg(any(test, feature = "contract-suite"))]
+pub mod memory;
 pub mod object;
 
 use std::borrow::Cow;
@@ -32,8 +36,6 @@ pub enum Verdict {
     /// Not stored, as far as is known; trying again may help. Later records are not stored before it:
     /// a sink in which that could happen is broken.
     Undecided { record: RecordBuf, reason: Cow<'static, str> },
-    /// A reset gave it up: nothing speaks against trying again at once.
-    GivenUp(RecordBuf),
 }
 
 /// Why a record was not taken.
@@ -59,10 +61,11 @@ pub trait Sink: Send {
     /// Adds what was decided since the last call. Does not block.
     fn poll(&mut self, decided: &mut Vec<Decided>);
 
-    /// True when nothing will be stored any more until [`Sink::reset`].
+    /// True when it has to be reset: it stores nothing any more and takes nothing
+    /// ([`AppendError::Broken`]), or it was made for limits that have changed.
     fn is_broken(&self) -> bool;
 
-    /// Gives up on everything undecided, which comes from [`Sink::poll`] as given up, and starts
+    /// Gives up on everything undecided, which comes from [`Sink::poll`] as undecided, and starts
     /// anew. What was given up may have been stored all the same.
     fn reset(&mut self);
 }

@@ -1,6 +1,7 @@
 //! The record formats of Landfall: what consumers of its Kafka topics decode.
 //!
-//! The source is `landfall/v1/envelope.proto`; the bytes are fixed by the golden tests beside it.
+//! The source is `landfall/v1/envelope.proto`; the bytes are fixed by
+//! `tests/golden.rs`.
 
 /// Version 1 of the envelope; fields may be added, none changes its number or meaning.
 pub mod v1 {
@@ -10,9 +11,5 @@ pub mod v1 {
 
 /// The `content-type` header of a record whose value is a [`v1::Envelope`].
 pub const CONTENT_TYPE: &str = "application/protobuf";
-/// The header that names the record format, so that a topic can carry versions side by side.
-pub const SCHEMA_HEADER: &str = "landfall-schema";
-/// The value of [`SCHEMA_HEADER`] for [`v1::Envelope`].
-pub const SCHEMA: &str = "landfall.v1.Envelope";
 /// The header that says why a dead letter is one.
 pub const REASON_HEADER: &str = "landfall-reason";

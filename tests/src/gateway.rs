@@ -26,6 +26,8 @@ pub struct GatewayConfig {
     admin: SocketAddr,
     /// Every Kafka topic's name begins with it.
     prefix: String,
+    /// The built program, unless it is the tree's as it is now.
+    program: Option<PathBuf>,
 }
 
 impl GatewayConfig {
@@ -57,7 +59,7 @@ impl GatewayConfig {
             "kafka": { "bootstrap_servers": bootstrap_servers },
             "lanes": lanes,
         });
-        GatewayConfig { value, environment: Vec::new(), mqtt, admin, prefix }
+        GatewayConfig { value, environment: Vec::new(), mqtt, admin, prefix, program: None }
     }
 
     /// Writes a key, such as `limits.window_messages` or `lanes.fast.inline_size`.
@@ -73,17 +75,29 @@ impl GatewayConfig {
         self
     }
 
+    /// Runs another build of the program.
+    pub fn program(mut self, path: &Path) -> GatewayConfig {
+        self.program = Some(path.to_owned());
+        self
+    }
+
     /// The Kafka topic of a lane.
     pub fn topic(&self, lane: &str) -> String {
         format!("{}.{lane}", self.prefix)
     }
 
+    /// Starts it, and waits for nothing.
+    #[track_caller]
+    pub fn launch(self) -> Gateway {
+        let (folder, file) = self.write();
+        let process = launch(&self, &folder, &file);
+        Gateway { config: self, folder, file, process }
+    }
+
     /// Starts it, and waits until its admin pages answer; it need not be ready.
     #[track_caller]
     pub fn start(self) -> Gateway {
-        let (folder, file) = self.write();
-        let process = launch(&self, &folder, &file);
-        let mut gateway = Gateway { config: self, folder, file, process };
+        let mut gateway = self.launch();
         gateway.until_alive();
         gateway
     }
@@ -116,7 +130,8 @@ impl GatewayConfig {
 }
 
 fn launch(config: &GatewayConfig, folder: &Path, file: &Path) -> Process {
-    let mut command = Command::new(program("landfall"));
+    let path = config.program.clone().unwrap_or_else(|| program("landfall"));
+    let mut command = Command::new(path);
     command.arg("run").arg("--config").arg(file).current_dir(folder);
     for (name, _) in std::env::vars_os() {
         // The configuration of whoever runs the tests is not the tests' own.

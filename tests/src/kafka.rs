@@ -111,6 +111,11 @@ impl Kafka {
         ports::local(self.port).to_string()
     }
 
+    /// The broker's process.
+    pub fn id(&self) -> u32 {
+        self.process().id()
+    }
+
     /// The port that a proxy forwards to.
     pub fn behind_proxy(&self) -> u16 {
         self.behind_proxy

@@ -8,10 +8,8 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-pub use packet::{Connect, Packet, Publish, Version, Will, encode};
+pub use packet::{Connect, Packet, Publish, Version, Will, decode, encode};
 pub use property::{Property, Value};
-
-use packet::decode;
 
 /// How long an answer may take that nothing holds back.
 pub const PATIENCE: Duration = Duration::from_secs(10);

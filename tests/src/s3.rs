@@ -117,12 +117,18 @@ impl S3 {
         self.bucket(bucket).join(key)
     }
 
+    /// The file behind a URI such as `s3://bucket/key`.
+    #[track_caller]
+    pub fn path(&self, uri: &str) -> PathBuf {
+        let place = uri.strip_prefix("s3://").and_then(|rest| rest.split_once('/'));
+        let (bucket, key) = place.unwrap_or_else(|| panic!("{uri} is no S3 URI"));
+        self.file(bucket, key)
+    }
+
     /// The object behind a URI such as `s3://bucket/key`.
     #[track_caller]
     pub fn object(&self, uri: &str) -> Vec<u8> {
-        let place = uri.strip_prefix("s3://").and_then(|rest| rest.split_once('/'));
-        let (bucket, key) = place.unwrap_or_else(|| panic!("{uri} is no S3 URI"));
-        let read = std::fs::read(self.file(bucket, key));
+        let read = std::fs::read(self.path(uri));
         read.unwrap_or_else(|error| panic!("{uri} is not there: {error}"))
     }
 

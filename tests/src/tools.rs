@@ -45,6 +45,18 @@ fn build() -> PathBuf {
     folder
 }
 
+/// A program as its users get it: a release build of its package alone, without the faults that the
+/// tests' build has.
+pub fn released(package: &str, name: &str) -> PathBuf {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--quiet", "--release", "--package", package, "--bin", name]);
+    let built = cargo.current_dir(repository()).status().expect("cargo can be started");
+    assert!(built.success(), "cargo build --release --package {package} failed");
+    let profile = profile_folder();
+    let path = profile.parent().expect("the profile lies in the target folder").join("release");
+    path.join(name)
+}
+
 /// Such as `target/debug`: test programs lie in its `deps`.
 fn profile_folder() -> PathBuf {
     let own = std::env::current_exe().expect("a program knows its path");

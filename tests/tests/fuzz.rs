@@ -5,6 +5,8 @@
 mod decoder;
 #[path = "../fuzz/src/seeds.rs"]
 mod seeds;
+#[path = "../fuzz/src/session.rs"]
+mod session;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
@@ -20,6 +22,17 @@ fn decoder() {
     }
     run(&seeds, |input| {
         decoder::decode_stream(input);
+    });
+}
+
+#[test]
+fn session() {
+    let seeds = seeds::session();
+    for (number, seed) in seeds.iter().enumerate() {
+        assert!(session::serve(seed), "seed {number} begins no session: {seed:02x?}");
+    }
+    run(&seeds, |input| {
+        session::serve(input);
     });
 }
 

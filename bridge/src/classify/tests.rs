@@ -204,4 +204,130 @@ proptest! {
         prop_assert_eq!(decision.metadata.device_id, "proved");
         prop_assert!(decision.metadata.verified);
     }
+
+    /// Against the rules read aloud: the first that holds decides, else it is fast.
+    #[test]
+    fn the_first_rule_that_holds_decides(
+        rules in prop::collection::vec((asks(), 0..4_u8), 0..6),
+        kind in prop::sample::select(vec!["meter", "lamp"]),
+        stream in prop::sample::select(vec!["power", "alarm"]),
+        size in 0..4_u64,
+        age_ms in prop::option::of(0..4_i64),
+        firmware in prop::option::of(0..4_u8),
+        wish in prop::option::of(prop::sample::select(vec!["high", "low"])),
+    ) {
+        let mut routing = routing();
+        routing.rules =
+            rules.iter().map(|(ask, lane)| Rule { when: ask.when(), lane: LaneId(*lane) }).collect();
+        let topic = format!("devices/{kind}/m-1/{stream}");
+        let event = age_ms.map(|age_ms| (NOW_MS - age_ms).to_string());
+        let version = firmware.map(|minor| format!("1.{minor}"));
+        let mut properties = Vec::new();
+        properties.extend(event.as_deref().map(|event| ("event-start", event)));
+        properties.extend(version.as_deref().map(|version| ("firmware-version", version)));
+        properties.extend(wish.map(|wish| ("priority", wish)));
+        let device = device();
+        let published = Message {
+            payload: Payload::Streamed { size },
+            ..message(&device, &topic, &properties)
+        };
+        let holds = |ask: &Ask| match ask {
+            Ask::Always => true,
+            Ask::Kind(wanted) => kind == *wanted,
+            Ask::Stream(wanted) => stream == *wanted,
+            Ask::Topic(wanted) => stream == *wanted,
+            Ask::LargerThan(limit) => size > *limit,
+            Ask::OlderThan(limit_ms) => age_ms.is_some_and(|age_ms| age_ms > *limit_ms),
+            Ask::FirmwareFrom(minor) => firmware.is_some_and(|firmware| firmware >= *minor),
+            Ask::Wish(wanted) => wish == Some(*wanted),
+            Ask::Both(wanted, limit) => stream == *wanted && size > *limit,
+        };
+        let first = rules.iter().position(|(ask, _)| holds(ask));
+        let decision = routing.classify(&published);
+        prop_assert_eq!(decision.rule, first);
+        prop_assert_eq!(decision.lane, first.map_or(FAST, |first| LaneId(rules[first].1)));
+    }
+
+    /// What becomes of a template is one of the topics that are listed, whatever a device says.
+    #[test]
+    fn no_device_makes_a_kafka_topic(
+        kind in "[^/+#\0]{0,12}|meter|lamp",
+        group in prop::option::of("[^\0]{0,12}|a"),
+    ) {
+        let mut routing = routing();
+        routing.routes[0].attributes.clear();
+        let allowed = ["of.meter.a".to_owned(), "of.lamp.a".to_owned()];
+        routing.lanes[1].topic = TopicName::Template {
+            template: Template::parse("of.{device_type}.{group}").expect("a template"),
+            allowed: allowed.to_vec(),
+        };
+        let topic = format!("devices/{kind}/m-1/power");
+        let properties: Vec<_> = group.iter().map(|group| ("group", group.as_str())).collect();
+        let device = device();
+        match routing.classify(&message(&device, &topic, &properties)).outcome {
+            Outcome::Lane { topic } => {
+                prop_assert!(allowed.contains(&topic.into_owned()));
+                prop_assert!(["meter", "lamp"].contains(&&*kind) && group.as_deref() == Some("a"));
+            }
+            Outcome::DeadLetter { fault: Fault::Topic, reason } => {
+                prop_assert!(!reason.contains(char::is_control), "{}", reason);
+            }
+            other => prop_assert!(false, "{:?}", other),
+        }
+    }
+}
+
+/// What a rule of the property test asks for.
+#[derive(Clone, Debug)]
+enum Ask {
+    Always,
+    Kind(&'static str),
+    Stream(&'static str),
+    Topic(&'static str),
+    LargerThan(u64),
+    OlderThan(i64),
+    FirmwareFrom(u8),
+    Wish(&'static str),
+    Both(&'static str, u64),
+}
+
+fn asks() -> impl Strategy<Value = Ask> {
+    let stream = || prop::sample::select(vec!["power", "alarm"]);
+    prop_oneof![
+        1 => Just(Ask::Always),
+        3 => prop::sample::select(vec!["meter", "lamp"]).prop_map(Ask::Kind),
+        3 => stream().prop_map(Ask::Stream),
+        3 => stream().prop_map(Ask::Topic),
+        3 => (0..4_u64).prop_map(Ask::LargerThan),
+        3 => (0..4_i64).prop_map(Ask::OlderThan),
+        3 => (0..4_u8).prop_map(Ask::FirmwareFrom),
+        3 => prop::sample::select(vec!["high", "low"]).prop_map(Ask::Wish),
+        3 => (stream(), 0..4_u64).prop_map(|(stream, limit)| Ask::Both(stream, limit)),
+    ]
+}
+
+impl Ask {
+    fn when(&self) -> When {
+        let one = |name: &str, value: &str| BTreeMap::from([(name.to_owned(), value.to_owned())]);
+        let none = When::default();
+        match self {
+            Ask::Always => none,
+            Ask::Kind(kind) => When { attributes: one("device_type", kind), ..none },
+            Ask::Stream(stream) => When { last_level: Some((*stream).into()), ..none },
+            Ask::Topic(stream) => {
+                let filter = Filter::parse(&format!("devices/+/+/{stream}")).expect("a filter");
+                When { topic: Some(filter), ..none }
+            }
+            Ask::LargerThan(limit) => When { larger_than: Some(*limit), ..none },
+            Ask::OlderThan(limit_ms) => When { older_than_ms: Some(*limit_ms), ..none },
+            Ask::FirmwareFrom(minor) => {
+                let range = VersionRange::parse(&format!(">=1.{minor}")).expect("a range");
+                When { firmware: Some(range), ..none }
+            }
+            Ask::Wish(wish) => When { property: one("priority", wish), ..none },
+            Ask::Both(stream, limit) => {
+                When { last_level: Some((*stream).into()), larger_than: Some(*limit), ..none }
+            }
+        }
+    }
 }

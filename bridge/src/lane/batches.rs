@@ -76,7 +76,8 @@ impl Sink for Batches {
 
     fn reset(&mut self) {
         for (token, record) in self.batches.drain(..).flat_map(|batch| batch.records) {
-            self.returned.push(Decided { token, verdict: Verdict::GivenUp(record) });
+            let verdict = Verdict::Undecided { record, reason: "reset".into() };
+            self.returned.push(Decided { token, verdict });
         }
     }
 }

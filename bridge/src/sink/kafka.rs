@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
@@ -32,10 +32,11 @@ const BATCH_SIZE: u32 = 256 * 1024;
 const QUEUE_MAX_KBYTES: u32 = 2_000_000;
 /// What an envelope, its key and headers may add to a payload, in bytes.
 pub const RECORD_OVERHEAD_MAX: u32 = 192 * 1024;
-/// How long librdkafka may take to report what was purged.
+/// How long a purged producer may take to report what it gave up.
 const PURGE_WAIT: Duration = Duration::from_secs(5);
-/// How often librdkafka tells its statistics; also how soon a producer is known to be ready.
-const STATISTICS_INTERVAL: Duration = Duration::from_millis(250);
+/// How often librdkafka tells its statistics, by which a producer is known to be ready. It asks for its
+/// id half a second after it was made, and has it soon after: the second time tells.
+const STATISTICS_INTERVAL: Duration = Duration::from_millis(280);
 
 /// What one lane's producer tells about itself, for readiness and metrics.
 #[derive(Default)]
@@ -159,6 +160,9 @@ pub struct KafkaSink {
     hook: Option<Hook>,
     topics: TopicHandles,
     producer: Option<BaseProducer<Reports>>,
+    /// Of each undecided record, by its token: librdkafka does not tell the timestamp of a record that
+    /// failed.
+    timestamps_ms: Vec<i64>,
 }
 
 impl KafkaSink {
@@ -185,6 +189,7 @@ impl KafkaSink {
             hook: None,
             topics: TopicHandles::default(),
             producer: None,
+            timestamps_ms: Vec::new(),
         };
         sink.connect();
         sink
@@ -222,9 +227,19 @@ impl Sink for KafkaSink {
     fn append(&mut self, record: Record<'_>, token: Token) -> Result<(), AppendError> {
         let Some(producer) = &self.producer else { return Err(AppendError::Broken) };
         let code = match self.topics.produce(producer.client(), record, token) {
-            Ok(()) => return Ok(()),
+            Ok(()) => {
+                if self.timestamps_ms.len() <= token {
+                    self.timestamps_ms.resize(token + 1, 0);
+                }
+                self.timestamps_ms[token] = record.timestamp_ms();
+                return Ok(());
+            }
             Err(code) => code,
         };
+        // A producer with a fatal error refuses everything with that error's own code.
+        if producer.client().fatal_error().is_some() {
+            return Err(AppendError::Broken);
+        }
         Err(match code {
             RDKafkaErrorCode::QueueFull => AppendError::Full,
             RDKafkaErrorCode::MessageSizeTooLarge => AppendError::TooLarge,
@@ -232,7 +247,6 @@ impl Sink for KafkaSink {
             | RDKafkaErrorCode::UnknownPartition
             | RDKafkaErrorCode::UnknownTopicOrPartition
             | RDKafkaErrorCode::TopicAuthorizationFailed => AppendError::NoTopic,
-            RDKafkaErrorCode::Fatal => AppendError::Broken,
             code => AppendError::Refused(code.to_string().into()),
         })
     }
@@ -247,7 +261,16 @@ impl Sink for KafkaSink {
                 break;
             }
         }
+        let new = decided.len();
         decided.append(&mut reports.decided.lock());
+        for Decided { token, verdict } in &mut decided[new..] {
+            if let Verdict::TooLarge(record)
+            | Verdict::Refused { record, .. }
+            | Verdict::Undecided { record, .. } = verdict
+            {
+                record.set_timestamp_ms(self.timestamps_ms[*token]);
+            }
+        }
     }
 
     fn is_broken(&self) -> bool {
@@ -264,9 +287,16 @@ impl Sink for KafkaSink {
         let mut decided = Vec::new();
         if let Some(producer) = &self.producer {
             producer.purge(PurgeConfig::default().queue().inflight());
-            // A purge decides everything; what is not reported by then fails its receipts.
-            let _ = producer.flush(PURGE_WAIT);
-            decided.append(&mut producer.context().decided.lock());
+            // What is not polled now would be lost with the producer, and its messages with it.
+            let deadline = Instant::now() + PURGE_WAIT;
+            loop {
+                self.poll(&mut decided);
+                let open = self.producer.as_ref().map_or(0, Producer::in_flight_count);
+                if open == 0 || Instant::now() >= deadline {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
         }
         self.hook = None;
         self.topics = TopicHandles::default();
@@ -300,6 +330,8 @@ struct Reports {
 
 impl ClientContext for Reports {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        // Log lines come through the same queue as the reports behind them.
+        self.served.store(true, Ordering::Relaxed);
         match level {
             RDKafkaLogLevel::Debug => {
                 tracing::debug!(lane = self.lane, facility, message, "librdkafka");
@@ -362,9 +394,6 @@ fn failed(error: &KafkaError, message: &BorrowedMessage<'_>) -> Verdict {
     let reason = error.to_string().into();
     match error.rdkafka_error_code() {
         Some(RDKafkaErrorCode::MessageSizeTooLarge) => Verdict::TooLarge(record),
-        Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => {
-            Verdict::GivenUp(record)
-        }
         Some(
             RDKafkaErrorCode::InvalidRecord
             | RDKafkaErrorCode::InvalidTimestamp
@@ -374,3 +403,6 @@ fn failed(error: &KafkaError, message: &BorrowedMessage<'_>) -> Verdict {
         _ => Verdict::Undecided { record, reason },
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 pub mod decoder;
 pub mod seeds;
+pub mod session;
 
 use std::path::Path;
 

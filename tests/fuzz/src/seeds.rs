@@ -61,6 +61,58 @@ pub fn decoder() -> Vec<Vec<u8>> {
     seeds
 }
 
+/// For [`super::session::serve`]: a plan of three bytes, fates, then what a client sends.
+pub fn session() -> Vec<Vec<u8>> {
+    const POWER: &str = "devices/meter/m-1/power";
+    let v31 = packet(0x10, &[b"\0\x06MQIsdp\x03\x02\0\x0f", b"\0\x01a"]);
+    let v311 =
+        packet(0x10, &[b"\0\x04MQTT\x04\x0e\0\0", b"\0\x02id", b"\0\x07w/alarm", b"\0\x04gone"]);
+    let v5 = packet(0x10, &[b"\0\x04MQTT\x05\x02\0\x3c", b"\x07\x26\0\x01k\0\x01v", b"\0\0"]);
+    let publish = |first: u8, topic: &str, rest: &[u8]| {
+        packet(first, &[&[0, topic.len() as u8], topic.as_bytes(), rest])
+    };
+    let qos0 = publish(0x30, POWER, b"21.5");
+    let qos1 = publish(0x32, POWER, b"\0\x0121.5");
+    let qos1_again = publish(0x3a, POWER, b"\0\x0121.5");
+    let qos2 = publish(0x34, POWER, b"\0\x0221.5");
+    let qos2_again = publish(0x3c, POWER, b"\0\x0221.5");
+    let alarm = publish(0x32, "devices/meter/m-1/alarm", b"\0\x03hot");
+    // Larger than a lane takes inline.
+    let large = publish(0x32, POWER, &[&b"\0\x09"[..], &[b'x'; 80]].concat());
+    let own = publish(0x32, "own/m-1/x", b"\0\x04\x0a\x01\x37\x4a\x01x");
+    let own_bad = publish(0x32, "own/m-1/x", b"\0\x05\xff");
+    let unrouted = publish(0x32, "$x", b"\0\x061");
+    let local = publish(0x32, "a/b", b"\0\x07x");
+    let of_v5 = publish(0x32, "a/b", b"\0\x08\x00x");
+    let unrouted_v5 = publish(0x34, "$x", b"\0\x06\x001");
+    let pubrel = packet(0x62, &[b"\0\x02"]);
+    let subscribe = packet(0x82, &[b"\0\x07\0\x03a/#\0\0\x01#\x01"]);
+    let subscribe_v5 = packet(0x82, &[b"\0\x07\0\0\x03a/#\0"]);
+    let unsubscribe = packet(0xa2, &[b"\0\x08\0\x03a/#"]);
+    let (ping, disconnect) = (packet(0xc0, &[]), packet(0xe0, &[]));
+    let numbered = |id: u8| publish(0x32, POWER, &[0, id, b'1']);
+    let many: Vec<u8> = (1..20).flat_map(numbered).collect();
+    let seed = |plan: &[u8], packets: &[&[u8]]| [plan, &packets.concat()].concat();
+    vec![
+        seed(&[0, 0, 0], &[&v31, &qos1, &ping, &disconnect]),
+        seed(&[1, 0, 0], &[&v311, &qos1, &alarm, &qos2, &ping]),
+        seed(&[0, 1, 0], &[&v311, &qos2, &qos2_again, &pubrel, &qos2, &pubrel]),
+        seed(&[1, 0, 0], &[&v311, &qos1, &qos1_again, &qos2]),
+        seed(&[0, 0, 0], &[&v311, &many, &disconnect]),
+        seed(&[1, 7, 0], &[&v311, &many, &qos0, &qos0, &qos0, &qos0]),
+        // Refused by the sink, no room, broken, refused.
+        seed(&[0, 0, 5, 16, 8, 4, 1, 12], &[&v31, &many, &ping]),
+        // The message is refused, and then its dead letter.
+        seed(&[0, 0, 2, 8, 8], &[&v31, &qos1]),
+        seed(&[0, 9, 0], &[&v311, &large, &qos1, &disconnect]),
+        seed(&[3, 0, 0], &[&v311, &large, &alarm]),
+        seed(&[0, 0, 0], &[&v311, &subscribe, &local, &unsubscribe]),
+        seed(&[0, 0, 0], &[&v311, &own, &own_bad, &unrouted]),
+        seed(&[4, 30, 0], &[&v311, &many, &large, &qos2]),
+        seed(&[0, 0, 1, 8], &[&v5, &subscribe_v5, &of_v5, &unrouted_v5, &ping]),
+    ]
+}
+
 fn input(version: u8, stream: &[u8]) -> Vec<u8> {
     [&[version], stream].concat()
 }

@@ -1,5 +1,6 @@
 //! The end-to-end tests: one program, one module per promise, on the harness of the crate `tests`.
 
+mod bench;
 mod bounds;
 mod clients;
 mod dev;
@@ -12,4 +13,5 @@ mod large;
 mod local;
 mod readme;
 mod session;
+mod sink;
 mod start;

@@ -106,11 +106,7 @@ impl TopicHandles {
             if error.is_null() {
                 return Ok(());
             }
-            // A fatal error has the code of its cause.
-            let code = match bindings::rd_kafka_error_is_fatal(error) {
-                0 => bindings::rd_kafka_error_code(error),
-                _ => bindings::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__FATAL,
-            };
+            let code = bindings::rd_kafka_error_code(error);
             bindings::rd_kafka_error_destroy(error);
             bindings::rd_kafka_headers_destroy(headers);
             code

@@ -1,0 +1,345 @@
+//! A lane on a sink in memory that fails as it is told to.
+
+use std::task::Waker;
+
+use prost::Message as _;
+use proto::v1;
+use rand::rngs::SmallRng;
+use rand::{RngExt as _, SeedableRng as _};
+
+use super::*;
+use crate::account::Class;
+use crate::receipt::{Mailbox, Mark};
+use crate::sink::memory::{Fate, MemoryStore};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+/// What a message takes of its lane's share, in bytes.
+const CHARGE: u64 = 100;
+const DEAD: &str = "dead";
+
+/// A lane, the dead-letter lane behind it, and a session's end of both.
+struct Rig {
+    store: Arc<MemoryStore>,
+    dead_store: Arc<MemoryStore>,
+    lane: Arc<Lane>,
+    threads: Vec<LaneThread>,
+    mailbox: Arc<Mailbox>,
+    submitted: u32,
+    outcomes: BTreeMap<u32, Outcome>,
+}
+
+fn settings(name: &str, topic: &str) -> LaneSettings {
+    LaneSettings {
+        name: name.into(),
+        topics: vec![topic.into()],
+        inline_size: 1_000_000,
+        gather: Duration::from_millis(2),
+        properties: BTreeMap::new(),
+        inline_memory: u64::MAX / 2,
+        large_memory: 0,
+    }
+}
+
+fn started(lane: &Arc<Lane>, store: &Arc<MemoryStore>) -> LaneThread {
+    let store = Arc::clone(store);
+    lane.start(Box::new(move || store.sink(thread::current()))).expect("a thread starts")
+}
+
+impl Rig {
+    fn new() -> Rig {
+        let (store, dead_store) = (MemoryStore::new(), MemoryStore::new());
+        let dead = Lane::new(&settings("dead-letter", DEAD), None);
+        let lane = Lane::new(&settings("fast", "a"), Some(Arc::clone(&dead)));
+        let threads = vec![started(&lane, &store), started(&dead, &dead_store)];
+        Rig {
+            store,
+            dead_store,
+            lane,
+            threads,
+            mailbox: Arc::default(),
+            submitted: 0,
+            outcomes: BTreeMap::new(),
+        }
+    }
+
+    /// Submits a message and returns its number.
+    fn submit(&mut self, topic: &str, payload_bytes: usize) -> u32 {
+        let number = self.submitted;
+        self.submitted += 1;
+        assert!(self.lane.account.share(Class::Inline).try_take(CHARGE));
+        let reply_to = Some((Arc::clone(&self.mailbox), number));
+        let account = Arc::clone(&self.lane.account);
+        let receipt = Receipt::open(account, Class::Inline, CHARGE, reply_to);
+        let envelope = v1::Envelope {
+            device_id: "m-1".into(),
+            payload_size: number.into(),
+            payload: Some(v1::envelope::Payload::Inline(vec![b'x'; payload_bytes].into())),
+            ..v1::Envelope::default()
+        };
+        let mut record = RecordBuf::default();
+        record.begin(topic, 42);
+        envelope::headers(&mut record, "");
+        record.key(|out| out.extend_from_slice(b"m-1"));
+        record.value(|out| envelope.encode(out).expect("a vector has room"));
+        let pending = Pending { receipt, on_landing: Outcome::Landed, submitted: Instant::now() };
+        self.lane.submit(record.as_record(), pending);
+        number
+    }
+
+    fn collect(&mut self) {
+        let mut marks = Vec::new();
+        self.mailbox.collect(Waker::noop(), &mut marks, 0);
+        for Mark { slot, outcome } in marks {
+            assert_eq!(self.outcomes.insert(slot, outcome), None, "{slot} is told twice");
+        }
+    }
+
+    #[track_caller]
+    fn wait_until(&mut self, what: &str, mut done: impl FnMut(&Rig) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            self.collect();
+            if done(self) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{what}: {:?}", self.outcomes);
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Waits for every outcome and checks the books.
+    #[track_caller]
+    fn settle(&mut self) {
+        self.wait_until("not all have an outcome", |rig| {
+            rig.outcomes.len() == rig.submitted as usize
+        });
+        let totals = self.lane.account.ledger.totals();
+        assert_eq!(totals.received, u64::from(self.submitted));
+        assert_eq!(totals.in_flight, 0);
+        let count = |wanted: fn(&Outcome) -> bool| {
+            self.outcomes.values().filter(|outcome| wanted(outcome)).count() as u64
+        };
+        assert_eq!(totals.landed, count(|outcome| *outcome == Outcome::Landed));
+        assert_eq!(totals.failed, count(|outcome| *outcome == Outcome::Failed));
+        let dead = count(|outcome| matches!(outcome, Outcome::DeadLettered(_)));
+        assert_eq!(totals.dead_lettered, dead);
+        assert_eq!(self.lane.account.share(Class::Inline).used(), 0);
+    }
+
+    fn all(&self, outcome: Outcome) -> bool {
+        self.outcomes.values().all(|known| *known == outcome)
+    }
+
+    fn stop(&mut self) {
+        self.threads.drain(..).for_each(LaneThread::stop);
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Numbers of a topic's messages, in the order in which they were stored.
+fn numbers(store: &MemoryStore, topic: &str) -> Vec<u32> {
+    let stored = store.stored();
+    let of_topic = stored.iter().map(RecordBuf::as_record).filter(|record| record.topic() == topic);
+    of_topic.map(|record| envelope_of(&record).payload_size as u32).collect()
+}
+
+fn envelope_of(record: &Record<'_>) -> v1::Envelope {
+    v1::Envelope::decode(record.value()).expect("an envelope")
+}
+
+#[test]
+fn whatever_the_sink_loses_each_message_lands_once_and_in_order() {
+    for seed in 0..4 {
+        let mut random = SmallRng::seed_from_u64(seed);
+        let mut rig = Rig::new();
+        rig.store.set_linger(Duration::from_millis(1));
+        rig.store.tell_fates((0..400).map(|_| match random.random_range(0..100) {
+            0..2 => Fate::Lose,
+            2..6 => Fate::Full,
+            6 => Fate::Break,
+            _ => Fate::Store,
+        }));
+        let mut sent: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
+        for _ in 0..300 {
+            let topic = ["a", "b"][random.random_range(0..2)];
+            sent.entry(topic).or_default().push(rig.submit(topic, 10));
+            if random.random_range(0..10) == 0 {
+                thread::sleep(Duration::from_millis(random.random_range(0..8)));
+            }
+        }
+        rig.settle();
+        assert!(rig.all(Outcome::Landed), "seed {seed}: {:?}", rig.outcomes);
+        for (topic, sent) in sent {
+            assert_eq!(numbers(&rig.store, topic), sent, "seed {seed}, topic {topic}");
+        }
+    }
+}
+
+#[test]
+fn a_topic_without_a_place_holds_up_no_other_and_keeps_its_order() {
+    let mut rig = Rig::new();
+    rig.store.set_missing("a", true);
+    let early: Vec<u32> = (0..5).map(|_| rig.submit("a", 10)).collect();
+    rig.wait_until("the backlog holds them", |rig| rig.lane.backlog() == 5);
+    let other = rig.submit("b", 10);
+    rig.wait_until("the other topic lands", |rig| rig.outcomes.contains_key(&other));
+    assert_eq!(rig.outcomes.len(), 1);
+    rig.store.set_missing("a", false);
+    // It could land at once, but not before those that wait.
+    let late = rig.submit("a", 10);
+    rig.settle();
+    assert_eq!(numbers(&rig.store, "a"), [early, vec![late]].concat());
+    assert_eq!(rig.lane.backlog(), 0);
+}
+
+#[test]
+fn a_sink_that_breaks_is_reset_and_nothing_is_lost() {
+    let mut rig = Rig::new();
+    rig.store.set_answering(false);
+    let first: Vec<u32> = (0..20).map(|_| rig.submit("a", 10)).collect();
+    thread::sleep(Duration::from_millis(50));
+    rig.store.tell_fates([Fate::Break]);
+    let second: Vec<u32> = (0..20).map(|_| rig.submit("a", 10)).collect();
+    rig.wait_until("the sink is reset", |rig| rig.lane.resets() > 0);
+    assert!(rig.outcomes.is_empty(), "nothing was decided by a reset");
+    rig.store.set_answering(true);
+    rig.settle();
+    assert_eq!(numbers(&rig.store, "a"), [first, second].concat());
+    assert_eq!(rig.lane.resets(), 1);
+}
+
+#[test]
+fn one_message_too_large_is_alone_a_dead_letter() {
+    let mut rig = Rig::new();
+    rig.store.set_value_max(1_000);
+    rig.store.set_linger(Duration::from_millis(20));
+    let mut small: Vec<u32> = (0..5).map(|_| rig.submit("a", 10)).collect();
+    let large = rig.submit("a", 2_000);
+    small.extend((0..5).map(|_| rig.submit("a", 10)));
+    rig.settle();
+    assert_eq!(rig.outcomes.remove(&large), Some(Outcome::DeadLettered(Fault::Size)));
+    assert!(rig.all(Outcome::Landed), "{:?}", rig.outcomes);
+    assert_eq!(numbers(&rig.store, "a"), small);
+    assert_eq!(numbers(&rig.dead_store, DEAD), [large]);
+}
+
+/// A suspect that shares a batch with the next message too large would take the blame for it.
+#[test]
+fn suspects_travel_alone_also_when_more_comes_behind_them() {
+    let mut rig = Rig::new();
+    rig.store.set_value_max(1_000);
+    rig.store.set_linger(Duration::from_millis(20));
+    let (mut small, mut large) = (Vec::new(), Vec::new());
+    for _ in 0..6 {
+        small.push(rig.submit("a", 10));
+        large.push(rig.submit("a", 2_000));
+        small.push(rig.submit("a", 10));
+        thread::sleep(Duration::from_millis(15));
+    }
+    rig.settle();
+    for number in &large {
+        let outcome = rig.outcomes.remove(number);
+        assert_eq!(outcome, Some(Outcome::DeadLettered(Fault::Size)), "{number}");
+    }
+    assert!(rig.all(Outcome::Landed), "only what is too large is refused: {:?}", rig.outcomes);
+    assert_eq!(numbers(&rig.store, "a"), small);
+    assert_eq!(numbers(&rig.dead_store, DEAD), large);
+}
+
+#[test]
+fn what_can_never_land_is_a_dead_letter_under_its_own_lane() {
+    let mut rig = Rig::new();
+    rig.store.tell_fates([Fate::Store, Fate::Refuse, Fate::RefuseAtOnce]);
+    let numbers_sent = [rig.submit("a", 10), rig.submit("a", 10), rig.submit("a", 10)];
+    rig.settle();
+    assert_eq!(rig.outcomes[&numbers_sent[0]], Outcome::Landed);
+    for number in &numbers_sent[1..] {
+        assert_eq!(rig.outcomes[number], Outcome::DeadLettered(Fault::Record));
+    }
+    let letters = rig.dead_store.stored();
+    let reasons: Vec<String> =
+        letters.iter().map(|letter| envelope_of(&letter.as_record()).dead_letter_reason).collect();
+    assert_eq!(letters.len(), 2);
+    for (letter, reason) in letters.iter().zip(&reasons) {
+        let letter = letter.as_record();
+        assert!(reason.starts_with("refused"), "{reason}");
+        assert!(letter.headers().any(|header| header == ("landfall-reason", reason.as_bytes())));
+        assert_eq!((letter.key(), letter.timestamp_ms()), (&b"m-1"[..], 42));
+        assert_eq!(envelope_of(&letter).device_id, "m-1");
+    }
+}
+
+#[test]
+fn a_dead_letter_is_no_outcome_before_it_is_durable() {
+    let mut rig = Rig::new();
+    rig.dead_store.set_answering(false);
+    rig.store.tell_fates([Fate::Refuse]);
+    rig.submit("a", 10);
+    thread::sleep(Duration::from_millis(100));
+    rig.collect();
+    assert!(rig.outcomes.is_empty());
+    assert_eq!(rig.lane.account.ledger.totals().in_flight, 1);
+    rig.dead_store.set_answering(true);
+    rig.settle();
+    assert!(rig.all(Outcome::DeadLettered(Fault::Record)));
+}
+
+#[test]
+fn a_dead_letter_that_is_refused_fails() {
+    let mut rig = Rig::new();
+    rig.store.tell_fates([Fate::Refuse]);
+    rig.dead_store.tell_fates([Fate::Refuse]);
+    rig.submit("a", 10);
+    rig.settle();
+    assert!(rig.all(Outcome::Failed));
+}
+
+#[test]
+fn a_lane_that_closes_fails_what_is_in_it() {
+    let mut rig = Rig::new();
+    rig.store.set_answering(false);
+    rig.store.set_missing("b", true);
+    // In the sink, and in the backlog.
+    rig.submit("a", 10);
+    rig.submit("b", 10);
+    rig.wait_until("the backlog holds one", |rig| rig.lane.backlog() == 1);
+    rig.stop();
+    assert!(rig.lane.is_finished());
+    rig.submit("a", 10);
+    rig.settle();
+    assert!(rig.all(Outcome::Failed));
+    assert!(rig.store.stored().is_empty());
+}
+
+#[test]
+fn a_lane_whose_thread_panics_fails_everything() {
+    let mut rig = Rig::new();
+    rig.store.set_answering(false);
+    rig.submit("a", 10);
+    rig.store.tell_fates([Fate::Panic]);
+    thread::sleep(Duration::from_millis(20));
+    // One is in the sink and one is its end; the rest waits in the queue, or comes too late.
+    for _ in 0..10 {
+        rig.submit("a", 10);
+    }
+    rig.wait_until("the thread ends", |rig| rig.lane.is_finished());
+    rig.submit("a", 10);
+    rig.settle();
+    assert!(rig.all(Outcome::Failed), "{:?}", rig.outcomes);
+}
+
+#[test]
+fn what_a_reset_sink_forgets_fails() {
+    let mut rig = Rig::new();
+    rig.store.tell_fates([Fate::Forget, Fate::Break]);
+    let forgotten = rig.submit("a", 10);
+    let resent = rig.submit("a", 10);
+    rig.settle();
+    assert_eq!(rig.outcomes[&forgotten], Outcome::Failed);
+    assert_eq!(rig.outcomes[&resent], Outcome::Landed);
+}

@@ -1,0 +1,180 @@
+//! The Kafka sink on librdkafka's mock cluster: the suite of all sinks, and what only Kafka does.
+
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::DefaultProducerContext;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+use super::*;
+use crate::sink::contract::{self, Fixture};
+use crate::sink::kafka::reader::Reader;
+
+const TOPIC: &str = "there";
+const PARTITIONS: i32 = 3;
+const BROKER: i32 = 1;
+const READ_WAIT: Duration = Duration::from_secs(10);
+
+struct Mock {
+    cluster: MockCluster<'static, DefaultProducerContext>,
+}
+
+impl Mock {
+    fn new() -> Mock {
+        let cluster = MockCluster::new(1).expect("a mock cluster starts");
+        cluster.create_topic(TOPIC, PARTITIONS, 1).expect("a topic can be created");
+        Mock { cluster }
+    }
+
+    fn fail_produce(&self, errors: &[RDKafkaRespErr]) {
+        self.cluster.request_errors(RDKafkaApiKey::Produce, errors);
+    }
+
+    /// Records of all partitions, those of a partition in their order.
+    fn placed(&self) -> Vec<reader::Placed> {
+        let servers = self.cluster.bootstrap_servers();
+        let reader = Reader::open(&servers, &BTreeMap::new(), &[TOPIC.to_owned()]);
+        let reader = reader.expect("the topic can be read");
+        let mut placed = Vec::new();
+        let mut wait = READ_WAIT;
+        while let Some(record) = reader.next(wait).expect("Kafka is there") {
+            placed.push(record);
+            // Behind the first ones the rest comes soon.
+            wait = Duration::from_secs(1);
+        }
+        placed
+    }
+}
+
+impl Fixture for Mock {
+    fn sink(&mut self, wake: Thread) -> Box<dyn Sink> {
+        let servers = self.cluster.bootstrap_servers();
+        let status = Arc::new(KafkaStatus::default());
+        Box::new(KafkaSink::new("test", &servers, &BTreeMap::new(), 512 * 1024, status, wake))
+    }
+
+    fn topic(&mut self) -> String {
+        TOPIC.to_owned()
+    }
+
+    fn missing_topic(&mut self) -> Option<String> {
+        Some("missing".to_owned())
+    }
+
+    fn too_large(&mut self) -> Option<usize> {
+        // Over the producer's own limit, which has room for the inline limit and for what is around.
+        Some(2_000_000)
+    }
+
+    fn stored(&mut self, _: &str) -> Vec<RecordBuf> {
+        self.placed().into_iter().map(|placed| placed.record).collect()
+    }
+
+    fn stop(&mut self) {
+        self.cluster.broker_down(BROKER).expect("the broker can be stopped");
+    }
+
+    fn recover(&mut self) {
+        self.cluster.broker_up(BROKER).expect("the broker can be started");
+    }
+
+    fn break_next(&mut self) -> bool {
+        // For the batch that is next in line this can only be a fault of the producer or the broker,
+        // and is fatal.
+        self.fail_produce(&[RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER]);
+        true
+    }
+}
+
+#[test]
+fn it_keeps_the_contract_of_a_sink() {
+    contract::check_all(Mock::new);
+}
+
+fn record(key: &str, value: &[u8]) -> RecordBuf {
+    let mut record = RecordBuf::default();
+    record.begin(TOPIC, 1);
+    record.key(|out| out.extend_from_slice(key.as_bytes()));
+    record.value(|out| out.extend_from_slice(value));
+    record
+}
+
+/// Appends and polls until all are decided. A batch that failed before broke the producer.
+fn verdicts(sink: &mut dyn Sink, records: &[RecordBuf]) -> Vec<Verdict> {
+    if sink.is_broken() {
+        sink.reset();
+    }
+    for (token, record) in records.iter().enumerate() {
+        sink.append(record.as_record(), token).expect("there is room");
+    }
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let mut decided = Vec::new();
+    while decided.len() < records.len() {
+        assert!(Instant::now() < deadline, "undecided: {decided:?}");
+        sink.poll(&mut decided);
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+    decided.sort_by_key(|decided| decided.token);
+    decided.into_iter().map(|decided| decided.verdict).collect()
+}
+
+/// Kafka limits batches: what it says of one it says of each record in it.
+#[test]
+fn a_batch_that_is_too_large_comes_back_whole() {
+    let mut mock = Mock::new();
+    let mut sink = mock.sink(std::thread::current());
+    mock.fail_produce(&[RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE]);
+    let records = [record("a", b"1"), record("a", b"2"), record("a", b"3")];
+    for (verdict, record) in verdicts(&mut *sink, &records).iter().zip(&records) {
+        assert!(matches!(verdict, Verdict::TooLarge(back) if back == record), "{verdict:?}");
+    }
+    assert!(sink.is_broken(), "what came behind it would overtake it");
+    let again = verdicts(&mut *sink, &records);
+    assert!(again.iter().all(|verdict| matches!(verdict, Verdict::Durable)), "{again:?}");
+}
+
+#[test]
+fn errors_are_told_apart_by_whether_another_try_helps() {
+    use RDKafkaRespErr::*;
+    let mut mock = Mock::new();
+    let mut sink = mock.sink(std::thread::current());
+    // The library tries these again by itself, in order.
+    mock.fail_produce(&[
+        RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
+        RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS,
+        RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+        RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT,
+        RD_KAFKA_RESP_ERR__TRANSPORT,
+    ]);
+    let verdict = verdicts(&mut *sink, &[record("a", b"1")]);
+    assert!(matches!(verdict[..], [Verdict::Durable]), "{verdict:?}");
+    mock.fail_produce(&[RD_KAFKA_RESP_ERR_INVALID_RECORD]);
+    let verdict = verdicts(&mut *sink, &[record("a", b"2")]);
+    assert!(matches!(verdict[..], [Verdict::Refused { .. }]), "{verdict:?}");
+    mock.fail_produce(&[RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED]);
+    let verdict = verdicts(&mut *sink, &[record("a", b"3")]);
+    assert!(matches!(verdict[..], [Verdict::Undecided { .. }]), "{verdict:?}");
+}
+
+/// The vectors are those of Kafka's own test of its `murmur2`; a consumer that joins topics by
+/// partition relies on them.
+#[test]
+fn a_key_has_the_partition_that_the_java_client_gives_it() {
+    const MURMUR2: [(&str, i32); 6] = [
+        ("21", -973_932_308),
+        ("foobar", -790_332_482),
+        ("a-little-bit-long-string", -985_981_536),
+        ("a-little-bit-longer-string", -1_486_304_829),
+        ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58_897_971),
+        ("abc", 479_470_107),
+    ];
+    let mut mock = Mock::new();
+    let mut sink = mock.sink(std::thread::current());
+    let records: Vec<RecordBuf> = MURMUR2.iter().map(|(key, _)| record(key, b"x")).collect();
+    verdicts(&mut *sink, &records);
+    let placed = mock.placed();
+    assert_eq!(placed.len(), MURMUR2.len());
+    for placed in placed {
+        let key = placed.record.as_record().key();
+        let (key, hash) = MURMUR2.iter().find(|(known, _)| known.as_bytes() == key).expect("known");
+        assert_eq!(placed.partition, (hash & i32::MAX) % PARTITIONS, "{key}");
+    }
+}

@@ -1,0 +1,42 @@
+//! Connections that say nothing after CONNECT.
+
+use std::io::{Read as _, Write as _};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::device;
+
+/// What is printed when all are connected.
+pub const CONNECTED: &str = "connected";
+/// How often all connections are looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// Where the broker listens
+    #[arg(long)]
+    pub address: SocketAddr,
+    #[arg(long)]
+    pub connections: usize,
+}
+
+/// Holds the connections until this process is ended from outside; an error when one is closed.
+pub fn run(options: &Options) -> Result<(), String> {
+    let mut streams = Vec::with_capacity(options.connections);
+    for number in 0..options.connections {
+        let stream = device::connect(options.address, number, &format!("bench-idle-{number}"))?;
+        stream.set_nonblocking(true).map_err(|error| error.to_string())?;
+        streams.push(stream);
+    }
+    let mut out = std::io::stdout();
+    writeln!(out, "{CONNECTED}").and_then(|()| out.flush()).map_err(|error| error.to_string())?;
+    loop {
+        std::thread::sleep(LOOK);
+        for (number, stream) in streams.iter_mut().enumerate() {
+            match stream.read(&mut [0; 4]) {
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                ended => return Err(format!("idle connection {number} ended: {ended:?}")),
+            }
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! mosquitto, the measure of what an MQTT broker costs: in memory only, with its limits opened up so that
+//! nothing holds it back, and nobody subscribed.
+
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tests::process::Process;
+use tests::tools::Folder;
+use tests::{ports, wait};
+
+/// Debian puts it where only root looks.
+const PLACES: [&str; 3] =
+    ["/usr/sbin/mosquitto", "/usr/bin/mosquitto", "/usr/local/sbin/mosquitto"];
+
+/// A running broker; it ends with this.
+pub struct Mosquitto {
+    address: SocketAddr,
+    process: Process,
+    _folder: Folder,
+}
+
+impl Mosquitto {
+    pub fn start() -> Mosquitto {
+        let folder = Folder::new("mosquitto");
+        let address = ports::local(ports::free());
+        let text = format!(
+            "listener {} {}\n\
+             allow_anonymous true\n\
+             persistence false\n\
+             max_connections -1\n\
+             max_inflight_messages 0\n\
+             max_queued_messages 0\n\
+             max_queued_bytes 0\n\
+             max_keepalive 65535\n\
+             set_tcp_nodelay true\n\
+             sys_interval 0\n\
+             log_type error\n\
+             log_dest stderr\n\
+             user root\n",
+            address.port(),
+            address.ip(),
+        );
+        let file = folder.join("mosquitto.conf");
+        std::fs::write(&file, text).expect("the run's folder can be written");
+        let mut command = Command::new(program());
+        command.arg("-c").arg(&file);
+        let mut process = Process::start("mosquitto", command, &folder);
+        process.until("mosquitto's start", wait::START, || TcpStream::connect(address).ok());
+        Mosquitto { address, process, _folder: folder }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+}
+
+/// Where mosquitto is.
+pub fn program() -> PathBuf {
+    let found = PLACES.iter().map(Path::new).find(|path| path.exists());
+    found.expect("mosquitto is missing: run tests/tools/setup.sh bench").to_owned()
+}

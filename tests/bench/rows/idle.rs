@@ -1,0 +1,56 @@
+//! Idle connections: what each holds in memory.
+
+use std::net::SocketAddr;
+use std::thread;
+use std::time::Duration;
+
+use super::Bench;
+use crate::mosquitto::Mosquitto;
+use crate::table::{Aim, Line, kilobytes, median, spread};
+use crate::{idle, proc};
+
+const CONNECTIONS: usize = 10_000;
+/// How long connecting may take.
+const CONNECT_WAIT: Duration = Duration::from_secs(120);
+/// What a process does after a start or after so many connections is done then.
+const SETTLE: Duration = Duration::from_secs(1);
+
+pub fn row(bench: &Bench) -> Vec<Line> {
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..bench.repetitions {
+        let gateway = bench.gateway().start_ready();
+        ours.push(each(bench, gateway.mqtt(), gateway.id(), || {
+            let connected = &gateway.status()["connections"];
+            assert_eq!(*connected, CONNECTIONS, "all connections are open");
+        }));
+        let broker = Mosquitto::start();
+        theirs.push(each(bench, broker.address(), broker.id(), || {}));
+    }
+    let line = Line::plain(
+        "10,000 idle connections",
+        "resident memory of each",
+        spread(&ours, kilobytes),
+        format!("mosquitto {}", spread(&theirs, kilobytes)),
+    );
+    vec![line.aimed(Aim::AtMost(3000.0), median(&ours), kilobytes)]
+}
+
+/// Bytes that each of the connections adds to a fresh process.
+fn each(bench: &Bench, address: SocketAddr, id: u32, check: impl Fn()) -> f64 {
+    thread::sleep(SETTLE);
+    let before = proc::resident_bytes(id);
+    let arguments =
+        ["idle".to_owned(), format!("--address={address}"), format!("--connections={CONNECTIONS}")];
+    let mut process = bench.start_child("idle", &arguments);
+    let output = |process: &tests::process::Process| process.output().contains(idle::CONNECTED);
+    tests::wait::until_true("all idle connections", CONNECT_WAIT, || {
+        assert!(process.ended().is_none(), "a connection failed\n{}", process.tail());
+        output(&process)
+    });
+    thread::sleep(SETTLE);
+    check();
+    assert!(process.ended().is_none(), "a connection ended\n{}", process.tail());
+    let after = proc::resident_bytes(id);
+    process.kill();
+    after.saturating_sub(before) as f64 / CONNECTIONS as f64
+}
