@@ -12,13 +12,10 @@ use crate::envelope::{self, Body, Stamp};
 use crate::lane::{Lane, LaneSettings, LaneThread, Pending, SinkFactory};
 use crate::message::{Message, Payload};
 use crate::receipt::{Fault, Mailbox, Outcome, Receipt, Refusal};
-use crate::record::RecordBuf;
+use crate::record::{RECORD_COST, RecordBuf};
 use crate::sink::object::Objects;
 use crate::upload::{Dedupe, Upload};
 
-/// What a message costs in memory beside its record, in bytes: librdkafka's own message, its headers,
-/// the receipt and the lane's slot.
-pub const RECORD_COST: u64 = 512;
 /// Memory for packets whose lane is not known yet and for what connections keep, in bytes.
 pub const UNCLASSIFIED_SHARE: u64 = 16 * 1024 * 1024;
 /// A thread's record buffer keeps at most this many bytes.

@@ -1,6 +1,10 @@
 //! A Kafka record as bytes in one buffer: topic, key, headers and value end to end, and their
 //! lengths beside them, so that thousands of records share one allocation on their way to a sink.
 
+/// What a message costs in memory beside its record, in bytes: librdkafka's own message, its headers,
+/// the receipt and the lane's slot.
+pub const RECORD_COST: u64 = 512;
+
 /// Where the parts of one record end in their buffer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Layout {

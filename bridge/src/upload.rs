@@ -15,11 +15,10 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use crate::account::{Class, Reservation};
-use crate::bridge::RECORD_COST;
 use crate::envelope::{self, Body};
 use crate::lane::{Lane, Pending};
 use crate::receipt::{Mailbox, Outcome, Receipt};
-use crate::record::RecordBuf;
+use crate::record::{RECORD_COST, RecordBuf};
 use crate::sink::object::{Object, PART_SIZE, Parts};
 
 /// The store has the last part: the next may be filled.

@@ -162,10 +162,11 @@ impl Window {
         Some(&self.entries[slot].publish)
     }
 
-    /// A message with this packet id is open or not yet released.
-    pub fn is_in_use(&self, packet_id: u16) -> bool {
-        self.packet_ids.contains(&packet_id)
-            || self.unreleased.iter().any(|u| u.packet_id == packet_id)
+    /// The fingerprint of the message with this packet id that is open or not yet released.
+    pub fn fingerprint_of(&self, packet_id: u16) -> Option<u128> {
+        let unreleased = || self.unreleased.iter().find(|u| u.packet_id == packet_id);
+        let open = self.find(packet_id).map(|open| open.fingerprint);
+        open.or_else(|| unreleased().map(|unreleased| unreleased.fingerprint))
     }
 
     /// A client that was told the window's size has used it up: one more message is its fault.
@@ -368,7 +369,7 @@ mod tests {
             assert!(!window.is_exceeded_by_one_more());
         }
         assert!(window.entries.len() <= 3, "what passed leaves nothing behind");
-        assert!(window.is_in_use(1) && !window.is_in_use(2));
+        assert_eq!((window.fingerprint_of(1), window.fingerprint_of(2)), (Some(1), None));
         window.decide(0, Outcome::Landed).expect("landed");
         assert_eq!(acknowledged(&mut window), [1]);
     }

@@ -42,6 +42,8 @@ pub(super) struct Arriving {
 
 pub(super) struct Rejoining {
     publish: Publish,
+    /// The fingerprint of the message whose packet id it has; its outcome may come meanwhile.
+    first: u128,
     topic_hash: u128,
     hasher: Sha256,
     left: u64,
@@ -297,12 +299,12 @@ impl Connection {
     ) -> Result<Step, Close> {
         match admission {
             // Its acknowledgement comes, or came, with the first one's.
-            Admission::New | Admission::Joined => Ok(Step::Taken(size)),
+            Admission::Joined => Ok(Step::Taken(size)),
             Admission::Received => {
                 encode::pubrec(&mut self.out, self.version, publish.packet_id, reason::SUCCESS);
                 Ok(Step::Taken(size))
             }
-            Admission::PacketIdInUse | Admission::Full => {
+            Admission::New | Admission::Full | Admission::PacketIdInUse => {
                 Err(Close::Protocol { label: "packet_id_in_use", code: reason::PROTOCOL_ERROR })
             }
         }
@@ -339,12 +341,13 @@ impl Connection {
             received_us: self.edge.micros(clock.now),
         });
         if let Some(publish) = publish {
-            if self.window.is_in_use(publish.packet_id) {
+            if let Some(first) = self.window.fingerprint_of(publish.packet_id) {
                 if !head.dup {
                     return self.known_again(Admission::PacketIdInUse, &publish, 0);
                 }
                 self.intake = Intake::Rejoin(Box::new(Rejoining {
                     publish,
+                    first,
                     topic_hash,
                     hasher: Sha256::new(),
                     left: size,
@@ -407,10 +410,15 @@ impl Connection {
         let Intake::Rejoin(rejoining) = std::mem::replace(&mut self.intake, Intake::Packets) else {
             return Ok(Step::Taken(taken));
         };
-        let Rejoining { mut publish, topic_hash, hasher, .. } = *rejoining;
+        let Rejoining { mut publish, first, topic_hash, hasher, .. } = *rejoining;
         publish.fingerprint = Upload::fingerprint_of(&hasher.finalize().into()) ^ topic_hash;
         self.deadlines.packet_received(clock.now);
-        let admission = self.window.admit(&publish);
+        let admission = match self.window.admit(&publish) {
+            _ if publish.fingerprint != first => Admission::PacketIdInUse,
+            // The first one was acknowledged while this one came: that answered both.
+            Admission::New | Admission::Full => Admission::Joined,
+            admission => admission,
+        };
         self.known_again(admission, &publish, taken)
     }
 

@@ -1,5 +1,9 @@
 //! A Kafka that answers with errors: a device's order and its messages survive each of them. The broker
 //! is librdkafka's mock cluster, because a real one gives no such answer when it is asked to.
+//!
+//! UNKNOWN_PRODUCER_ID is not among them: the mock cluster refuses the batch and takes the one behind it,
+//! from which librdkafka concludes that both are stored. A real broker refuses the second one as well,
+//! because its sequence number does not follow; the mock cluster looks at none.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

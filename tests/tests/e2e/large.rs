@@ -161,6 +161,43 @@ fn a_resend_of_an_open_upload_joins_it() {
 }
 
 #[test]
+fn a_resend_that_comes_while_the_first_is_acknowledged_is_answered_by_that() {
+    let kafka = Kafka::shared();
+    let (s3, bucket) = (S3::shared(), unique("bucket"));
+    s3.create_bucket(&bucket);
+    let proxy = Proxy::start(s3.address().port());
+    let gateway = GatewayConfig::new(kafka)
+        .set("object_store", S3::section(&bucket, proxy.address()))
+        // One is all the window takes: a resend needs no place in it.
+        .set("limits.window_messages", 1)
+        .start_ready();
+    for (seed, same) in [(3, true), (4, false)] {
+        let mut client = Client::connect(gateway.mqtt(), Version::V5, "c-1");
+        let publish = Publish::new("devices/camera/c-1/image", &payload(seed, MIB)).qos1(1);
+        proxy.hold_answers();
+        client.publish(&publish);
+        let again = match same {
+            true => publish.dup(),
+            false => Publish::new("devices/camera/c-1/image", &payload(9, MIB)).qos1(1).dup(),
+        };
+        let again = encode::publish(Version::V5, &again);
+        let (some, rest) = again.split_at(MIB / 2);
+        client.send(some);
+        proxy.release();
+        client.expect_puback(1);
+        client.send(rest);
+        if same {
+            client.ping();
+            client.expect_pingresp();
+        } else {
+            client.expect_disconnect(0x82, SOON);
+        }
+    }
+    assert_eq!(kafka.count(&gateway.topic("slow")), 2);
+    assert_eq!(gateway.lane("slow")["received"], 2);
+}
+
+#[test]
 fn sizes_around_the_inline_limit() {
     let kafka = Kafka::shared();
     let (gateway, _) = gateway_with_s3(kafka);
