@@ -1,4 +1,6 @@
-//! The lane's thread with a sink that fails whole batches, as Kafka does.
+//! The lane's thread with a sink that fails whole batches, as Kafka does. Not the sink in memory, because
+//! that one decides all it has at once: here several batches are on their way at any time, so that the
+//! lane never finds its sink empty by chance.
 
 use std::collections::BTreeMap;
 
