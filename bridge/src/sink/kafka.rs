@@ -34,6 +34,8 @@ const QUEUE_MAX_KBYTES: u32 = 2_000_000;
 pub const RECORD_OVERHEAD_MAX: u32 = 192 * 1024;
 /// How long a purged producer may take to report what it gave up.
 const PURGE_WAIT: Duration = Duration::from_secs(5);
+/// A lane says at most this often that its Kafka is not well.
+const UNWELL_PAUSE: Duration = Duration::from_secs(30);
 /// How often librdkafka tells its statistics, by which a producer is known to be ready. It asks for its
 /// id half a second after it was made, and has it soon after: the second time tells.
 const STATISTICS_INTERVAL: Duration = Duration::from_millis(280);
@@ -208,6 +210,7 @@ impl KafkaSink {
             status: Arc::clone(&self.status),
             decided: Mutex::default(),
             served: AtomicBool::new(false),
+            unwell_told: Mutex::default(),
         };
         match config.create_with_context::<_, BaseProducer<Reports>>(reports) {
             Ok(producer) => {
@@ -326,17 +329,21 @@ struct Reports {
     decided: Mutex<Vec<Decided>>,
     /// The last poll served something.
     served: AtomicBool,
+    /// When the log was told last that Kafka is not well; None while it is.
+    unwell_told: Mutex<Option<Instant>>,
 }
 
 impl ClientContext for Reports {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         // Log lines come through the same queue as the reports behind them.
         self.served.store(true, Ordering::Relaxed);
-        match level {
-            RDKafkaLogLevel::Debug => {
-                tracing::debug!(lane = self.lane, facility, message, "librdkafka");
-            }
-            _ => tracing::info!(lane = self.lane, facility, message, "librdkafka"),
+        // A failed connection is an error too, which is told below; and the gapless guarantee, which
+        // librdkafka calls experimental, is asked for on purpose.
+        let is_news = facility != "FAIL" && !message.contains("enable.gapless.guarantee");
+        if is_news && !matches!(level, RDKafkaLogLevel::Debug) {
+            tracing::info!(lane = self.lane, facility, message, "librdkafka");
+        } else {
+            tracing::debug!(lane = self.lane, facility, message, "librdkafka");
         }
     }
 
@@ -346,6 +353,9 @@ impl ClientContext for Reports {
         let ready = statistics.windows(READY.len()).any(|window| window == READY);
         if ready != self.status.producer_ready.swap(ready, Ordering::AcqRel) && ready {
             *self.status.last_error.lock() = None;
+            if self.unwell_told.lock().take().is_some() {
+                tracing::info!(lane = self.lane, "Kafka is well again");
+            }
         }
         let mut known = self.status.statistics.lock();
         known.clear();
@@ -354,8 +364,19 @@ impl ClientContext for Reports {
 
     fn error(&self, error: KafkaError, reason: &str) {
         self.served.store(true, Ordering::Relaxed);
-        tracing::info!(lane = self.lane, %error, reason, "Kafka is not well");
-        *self.status.last_error.lock() = Some(reason.to_owned());
+        let is_sum = error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown);
+        let mut last = self.status.last_error.lock();
+        if is_sum && last.is_some() {
+            // It follows the error that says why, with every attempt to connect.
+            return;
+        }
+        *last = Some(reason.to_owned());
+        drop(last);
+        let mut told = self.unwell_told.lock();
+        if told.is_none_or(|told| told.elapsed() >= UNWELL_PAUSE) {
+            *told = Some(Instant::now());
+            tracing::warn!(lane = self.lane, %error, reason, "Kafka is not well");
+        }
     }
 }
 
