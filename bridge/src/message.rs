@@ -10,6 +10,16 @@ pub struct Device {
     pub properties: Vec<(Box<str>, Box<str>)>,
 }
 
+impl Device {
+    /// Bytes of its texts.
+    pub fn bytes(&self) -> usize {
+        let properties = self.properties.iter().map(|(name, value)| name.len() + value.len());
+        self.client_id.len()
+            + self.verified_id.as_ref().map_or(0, |id| id.len())
+            + properties.sum::<usize>()
+    }
+}
+
 /// One publish. Without `Debug`: a payload has no place in a log.
 #[derive(Clone, Copy)]
 pub struct Message<'a> {

@@ -111,7 +111,7 @@ pub(super) async fn shake(
         let close = Close::Protocol { label: "retain", code };
         return Err(refuse(close, code, "retained messages are not available"));
     }
-    let held = match size {
+    let mut held = match size {
         0..=FREE_PARTIAL_BYTES => None,
         size => match edge.bridge.reserve(None, size as u64) {
             Ok(reservation) => Some(reservation),
@@ -136,19 +136,26 @@ pub(super) async fn shake(
         Err(_) => return Err(Refused::silently(Close::NotReading)),
     }
     let own = |(name, value): (&str, &str)| (name.into(), value.into());
+    let device = Device {
+        client_id: (&*client_id).into(),
+        verified_id: None,
+        properties: connect.user_properties.iter().map(own).collect(),
+    };
+    let will = connect.will.map(|will| Box::new(StoredWill::new(&will)));
+    if let Some(held) = &mut held {
+        // What is not kept, such as a long password, takes no room any more.
+        let kept = device.bytes() + will.as_ref().map_or(0, |will| will.bytes());
+        held.shrink(kept as u64);
+    }
     Ok(Established {
         claim,
         mailbox,
-        device: Device {
-            client_id: (&*client_id).into(),
-            verified_id: None,
-            properties: connect.user_properties.iter().map(own).collect(),
-        },
+        device,
         version: connect.version,
         keep_alive_s: connect.keep_alive,
         asked_for_session: connect.session_expiry > 0,
         client_packet_max: connect.maximum_packet_size,
-        will: connect.will.map(|will| Box::new(StoredWill::new(&will))),
+        will,
         held,
         rest,
     })

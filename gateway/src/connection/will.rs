@@ -109,10 +109,14 @@ impl StoredWill {
 
     /// What it takes while it waits, with what is kept of its sender.
     fn waiting_bytes(&self, shared: &Shared) -> u64 {
-        let properties = self.properties.iter().chain(&shared.device.properties);
-        let properties: usize = properties.map(|(name, value)| name.len() + value.len()).sum();
+        (self.bytes() + shared.device.bytes()) as u64 + WAITING_COST
+    }
+
+    /// Bytes of its texts.
+    pub fn bytes(&self) -> usize {
+        let properties = self.properties.iter().map(|(name, value)| name.len() + value.len());
         let own = self.topic.len() + self.payload.len() + self.content_type.len();
-        (own + properties) as u64 + WAITING_COST
+        own + properties.sum::<usize>()
     }
 }
 

@@ -194,6 +194,31 @@ fn connections_beyond_the_limit_are_told() {
 }
 
 #[test]
+fn a_connection_takes_room_for_what_is_kept_of_its_connect() {
+    const LONG: usize = 20_000;
+    let kafka = Kafka::shared();
+    let gateway = GatewayConfig::new(kafka).start_ready();
+    let used = || gateway.lane("none")["memory_used_bytes"].as_u64().expect("a number");
+    let mut secret = Connect::new(Version::V311, "secret");
+    secret.user_name = Some("m-1".to_owned());
+    secret.password = Some(vec![b'x'; LONG]);
+    let (_secret, _) = Client::connect_with(gateway.mqtt(), &secret);
+    assert_eq!(used(), "secret".len() as u64, "a password is not kept");
+    let mut wordy = Connect::new(Version::V5, "wordy");
+    wordy.will = Some(Will {
+        topic: "devices/meter/wordy/alarm".to_owned(),
+        payload: vec![b'x'; LONG],
+        qos: 1,
+        retain: false,
+        properties: Vec::new(),
+    });
+    let (wordy, _) = Client::connect_with(gateway.mqtt(), &wordy);
+    assert!(used() > LONG as u64, "a will is");
+    drop(wordy);
+    until_true("the room is given back", SOON, || used() == "secret".len() as u64);
+}
+
+#[test]
 fn garbage_disturbs_nobody() {
     let gateway = GatewayConfig::new(Kafka::shared()).start_ready();
     let mut healthy = Client::connect(gateway.mqtt(), Version::V311, "healthy");
