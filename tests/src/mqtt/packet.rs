@@ -57,6 +57,14 @@ pub struct Will {
     pub properties: Vec<Property>,
 }
 
+impl Will {
+    /// Not retained, without properties.
+    pub fn new(topic: &str, qos: u8, payload: &[u8]) -> Will {
+        let (topic, payload) = (topic.to_owned(), payload.to_vec());
+        Will { topic, payload, qos, retain: false, properties: Vec::new() }
+    }
+}
+
 /// A PUBLISH.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Publish {

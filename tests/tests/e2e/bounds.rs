@@ -205,13 +205,7 @@ fn a_connection_takes_room_for_what_is_kept_of_its_connect() {
     let (_secret, _) = Client::connect_with(gateway.mqtt(), &secret);
     assert_eq!(used(), "secret".len() as u64, "a password is not kept");
     let mut wordy = Connect::new(Version::V5, "wordy");
-    wordy.will = Some(Will {
-        topic: "devices/meter/wordy/alarm".to_owned(),
-        payload: vec![b'x'; LONG],
-        qos: 1,
-        retain: false,
-        properties: Vec::new(),
-    });
+    wordy.will = Some(Will::new("devices/meter/wordy/alarm", 1, &vec![b'x'; LONG]));
     let (wordy, _) = Client::connect_with(gateway.mqtt(), &wordy);
     assert!(used() > LONG as u64, "a will is");
     drop(wordy);
@@ -291,13 +285,7 @@ fn wills_that_wait_for_room_are_bounded() {
     kafka.signal(Signal::STOP);
     for number in 0..WILLS {
         let mut connect = Connect::new(Version::V311, &format!("gone-{number}"));
-        connect.will = Some(Will {
-            topic: "devices/meter/gone/alarm".to_owned(),
-            payload: vec![7; WILL_BYTES],
-            qos: 1,
-            retain: false,
-            properties: Vec::new(),
-        });
+        connect.will = Some(Will::new("devices/meter/gone/alarm", 1, &vec![7; WILL_BYTES]));
         drop(Client::connect_with(gateway.mqtt(), &connect));
     }
     // Those beyond the bound have their outcome at once; the others wait a minute for room.

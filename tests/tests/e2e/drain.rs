@@ -18,13 +18,7 @@ fn what_is_open_is_acknowledged_before_the_goodbye() {
     let kafka = Kafka::start();
     let mut gateway = GatewayConfig::new(&kafka).start_ready();
     let mut connect = Connect::new(Version::V5, "m-1");
-    connect.will = Some(Will {
-        topic: "devices/meter/m-1/alarm".to_owned(),
-        payload: b"last words".to_vec(),
-        qos: 1,
-        retain: false,
-        properties: Vec::new(),
-    });
+    connect.will = Some(Will::new("devices/meter/m-1/alarm", 1, b"last words"));
     let (mut client, _) = Client::connect_with(gateway.mqtt(), &connect);
     client.publish_acknowledged("devices/meter/m-1/power", 1, b"first");
     kafka.signal(Signal::STOP);
@@ -140,13 +134,7 @@ fn a_drain_without_any_kafka_ends_and_counts() {
     let config = GatewayConfig::without_topics("127.0.0.1:1").set("drain.deadline", "2s");
     let mut gateway = config.set("drain.wills", true).start();
     let mut connect = Connect::new(Version::V311, "m-1");
-    connect.will = Some(Will {
-        topic: "devices/meter/m-1/alarm".to_owned(),
-        payload: b"last words".to_vec(),
-        qos: 1,
-        retain: false,
-        properties: Vec::new(),
-    });
+    connect.will = Some(Will::new("devices/meter/m-1/alarm", 1, b"last words"));
     let (mut client, _) = Client::connect_with(gateway.mqtt(), &connect);
     client.publish(&Publish::new("devices/meter/m-1/power", b"open").qos1(1));
     until_true("it is in flight", SOON, || gateway.lane("fast")["in_flight"] == 1);

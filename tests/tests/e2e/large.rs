@@ -28,6 +28,15 @@ fn gateway_with_s3(kafka: &Kafka) -> (Gateway, String) {
     (GatewayConfig::new(kafka).set("object_store", section).start_ready(), bucket)
 }
 
+/// A gateway whose store answers through a proxy, and the name of its bucket.
+fn with_s3_behind_proxy(kafka: &Kafka) -> (GatewayConfig, Proxy, String) {
+    let (s3, bucket) = (S3::shared(), unique("bucket"));
+    s3.create_bucket(&bucket);
+    let proxy = Proxy::start(s3.address().port());
+    let section = S3::section(&bucket, proxy.address());
+    (GatewayConfig::new(kafka).set("object_store", section), proxy, bucket)
+}
+
 /// Bytes that differ from one seed to the next, and from one place to the next.
 fn payload(seed: u8, size: usize) -> Vec<u8> {
     (0..size).map(|at| (at % 251) as u8 ^ (at / 65_536) as u8 ^ seed).collect()
@@ -138,12 +147,8 @@ fn an_upload_that_breaks_off_leaves_nothing() {
 #[test]
 fn a_resend_of_an_open_upload_joins_it() {
     let kafka = Kafka::shared();
-    let (s3, bucket) = (S3::shared(), unique("bucket"));
-    s3.create_bucket(&bucket);
-    let proxy = Proxy::start(s3.address().port());
-    let gateway = GatewayConfig::new(kafka)
-        .set("object_store", S3::section(&bucket, proxy.address()))
-        .start_ready();
+    let (config, proxy, bucket) = with_s3_behind_proxy(kafka);
+    let gateway = config.start_ready();
     let publish = Publish::new("devices/camera/c-1/image", &payload(3, MIB)).qos1(1);
     let mut client = Client::connect(gateway.mqtt(), Version::V5, "c-1");
     proxy.hold_answers();
@@ -156,21 +161,16 @@ fn a_resend_of_an_open_upload_joins_it() {
     client.ping();
     client.expect_pingresp();
     assert_eq!(kafka.count(&gateway.topic("slow")), 1);
-    assert_eq!(s3.keys(&bucket).len(), 1);
+    assert_eq!(S3::shared().keys(&bucket).len(), 1);
     assert_eq!(gateway.lane("slow")["received"], 1);
 }
 
 #[test]
 fn a_resend_that_comes_while_the_first_is_acknowledged_is_answered_by_that() {
     let kafka = Kafka::shared();
-    let (s3, bucket) = (S3::shared(), unique("bucket"));
-    s3.create_bucket(&bucket);
-    let proxy = Proxy::start(s3.address().port());
-    let gateway = GatewayConfig::new(kafka)
-        .set("object_store", S3::section(&bucket, proxy.address()))
-        // One is all the window takes: a resend needs no place in it.
-        .set("limits.window_messages", 1)
-        .start_ready();
+    let (config, proxy, _) = with_s3_behind_proxy(kafka);
+    // One is all the window takes: a resend needs no place in it.
+    let gateway = config.set("limits.window_messages", 1).start_ready();
     for (seed, same) in [(3, true), (4, false)] {
         let mut client = Client::connect(gateway.mqtt(), Version::V5, "c-1");
         let publish = Publish::new("devices/camera/c-1/image", &payload(seed, MIB)).qos1(1);

@@ -239,8 +239,7 @@ fn connections_that_race_for_one_client_lose_nothing() {
 }
 
 fn will(topic: &str, qos: u8) -> Will {
-    let payload = b"last words".to_vec();
-    Will { topic: topic.to_owned(), payload, qos, retain: false, properties: Vec::new() }
+    Will::new(topic, qos, b"last words")
 }
 
 #[test]
