@@ -7,7 +7,7 @@ use std::time::Instant;
 use tokio::runtime::Handle;
 
 use crate::account::{Account, Class, Reservation};
-use crate::classify::{self, Decision, LaneId, Routing};
+use crate::classify::{self, Carriage, Decision, LaneId, Routing};
 use crate::envelope::{self, Body, Stamp};
 use crate::lane::{Lane, LaneSettings, LaneThread, Pending, SinkFactory};
 use crate::message::{Message, Payload};
@@ -120,14 +120,9 @@ impl Bridge {
             })
     }
 
-    /// Large payloads have a place to go.
-    pub fn has_store(&self) -> bool {
-        self.store.is_some()
-    }
-
-    /// The largest payload that can travel in a record of the message's way.
-    pub fn inline_size(&self, decision: &Decision<'_>) -> u64 {
-        self.lane(decision.way()).inline_size.into()
+    /// How a payload of `size` bytes travels; see [`Decision::carriage`].
+    pub fn carriage(&self, decision: &mut Decision<'_>, size: u64) -> Carriage {
+        decision.carriage(size, self.store.is_some(), |way| self.lane(way).inline_size)
     }
 
     /// Counts a message that was turned away before it was submitted; no lane where it was not read.

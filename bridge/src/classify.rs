@@ -119,6 +119,17 @@ pub enum Outcome<'a> {
     },
 }
 
+/// How a message's payload travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carriage {
+    /// In its record.
+    Inline,
+    /// Through the object store.
+    Large,
+    /// There is no place that takes it.
+    Nowhere,
+}
+
 impl Decision<'_> {
     /// The lane that the record goes through: the message's own, or dead-letter's.
     pub fn way(&self) -> LaneId {
@@ -128,10 +139,24 @@ impl Decision<'_> {
         }
     }
 
-    /// What becomes of a message that its lane cannot take inline where there is no object store.
-    pub fn without_store(self) -> Self {
+    /// How a payload of `size` bytes travels. Without an object store, what its lane cannot take inline
+    /// becomes a dead letter, if that lane takes it. `inline_size` tells each lane's limit, in bytes.
+    pub fn carriage(
+        &mut self,
+        size: u64,
+        has_store: bool,
+        inline_size: impl Fn(LaneId) -> u32,
+    ) -> Carriage {
+        let fits = |way| size <= u64::from(inline_size(way));
+        if fits(self.way()) {
+            return Carriage::Inline;
+        }
+        if has_store {
+            return Carriage::Large;
+        }
         let reason = "larger than its lane takes inline, and there is no object store".into();
-        Decision { outcome: Outcome::DeadLetter { fault: Fault::Size, reason }, ..self }
+        self.outcome = Outcome::DeadLetter { fault: Fault::Size, reason };
+        if fits(self.way()) { Carriage::Inline } else { Carriage::Nowhere }
     }
 }
 

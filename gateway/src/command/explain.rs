@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use bridge::classify::{Decision, Outcome};
+use bridge::classify::{Carriage, LaneId, Outcome};
 use bridge::message::{Device, Message, Payload};
 use clap::ValueEnum;
 use serde::Serialize;
@@ -139,16 +139,12 @@ fn pairs<'a>(option: &str, given: &'a [String]) -> Result<Vec<(&'a str, &'a str)
 fn explanation(settings: &Settings, message: &Message<'_>) -> Explanation {
     let mut decision = settings.routing.classify(message);
     let size = message.payload.size();
-    let fits = |decision: &Decision<'_>| {
-        size <= u64::from(settings.lanes[usize::from(decision.way().0)].inline_size)
-    };
-    let mut inline = fits(&decision);
-    if !inline && settings.object_store.is_none() {
-        decision = decision.without_store();
-        inline = fits(&decision);
+    let inline_size = |way: LaneId| settings.lanes[usize::from(way.0)].inline_size;
+    let mut carriage = decision.carriage(size, settings.object_store.is_some(), inline_size);
+    if size > u64::from(settings.limits.message_size) {
+        carriage = Carriage::Nowhere;
     }
-    let nowhere = size > u64::from(settings.limits.message_size)
-        || (!inline && settings.object_store.is_none());
+    let nowhere = carriage == Carriage::Nowhere;
     let way = decision.way();
     let dead_letters = &settings.lanes[usize::from(bridge::classify::DEAD_LETTER.0)].topics[0];
     let (outcome, reason, topic) = match &decision.outcome {
@@ -184,10 +180,10 @@ fn explanation(settings: &Settings, message: &Message<'_>) -> Explanation {
         topic,
         key: String::from_utf8_lossy(&key).into_owned(),
         headers,
-        payload: match (nowhere, inline) {
-            (true, _) => "none",
-            (false, true) => "inline",
-            (false, false) => "reference",
+        payload: match carriage {
+            Carriage::Inline => "inline",
+            Carriage::Large => "reference",
+            Carriage::Nowhere => "none",
         },
         route,
         rule,

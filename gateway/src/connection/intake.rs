@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use bridge::classify::{self, Decision};
+use bridge::classify::{self, Carriage, Decision};
 use bridge::message::{Message, Payload};
 use bridge::{Class, Full, Refusal, Upload};
 use sha2::{Digest, Sha256};
@@ -221,21 +221,18 @@ impl Connection {
         };
         let bridge = &shared.edge.bridge;
         let mut decision = bridge.classify(&message);
-        let is_large = size > bridge.inline_size(&decision);
-        if is_large && !bridge.has_store() {
-            decision = decision.without_store();
-            if size > bridge.inline_size(&decision) {
-                bridge.refuse(Some(decision.lane), Refusal::TooLarge);
-                self.log_too_large(header.packet_size());
-                return Err(Close::TooLarge);
-            }
-        }
+        let carriage = bridge.carriage(&mut decision, size);
         let publishing =
             Publishing { shared, header, head: &head, decision: &decision, message: &message };
-        match whole {
-            _ if is_large && bridge.has_store() => self.begin_large(&publishing, clock),
-            Some(payload) => self.take_inline(&publishing, payload, clock),
-            None => {
+        match (carriage, whole) {
+            (Carriage::Nowhere, _) => {
+                bridge.refuse(Some(decision.lane), Refusal::TooLarge);
+                self.log_too_large(header.packet_size());
+                Err(Close::TooLarge)
+            }
+            (Carriage::Large, _) => self.begin_large(&publishing, clock),
+            (Carriage::Inline, Some(payload)) => self.take_inline(&publishing, payload, clock),
+            (Carriage::Inline, None) => {
                 let lane = decision.lane;
                 let step = self.reserve(Some(lane), header.packet_size() as usize, clock);
                 Ok(match step {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use bridge::classify::Carriage;
 use bridge::message::{Message, Payload};
 use bridge::{Mailbox, Refusal};
 use tokio::time::sleep;
@@ -17,7 +18,7 @@ use crate::mqtt::Will;
 /// How long a will waits for room in its lane before it counts as refused.
 const ROOM_WAIT: Duration = Duration::from_secs(60);
 const ROOM_PAUSE: Duration = Duration::from_millis(100);
-/// Bytes of all wills that wait for room: their connections are gone, and so is those's limit.
+/// Bytes of all wills that wait for room: their connections are gone, and so are the limits of those.
 const WAITING_MAX_BYTES: u64 = 4 * 1024 * 1024;
 /// What a will that waits takes beside its texts, in bytes: its task and the sender's state.
 const WAITING_COST: u64 = 1024;
@@ -66,18 +67,15 @@ impl StoredWill {
         let inline = message(Payload::Inline(&self.payload));
         let mut decision = bridge.classify(&inline);
         let size = self.payload.len() as u64;
-        if size > bridge.inline_size(&decision) && !bridge.has_store() {
-            decision = decision.without_store();
-        }
-        let fits_inline = size <= bridge.inline_size(&decision);
-        if !fits_inline && !bridge.has_store() {
+        let carriage = bridge.carriage(&mut decision, size);
+        if carriage == Carriage::Nowhere {
             return bridge.refuse(Some(decision.lane), Refusal::TooLarge);
         }
         let fingerprint = xxh3_128_with_seed(&self.payload, xxh3_64(self.topic.as_bytes()));
         let deadline = Instant::now() + ROOM_WAIT;
         let mut waiting = None;
         loop {
-            if fits_inline {
+            if carriage == Carriage::Inline {
                 let now = Instant::now();
                 if bridge.submit(&decision, &inline, fingerprint, None, false, now).is_ok() {
                     break;
