@@ -1,0 +1,186 @@
+{{/* What is wrong with the values and no schema can say: all of it at once, each with what to write instead. */}}
+
+{{- define "landfall.guards" -}}
+{{- $faults := concat
+  (include "landfall.guards.config" . | fromJsonArray)
+  (include "landfall.guards.listeners" . | fromJsonArray)
+  (include "landfall.guards.secrets" . | fromJsonArray)
+  (include "landfall.guards.objects" . | fromJsonArray) -}}
+{{- if $faults -}}
+{{- printf "\n\nThese values do not fit:\n  - %s\n" (join "\n  - " $faults) | fail -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "landfall.guards.config" -}}
+{{- $faults := list -}}
+{{- $config := .Values.config -}}
+{{- $memory := ((.Values.resources | default dict).limits | default dict).memory -}}
+{{- $ownMemory := ($config.limits | default dict).memory -}}
+{{- if not ($config.kafka | default dict).bootstrap_servers -}}
+{{- $faults = append $faults "config.kafka.bootstrap_servers: is needed: write the brokers as HOST:PORT,HOST:PORT" -}}
+{{- end -}}
+{{- if $config.gateway_id -}}
+{{- $faults = append $faults "config.gateway_id: would be the same for every gateway; leave it out (each takes its pod's name) and write gatewayIdPrefix if that is not enough" -}}
+{{- end -}}
+{{- if gt (len (printf "%s%s-999" .Values.gatewayIdPrefix (include "landfall.fullname" .))) 64 -}}
+{{- $faults = append $faults "gatewayIdPrefix: makes a gateway's id longer than 64 characters: write a shorter one, or a shorter fullnameOverride" -}}
+{{- end -}}
+{{- if and $memory $ownMemory -}}
+{{- $faults = append $faults "config.limits.memory: the gateway takes resources.limits.memory: leave it out" -}}
+{{- end -}}
+{{- if not (or $memory $ownMemory) -}}
+{{- $faults = append $faults "resources.limits.memory: is needed, since the gateway shares it out: write such as 1Gi (without a limit of the container, write config.limits.memory)" -}}
+{{- end -}}
+{{- $drain := include "landfall.drainSeconds" . | int -}}
+{{- with .Values.terminationGracePeriodSeconds -}}
+{{- if lt (int .) $drain -}}
+{{- $faults = append $faults (printf "terminationGracePeriodSeconds: %d s are too short for config.drain, which takes %d s (pause + deadline + 5 s): leave it out, or write at least %d" (int .) $drain $drain) -}}
+{{- end -}}
+{{- end -}}
+{{- range .Values.extraEnv -}}
+{{- if hasPrefix "LANDFALL_" (upper .name) -}}
+{{- $faults = append $faults (printf "extraEnv: %s would go past what the chart reads from config: write it there (for the log, write log.level and log.format)" .name) -}}
+{{- end -}}
+{{- end -}}
+{{- $faults | toJson -}}
+{{- end -}}
+
+{{- define "landfall.guards.listeners" -}}
+{{- $faults := list -}}
+{{- $listeners := include "landfall.listeners" . | fromJsonArray -}}
+{{- $admin := include "landfall.adminBind" . -}}
+{{- $names := list -}}
+{{- $ports := list (include "landfall.port" $admin | int) -}}
+{{- if not $listeners -}}
+{{- $faults = append $faults "config.listeners: none can be reached from outside its pod: bind one to 0.0.0.0:1883" -}}
+{{- end -}}
+{{- if regexMatch "^(127\\.|\\[::1\\])" $admin -}}
+{{- $faults = append $faults (printf "config.admin.bind: the probes cannot reach %s: bind it to 0.0.0.0:8080" $admin) -}}
+{{- end -}}
+{{- range $listeners -}}
+{{- $port := int .port -}}
+{{- if or (not (regexMatch "^[a-z0-9]([a-z0-9-]{0,13}[a-z0-9])?$" .name)) (not (regexMatch "[a-z]" .name)) (contains "--" .name) -}}
+{{- $faults = append $faults (printf "config.listeners: %q cannot be the name of a port: write at most 15 of a-z 0-9 -, at least one of them a letter" .name) -}}
+{{- end -}}
+{{- if or (eq .name "admin") (has .name $names) -}}
+{{- $faults = append $faults (printf "config.listeners: the name %q is taken: write another" .name) -}}
+{{- end -}}
+{{- if has $port $ports -}}
+{{- $faults = append $faults (printf "config.listeners: %s: port %d is taken: write another" .name $port) -}}
+{{- end -}}
+{{- if lt $port 1024 -}}
+{{- $faults = append $faults (printf "config.listeners: %s: a process without privileges cannot take port %d: write one from 1024 on, and the one that devices know in service.ports" .name $port) -}}
+{{- end -}}
+{{- $names = append $names .name -}}
+{{- $ports = append $ports $port -}}
+{{- end -}}
+{{- range $key := list "ports" "nodePorts" -}}
+{{- range $name, $_ := get $.Values.service $key -}}
+{{- if not (has $name $names) -}}
+{{- $faults = append $faults (printf "service.%s.%s: there is no such listener beyond loopback: there are %s" $key $name (join ", " $names)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- with .Values.service -}}
+{{- if and (eq .type "ClusterIP") .nodePorts -}}
+{{- $faults = append $faults "service.nodePorts: a ClusterIP has none: write service.type NodePort or LoadBalancer" -}}
+{{- end -}}
+{{- if and (ne .type "LoadBalancer") (or .loadBalancerClass .loadBalancerSourceRanges) -}}
+{{- $faults = append $faults (printf "service.loadBalancerClass, service.loadBalancerSourceRanges: a %s has no load balancer, so they would protect nothing: write service.type LoadBalancer, or networkPolicy.mqttFrom" .type) -}}
+{{- end -}}
+{{- end -}}
+{{- $faults | toJson -}}
+{{- end -}}
+
+{{/* A ConfigMap is no place for a secret, and what the configuration refers to has to be mounted. */}}
+{{- define "landfall.guards.secrets" -}}
+{{- $faults := list -}}
+{{- $config := .Values.config -}}
+{{- $maps := dict "config.kafka.properties" (($config.kafka | default dict).properties) "config.object_store.options" (($config.object_store | default dict).options) -}}
+{{- range $lane, $settings := $config.lanes -}}
+{{- $_ := set $maps (printf "config.lanes.%s.properties" $lane) (($settings | default dict).properties) -}}
+{{- end -}}
+{{- $variables := list -}}
+{{- range .Values.extraEnv -}}
+{{- $variables = append $variables .name -}}
+{{- end -}}
+{{- range $place, $entries := $maps -}}
+{{- range $key, $value := $entries -}}
+{{- $isSecret := and (regexMatch "(?i)(password|passphrase|secret|token|credential|private|_key|\\.key|\\.pem|(^|_)sas_|oauthbearer\\.config|jaas)" $key) (not (regexMatch "(?i)(location|[._]file|_path|_uri|\\.url|_id|ca\\.pem|certificate\\.pem|application_credentials|keytab)$" $key)) -}}
+{{- if and $isSecret (not (kindIs "map" $value)) -}}
+{{- $faults = append $faults (printf "%s.%s: would be readable in a ConfigMap: put it into a Secret, mount it with `secrets: { NAME: { secretName: … } }`, and write { from_file: /etc/landfall/secrets/NAME/KEY } here" $place $key) -}}
+{{- end -}}
+{{- if kindIs "map" $value -}}
+{{- if and $value.from_env (not (has $value.from_env $variables)) (not $.Values.extraEnvFrom) -}}
+{{- $faults = append $faults (printf "%s.%s: the gateways have no environment variable %s: write it in extraEnv, with valueFrom.secretKeyRef" $place $key $value.from_env) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range regexFindAll "/etc/landfall/secrets/[^/\\s\"']+" (toYaml $config) -1 | uniq -}}
+{{- $name := base . -}}
+{{- if not (hasKey $.Values.secrets $name) -}}
+{{- $faults = append $faults (printf "secrets.%s: is missing, and config reads from %s: write `secrets: { %s: { secretName: … } }`" $name . $name) -}}
+{{- end -}}
+{{- end -}}
+{{- $faults | toJson -}}
+{{- end -}}
+
+{{- define "landfall.guards.objects" -}}
+{{- $faults := list -}}
+{{- range $key := list "commonLabels" "podLabels" -}}
+{{- range $name, $_ := get $.Values $key -}}
+{{- if has $name (list "app.kubernetes.io/name" "app.kubernetes.io/instance") -}}
+{{- $faults = append $faults (printf "%s: %s is what the services find the gateways by: leave it out" $key $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- with .Values.podDisruptionBudget -}}
+{{- $least := not (kindIs "invalid" .minAvailable) -}}
+{{- $most := not (kindIs "invalid" .maxUnavailable) -}}
+{{- if and .enabled (eq $least $most) -}}
+{{- $faults = append $faults "podDisruptionBudget: write one of maxUnavailable and minAvailable, and null for the other" -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.autoscaling.enabled .Values.keda.enabled -}}
+{{- $faults = append $faults "autoscaling.enabled, keda.enabled: both would scale the same gateways: enable one" -}}
+{{- end -}}
+{{- range $key := list "autoscaling" "keda" -}}
+{{- with get $.Values $key -}}
+{{- if and .enabled (gt (int .minReplicas) (int .maxReplicas)) -}}
+{{- $faults = append $faults (printf "%s.minReplicas: %d is more than maxReplicas (%d)" $key (int .minReplicas) (int .maxReplicas)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- with .Values.autoscaling -}}
+{{- if and .enabled (not .targetCPUUtilizationPercentage) (not .metrics) -}}
+{{- $faults = append $faults "autoscaling: there is nothing to scale by: write targetCPUUtilizationPercentage or metrics" -}}
+{{- end -}}
+{{- if and .enabled .targetCPUUtilizationPercentage (not (($.Values.resources | default dict).requests | default dict).cpu) (not (($.Values.resources | default dict).limits | default dict).cpu) -}}
+{{- $faults = append $faults "autoscaling.targetCPUUtilizationPercentage: is per cent of resources.requests.cpu, which is not there: write it" -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.keda.enabled (not .Values.keda.triggers) -}}
+{{- $faults = append $faults "keda.triggers: there is nothing to scale by: write at least one" -}}
+{{- end -}}
+{{- with .Values.metrics -}}
+{{- if and .serviceMonitor.enabled .podMonitor.enabled -}}
+{{- $faults = append $faults "metrics.serviceMonitor.enabled, metrics.podMonitor.enabled: both would scrape every gateway twice: enable one" -}}
+{{- end -}}
+{{- if and (or .serviceMonitor.enabled .podMonitor.enabled) $.Values.networkPolicy.enabled (not $.Values.networkPolicy.adminFrom) -}}
+{{- $faults = append $faults "networkPolicy.adminFrom: Prometheus cannot reach the admin port: write where it runs, such as [{ namespaceSelector: { matchLabels: { kubernetes.io/metadata.name: monitoring } } }]" -}}
+{{- end -}}
+{{- $alerts := list -}}
+{{- range ($.Files.Get "files/alerts.yaml" | fromYaml).groups -}}
+{{- range .rules -}}
+{{- $alerts = append $alerts .alert -}}
+{{- end -}}
+{{- end -}}
+{{- range .prometheusRule.disabled -}}
+{{- if not (has . $alerts) -}}
+{{- $faults = append $faults (printf "metrics.prometheusRule.disabled: there is no alert %q: there are %s" . (join ", " $alerts)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $faults | toJson -}}
+{{- end -}}

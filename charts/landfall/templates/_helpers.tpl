@@ -1,0 +1,188 @@
+{{/* Names, labels, and what is computed from the gateway's configuration. */}}
+
+{{- define "landfall.name" -}}
+{{- .Values.nameOverride | default .Chart.Name | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* At most 52 characters: the StatefulSet's controller adds a hash of 11 to it and makes a label of that. */}}
+{{- define "landfall.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
+{{- else if contains (include "landfall.name" .) .Release.Name -}}
+{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name (include "landfall.name" .) | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "landfall.serviceAccountName" -}}
+{{- .Values.serviceAccount.name | default (ternary (include "landfall.fullname" .) "default" .Values.serviceAccount.create) -}}
+{{- end -}}
+
+{{/* Never changed by an upgrade: selectors and claims hold them. */}}
+{{- define "landfall.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "landfall.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{/* Of every object but pods, claims and the test. */}}
+{{- define "landfall.labels" -}}
+{{- $own := dict "helm.sh/chart" (printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") | trunc 63 | trimSuffix "-") "app.kubernetes.io/version" (.Chart.AppVersion | replace "+" "_") "app.kubernetes.io/managed-by" .Release.Service -}}
+{{- merge (include "landfall.selectorLabels" . | fromYaml) $own .Values.commonLabels | toYaml -}}
+{{- end -}}
+
+{{/* No version is in them: an upgrade that changes nothing of the pods replaces none. */}}
+{{- define "landfall.podLabels" -}}
+{{- merge (include "landfall.selectorLabels" . | fromYaml) .Values.podLabels .Values.commonLabels | toYaml -}}
+{{- end -}}
+
+{{/* The metadata of an object: (dict "root" $ "name" … "labels" … "annotations" …). */}}
+{{- define "landfall.metadata" -}}
+name: {{ .name }}
+namespace: {{ .root.Release.Namespace }}
+labels:
+  {{- merge (include "landfall.labels" .root | fromYaml) (.labels | default dict) | toYaml | nindent 2 }}
+{{- with merge dict (.annotations | default dict) .root.Values.commonAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{- define "landfall.image" -}}
+{{- with .Values.image -}}
+{{- if .digest -}}
+{{ .repository }}@{{ .digest }}
+{{- else -}}
+{{ .repository }}:{{ .tag | default $.Chart.AppVersion }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A length of time such as "1m 30s", in milliseconds. */}}
+{{- define "landfall.milliseconds" -}}
+{{- $units := dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000 "d" 86400000 -}}
+{{- $sum := 0 -}}
+{{- range regexFindAll "[0-9]+ *[a-z]+" (. | toString) -1 -}}
+{{- $sum = add $sum (mul (regexFind "[0-9]+" . | int64) (get $units (regexFind "[a-z]+" .) | int64)) -}}
+{{- end -}}
+{{- $sum -}}
+{{- end -}}
+
+{{/* Seconds that a drain may take: pause, deadline, and 5 s for the goodbyes. */}}
+{{- define "landfall.drainSeconds" -}}
+{{- $drain := .Values.config.drain | default dict -}}
+{{- $pause := include "landfall.milliseconds" (get $drain "pause" | default "5s") | int64 -}}
+{{- if eq (get $drain "pause" | toString) "0" -}}{{- $pause = 0 -}}{{- end -}}
+{{- $deadline := include "landfall.milliseconds" (get $drain "deadline" | default "25s") | int64 -}}
+{{- add 5 (div (add $pause $deadline 999) 1000) -}}
+{{- end -}}
+
+{{- define "landfall.adminBind" -}}
+{{- (.Values.config.admin | default dict).bind | default "127.0.0.1:8080" -}}
+{{- end -}}
+
+{{- define "landfall.port" -}}
+{{- regexFind "[0-9]+$" (. | toString) -}}
+{{- end -}}
+
+{{/* The listeners that can be reached from outside their pod, as a JSON list of name and port. */}}
+{{- define "landfall.listeners" -}}
+{{- $listeners := list -}}
+{{- range .Values.config.listeners -}}
+{{- if not (regexMatch "^(127\\.|\\[::1\\])" .bind) -}}
+{{- $listeners = append $listeners (dict "name" .name "port" (include "landfall.port" .bind | int)) -}}
+{{- end -}}
+{{- end -}}
+{{- $listeners | toJson -}}
+{{- end -}}
+
+{{/* The port at which devices find a listener: (dict "root" $ "listener" …). */}}
+{{- define "landfall.servicePort" -}}
+{{- get .root.Values.service.ports .listener.name | default .listener.port | int -}}
+{{- end -}}
+
+{{/* The gateway's configuration file. */}}
+{{- define "landfall.config" -}}
+{{- toYaml .Values.config -}}
+{{- end -}}
+
+{{/* Mounts of everything that reads the configuration: the gateway, and `verify` in the test. */}}
+{{- define "landfall.mounts" -}}
+- name: config
+  mountPath: /etc/landfall/config
+  readOnly: true
+{{- range $name, $_ := .Values.secrets }}
+- name: secret-{{ $name }}
+  mountPath: /etc/landfall/secrets/{{ $name }}
+  readOnly: true
+{{- end }}
+{{- with .Values.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "landfall.volumes" -}}
+- name: config
+  configMap:
+    name: {{ include "landfall.fullname" . }}
+{{- range $name, $secret := .Values.secrets }}
+- name: secret-{{ $name }}
+  secret:
+    secretName: {{ $secret.secretName }}
+    defaultMode: 0440
+    {{- with $secret.items }}
+    items:
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
+{{- end }}
+{{- with .Values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* What every pod of the release says about where and as whom it runs. */}}
+{{- define "landfall.podSettings" -}}
+serviceAccountName: {{ include "landfall.serviceAccountName" . }}
+automountServiceAccountToken: false
+enableServiceLinks: false
+securityContext:
+  {{- toYaml .Values.podSecurityContext | nindent 2 }}
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .Values.runtimeClassName }}
+runtimeClassName: {{ . }}
+{{- end }}
+{{- end -}}
+
+{{- define "landfall.testLabels" -}}
+app.kubernetes.io/name: {{ include "landfall.name" . }}-test
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: test
+{{- end -}}
+
+{{- define "landfall.testContainer" -}}
+securityContext:
+  {{- toYaml .Values.securityContext | nindent 2 }}
+{{- with .Values.test.resources }}
+resources:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* Something else than `replicas` says how many gateways there are. */}}
+{{- define "landfall.isScaled" -}}
+{{- if or .Values.autoscaling.enabled .Values.keda.enabled -}}true{{- end -}}
+{{- end -}}
