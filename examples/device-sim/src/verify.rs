@@ -39,6 +39,10 @@ pub struct Arguments {
     /// A property of librdkafka
     #[arg(long = "property", value_name = "NAME=VALUE", value_parser = parse_pair)]
     properties: Vec<(String, String)>,
+    /// Read only what was written since the run began, by the records' timestamps. For topics that hold
+    /// years; the Kafka inside `landfall dev` finds nothing by time
+    #[arg(long)]
+    since_start: bool,
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }
@@ -59,7 +63,8 @@ pub fn verify(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let ledger = ledger::read(&arguments.ledger)?;
     let source = source::Source::of(arguments)?;
     let account = judge::Account::of(&ledger.lines).context("the ledger")?;
-    let observed = read::read(&source, account.run())?;
+    let since_ms = arguments.since_start.then(|| account.started_ms());
+    let observed = read::read(&source, account.run(), since_ms)?;
     let verdict = judge::judge(&account, &observed, ledger.torn);
     match arguments.format {
         Format::Text => show(&verdict),

@@ -198,6 +198,7 @@ pub(super) fn produce_all(client: &ClientConfig, topic: &str, records: &[Record]
         });
         let mut copy = BaseRecord::to(topic).payload(&record.value).headers(headers);
         copy.key = record.key.as_ref();
+        copy.timestamp = record.timestamp_ms;
         producer.send(copy).map_err(|(error, _)| error).expect("the queue has room");
     }
     producer.flush(PATIENCE).expect("Kafka takes the records");

@@ -78,6 +78,8 @@ fn a_gateway_killed_again_and_again_loses_nothing() {
     let (code, said) = verify(&folder, &gateway, &[]);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("all is there"), "{said}");
+    let (code, since_start) = verify(&folder, &gateway, &["--since-start"]);
+    assert_eq!((code, &since_start), (Some(0), &said));
     let told = fleet.log();
     let summary = told.lines().last().expect("the simulator sums up");
     let resent = summary.contains(" again)") && !summary.contains("(0 again)");
@@ -100,34 +102,43 @@ fn verify_finds_what_is_wrong() {
     let others: Vec<String> =
         ["priority", "slow", "dead-letter"].map(|lane| gateway.topic(lane)).into();
     // The fast lane with something done to it, beside the other lanes as they are.
-    let verify_changed = |what: &str, records: &[Record]| {
+    let verify_changed = |what: &str, records: &[Record], more: &[&str]| {
         let copy = unique("copy");
         kafka.create_topics(&[&copy], 1, &[]);
         kafka.produce_all(&copy, records);
         let topics = [others.clone(), vec![copy]].concat().join(",");
-        let (code, said) = verify(&folder, &gateway, &["--topics", &topics]);
+        let (code, said) = verify(&folder, &gateway, &[&["--topics", &topics], more].concat());
         (code, format!("{what}: {said}"))
     };
 
-    let (code, said) = verify_changed("a copy", &records);
+    let (code, said) = verify_changed("a copy", &records, &[]);
     assert_eq!(code, Some(0), "{said}");
 
     let mut removed = records.clone();
     removed.remove(records.iter().position(|record| acknowledged(&record)).expect("there is one"));
-    let (code, said) = verify_changed("a removed record", &removed);
+    let (code, said) = verify_changed("a removed record", &removed, &[]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("1 missing, 0 changed, 0 out of order, 0 double"), "{said}");
+
+    let mut early = records.clone();
+    let first = records.iter().position(|record| acknowledged(&record)).expect("there is one");
+    early[..=first].iter_mut().for_each(|record| record.timestamp_ms = Some(1));
+    let (code, said) = verify_changed("records of another time", &early, &[]);
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = verify_changed("records of another time", &early, &["--since-start"]);
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("1 missing, 0 changed, 0 out of order, 0 double"), "{said}");
 
     let mut swapped = records.clone();
     let (one, other) = neighbours(&records);
     swapped.swap(one, other);
-    let (code, said) = verify_changed("a swapped order", &swapped);
+    let (code, said) = verify_changed("a swapped order", &swapped, &[]);
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("0 missing, 0 changed, 1 out of order, 0 double"), "{said}");
 
     let mut doubled = records.clone();
     doubled.push(records[0].clone());
-    let (code, said) = verify_changed("a double", &doubled);
+    let (code, said) = verify_changed("a double", &doubled, &[]);
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("0 missing, 0 changed, 0 out of order, 1 double"), "{said}");
 

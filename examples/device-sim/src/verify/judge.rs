@@ -21,6 +21,7 @@ struct Entry {
 /// The ledger, by message.
 pub struct Account {
     run: String,
+    started_ms: i64,
     messages: BTreeMap<(String, u64), Entry>,
 }
 
@@ -99,10 +100,12 @@ pub struct Verdict {
 impl Account {
     pub fn of(lines: &[Line]) -> anyhow::Result<Account> {
         let mut messages: BTreeMap<(String, u64), Entry> = BTreeMap::new();
-        let mut name = None;
+        let mut told = None;
         for line in lines {
             match line {
-                Line::Run { run, .. } if name.is_none() => name = Some(run.clone()),
+                Line::Run { run, started_ms, .. } if told.is_none() => {
+                    told = Some((run.clone(), *started_ms));
+                }
                 Line::Run { .. } => anyhow::bail!("has two runs: verify one ledger at a time"),
                 Line::Sent { device, sequence, topic, qos, size, sha256, attempt, .. } => {
                     let entry = messages.entry((device.clone(), *sequence)).or_default();
@@ -130,12 +133,17 @@ impl Account {
                 Line::Connected { .. } | Line::Disconnected { .. } => {}
             }
         }
-        let run = name.ok_or_else(|| anyhow::anyhow!("has no run"))?;
-        Ok(Account { run, messages })
+        let (run, started_ms) = told.ok_or_else(|| anyhow::anyhow!("has no run"))?;
+        Ok(Account { run, started_ms, messages })
     }
 
     pub fn run(&self) -> &str {
         &self.run
+    }
+
+    /// When the run began, by the simulator's clock.
+    pub fn started_ms(&self) -> i64 {
+        self.started_ms
     }
 }
 

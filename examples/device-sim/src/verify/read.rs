@@ -22,14 +22,16 @@ use crate::fleet::{self, HEAD_MAX_BYTES};
 
 /// How long Kafka may take to answer a question.
 const ANSWER_WAIT: Duration = Duration::from_secs(15);
+/// How far the gateway's clock, which records have, may be behind the simulator's.
+const CLOCKS_APART_MS: i64 = 10 * 60 * 1000;
 /// How long no record may come although there are more.
 const RECORD_WAIT: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(100);
 /// How long an object may send nothing.
 const OBJECT_WAIT: Duration = Duration::from_secs(30);
 
-/// The records of a run, by topic, partition and offset.
-pub fn read(source: &Source, run: &str) -> anyhow::Result<Vec<Observed>> {
+/// The records of a run, by topic, partition and offset; only those since a time, if there is one.
+pub fn read(source: &Source, run: &str, since_ms: Option<i64>) -> anyhow::Result<Vec<Observed>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -42,11 +44,10 @@ pub fn read(source: &Source, run: &str) -> anyhow::Result<Vec<Observed>> {
     config.set("bootstrap.servers", &source.bootstrap_servers).set("enable.auto.commit", "false");
     let consumer: BaseConsumer = config.create().context("the Kafka client cannot be made")?;
     let mut ends = ends(&consumer, source)?;
-    let mut assignment = TopicPartitionList::new();
-    for (topic, partition) in ends.keys() {
-        assignment.add_partition_offset(topic, *partition, Offset::Beginning)?;
-    }
-    consumer.assign(&assignment)?;
+    let begins = begins(&consumer, &ends, since_ms)?;
+    // What is not there has no record since that time.
+    ends.retain(|(topic, partition), _| begins.find_partition(topic, *partition).is_some());
+    consumer.assign(&begins)?;
     let mut observed = Vec::new();
     let mut last = Instant::now();
     while !ends.is_empty() {
@@ -109,6 +110,37 @@ fn ends(consumer: &BaseConsumer, source: &Source) -> anyhow::Result<BTreeMap<(St
         }
     }
     Ok(ends)
+}
+
+/// Where to begin in each of these partitions.
+fn begins(
+    consumer: &BaseConsumer,
+    ends: &BTreeMap<(String, i32), i64>,
+    since_ms: Option<i64>,
+) -> anyhow::Result<TopicPartitionList> {
+    let begin = match since_ms {
+        Some(since_ms) => Offset::Offset((since_ms - CLOCKS_APART_MS).max(0)),
+        None => Offset::Beginning,
+    };
+    let mut begins = TopicPartitionList::new();
+    for (topic, partition) in ends.keys() {
+        begins.add_partition_offset(topic, *partition, begin)?;
+    }
+    if since_ms.is_none() || ends.is_empty() {
+        return Ok(begins);
+    }
+    let found = consumer
+        .offsets_for_times(begins, ANSWER_WAIT)
+        .context("Kafka does not say where the run began: leave --since-start out")?;
+    let mut begins = TopicPartitionList::new();
+    for place in found.elements() {
+        place.error().with_context(|| format!("where the run began in {}", place.topic()))?;
+        // The end: nothing was written since then.
+        if let Offset::Offset(_) = place.offset() {
+            begins.add_partition_offset(place.topic(), place.partition(), place.offset())?;
+        }
+    }
+    Ok(begins)
 }
 
 /// What the record is, if it is of this run.
