@@ -20,11 +20,12 @@ TEST ?=
 
 step := tests/tools/step.sh
 
-.PHONY: help dev test soak bench fuzz
+.PHONY: help dev test chart soak bench fuzz
 
 help:
 	@echo 'make dev    a gateway with a Kafka inside and $(DEVICES) simulated devices (ARGS="--mqtt-port 1884" DEVICES=50)'
 	@echo 'make test   formatting, lints and all tests, the end-to-end ones with real servers (TEST="--test e2e durable")'
+	@echo 'make chart  writes what is generated of charts/landfall: values.schema.json and README.md'
 	@echo 'make soak   $(SOAK_DEVICES) devices for $(SOAK_SECONDS) s, the gateway killed five times (SOAK_DEVICES=1000 SOAK_SECONDS=600)'
 	@echo 'make bench  what Landfall costs beside mosquitto and a bare Kafka producer (ROWS=window50,paced20k REPETITIONS=3 BENCH_SECONDS=4)'
 	@echo 'make fuzz   every fuzz target for $(FUZZ_SECONDS) s (FUZZ_SECONDS=600)'
@@ -42,6 +43,11 @@ test:
 	@$(step) build cargo build --workspace --bins
 	@$(step) 'build tests' cargo test --workspace --no-run
 	@$(step) tests cargo test --workspace $(TEST)
+
+# The tests compare what is committed with what this would write.
+chart:
+	@tests/tools/setup.sh build
+	@cargo run --quiet -p tests --bin chart -- write
 
 # One end-to-end test, as long as one likes.
 soak:

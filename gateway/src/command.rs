@@ -6,6 +6,7 @@ mod check;
 mod dev;
 mod explain;
 mod run;
+mod schema;
 mod show;
 mod tail;
 
@@ -44,6 +45,8 @@ enum Command {
     Run(ConfigArgument),
     /// Check a configuration and list all its faults
     Check(ConfigArgument),
+    /// Print what may be written in a configuration, as a JSON Schema
+    Schema,
     /// Tell where a message would go, and why
     Explain(explain::Arguments),
     /// Print a lane's records from the beginning, as they come
@@ -102,6 +105,7 @@ pub fn main() -> ExitCode {
         Command::Dev(arguments) => dev::dev(&arguments),
         Command::Run(ConfigArgument { config }) => run::run(&config),
         Command::Check(ConfigArgument { config }) => check::check(&config),
+        Command::Schema => schema::schema(),
         Command::Explain(arguments) => explain::explain(&arguments),
         Command::Tail(arguments) => tail::tail(&arguments),
     };

@@ -14,8 +14,13 @@ use std::time::Duration;
 
 use bridge::LaneSettings;
 use bridge::classify::Routing;
+use schemars::Schema;
+use schemars::generate::SchemaSettings;
+use schemars::transform::RecursiveTransform;
 use serde_json::{Map, Value};
 use url::Url;
+
+pub use written::Configuration;
 
 pub use memory::{CONNECTION_COST, MemoryPlan, descriptor_limit};
 
@@ -137,6 +142,37 @@ impl fmt::Display for Faults {
 }
 
 impl std::error::Error for Faults {}
+
+/// What may be written, as a JSON Schema (draft 7, which editors and Helm understand).
+pub fn schema() -> Value {
+    let settings = SchemaSettings::draft07().with_transform(RecursiveTransform(forget_null));
+    settings.into_generator().into_root_schema_for::<Configuration>().to_value()
+}
+
+/// A null is as good as nothing, so the schema does not speak of it: it would stand in every error.
+fn forget_null(schema: &mut Schema) {
+    let is_null = |value: &Value| value.is_null() || value == "null";
+    if schema.get("default").is_some_and(Value::is_null) {
+        schema.remove("default");
+    }
+    for name in ["type", "enum"] {
+        if let Some(Value::Array(items)) = schema.get_mut(name) {
+            items.retain(|item| !is_null(item));
+            if let ("type", [only]) = (name, &items[..]) {
+                let only = only.clone();
+                schema.insert(name.to_owned(), only);
+            }
+        }
+    }
+    if let Some(Value::Array(options)) = schema.get_mut("anyOf") {
+        options.retain(|option| option["type"] != "null");
+        if let [_] = options[..] {
+            let only = schema.remove("anyOf").expect("it was just there");
+            // Draft 7 sees nothing beside a `$ref`, such as the description.
+            schema.insert("allOf".to_owned(), only);
+        }
+    }
+}
 
 /// Reads the file, if there is one, lets the environment override it, and checks the whole.
 pub fn load(

@@ -135,13 +135,6 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
-{{- with .Values.podDisruptionBudget -}}
-{{- $least := not (kindIs "invalid" .minAvailable) -}}
-{{- $most := not (kindIs "invalid" .maxUnavailable) -}}
-{{- if and .enabled (eq $least $most) -}}
-{{- $faults = append $faults "podDisruptionBudget: write one of maxUnavailable and minAvailable, and null for the other" -}}
-{{- end -}}
-{{- end -}}
 {{- if and .Values.autoscaling.enabled .Values.keda.enabled -}}
 {{- $faults = append $faults "autoscaling.enabled, keda.enabled: both would scale the same gateways: enable one" -}}
 {{- end -}}

@@ -20,22 +20,6 @@ use super::values::{Length, Secret, Size};
 use super::written;
 use super::{Drain, Faults, Kafka, Limits, ListenerSettings, ObjectStore, Settings};
 
-const SECTIONS: [&str; 14] = [
-    "gateway_id",
-    "listeners",
-    "admin",
-    "drain",
-    "kafka",
-    "object_store",
-    "limits",
-    "routes",
-    "unrouted",
-    "rules",
-    "lanes",
-    "slow_over_size",
-    "slow_after",
-    "attributes",
-];
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 const DEFAULT_MESSAGE_SIZE: u64 = 64 * MIB;
@@ -56,11 +40,7 @@ pub(super) fn settings(written: Value, faults: Faults) -> Result<Settings, Fault
 
 impl Checker {
     fn all(&mut self) -> Settings {
-        let unknown: Vec<String> =
-            self.written.keys().filter(|key| !SECTIONS.contains(&key.as_str())).cloned().collect();
-        for key in unknown {
-            self.faults.add(&key, format!("is no section: there are {}", SECTIONS.join(", ")));
-        }
+        self.unknown_sections();
         let gateway_id = self.gateway_id();
         let listeners = self.listeners();
         let admin = self.admin();
@@ -94,6 +74,15 @@ impl Checker {
             routing: Routing { routes, unrouted, rules, lanes: lane_routing, devices },
             lanes,
             memory: plan,
+        }
+    }
+
+    fn unknown_sections(&mut self) {
+        let schema = super::schema();
+        let known = schema["properties"].as_object().expect("a configuration has sections");
+        for key in self.written.keys().filter(|key| !known.contains_key(*key)) {
+            let names: Vec<&str> = known.keys().map(String::as_str).collect();
+            self.faults.add(key, format!("is no section: there are {}", names.join(", ")));
         }
     }
 

@@ -119,6 +119,31 @@ fn secrets_come_from_elsewhere_and_are_not_printed() {
 }
 
 #[test]
+fn a_secret_with_two_sources_is_refused() {
+    let text = "kafka: { properties: { sasl.password: { from_file: /a, from_env: B } } }";
+    let fault = &faults(text)[0];
+    assert_eq!(fault.place, "kafka");
+    assert!(fault.text.contains("{ from_file: … } or { from_env: … }"), "{}", fault.text);
+}
+
+/// A schema that lets more pass than `check` would make a chart fail only in its pods.
+#[test]
+fn the_schema_is_closed_and_describes_every_key() {
+    let schema = schema();
+    let definitions = schema["definitions"].as_object().expect("there are definitions");
+    for object in definitions.values().chain([&schema]) {
+        let Some(properties) = object["properties"].as_object() else { continue };
+        assert_eq!(object["additionalProperties"], false, "{object:#}");
+        for (name, property) in properties {
+            let described = property["description"].as_str().is_some_and(|text| !text.is_empty());
+            let is_secret = ["from_file", "from_env"].contains(&name.as_str());
+            assert!(described || is_secret, "{name}: {property:#}");
+        }
+    }
+    assert!(!schema.to_string().contains("null"), "a null would stand in every error");
+}
+
+#[test]
 fn broken_yaml_says_where() {
     let found = faults("kafka:\n  properties: {\n");
     assert!(found[0].text.contains("line"), "{}", found[0].text);

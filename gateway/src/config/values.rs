@@ -1,10 +1,12 @@
 //! The smallest pieces of a configuration: YAML, overrides from the environment, sizes, lengths of
 //! time, secrets.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 use serde_json::{Map, Value};
@@ -130,6 +132,35 @@ impl<'de> Deserialize<'de> for Length {
     }
 }
 
+impl JsonSchema for Size {
+    fn schema_name() -> Cow<'static, str> {
+        "Size".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Bytes: a number, or a text such as 512KiB, 64MiB or 64MB.",
+            "type": ["integer", "string"],
+            "minimum": 0,
+            "pattern": r"^[0-9]+(\.[0-9]+)? *([kKmMgGtT][iI]?)?[bB]?$",
+        })
+    }
+}
+
+impl JsonSchema for Length {
+    fn schema_name() -> Cow<'static, str> {
+        "Length".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A length of time with its unit: 250ms, 5s, 10m, 1h or 1d.",
+            "type": "string",
+            "pattern": "^([0-9]+ *(ms|s|m|h|d) *)+$",
+        })
+    }
+}
+
 /// Reads a text by its `FromStr`, and numbers where they are clear without a unit.
 struct Parsed<T> {
     expecting: &'static str,
@@ -153,16 +184,33 @@ impl<T: FromStr<Err = String>> Visitor<'_> for Parsed<T> {
     }
 }
 
-/// A text that may be a secret kept elsewhere: `{ from_file: … }` or `{ from_env: … }`.
-#[derive(Clone, Deserialize)]
-#[serde(untagged)]
+/// A text that may be a secret kept elsewhere: { from_file: … } or { from_env: … }.
+#[derive(Clone, Deserialize, JsonSchema)]
+#[serde(
+    untagged,
+    expecting = "write a text, a number, true, false, { from_file: … } or { from_env: … }"
+)]
 pub enum Secret {
     Text(String),
     Flag(bool),
     Whole(i64),
     Number(f64),
-    File { from_file: String },
-    Environment { from_env: String },
+    File(FromFile),
+    Environment(FromEnvironment),
+}
+
+/// The content of a file, without the line's end.
+#[derive(Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FromFile {
+    from_file: String,
+}
+
+/// The value of an environment variable.
+#[derive(Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FromEnvironment {
+    from_env: String,
 }
 
 impl fmt::Debug for Secret {
@@ -179,7 +227,7 @@ impl Secret {
             Secret::Flag(flag) => Ok(flag.to_string()),
             Secret::Whole(number) => Ok(number.to_string()),
             Secret::Number(number) => Ok(number.to_string()),
-            Secret::File { from_file } => {
+            Secret::File(FromFile { from_file }) => {
                 let failed =
                     |error: &dyn fmt::Display| format!("{from_file} cannot be read: {error}");
                 let size = std::fs::metadata(&from_file).map_err(|error| failed(&error))?.len();
@@ -189,7 +237,7 @@ impl Secret {
                 let text = std::fs::read_to_string(&from_file).map_err(|error| failed(&error))?;
                 Ok(text.trim_end_matches(['\r', '\n']).to_owned())
             }
-            Secret::Environment { from_env } => std::env::var(&from_env)
+            Secret::Environment(FromEnvironment { from_env }) => std::env::var(&from_env)
                 .map_err(|_| format!("the environment variable {from_env} is not set")),
         }
     }

@@ -1,106 +1,215 @@
-//! The sections as they are written. Unknown keys are refused.
+//! The configuration as it is written. Unknown keys are refused.
+//!
+//! The comments of the fields are what `landfall schema` says of them, and the chart's README.
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::values::{Length, Secret, Size};
 
-#[derive(Debug, Deserialize)]
+/// The configuration of a gateway. Everything has a default; unknown keys are refused.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Configuration {
+    /// Who accepted a message: 1 to 64 of A-Z a-z 0-9 . _ -. Default: the host name.
+    #[schemars(length(min = 1, max = 64), pattern(r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$"))]
+    pub gateway_id: Option<String>,
+    /// Where devices connect. Default: one at 127.0.0.1:1883.
+    #[schemars(length(min = 1))]
+    pub listeners: Option<Vec<Listener>>,
+    /// Health, metrics and status over HTTP.
+    pub admin: Option<Admin>,
+    /// How the gateway ends at SIGTERM.
+    pub drain: Option<Drain>,
+    /// The Kafka that messages land in.
+    pub kafka: Option<Kafka>,
+    /// Where payloads go that are too large for their lane. Default: none, and then the lane's
+    /// inline_size is the largest message.
+    pub object_store: Option<ObjectStore>,
+    /// What the gateway may use, and what a connection may.
+    pub limits: Option<Limits>,
+    /// Topic filters with captures; the first that matches counts. Default:
+    /// devices/{device_type}/{device_id}/{stream}/#.
+    #[schemars(length(max = 1000))]
+    pub routes: Option<Vec<Route>>,
+    /// What becomes of messages that no route matches. Default: fast.
+    #[schemars(extend("enum" = ["fast", "refuse", null]))]
+    pub unrouted: Option<String>,
+    /// Which lane a message takes; the first that holds. They replace the default rules.
+    #[schemars(length(max = 1000))]
+    pub rules: Option<Vec<Rule>>,
+    /// Settings of the built-in lanes priority, fast, slow and dead-letter; another name adds a lane. At
+    /// most 28 in all.
+    pub lanes: Option<BTreeMap<String, Option<Lane>>>,
+    /// For the default rules only: larger payloads go to the slow lane. Default: 256KiB.
+    pub slow_over_size: Option<Size>,
+    /// For the default rules only: older messages go to the slow lane. Default: 1h.
+    pub slow_after: Option<Length>,
+    /// What is known of devices beforehand.
+    pub attributes: Option<Attributes>,
+}
+
+/// A port for devices.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Listener {
+    /// Used once.
     pub name: String,
+    /// IP:PORT.
+    #[schemars(pattern(r"^.+:[0-9]+$"))]
     pub bind: String,
+    /// Anyone who reaches it may publish. Needed beyond loopback, as there is no authentication yet.
     #[serde(default)]
     pub anonymous: bool,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// Health, metrics and status over HTTP.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Admin {
+    /// IP:PORT. Default: 127.0.0.1:8080.
+    #[schemars(pattern(r"^.+:[0-9]+$"))]
     pub bind: Option<String>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// How the gateway ends at SIGTERM.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Drain {
+    /// How long connections are still accepted after readiness went off. Default: 5s.
     pub pause: Option<Length>,
+    /// How long what is open may take after that; above 0. Default: 25s.
     pub deadline: Option<Length>,
+    /// Publishes the wills of connections that the drain ends.
     pub wills: bool,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// The Kafka that messages land in.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Kafka {
+    /// HOST:PORT,HOST:PORT. Default: localhost:9092.
+    #[schemars(length(min = 1))]
     pub bootstrap_servers: Option<String>,
+    /// Creates missing lane topics at start, with the cluster's defaults.
     pub create_topics: bool,
+    /// librdkafka's own names, for all lanes. What promises rest on is refused, such as acks.
     pub properties: BTreeMap<String, Secret>,
 }
 
-#[derive(Debug, Deserialize)]
+/// Where payloads go that are too large for their lane.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ObjectStore {
+    /// s3://BUCKET/PREFIX, gs://, az:// or file:///path.
+    #[schemars(pattern(r"^(s3|gs|az|file)://"))]
     pub url: String,
+    /// object_store's own names; unknown ones are refused. Credentials may also come from the
+    /// environment, as AWS_…, GOOGLE_… and AZURE_….
     #[serde(default)]
     pub options: BTreeMap<String, Secret>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// What the gateway may use, and what a connection may.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
+    /// Of the process. Default: the container's limit, or 1GiB.
     pub memory: Option<Size>,
+    /// Open connections. Default: the smallest of 100000, the hard descriptor limit less 256, and what half
+    /// of the memory allows.
+    #[schemars(range(min = 1))]
     pub connections: Option<u32>,
+    /// The whole packet, 1KiB to 256MiB. Default: 64MiB.
     pub message_size: Option<Size>,
+    /// Messages of a connection that are not acknowledged. Default: 100.
+    #[schemars(range(min = 1, max = 65535))]
     pub window_messages: Option<u16>,
+    /// Bytes of a connection that are not acknowledged, at least 1KiB. Default: 4MiB.
     pub window_size: Option<Size>,
+    /// Threads that serve sockets. Default: half of the cores.
+    #[schemars(range(min = 1, max = 256))]
     pub workers: Option<usize>,
 }
 
-#[derive(Debug, Deserialize)]
+/// Which topics belong to which devices.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Route {
+    /// A topic filter whose levels may be {names}.
     pub filter: String,
+    /// Attributes that the topic does not say.
     #[serde(default)]
     pub attributes: BTreeMap<String, String>,
+    /// Payloads bring their own metadata; what does not decode is a dead letter.
+    #[schemars(extend("enum" = ["landfall.v1.DeviceEnvelope", null]))]
     pub payload: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+/// All of what is in `when` has to hold.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
+    /// What the message has to be.
     pub when: When,
+    /// The lane that it takes.
     pub lane: String,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// What a message has to be for a rule to hold.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct When {
+    /// The MQTT topic matches this filter.
     pub topic: Option<String>,
+    /// These attributes have these values.
     pub attributes: BTreeMap<String, String>,
+    /// The firmware is in the range, such as ">=1.2, <2".
     pub firmware: Option<String>,
+    /// PUBLISH or CONNECT has this user property with this value.
     pub property: BTreeMap<String, String>,
+    /// The payload has more bytes.
     pub larger_than: Option<Size>,
+    /// Received time minus event time is more.
     pub older_than: Option<Length>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// The settings of one lane.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Lane {
+    /// The Kafka topic, or a template such as cameras.{group}. Default: landfall.NAME.
     pub topic: Option<String>,
+    /// Everything that a template may become.
     pub topics: Vec<String>,
+    /// device_id, received_ms, event_ms, device_id+bucket or a template. Default: device_id.
     pub key: Option<String>,
+    /// The span of a bucket, for device_id+bucket only.
     pub bucket: Option<Length>,
+    /// When a message is acknowledged. Default: kafka.
+    #[schemars(extend("enum" = ["kafka", null]))]
     pub ack: Option<String>,
+    /// The largest payload in a record, 1KiB to message_size. Default: 512KiB.
     pub inline_size: Option<Size>,
+    /// What a record is. Default: envelope.
+    #[schemars(extend("enum" = ["envelope", null]))]
     pub format: Option<String>,
+    /// Messages are gathered for so long, at most 100ms. Default: 2ms, in priority 0ms.
     pub gather: Option<Length>,
+    /// librdkafka's own names, over those of kafka.
     pub properties: BTreeMap<String, Secret>,
+    /// The share for inline messages, at least inline_size.
     pub memory: Option<Size>,
+    /// The share for parts of large messages, at least 5MiB.
     pub large_memory: Option<Size>,
 }
 
-#[derive(Debug, Deserialize)]
+/// What is known of devices beforehand.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Attributes {
+    /// A YAML file, DEVICE_ID: { group: north }; at most 1000000 devices.
     pub from_file: String,
 }
