@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{self, Settings};
+use crate::config::{self, Secrets, Settings};
 
 /// Bad configuration or arguments.
 const EXIT_USAGE: u8 = 64;
@@ -44,7 +44,7 @@ enum Command {
     /// Run the gateway
     Run(ConfigArgument),
     /// Check a configuration and list all its faults
-    Check(ConfigArgument),
+    Check(check::Arguments),
     /// Print what may be written in a configuration, as a JSON Schema
     Schema,
     /// Tell where a message would go, and why
@@ -104,7 +104,7 @@ pub fn main() -> ExitCode {
     let ended = match arguments.command {
         Command::Dev(arguments) => dev::dev(&arguments),
         Command::Run(ConfigArgument { config }) => run::run(&config),
-        Command::Check(ConfigArgument { config }) => check::check(&config),
+        Command::Check(arguments) => check::check(&arguments),
         Command::Schema => schema::schema(),
         Command::Explain(arguments) => explain::explain(&arguments),
         Command::Tail(arguments) => tail::tail(&arguments),
@@ -125,7 +125,7 @@ pub fn main() -> ExitCode {
 
 /// The configuration of a file, with the process's environment.
 fn load(file: Option<&std::path::Path>) -> Result<Settings, config::Faults> {
-    config::load(file, std::env::vars())
+    config::load(file, std::env::vars(), Secrets::Read)
 }
 
 /// Sends the log to standard error.

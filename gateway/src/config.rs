@@ -174,22 +174,34 @@ fn forget_null(schema: &mut Schema) {
     }
 }
 
+/// What is done about secrets that are kept elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secrets {
+    /// They are read; one that cannot be is a fault.
+    Read,
+    /// One that cannot be read is taken to be right, as another machine has it. Such settings must not
+    /// be run.
+    Assumed,
+}
+
 /// Reads the file, if there is one, lets the environment override it, and checks the whole.
 pub fn load(
     file: Option<&Path>,
     environment: impl IntoIterator<Item = (String, String)>,
+    secrets: Secrets,
 ) -> Result<Settings, Faults> {
     let text = match file {
         None => String::new(),
         Some(path) => read(path)?,
     };
-    parse(&text, environment)
+    parse(&text, environment, secrets)
 }
 
-/// The defaults, with the environment's overrides.
+/// As [`load`], with the file's text.
 pub fn parse(
     text: &str,
     environment: impl IntoIterator<Item = (String, String)>,
+    secrets: Secrets,
 ) -> Result<Settings, Faults> {
     let mut faults = Faults::default();
     let mut written = match text.trim().is_empty() {
@@ -213,7 +225,7 @@ pub fn parse(
     for (name, value) in overrides {
         values::override_with(&mut written, &name, &value, &mut faults);
     }
-    check::settings(written, faults)
+    check::settings(written, faults, secrets)
 }
 
 fn read(path: &Path) -> Result<String, Faults> {

@@ -1,15 +1,25 @@
 //! `landfall check`: the configuration's faults, all at once, or what it comes to. Touches no network.
 
 use std::io::{self, Write as _};
-use std::path::Path;
 use std::process::ExitCode;
 
-use super::{Failure, load};
+use super::{ConfigArgument, Failure};
+use crate::config::{self, Secrets};
 
 const MIB: u64 = 1024 * 1024;
 
-pub fn check(config: &Path) -> Result<ExitCode, Failure> {
-    let settings = load(Some(config))?;
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    config: ConfigArgument,
+    /// Take secrets that cannot be read here to be right, as for the configuration of another machine
+    #[arg(long)]
+    without_secrets: bool,
+}
+
+pub fn check(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let secrets = if arguments.without_secrets { Secrets::Assumed } else { Secrets::Read };
+    let settings = config::load(Some(&arguments.config.config), std::env::vars(), secrets)?;
     let mut out = io::stdout().lock();
     writeln!(out, "configuration ok")?;
     writeln!(out)?;

@@ -18,7 +18,7 @@ use url::Url;
 
 use super::{Failure, run, show, start_logging};
 use crate::app::App;
-use crate::config;
+use crate::config::{self, Secrets};
 
 /// Records that are shown in full; afterwards there is a line of counts now and then.
 const SHOWN_RECORDS: u64 = 5;
@@ -71,7 +71,7 @@ pub fn dev(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let data_dir = make_folder(&arguments.data_dir)?;
     let object_store = Url::from_directory_path(data_dir.join("objects"))
         .map_err(|()| anyhow::anyhow!("{} is no folder for objects", data_dir.display()))?;
-    let defaults = config::parse("", [])?;
+    let defaults = config::parse("", [], Secrets::Read)?;
     let topics: Vec<String> = defaults.lanes.iter().flat_map(|lane| lane.topics.clone()).collect();
     let embedded = match &arguments.kafka {
         Some(_) => None,
@@ -92,7 +92,7 @@ pub fn dev(arguments: &Arguments) -> Result<ExitCode, Failure> {
         "kafka": { "bootstrap_servers": bootstrap_servers, "create_topics": arguments.kafka.is_some() },
         "object_store": { "url": object_store.as_str() },
     });
-    let mut settings = config::parse(&written.to_string(), std::env::vars())?;
+    let mut settings = config::parse(&written.to_string(), std::env::vars(), Secrets::Read)?;
     settings.kafka.embedded = embedded.is_some();
     start_logging("warn");
     let app = App::build(settings).context(

@@ -3,7 +3,7 @@
 use super::*;
 
 fn load_text(text: &str) -> Result<Settings, Faults> {
-    parse(text, [])
+    parse(text, [], Secrets::Read)
 }
 
 fn faults(text: &str) -> Vec<Fault> {
@@ -92,13 +92,13 @@ fn the_environment_overrides_and_maps_merge() {
     ];
     let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let text = "kafka: { properties: { client.id: x } }";
-    let settings = parse(text, environment).expect("valid");
+    let settings = parse(text, environment, Secrets::Read).expect("valid");
     assert_eq!(settings.kafka.bootstrap_servers, "kafka:9092");
     assert_eq!(settings.lanes[3].topics, ["dlq"]);
     assert_eq!(settings.lanes[1].inline_size, 64 * 1024);
     assert_eq!(settings.kafka.properties["client.id"], "x");
     assert_eq!(settings.kafka.properties["linger.ms"], "7");
-    let unknown = parse("", [("LANDFALL__NOWHERE__X".to_owned(), "1".to_owned())]);
+    let unknown = parse("", [("LANDFALL__NOWHERE__X".to_owned(), "1".to_owned())], Secrets::Read);
     assert_eq!(unknown.expect_err("no such section").0[0].place, "nowhere");
 }
 
@@ -116,6 +116,15 @@ fn secrets_come_from_elsewhere_and_are_not_printed() {
     std::fs::remove_file(&file).expect("it is there");
     let found = faults("kafka: { properties: { sasl.password: { from_env: LANDFALL_NOT_SET } } }");
     assert_eq!(found[0].place, "kafka.properties.sasl.password");
+}
+
+#[test]
+fn secrets_of_another_machine_can_be_assumed_and_nothing_else_is() {
+    let text = "kafka: { properties: { sasl.password: { from_env: LANDFALL_NOT_SET } } }";
+    assert!(parse(text, [], Secrets::Assumed).is_ok());
+    let text = "kafka: { properties: { sasl.pasword: { from_env: LANDFALL_NOT_SET } } }";
+    let found = parse(text, [], Secrets::Assumed).expect_err("there is no such property").0;
+    assert_eq!(found[0].place, "kafka.properties.sasl.pasword");
 }
 
 #[test]
