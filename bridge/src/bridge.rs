@@ -13,7 +13,7 @@ use crate::lane::{Lane, LaneSettings, LaneThread, Pending, SinkFactory};
 use crate::message::{Message, Payload};
 use crate::receipt::{Fault, Mailbox, Outcome, Receipt, Refusal};
 use crate::record::{RECORD_COST, RecordBuf};
-use crate::sink::object::Objects;
+use crate::sink::object::{ObjectFigures, Objects};
 use crate::upload::{Dedupe, Upload};
 
 /// Memory for packets whose lane is not known yet and for what connections keep, in bytes.
@@ -103,6 +103,11 @@ impl Bridge {
     /// The books of all lanes, and of what was refused before it had one.
     pub fn accounts(&self) -> impl Iterator<Item = &Arc<Account>> {
         self.lanes.iter().map(|lane| &lane.account).chain([&self.unclassified])
+    }
+
+    /// How the object store is doing; None where there is none.
+    pub fn object_figures(&self) -> Option<ObjectFigures> {
+        self.store.as_ref().map(|store| store.objects.figures())
     }
 
     /// Messages whose outcome is open.

@@ -3,3 +3,6 @@
 
 /// Seconds from a message's submission to its landing, by lane.
 pub const LANDING_LATENCY: &str = "landfall_landing_latency_seconds";
+
+/// Seconds that a request to the object store took, its retries included.
+pub const OBJECT_STORE_LATENCY: &str = "landfall_object_store_latency_seconds";

@@ -251,3 +251,6 @@ fn raise_descriptor_limit() {
         tracing::warn!(%error, "the limit of open descriptors cannot be raised");
     }
 }
+
+#[cfg(test)]
+mod tests;

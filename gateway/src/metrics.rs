@@ -5,7 +5,7 @@
 
 mod recorder;
 
-use bridge::metrics::LANDING_LATENCY;
+use bridge::metrics::{LANDING_LATENCY, OBJECT_STORE_LATENCY};
 
 pub use recorder::{MetricsHandle, install};
 
@@ -25,12 +25,22 @@ pub const LANE_MEMORY_LIMIT: &str = "landfall_lane_memory_limit_bytes";
 pub const LANE_WAITING: &str = "landfall_lane_waiting_connections";
 pub const LANE_BACKLOG: &str = "landfall_lane_backlog_records";
 pub const LANE_RESETS: &str = "landfall_lane_producer_resets_total";
+pub const LANE_STALLED: &str = "landfall_lane_stalled_seconds";
+pub const BUILD_INFO: &str = "landfall_build_info";
+pub const READY: &str = "landfall_ready";
+pub const DRAINING: &str = "landfall_draining";
 pub const DEGRADED: &str = "landfall_degraded";
+pub const MEMORY_LIMIT: &str = "landfall_memory_limit_bytes";
+pub const KAFKA_PRODUCER_READY: &str = "landfall_kafka_producer_ready";
 pub const KAFKA_QUEUE_MESSAGES: &str = "landfall_kafka_queue_messages";
 pub const KAFKA_REQUESTS: &str = "landfall_kafka_requests_total";
 pub const KAFKA_SENT_BYTES: &str = "landfall_kafka_sent_bytes_total";
 pub const KAFKA_ROUND_TRIP: &str = "landfall_kafka_round_trip_p99_seconds";
 pub const KAFKA_BROKERS_UP: &str = "landfall_kafka_brokers_up";
+pub const OBJECT_STORE_REQUESTS: &str = "landfall_object_store_requests_total";
+pub const OBJECT_STORE_ATTEMPTS: &str = "landfall_object_store_attempts_total";
+pub const OBJECT_STORE_OPEN: &str = "landfall_object_store_open_requests";
+pub const OBJECT_STORE_OLDEST: &str = "landfall_object_store_oldest_request_seconds";
 pub const ROUTER_REBUILDS: &str = "landfall_router_rebuilds_total";
 pub const LOCAL_SUBSCRIPTIONS: &str = "landfall_local_subscriptions";
 pub const LOCAL_DELIVERED: &str = "landfall_local_delivered_total";
@@ -38,7 +48,7 @@ pub const LOCAL_DROPPED: &str = "landfall_local_dropped_total";
 pub const LOCAL_TOO_LARGE_FOR_CLIENT: &str = "landfall_local_too_large_for_client_total";
 
 /// Name, type and help of everything on `/metrics`.
-const DESCRIPTIONS: [(&str, &str, &str); 34] = [
+const DESCRIPTIONS: [(&str, &str, &str); 45] = [
     (
         MESSAGES_RECEIVED,
         "counter",
@@ -72,7 +82,17 @@ const DESCRIPTIONS: [(&str, &str, &str); 34] = [
     ),
     (LANE_BACKLOG, "gauge", "Records that wait to be sent to Kafka again."),
     (LANE_RESETS, "counter", "Times the lane's producer was started anew."),
+    (
+        LANE_STALLED,
+        "gauge",
+        "Seconds in which nothing landed although the lane has messages to land; 0 below 5.",
+    ),
+    (BUILD_INFO, "gauge", "1, with the version of the program."),
+    (READY, "gauge", "1 while /readyz answers 200."),
+    (DRAINING, "gauge", "1 while the gateway drains before its end."),
     (DEGRADED, "gauge", "Reasons why the gateway is degraded, as on /readyz."),
+    (MEMORY_LIMIT, "gauge", "Bytes that the process may take, by limits.memory."),
+    (KAFKA_PRODUCER_READY, "gauge", "1 while the lane's producer has its id from Kafka."),
     (KAFKA_QUEUE_MESSAGES, "gauge", "Records in the lane's Kafka client."),
     (KAFKA_REQUESTS, "counter", "Requests that the lane's Kafka client sent."),
     (KAFKA_SENT_BYTES, "counter", "Bytes that the lane's Kafka client sent."),
@@ -82,6 +102,23 @@ const DESCRIPTIONS: [(&str, &str, &str); 34] = [
         "99th percentile of the brokers' answer times, in seconds, worst broker.",
     ),
     (KAFKA_BROKERS_UP, "gauge", "Brokers to which the lane's Kafka client is connected."),
+    (
+        OBJECT_STORE_REQUESTS,
+        "counter",
+        "Requests to the object store, by result: what failed, failed for good.",
+    ),
+    (
+        OBJECT_STORE_ATTEMPTS,
+        "counter",
+        "Tries of requests to the object store, by result: a failed one is made again for 30 s.",
+    ),
+    (
+        OBJECT_STORE_LATENCY,
+        "histogram",
+        "Seconds that a request to the object store took, with all its tries.",
+    ),
+    (OBJECT_STORE_OPEN, "gauge", "Requests to the object store that are under way."),
+    (OBJECT_STORE_OLDEST, "gauge", "Age of the oldest request under way, in seconds."),
     (ROUTER_REBUILDS, "counter", "Times the router of the local plane was built anew, by reason."),
     (LOCAL_SUBSCRIPTIONS, "gauge", "Local subscriptions."),
     (LOCAL_DELIVERED, "counter", "Messages queued for local subscribers."),

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use bridge::sink::kafka::KafkaStatus;
 use bridge::sink::kafka::topics::Topics;
+use bridge::sink::object::ObjectFigures;
 use bridge::{Class, Refusal};
 use metrics::{counter, gauge};
 
@@ -21,6 +22,8 @@ const STUCK_AFTER: Duration = Duration::from_secs(30);
 /// See the module.
 pub struct View {
     gateway_id: String,
+    /// Bytes of `limits.memory`.
+    memory_limit: u64,
     started: Instant,
     edge: Arc<Edge>,
     /// By lane.
@@ -44,6 +47,7 @@ impl View {
     ) -> View {
         View {
             gateway_id: settings.gateway_id.clone(),
+            memory_limit: settings.memory.limit,
             started: Instant::now(),
             edge,
             kafka,
@@ -136,7 +140,11 @@ impl AdminView for View {
     fn collect_metrics(&self) {
         gauge!(names::CONNECTIONS).set(self.edge.connections());
         gauge!(names::CONNECTIONS_LIMIT).set(self.edge.limits.connections);
+        gauge!(names::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+        gauge!(names::MEMORY_LIMIT).set(self.memory_limit as f64);
         let readiness = self.readiness();
+        gauge!(names::READY).set(f64::from(readiness.ready));
+        gauge!(names::DRAINING).set(f64::from(self.draining.load(Ordering::Acquire)));
         gauge!(names::DEGRADED).set((readiness.degraded.len() + readiness.reasons.len()) as f64);
         for account in self.edge.bridge.accounts() {
             let lane = account.name.to_string();
@@ -169,6 +177,10 @@ impl AdminView for View {
             let name = lane.account.name.to_string();
             gauge!(names::LANE_BACKLOG, "lane" => name.clone()).set(lane.backlog() as f64);
             counter!(names::LANE_RESETS, "lane" => name.clone()).absolute(lane.resets());
+            let stalled = lane.stalled_for().unwrap_or_default();
+            gauge!(names::LANE_STALLED, "lane" => name.clone()).set(stalled.as_secs_f64());
+            gauge!(names::KAFKA_PRODUCER_READY, "lane" => name.clone())
+                .set(f64::from(kafka.is_producer_ready()));
             let Some(figures) = kafka.figures() else { continue };
             gauge!(names::KAFKA_QUEUE_MESSAGES, "lane" => name.clone())
                 .set(figures.queue_messages as f64);
@@ -177,6 +189,21 @@ impl AdminView for View {
             gauge!(names::KAFKA_ROUND_TRIP, "lane" => name.clone()).set(figures.round_trip_p99_s);
             gauge!(names::KAFKA_BROKERS_UP, "lane" => name).set(figures.brokers_up as f64);
         }
+        if let Some(figures) = self.edge.bridge.object_figures() {
+            collect_object_store(&figures);
+        }
         self.edge.local.collect_metrics();
     }
+}
+
+fn collect_object_store(figures: &ObjectFigures) {
+    for (name, results) in [
+        (names::OBJECT_STORE_REQUESTS, figures.requests),
+        (names::OBJECT_STORE_ATTEMPTS, figures.attempts),
+    ] {
+        counter!(name, "result" => "ok").absolute(results.ok);
+        counter!(name, "result" => "failed").absolute(results.failed);
+    }
+    gauge!(names::OBJECT_STORE_OPEN).set(figures.open as f64);
+    gauge!(names::OBJECT_STORE_OLDEST).set(figures.oldest.as_secs_f64());
 }

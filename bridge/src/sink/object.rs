@@ -4,6 +4,8 @@
 //! An object is whole or absent: one request for what fits in a part, a multipart upload for the
 //! rest, aborted when anything fails. `file://` is written with fsync.
 
+mod meter;
+
 use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -19,6 +21,9 @@ use object_store::{
     BackoffConfig, MultipartUpload, ObjectStore, ObjectStoreExt as _, PutPayload, RetryConfig,
 };
 use url::Url;
+
+use self::meter::{Meter, MeteredConnector};
+pub use self::meter::{ObjectFigures, Results};
 
 /// Bytes of a part; S3 takes none smaller, but for the last.
 pub const PART_SIZE: u64 = 5 * 1024 * 1024;
@@ -41,6 +46,7 @@ pub enum ObjectError {
 /// An object store and the place in it that Landfall writes to.
 pub struct Objects {
     store: Arc<dyn ObjectStore>,
+    meter: Arc<Meter>,
     prefix: Path,
     /// The URI of the store's root, without a slash at its end.
     root_uri: String,
@@ -63,10 +69,14 @@ impl Objects {
             key: key.to_owned(),
             reason: reason.to_string(),
         };
+        let meter = Meter::new(url.scheme() == "file");
+        let metered = MeteredConnector(Arc::clone(&meter));
         let store: Arc<dyn ObjectStore> = match url.scheme() {
             "s3" => {
-                let mut builder =
-                    AmazonS3Builder::from_env().with_url(url.as_str()).with_retry(retry);
+                let mut builder = AmazonS3Builder::from_env()
+                    .with_url(url.as_str())
+                    .with_retry(retry)
+                    .with_http_connector(metered);
                 for (name, value) in options {
                     let parsed = AmazonS3ConfigKey::from_str(name).map_err(|e| key(name, e))?;
                     builder = builder.with_config(parsed, value);
@@ -74,8 +84,10 @@ impl Objects {
                 Arc::new(builder.build()?)
             }
             "gs" => {
-                let mut builder =
-                    GoogleCloudStorageBuilder::from_env().with_url(url.as_str()).with_retry(retry);
+                let mut builder = GoogleCloudStorageBuilder::from_env()
+                    .with_url(url.as_str())
+                    .with_retry(retry)
+                    .with_http_connector(metered);
                 for (name, value) in options {
                     let parsed = GoogleConfigKey::from_str(name).map_err(|e| key(name, e))?;
                     builder = builder.with_config(parsed, value);
@@ -83,8 +95,10 @@ impl Objects {
                 Arc::new(builder.build()?)
             }
             "az" | "abfs" | "abfss" => {
-                let mut builder =
-                    MicrosoftAzureBuilder::from_env().with_url(url.as_str()).with_retry(retry);
+                let mut builder = MicrosoftAzureBuilder::from_env()
+                    .with_url(url.as_str())
+                    .with_retry(retry)
+                    .with_http_connector(metered);
                 for (name, value) in options {
                     let parsed = AzureConfigKey::from_str(name).map_err(|e| key(name, e))?;
                     builder = builder.with_config(parsed, value);
@@ -104,6 +118,7 @@ impl Objects {
                 let store = LocalFileSystem::new_with_prefix(&folder)?.with_fsync(true);
                 return Ok(Objects {
                     store: Arc::new(store),
+                    meter,
                     prefix: Path::default(),
                     root_uri: url.as_str().trim_end_matches('/').to_owned(),
                 });
@@ -117,7 +132,7 @@ impl Objects {
         let prefix = Path::from_url_path(url.path())
             .map_err(|error| ObjectError::Url(format!("{url}: {error}")))?;
         let bucket = url.host_str().unwrap_or_default();
-        Ok(Objects { store, prefix, root_uri: format!("{}://{bucket}", url.scheme()) })
+        Ok(Objects { store, meter, prefix, root_uri: format!("{}://{bucket}", url.scheme()) })
     }
 
     /// What [`Objects::open`] would refuse, each with its place; touches neither disk nor network.
@@ -170,6 +185,11 @@ impl Objects {
         Object { objects: Arc::clone(self), path }
     }
 
+    /// How the store is doing.
+    pub fn figures(&self) -> ObjectFigures {
+        self.meter.figures()
+    }
+
     /// Reads the object behind a reference's URI, if it lies under this store's place.
     pub async fn read(&self, uri: &str) -> Result<Bytes, ObjectError> {
         let outside = || ObjectError::Url(format!("{uri:?} is not under the configured store"));
@@ -199,13 +219,16 @@ impl Object {
 
     /// Writes it in one request.
     pub async fn put(&self, payload: Bytes) -> Result<(), ObjectError> {
-        self.objects.store.put(&self.path, PutPayload::from_bytes(payload)).await?;
+        let Objects { store, meter, .. } = &*self.objects;
+        meter.request(store.put(&self.path, PutPayload::from_bytes(payload))).await?;
         Ok(())
     }
 
     /// Starts to write it in parts of [`PART_SIZE`], the last of which may be smaller.
     pub async fn put_parts(&self) -> Result<Parts, ObjectError> {
-        Ok(Parts { upload: self.objects.store.put_multipart(&self.path).await? })
+        let Objects { store, meter, .. } = &*self.objects;
+        let upload = meter.request(store.put_multipart(&self.path)).await?;
+        Ok(Parts { upload, meter: Arc::clone(meter) })
     }
 }
 
@@ -213,19 +236,21 @@ impl Object {
 /// an upload that was neither until a lifecycle rule removes them.
 pub struct Parts {
     upload: Box<dyn MultipartUpload>,
+    meter: Arc<Meter>,
 }
 
 impl Parts {
     pub async fn put(&mut self, part: Bytes) -> Result<(), ObjectError> {
-        Ok(self.upload.put_part(PutPayload::from_bytes(part)).await?)
+        let put = self.upload.put_part(PutPayload::from_bytes(part));
+        Ok(self.meter.request(put).await?)
     }
 
     pub async fn complete(&mut self) -> Result<(), ObjectError> {
-        self.upload.complete().await?;
+        self.meter.request(self.upload.complete()).await?;
         Ok(())
     }
 
     pub async fn abort(&mut self) -> Result<(), ObjectError> {
-        Ok(self.upload.abort().await?)
+        Ok(self.meter.request(self.upload.abort()).await?)
     }
 }
