@@ -13,6 +13,7 @@ pub mod load;
 pub mod mqtt;
 pub mod ports;
 pub mod process;
+pub mod prometheus;
 pub mod proxy;
 pub mod s3;
 pub mod stub;

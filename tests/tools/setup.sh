@@ -131,6 +131,7 @@ missing_packages() {
     command -v mosquitto_pub >/dev/null || echo mosquitto-clients
     command -v kcat >/dev/null || echo kcat
     python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3 python3-venv
+    command -v prometheus >/dev/null && command -v promtool >/dev/null || echo prometheus
     node_is_there || echo nodejs
     command -v npm >/dev/null || echo npm
     [ "$level" = test ] && return
@@ -175,8 +176,9 @@ debian_packages() {
     say "apt-get took $((SECONDS - begin)) s"
 }
 
-# Debian starts an installed mosquitto on port 1883, which `landfall dev` wants. Exit code 101 of this
-# script tells Debian's packages to start nothing; it is there only while they are installed.
+# Debian starts an installed mosquitto on port 1883, which `landfall dev` wants, and an installed
+# prometheus on 9090. Exit code 101 of this script tells Debian's packages to start nothing; it is there
+# only while they are installed.
 start_no_services() {
     policy=/usr/sbin/policy-rc.d
     [ -e "$policy" ] && return

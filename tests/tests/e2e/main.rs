@@ -11,6 +11,7 @@ mod fleet;
 mod lanes;
 mod large;
 mod local;
+mod monitoring;
 mod readme;
 mod session;
 mod sink;

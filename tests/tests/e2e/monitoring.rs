@@ -1,0 +1,336 @@
+//! Who operates Landfall sees what happens: alerts, runbook and dashboard fit each other and what a
+//! gateway exposes, and a real Prometheus that reads real gateways says what they say.
+
+mod pages;
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::Instant;
+
+use serde_json::json;
+use tests::gateway::{Gateway, GatewayConfig};
+use tests::kafka::{Kafka, unique};
+use tests::load::Load;
+use tests::mqtt::property::MAXIMUM_PACKET_SIZE;
+use tests::mqtt::{Client, Connect, Packet, Property, Publish, Value, Version, encode};
+use tests::prometheus::{Alert, Prometheus, Target};
+use tests::s3::S3;
+use tests::stub::Stub;
+use tests::tools::{Folder, repository};
+use tests::wait::{SOON, START, until, until_true};
+
+const MIB: usize = 1024 * 1024;
+
+fn file(name: &str) -> PathBuf {
+    repository().join("charts/landfall").join(name)
+}
+
+fn alerts() -> PathBuf {
+    file("files/alerts.yaml")
+}
+
+fn dashboard() -> PathBuf {
+    file("files/dashboard.json")
+}
+
+fn runbook() -> PathBuf {
+    file("RUNBOOK.md")
+}
+
+#[track_caller]
+fn holds(check: Result<(), String>) {
+    check.unwrap_or_else(|faults| panic!("\n{faults}"));
+}
+
+fn with_s3(kafka: &Kafka) -> Gateway {
+    let (s3, bucket) = (S3::shared(), unique("bucket"));
+    s3.create_bucket(&bucket);
+    GatewayConfig::new(kafka)
+        .set("object_store", S3::section(&bucket, s3.address()))
+        .set("unrouted", "refuse")
+        .start_ready()
+}
+
+/// A large message, a dead letter, a subscriber that gets something and something too large for it, a
+/// malformed packet: what a metric needs that first appears with what it counts.
+fn one_of_each(gateway: &Gateway) {
+    let mut connect = Connect::new(Version::V5, "subscriber");
+    connect.properties.push(Property::new(MAXIMUM_PACKET_SIZE, Value::FourBytes(1000)));
+    let (mut subscriber, _) = Client::connect_with(gateway.mqtt(), &connect);
+    subscriber.subscribe(1, "devices/#", 0);
+    subscriber.expect_packet();
+    let mut device = Client::connect(gateway.mqtt(), Version::V5, "device");
+    until_true("the subscription works", SOON, || {
+        device.publish(&Publish::new("devices/meter/device/power", b"21"));
+        gateway.metrics().sum("landfall_local_delivered_total", &[]) > 0.0
+    });
+    // Larger than the subscriber takes.
+    device.publish_acknowledged("devices/meter/device/power", 1, &[7; 2000]);
+    until_true("it is too large for the subscriber", SOON, || {
+        gateway.metrics().has("landfall_local_too_large_for_client_total", &[])
+    });
+    device.publish(&Publish::new("devices/meter/device/video", &vec![7; 6 * MIB]).qos1(2));
+    device.expect_puback(2);
+    device.publish(&Publish::new("nowhere", b"21").qos1(3));
+    match device.expect_packet() {
+        Packet::Puback { packet_id: 3, code: 0x90, .. } => {}
+        other => panic!("no route leads from there: {other:?}"),
+    }
+    let mut malformed = Client::connect(gateway.mqtt(), Version::V311, "malformed");
+    malformed.send(&[0xf0, 0]);
+    malformed.expect_closed(SOON);
+}
+
+/// What a gateway exposes that saw one of each.
+fn exposed() -> &'static pages::Exposed {
+    static EXPOSED: OnceLock<pages::Exposed> = OnceLock::new();
+    EXPOSED.get_or_init(|| {
+        let gateway = with_s3(Kafka::shared());
+        one_of_each(&gateway);
+        pages::exposed(&gateway.page("/metrics").body)
+    })
+}
+
+#[test]
+fn the_alerts_are_rules_and_their_tests_pass() {
+    holds(pages::rules_pass(&alerts(), &file("tests/alerts.yaml")));
+    holds(pages::alerts_are_complete(&alerts()));
+}
+
+#[test]
+fn the_runbook_has_a_section_for_each_alert_and_names_panels() {
+    holds(pages::runbook_has_each(&alerts(), &runbook()));
+    holds(pages::runbook_names_panels(&runbook(), &dashboard()));
+}
+
+#[test]
+fn the_dashboard_says_what_it_shows() {
+    holds(pages::dashboard_is_complete(&dashboard()));
+}
+
+#[test]
+fn every_metric_and_label_that_is_named_exists() {
+    holds(pages::alerts_use_what_exists(&alerts(), exposed()));
+    holds(pages::dashboard_uses_what_exists(&dashboard(), exposed()));
+    holds(pages::page_names_what_exists(&runbook(), exposed()));
+    holds(pages::page_names_what_exists(&repository().join("README.md"), exposed()));
+}
+
+/// A copy of a file in which one text stands for another.
+fn changed(folder: &Folder, path: &Path, from: &str, to: &str) -> PathBuf {
+    let text = std::fs::read_to_string(path).expect("it is there");
+    assert!(text.contains(from), "{} has no {from:?}", path.display());
+    let copy = folder.join(path.file_name().expect("a file has a name"));
+    std::fs::write(&copy, text.replace(from, to)).expect("the test's folder can be written");
+    copy
+}
+
+#[track_caller]
+fn names(check: Result<(), String>, fault: &str) {
+    let faults = check.expect_err("the fault is noticed");
+    assert!(faults.contains(fault), "{fault:?} is not in:\n{faults}");
+}
+
+#[test]
+fn each_check_notices_what_is_wrong() {
+    let folder = Folder::new("changed");
+    let alerts_with = |from: &str, to: &str| changed(&folder, &alerts(), from, to);
+    let dashboard_with = |from: &str, to: &str| changed(&folder, &dashboard(), from, to);
+    let runbook_with = |from: &str, to: &str| changed(&folder, &runbook(), from, to);
+
+    let copy = alerts_with("(landfall_lane_stalled_seconds)", "(landfall_lane_stuck_seconds)");
+    names(
+        pages::alerts_use_what_exists(&copy, exposed()),
+        "LandfallLandingStopped: there is no metric landfall_lane_stuck_seconds",
+    );
+    let copy = alerts_with("{reason=\"shed\"}", "{cause=\"shed\"}");
+    names(
+        pages::alerts_use_what_exists(&copy, exposed()),
+        "LandfallQos0Shed: landfall_messages_refused_total has no label cause",
+    );
+    let copy = alerts_with("lane, class)", "lane, kind)");
+    names(pages::alerts_use_what_exists(&copy, exposed()), "has a label kind");
+    let copy = alerts_with("#landfalldown", "#landfall-down");
+    names(pages::alerts_are_complete(&copy), "LandfallDown: runbook_url");
+    let copy = alerts_with("severity: warning", "severity: low");
+    names(pages::alerts_are_complete(&copy), "LandfallDegraded: severity");
+
+    let copy = dashboard_with("landfall_lane_backlog_records", "landfall_lane_backlog");
+    names(
+        pages::dashboard_uses_what_exists(&copy, exposed()),
+        "Records to be sent again: there is no metric landfall_lane_backlog",
+    );
+    let copy = dashboard_with("count by (version)", "count by (release)");
+    names(pages::dashboard_uses_what_exists(&copy, exposed()), "has a label release");
+    let copy = dashboard_with("}[$__rate_interval]", "}[$__rate_interval");
+    names(pages::dashboard_is_complete(&copy), "query:0");
+    let copy = dashboard_with("\"unit\": \"Bps\"", "\"unit\": \"\"");
+    names(pages::dashboard_is_complete(&copy), "Bytes to Kafka: there is no unit");
+
+    let copy = runbook_with("## LandfallQos0Shed", "## QoS 0 is dropped");
+    let check = pages::runbook_has_each(&alerts(), &copy);
+    names(check.clone(), "the runbook has no section LandfallQos0Shed");
+    names(check, "there is no alert for the section QoS 0 is dropped");
+    let copy = runbook_with("\"Oldest request under way\"", "\"Oldest request\"");
+    names(pages::runbook_names_panels(&copy, &dashboard()), "no panel \"Oldest request\"");
+    let copy = runbook_with("`landfall_memory_limit_bytes`", "`landfall_memory_bytes`");
+    names(
+        pages::page_names_what_exists(&copy, exposed()),
+        "there is no metric landfall_memory_bytes",
+    );
+    let copy =
+        changed(&folder, &repository().join("README.md"), "`…_producer_ready`", "`…_producer`");
+    names(pages::page_names_what_exists(&copy, exposed()), "there is no metric …_producer");
+}
+
+#[test]
+fn a_changed_threshold_or_duration_fails_the_alerts_tests() {
+    let tests = file("tests/alerts.yaml");
+    let (mut changes, mut unnoticed) = (0, Vec::new());
+    for rule in pages::rules(&alerts()).expect("they are rules") {
+        holds(pages::rule_passes(&rule, &tests));
+        for changed in changes_of(&rule) {
+            changes += 1;
+            if pages::rule_passes(&changed, &tests).is_ok() {
+                let pages::Rule { alert, expr, duration, .. } = changed;
+                unnoticed.push(format!("{alert} for {duration:?}: {expr}"));
+            }
+        }
+    }
+    assert!(unnoticed.is_empty(), "no test fails with\n{}", unnoticed.join("\n"));
+    assert!(changes > 40, "every alert has a threshold or a duration: {changes}");
+}
+
+/// The rule with each of its thresholds a little higher and lower, and with its duration longer and
+/// shorter.
+fn changes_of(rule: &pages::Rule) -> Vec<pages::Rule> {
+    let mut changes = Vec::new();
+    let duration = rule.duration.as_ref();
+    let minutes = duration.and_then(|text| text.strip_suffix('m')?.parse::<u32>().ok());
+    for other in minutes.into_iter().flat_map(|minutes| [minutes + 1, minutes - 1]) {
+        changes.push(pages::Rule { duration: Some(format!("{other}m")), ..rule.clone() });
+    }
+    for sign in [" > ", " >= "] {
+        for (at, _) in rule.expr.match_indices(sign) {
+            let (before, after) = rule.expr.split_at(at + sign.len());
+            let end = after.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(after.len());
+            let threshold: f64 = after[..end].parse().expect("a number is compared with");
+            let others = match threshold == 0.0 {
+                // Is it asked for at all?
+                true => vec![1000.0],
+                false => vec![threshold * 1.5, threshold * 0.7],
+            };
+            for other in others {
+                let expr = format!("{before}{other}{}", &after[end..]);
+                changes.push(pages::Rule { expr, ..rule.clone() });
+            }
+        }
+    }
+    changes
+}
+
+/// The alerts that fire for a gateway, without those that are only pending.
+fn firing(prometheus: &Prometheus, pod: &str) -> Vec<Alert> {
+    let alerts = prometheus.alerts().into_iter();
+    alerts.filter(|alert| alert.labels["pod"] == pod && alert.state == "firing").collect()
+}
+
+#[track_caller]
+fn until_fires(prometheus: &Prometheus, pod: &str, name: &str) -> Alert {
+    until(&format!("{name} fires for {pod}"), START, || {
+        firing(prometheus, pod).into_iter().find(|alert| alert.name == name)
+    })
+}
+
+#[test]
+fn a_real_prometheus_answers_every_query_and_raises_the_right_alerts() {
+    let kafka = Kafka::start();
+    let store = Stub::answering(500);
+    let healthy = with_s3(&kafka);
+    let mut without_store = GatewayConfig::new(&kafka)
+        .set("object_store", S3::section("bucket", store.address()))
+        .start_ready();
+    let folder = Folder::new("rules");
+    // What takes minutes takes a second here.
+    let text = std::fs::read_to_string(alerts()).expect("it is there");
+    let soon = text.lines().map(|line| match line.trim().starts_with("for: ") {
+        true => "        for: 1s",
+        false => line,
+    });
+    let rules = folder.join("alerts.yaml");
+    std::fs::write(&rules, soon.collect::<Vec<_>>().join("\n")).expect("it can be written");
+    let target =
+        |gateway: &Gateway, pod| Target { address: gateway.admin(), namespace: "iot", pod };
+    let targets = [target(&healthy, "gw-0"), target(&without_store, "gw-1")];
+    let prometheus = Prometheus::start(&targets, &rules);
+
+    // A rate needs to have seen the counter before.
+    until_true("both are read", SOON, || {
+        prometheus.query("up == 1 and on (pod) landfall_build_info").is_ok_and(|up| up.len() == 2)
+    });
+
+    let load = Load::start(healthy.mqtt(), 3);
+    one_of_each(&healthy);
+    let mut device = Client::connect(without_store.mqtt(), Version::V5, "device");
+    let large = Publish::new("devices/meter/device/video", &vec![7; MIB]).qos1(1);
+    device.send(&encode::publish(Version::V5, &large));
+
+    every_query_has_an_answer(&prometheus);
+    let alert = until_fires(&prometheus, "gw-1", "LandfallObjectStoreFailing");
+    assert_eq!(alert.labels["severity"], "critical");
+    let description = alert.annotations["description"].as_str().unwrap_or_default();
+    assert!(description.starts_with("100% of the requests to it fail."), "{description}");
+    let alert = until_fires(&prometheus, "gw-0", "LandfallDeadLettersGrowing");
+    assert_eq!(alert.labels["lane"], "fast");
+    let mut others = firing(&prometheus, "gw-0");
+    // A busy machine may be slow for a second.
+    others.retain(|alert| alert.name != "LandfallAcknowledgementSlow");
+    assert_eq!(others.len(), 1, "nothing else is wrong with it: {others:?}");
+    load.stop();
+
+    without_store.kill();
+    until_fires(&prometheus, "gw-1", "LandfallDown");
+    kafka.kill();
+    let mut waiting = Client::connect(healthy.mqtt(), Version::V311, "waiting");
+    waiting.publish(&Publish::new("devices/meter/waiting/power", b"21").qos1(1));
+    let alert = until_fires(&prometheus, "gw-0", "LandfallKafkaFailing");
+    assert_eq!(
+        alert.labels,
+        json!({
+            "alertname": "LandfallKafkaFailing",
+            "namespace": "iot",
+            "pod": "gw-0",
+            "instance": healthy.admin().to_string(),
+            "lane": alert.labels["lane"],
+            "severity": "critical",
+        })
+    );
+    until_fires(&prometheus, "gw-0", "LandfallDegraded");
+    let stalled = "landfall_lane_stalled_seconds{pod=\"gw-0\", lane=\"fast\"} > 5";
+    until_true("the lane says that it stands still", SOON, || {
+        prometheus.query(stalled).is_ok_and(|samples| !samples.is_empty())
+    });
+    let names: Vec<String> =
+        firing(&prometheus, "gw-0").into_iter().map(|alert| alert.name).collect();
+    assert!(!names.contains(&"LandfallObjectStoreFailing".to_owned()), "{names:?}");
+    assert!(!names.contains(&"LandfallNotReady".to_owned()), "an outage is no 503: {names:?}");
+}
+
+/// Asks what Grafana would ask about the healthy gateway, until each query has a number.
+#[track_caller]
+fn every_query_has_an_answer(prometheus: &Prometheus) {
+    let mut open = pages::queries(&dashboard()).expect("it is a dashboard");
+    assert!(open.len() > 50, "the dashboard has {} queries", open.len());
+    let end = Instant::now() + SOON;
+    while !open.is_empty() && Instant::now() < end {
+        open.retain(|query| {
+            let expression = pages::substituted(&query.expression, "gw-0", "30s");
+            let answer = prometheus.query(&expression);
+            let answer = answer.unwrap_or_else(|error| panic!("{}: {error}", query.panel));
+            answer.iter().all(|sample| sample.is_nan())
+        });
+    }
+    let silent = open.iter().map(|query| format!("{}: {}", query.panel, query.expression));
+    let silent: Vec<String> = silent.collect();
+    assert!(silent.is_empty(), "no answer to\n{}", silent.join("\n"));
+}
