@@ -205,13 +205,7 @@ impl KafkaSink {
             self.inline_size,
             self.batch_size,
         );
-        let reports = Reports {
-            lane: self.lane.clone(),
-            status: Arc::clone(&self.status),
-            decided: Mutex::default(),
-            served: AtomicBool::new(false),
-            unwell_told: Mutex::default(),
-        };
+        let reports = Reports::new(self.lane.clone(), Arc::clone(&self.status));
         match config.create_with_context::<_, BaseProducer<Reports>>(reports) {
             Ok(producer) => {
                 self.hook = Some(Hook::new(producer.client(), self.wake.clone()));
@@ -333,6 +327,18 @@ struct Reports {
     unwell_told: Mutex<Option<Instant>>,
 }
 
+impl Reports {
+    fn new(lane: String, status: Arc<KafkaStatus>) -> Reports {
+        Reports {
+            lane,
+            status,
+            decided: Mutex::default(),
+            served: AtomicBool::new(false),
+            unwell_told: Mutex::default(),
+        }
+    }
+}
+
 impl ClientContext for Reports {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         // Log lines come through the same queue as the reports behind them.
@@ -364,14 +370,12 @@ impl ClientContext for Reports {
 
     fn error(&self, error: KafkaError, reason: &str) {
         self.served.store(true, Ordering::Relaxed);
-        let is_sum = error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown);
-        let mut last = self.status.last_error.lock();
-        if is_sum && last.is_some() {
-            // It follows the error that says why, with every attempt to connect.
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            // It follows the error that says why; alone it comes when Kafka closed a connection that was
+            // idle, which is nothing: the next one is there within a second.
             return;
         }
-        *last = Some(reason.to_owned());
-        drop(last);
+        *self.status.last_error.lock() = Some(reason.to_owned());
         let mut told = self.unwell_told.lock();
         if told.is_none_or(|told| told.elapsed() >= UNWELL_PAUSE) {
             *told = Some(Instant::now());

@@ -178,3 +178,17 @@ fn a_key_has_the_partition_that_the_java_client_gives_it() {
         assert_eq!(placed.partition, (hash & i32::MAX) % PARTITIONS, "{key}");
     }
 }
+
+/// Kafka closes connections that are idle for ten minutes, as those of a fleet are at night.
+#[test]
+fn a_closed_idle_connection_is_no_news_and_a_failed_one_is() {
+    let status = Arc::new(KafkaStatus::default());
+    let reports = Reports::new("fast".to_owned(), Arc::clone(&status));
+    let sum = KafkaError::Global(RDKafkaErrorCode::AllBrokersDown);
+    reports.error(sum.clone(), "1/1 brokers are down");
+    assert_eq!(status.last_error(), None);
+    let cause = KafkaError::Global(RDKafkaErrorCode::BrokerTransportFailure);
+    reports.error(cause, "Connect failed: Connection refused");
+    reports.error(sum, "1/1 brokers are down");
+    assert_eq!(status.last_error().as_deref(), Some("Connect failed: Connection refused"));
+}
