@@ -135,6 +135,21 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- with .Values.podDisruptionBudget -}}
+{{- if .enabled -}}
+{{- $least := int $.Values.replicas -}}
+{{- if $.Values.autoscaling.enabled -}}{{- $least = int $.Values.autoscaling.minReplicas -}}{{- end -}}
+{{- if $.Values.keda.enabled -}}{{- $least = int $.Values.keda.minReplicas -}}{{- end -}}
+{{- $stay := .minAvailable | toString -}}
+{{- $isNumber := regexMatch "^[0-9]+$" $stay -}}
+{{- if and (not (kindIs "invalid" .minAvailable)) (or (eq $stay "100%") (and $isNumber (gt $least 0) (ge (int .minAvailable) $least))) -}}
+{{- $faults = append $faults (printf "podDisruptionBudget.minAvailable: with %d gateways, %s that have to stay let no node be drained: write fewer" $least $stay) -}}
+{{- end -}}
+{{- if and (kindIs "invalid" .minAvailable) (has (.maxUnavailable | toString) (list "0" "0%")) -}}
+{{- $faults = append $faults "podDisruptionBudget.maxUnavailable: none that may be away lets no node be drained: write at least 1" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- if and .Values.autoscaling.enabled .Values.keda.enabled -}}
 {{- $faults = append $faults "autoscaling.enabled, keda.enabled: both would scale the same gateways: enable one" -}}
 {{- end -}}

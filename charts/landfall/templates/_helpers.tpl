@@ -182,6 +182,19 @@ resources:
 {{- end }}
 {{- end -}}
 
+{{/*
+How many gateways there are while an autoscaler was just turned on. Kubernetes makes it one when the number
+leaves the object of which Helm still holds it, so it stays until the autoscaler has changed it once.
+*/}}
+{{- define "landfall.heldReplicas" -}}
+{{- $live := lookup "apps/v1" "StatefulSet" .Release.Namespace (include "landfall.fullname" .) -}}
+{{- range ($live.metadata | default dict).managedFields -}}
+{{- if and (eq .manager "helm") (hasKey (dig "f:spec" dict (.fieldsV1 | default dict)) "f:replicas") -}}
+{{- $live.spec.replicas -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* Something else than `replicas` says how many gateways there are. */}}
 {{- define "landfall.isScaled" -}}
 {{- if or .Values.autoscaling.enabled .Values.keda.enabled -}}true{{- end -}}
