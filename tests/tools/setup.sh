@@ -253,7 +253,7 @@ make_schemas() {
     operator=$(module_folder "$go" "$PROMETHEUS_OPERATOR") || exit 1
     keda=$(module_folder "$go" "$KEDA") || exit 1
     "$tools/bin/crd-schemas" "$new/custom" \
-        "../../v${KUBERNETES_VERSIONS[-1]}/_definitions.json#/\$defs/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta" \
+        "../../v${KUBERNETES_VERSIONS[-1]}/_metadata.json" \
         "$operator"/example/prometheus-operator-crd/monitoring.coreos.com_{podmonitors,prometheusrules,servicemonitors}.yaml \
         "$keda"/config/crd/bases/keda.sh_{scaledobjects,triggerauthentications}.yaml ||
         fail "the schemas of the custom resources" "see above"
