@@ -5,6 +5,7 @@
 //! Nothing here uses Landfall's own codec, reader or configuration types: a fault in them must not
 //! hide itself.
 
+pub mod chart;
 pub mod foreign;
 pub mod gateway;
 pub mod http;

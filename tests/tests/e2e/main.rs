@@ -2,6 +2,7 @@
 
 mod bench;
 mod bounds;
+mod chart;
 mod clients;
 mod dev;
 mod drain;

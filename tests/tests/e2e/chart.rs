@@ -1,0 +1,114 @@
+//! The Helm chart, without a cluster: what it renders is what Kubernetes and the gateway take, what it
+//! must refuse it refuses, and an upgrade leaves alone what cannot change. Each check is in
+//! `tests::chart`; that each can fail is shown on broken copies.
+
+mod mutations;
+mod parent;
+mod refused;
+mod round_trip;
+mod upgrade;
+
+use tests::chart::{Chart, Render, check, helm};
+use tests::tools::Folder;
+
+/// The smallest values, as README has them.
+const MINIMAL: &str = "config: { kafka: { bootstrap_servers: kafka:9092 } }";
+
+#[test]
+fn every_values_file_renders() {
+    let names: Vec<String> =
+        Chart::own().values_files().into_iter().map(|(name, _)| name).collect();
+    let expected = [
+        "everything",
+        "gcs-workload-identity",
+        "high-availability",
+        "kafka-sasl-ssl",
+        "minimal",
+        "s3",
+    ];
+    assert_eq!(names, expected);
+    check("templates", Chart::own());
+}
+
+#[test]
+fn helm_finds_nothing_to_criticise() {
+    check("lint", Chart::own());
+}
+
+#[test]
+fn three_kubernetes_versions_take_every_field() {
+    check("schemas", Chart::own());
+}
+
+#[test]
+fn what_another_project_defines_comes_only_when_asked_for() {
+    check("third parties", Chart::own());
+}
+
+#[test]
+fn the_pods_are_restricted() {
+    check("pod security", Chart::own());
+}
+
+#[test]
+fn the_pods_have_the_time_that_a_drain_takes() {
+    check("grace period", Chart::own());
+}
+
+#[test]
+fn the_test_pod_is_no_gateway_and_its_programs_take_their_arguments() {
+    check("test pod", Chart::own());
+}
+
+#[test]
+fn the_gateway_takes_the_configuration_that_is_mounted() {
+    check("configuration", Chart::own());
+}
+
+#[test]
+fn the_unit_tests_pass() {
+    check("unit tests", Chart::own());
+}
+
+/// What .helmignore leaves out is nothing that a render needs.
+#[test]
+fn a_package_renders_the_same() {
+    let folder = Folder::new("package");
+    let chart = Chart::own().folder().to_string_lossy();
+    helm::run(&["package", &chart, "--destination", &folder.to_string_lossy()]).expect("it packs");
+    let package = std::fs::read_dir(&*folder).expect("it is there").next().expect("a package");
+    let package = Chart::new(&package.expect("it can be read").path());
+    for render in Chart::own().renders().expect("the chart renders") {
+        let values = ["--values", &render.values_file(Chart::own())];
+        let packed = Render::of(&package, &render.name, &values).expect("the package renders");
+        assert!(packed.text == render.text, "{}: the package renders something else", render.name);
+    }
+}
+
+#[test]
+fn the_notes_warn_of_what_is_risky() {
+    let warnings = |values: &str| {
+        let folder = Folder::new("notes");
+        let file = helm::written(&folder, values);
+        let notes = helm::notes(Chart::own(), &["--values", &file]).expect("the values are good");
+        notes.split_once("Mind this:").map(|(_, after)| after.to_owned()).unwrap_or_default()
+    };
+    let risks = [
+        ("persistence: { enabled: false }", "persistence.enabled is false"),
+        ("config: { kafka: { create_topics: true } }", "config.kafka.create_topics is true"),
+        ("service: { type: LoadBalancer }", "whoever reaches the LoadBalancer may publish"),
+        ("networkPolicy: { enabled: false }", "networkPolicy.enabled is false"),
+        ("replicas: 1", "There is one gateway"),
+    ];
+    // The same values without any of it.
+    let safe = "config: { kafka: { bootstrap_servers: kafka:9092 } }\nnetworkPolicy: { mqttFrom: [{ podSelector: {} }] }";
+    assert_eq!(warnings(safe), "", "{safe}");
+    for (risk, warning) in risks {
+        let values = match risk.strip_prefix("config: { kafka: {") {
+            Some(rest) => format!("config: {{ kafka: {{ bootstrap_servers: kafka:9092, {rest}"),
+            None => format!("{MINIMAL}\n{risk}"),
+        };
+        let said = warnings(&values);
+        assert!(said.contains(warning), "{values}: {said}");
+    }
+}

@@ -1,0 +1,220 @@
+//! Values that must not come through, each with a message that says what to write. The schema refuses
+//! what it can; the rest is refused by the chart's guards, all of it at once.
+
+use tests::chart::{Chart, Render};
+
+use super::MINIMAL;
+
+/// Values beside the smallest ones, and what the message has to contain.
+type Case = (&'static str, &'static [&'static str]);
+
+/// What the schema says, which is Helm's own wording.
+const BY_SCHEMA: &[Case] = &[
+    ("replica: 3", &["replica"]),
+    ("image: { tagg: x }", &["image", "tagg"]),
+    ("service: { kind: LoadBalancer }", &["service", "kind"]),
+    ("persistence: { retention: { whenGone: Delete } }", &["persistence", "retention", "whenGone"]),
+    ("metrics: { serviceMonitor: { enable: true } }", &["serviceMonitor", "enable"]),
+    ("secrets: { kafka: { name: x } }", &["secrets", "kafka"]),
+    ("config: { kafka: { bootstrap_servers: \"\" } }", &["kafka", "bootstrap_servers"]),
+    ("config: { kafkas: {} }", &["config", "kafkas"]),
+    ("config: { kafka: { bootstrap: x } }", &["config", "kafka", "bootstrap"]),
+    (
+        "config: { listeners: [{ bind: \"0.0.0.0:1883\", anonymous: true }] }",
+        &["listeners", "name"],
+    ),
+    ("config: { listeners: [{ name: x, bind: \"0.0.0.0:1883\", anonymus: true }] }", &["anonymus"]),
+    ("config: { lanes: { fast: { inline: 1KiB } } }", &["lanes", "fast", "inline"]),
+    ("config: { rules: [{ when: { topics: a }, lane: slow }] }", &["rules", "topics"]),
+    ("config: { drain: { pause: [] } }", &["drain", "pause"]),
+    ("config: { kafka: { create_topics: maybe } }", &["create_topics"]),
+    ("config: { kafka: { properties: { sasl.password: { from_vault: x } } } }", &["sasl.password"]),
+    ("replicas: many", &["replicas"]),
+    ("replicas: -1", &["replicas"]),
+    ("image: { digest: latest }", &["digest"]),
+    ("image: { pullPolicy: Sometimes }", &["pullPolicy"]),
+    ("service: { type: ExternalName }", &["type"]),
+    ("service: { ports: { mqtt: 70000 } }", &["ports", "mqtt"]),
+    ("persistence: { accessModes: [ReadOnly] }", &["accessModes"]),
+    ("commonLabels: { team: 7 }", &["commonLabels", "team"]),
+    ("log: { format: xml }", &["log", "format"]),
+    ("terminationGracePeriodSeconds: 40s", &["terminationGracePeriodSeconds"]),
+    ("gatewayIdPrefix: \"a b\"", &["gatewayIdPrefix"]),
+    ("extraEnv: [{ value: x }]", &["extraEnv", "name"]),
+    ("extraObjects: [{ kind: Secret }]", &["extraObjects", "apiVersion"]),
+    ("test: { duration: soon }", &["test", "duration"]),
+];
+
+/// What only the chart knows.
+const BY_GUARD: &[Case] = &[
+    ("config: { gateway_id: gw-1 }", &["config.gateway_id", "gatewayIdPrefix"]),
+    ("config: { limits: { memory: 1GiB } }", &["config.limits.memory", "leave it out"]),
+    ("resources: { limits: { memory: null } }", &["resources.limits.memory", "write such as 1Gi"]),
+    (
+        "terminationGracePeriodSeconds: 34",
+        &["terminationGracePeriodSeconds: 34 s are too short", "at least 35"],
+    ),
+    (
+        "config: { listeners: [{ name: mqtt, bind: \"127.0.0.1:1883\" }] }",
+        &["config.listeners", "0.0.0.0:1883"],
+    ),
+    ("config: { admin: { bind: \"127.0.0.1:8080\" } }", &["config.admin.bind", "0.0.0.0:8080"]),
+    (
+        "config: { listeners: [{ name: A_b, bind: \"0.0.0.0:1883\", anonymous: true }] }",
+        &["config.listeners", "A_b", "at most 15"],
+    ),
+    (
+        "config: { listeners: [{ name: admin, bind: \"0.0.0.0:1883\", anonymous: true }] }",
+        &["the name \"admin\" is taken"],
+    ),
+    (
+        "config: { listeners: [{ name: mqtt, bind: \"0.0.0.0:8080\", anonymous: true }] }",
+        &["port 8080 is taken"],
+    ),
+    (
+        "config: { listeners: [{ name: mqtt, bind: \"0.0.0.0:883\", anonymous: true }] }",
+        &["cannot take port 883", "service.ports"],
+    ),
+    ("service: { ports: { mqtts: 8883 } }", &["service.ports.mqtts", "there are mqtt"]),
+    ("service: { nodePorts: { mqtt: 31883 } }", &["service.nodePorts", "NodePort or LoadBalancer"]),
+    (
+        "service: { type: NodePort, loadBalancerSourceRanges: [10.0.0.0/8] }",
+        &["loadBalancerSourceRanges", "protect nothing"],
+    ),
+    (
+        "extraEnv: [{ name: LANDFALL__KAFKA__CREATE_TOPICS, value: \"true\" }]",
+        &["extraEnv", "config"],
+    ),
+    (
+        "config: { kafka: { properties: { sasl.password: hunter2 } } }",
+        &["config.kafka.properties.sasl.password", "from_file: /etc/landfall/secrets/"],
+    ),
+    (
+        "config: { kafka: { properties: { ssl.key.pem: hunter2 } } }",
+        &["config.kafka.properties.ssl.key.pem", "from_file"],
+    ),
+    (
+        "config: { kafka: { properties: { sasl.oauthbearer.client.secret: hunter2 } } }",
+        &["sasl.oauthbearer.client.secret", "from_file"],
+    ),
+    (
+        "config: { object_store: { url: \"s3://a/b\", options: { secret_access_key: hunter2 } } }",
+        &["config.object_store.options.secret_access_key", "from_file"],
+    ),
+    (
+        "config: { object_store: { url: \"s3://a/b\", options: { session_token: hunter2 } } }",
+        &["config.object_store.options.session_token", "from_file"],
+    ),
+    (
+        "config: { object_store: { url: \"az://a/b\", options: { account_key: hunter2 } } }",
+        &["config.object_store.options.account_key", "from_file"],
+    ),
+    (
+        "config: { object_store: { url: \"az://a/b\", options: { access_key: hunter2 } } }",
+        &["config.object_store.options.access_key", "from_file"],
+    ),
+    (
+        "config: { object_store: { url: \"az://a/b\", options: { sas_key: hunter2 } } }",
+        &["config.object_store.options.sas_key", "from_file"],
+    ),
+    (
+        "config: { object_store: { url: \"gs://a/b\", options: { service_account_key: hunter2 } } }",
+        &["config.object_store.options.service_account_key", "from_file"],
+    ),
+    (
+        "config: { lanes: { fast: { properties: { ssl.key.password: hunter2 } } } }",
+        &["config.lanes.fast.properties.ssl.key.password", "from_file"],
+    ),
+    (
+        "config: { kafka: { properties: { sasl.password: { from_file: /etc/landfall/secrets/kafka/p } } } }",
+        &["secrets.kafka: is missing", "secretName"],
+    ),
+    (
+        "config: { kafka: { properties: { sasl.password: { from_env: KAFKA_PASSWORD } } } }",
+        &["no environment variable KAFKA_PASSWORD", "secretKeyRef"],
+    ),
+    ("podLabels: { app.kubernetes.io/name: other }", &["podLabels", "leave it out"]),
+    ("commonLabels: { app.kubernetes.io/instance: other }", &["commonLabels", "leave it out"]),
+    (
+        "autoscaling: { enabled: true }\nkeda: { enabled: true, triggers: [{ type: cpu }] }",
+        &["both would scale", "enable one"],
+    ),
+    (
+        "autoscaling: { enabled: true, minReplicas: 20 }",
+        &["autoscaling.minReplicas", "maxReplicas"],
+    ),
+    (
+        "autoscaling: { enabled: true, targetCPUUtilizationPercentage: null }",
+        &["nothing to scale by", "metrics"],
+    ),
+    (
+        "autoscaling: { enabled: true }\nresources: { requests: { cpu: null } }",
+        &["resources.requests.cpu", "write it"],
+    ),
+    (
+        "metrics: { prometheusRule: { enabled: true, disabled: [NoSuchAlert] } }",
+        &["there is no alert \"NoSuchAlert\"", "there are"],
+    ),
+    ("keda: { enabled: true }", &["keda.triggers", "at least one"]),
+    (
+        "metrics: { serviceMonitor: { enabled: true }, podMonitor: { enabled: true } }",
+        &["scrape every gateway twice", "enable one"],
+    ),
+    (
+        "metrics: { serviceMonitor: { enabled: true } }",
+        &["networkPolicy.adminFrom", "namespaceSelector"],
+    ),
+];
+
+/// Every case that came through, or whose message lacks something.
+#[track_caller]
+fn all_are_refused(cases: &[Case]) {
+    let faults: Vec<String> = cases.iter().filter_map(|case| refused(case).err()).collect();
+    assert!(faults.is_empty(), "{}", faults.join("\n\n"));
+}
+
+fn refused((values, expected): &Case) -> Result<(), String> {
+    let folder = tests::tools::Folder::new("refused");
+    let files = [("minimal.yaml", MINIMAL), ("more.yaml", *values)].map(|(name, text)| {
+        let file = folder.join(name);
+        std::fs::write(&file, text).expect("the test's folder can be written");
+        file.to_string_lossy().into_owned()
+    });
+    let arguments = ["--values", &files[0], "--values", &files[1]];
+    let Err(message) = Render::of(Chart::own(), "refused", &arguments) else {
+        return Err(format!("{values}: comes through"));
+    };
+    match expected.iter().find(|part| !message.contains(**part)) {
+        None if message.contains("hunter2") => {
+            Err(format!("{values}: shows the secret: {message}"))
+        }
+        None => Ok(()),
+        Some(part) => Err(format!("{values}: {part:?} is not in the message: {message}")),
+    }
+}
+
+#[test]
+fn by_the_schema() {
+    all_are_refused(BY_SCHEMA);
+}
+
+#[test]
+fn by_a_guard() {
+    all_are_refused(BY_GUARD);
+}
+
+/// The one value without a default.
+#[test]
+fn without_kafka() {
+    let Err(message) = Render::with(Chart::own(), "refused", "replicas: 2") else {
+        panic!("it comes through");
+    };
+    assert!(message.contains("config.kafka.bootstrap_servers: is needed"), "{message}");
+    assert!(message.contains("HOST:PORT"), "{message}");
+}
+
+#[test]
+fn every_fault_is_told_at_once() {
+    let two = "config: { gateway_id: gw-1 }\nkeda: { enabled: true }";
+    refused(&(two, &["config.gateway_id", "keda.triggers"])).expect("both are told");
+}
