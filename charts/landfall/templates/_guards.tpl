@@ -106,7 +106,7 @@
 {{- end -}}
 {{- range $place, $entries := $maps -}}
 {{- range $key, $value := $entries -}}
-{{- $isSecret := and (regexMatch "(?i)(password|passphrase|secret|token|credential|private|_key|\\.key|\\.pem|(^|_)sas_|oauthbearer\\.config|jaas)" $key) (not (regexMatch "(?i)(location|[._]file|_path|_uri|\\.url|_id|ca\\.pem|certificate\\.pem|application_credentials|keytab)$" $key)) -}}
+{{- $isSecret := and (regexMatch "(?i)(password|passphrase|secret|token|credential|private|_key|\\.key|\\.pem|(^|_)sas_|oauthbearer\\.config|jaas)" $key) (not (regexMatch "(?i)(location|[._]file|_path|_uri|[._]url|[._]id|_type|_enabled|ca\\.pem|certificate\\.pem|application_credentials|keytab)$" $key)) -}}
 {{- if and $isSecret (not (kindIs "map" $value)) -}}
 {{- $faults = append $faults (printf "%s.%s: would be readable in a ConfigMap: put it into a Secret, mount it with `secrets: { NAME: { secretName: … } }`, and write { from_file: /etc/landfall/secrets/NAME/KEY } here" $place $key) -}}
 {{- end -}}
