@@ -6,6 +6,7 @@ pub mod configuration;
 pub mod helm;
 pub mod immutable;
 mod pods;
+pub mod references;
 mod schemas;
 
 use std::path::{Path, PathBuf};
@@ -29,10 +30,11 @@ pub struct Chart {
 pub type Check = fn(&Chart) -> Result<(), String>;
 
 /// Every check of a whole chart. What has no templates that render is not looked at by the others.
-pub const CHECKS: [(&str, Check); 10] = [
+pub const CHECKS: [(&str, Check); 11] = [
     ("templates", templates),
     ("lint", lint),
     ("schemas", schemas::check),
+    ("references", references::check),
     ("third parties", schemas::third_parties),
     ("pod security", pods::security),
     ("grace period", pods::grace_period),
@@ -181,7 +183,7 @@ fn lint(chart: &Chart) -> Result<(), String> {
     .map(drop)
 }
 
-/// The suites of helm-unittest in the chart's own folder. Its templates are Helm 3's.
+/// The suites of helm-unittest in the chart's own folder. It renders with Helm 3, so that is shown too.
 fn unit_tests(chart: &Chart) -> Result<(), String> {
     let mut command = std::process::Command::new(tool("bin/helm-unittest"));
     command.args(["--strict", "--color=false", "--file", "tests/*_test.yaml"]).arg(&chart.folder);

@@ -29,6 +29,11 @@ impl Render {
         let fixed = ["template", RELEASE, &folder, "--namespace", NAMESPACE];
         let text =
             run(&[&fixed[..], arguments].concat()).map_err(|fault| format!("{name}: {fault}"))?;
+        Render::parsed(name, text)
+    }
+
+    /// What Helm printed.
+    pub fn parsed(name: &str, text: String) -> Result<Render, String> {
         let objects: Vec<Value> = serde_saphyr::from_multiple(&text)
             .map_err(|error| format!("{name}: what comes out is no YAML: {error}"))?;
         Ok(Render { name: name.to_owned(), text, objects })

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Chart, at, every, helm, list, text};
-use crate::chart::configuration::Files;
+use super::configuration::Files;
+use super::{Chart, Render, at, every, helm, list, text};
 use crate::tools::{Folder, program, tool};
 
 /// What the goodbyes take after a drain's deadline.
@@ -43,7 +43,6 @@ pub fn grace_period(chart: &Chart) -> Result<(), String> {
             .map_err(|error| format!("{name}: the configuration: {error}"))?;
         let length = |pointer: &str, default: u64| match config.pointer(pointer) {
             None | Some(Value::Null) => Ok(Duration::from_secs(default)),
-            Some(Value::Number(_)) => Ok(Duration::ZERO),
             Some(written) => humantime::parse_duration(written.as_str().unwrap_or_default())
                 .map_err(|error| format!("{name}: {pointer}: {error}")),
         };
@@ -117,5 +116,3 @@ fn parses(render: &Render, pod: &Value, container: &Value) -> Result<(), String>
     command.arg("--help").env_clear();
     helm::output(command).map(drop).map_err(|fault| format!("{name}: {who}: {fault}"))
 }
-
-use super::Render;

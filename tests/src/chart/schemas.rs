@@ -39,8 +39,9 @@ pub fn check(chart: &Chart) -> Result<(), String> {
         for location in [own, custom] {
             command.arg("-schema-location").arg(format!("{schemas}/{location}"));
         }
-        let output = helm::output(command_with(command, &files))
-            .map_err(|fault| format!("Kubernetes {version}: {fault}"))?;
+        command.args(&files);
+        let output =
+            helm::output(command).map_err(|fault| format!("Kubernetes {version}: {fault}"))?;
         // What it does not know it could skip.
         let expected: usize = chart.renders()?.iter().map(|render| render.objects.len()).sum();
         match output.contains(&format!("Valid: {expected}, Invalid: 0, Errors: 0, Skipped: 0")) {
@@ -49,11 +50,6 @@ pub fn check(chart: &Chart) -> Result<(), String> {
         }
     })
     .map(drop)
-}
-
-fn command_with(mut command: Command, files: &[std::path::PathBuf]) -> Command {
-    command.args(files);
-    command
 }
 
 /// What is not Kubernetes' own comes out only where the values ask for it: a cluster without it would

@@ -8,7 +8,7 @@ mod refused;
 mod round_trip;
 mod upgrade;
 
-use tests::chart::{Chart, Render, check, helm};
+use tests::chart::{Chart, Render, check, helm, references};
 use tests::tools::Folder;
 
 /// The smallest values, as README has them.
@@ -38,6 +38,29 @@ fn helm_finds_nothing_to_criticise() {
 #[test]
 fn three_kubernetes_versions_take_every_field() {
     check("schemas", Chart::own());
+}
+
+#[test]
+fn every_name_fits_and_everything_that_is_named_is_there() {
+    check("references", Chart::own());
+}
+
+/// As long as Helm and Kubernetes let them be.
+#[test]
+fn long_names_fit_too() {
+    let release = "a-release-of-fifty-three-characters-which-is-the-most";
+    let chart = Chart::own().folder().to_string_lossy();
+    let full = "a-full-name-that-ends-with-a-hyphen-where-it-is-cut-at-52--and-goes-on";
+    let everything = Chart::own().folder().join("ci/everything-values.yaml");
+    let everything = everything.to_string_lossy();
+    let short = "nameOverride=a-name-of-the-chart-that-is-much-longer-than-anybody-would-think-of";
+    for more in ["replicas=1".to_owned(), format!("fullnameOverride={full}"), short.to_owned()] {
+        let arguments = ["template", release, &chart, "--namespace", helm::NAMESPACE];
+        let values = ["--values", &everything, "--set", "gatewayIdPrefix=", "--set", &more];
+        let text = helm::run(&[&arguments[..], &values].concat()).expect("it renders");
+        let render = Render::parsed(&more, text).expect("it is YAML");
+        references::in_order(&render).unwrap_or_else(|fault| panic!("{more}: {fault}"));
+    }
 }
 
 #[test]
@@ -98,6 +121,10 @@ fn the_notes_warn_of_what_is_risky() {
         ("config: { kafka: { create_topics: true } }", "config.kafka.create_topics is true"),
         ("service: { type: LoadBalancer }", "whoever reaches the LoadBalancer may publish"),
         ("networkPolicy: { enabled: false }", "networkPolicy.enabled is false"),
+        (
+            "networkPolicy: { enabled: false, mqttFrom: [{ podSelector: {} }] }",
+            "every pod of the cluster may publish",
+        ),
         ("replicas: 1", "There is one gateway"),
     ];
     // The same values without any of it.

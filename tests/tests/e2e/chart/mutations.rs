@@ -43,6 +43,27 @@ const MUTATIONS: &[Mutation] = &[
         found_by: &[("schemas", "'scrapeTimeouts' not allowed")],
     },
     Mutation {
+        what: "a volume of another name than its mount",
+        file: "templates/_helpers.tpl",
+        from: "- name: secret-{{ $name }}\n  secret:",
+        to: "- name: secrets-{{ $name }}\n  secret:",
+        found_by: &[
+            ("references", "there is no \"secret-s3\" among"),
+            ("configuration", "/etc/landfall/secrets/s3/access-key-id is read, but no volume"),
+            ("unit tests", "passes on where a secret is, and mounts it"),
+        ],
+    },
+    Mutation {
+        what: "a monitor of a port that is not there",
+        file: "templates/monitoring.yaml",
+        from: "- port: admin",
+        to: "- port: metrics",
+        found_by: &[
+            ("references", "there is no \"metrics\" among"),
+            ("unit tests", "scrapes the headless service's admin port"),
+        ],
+    },
+    Mutation {
         what: "a custom resource that nobody asked for",
         file: "templates/monitoring.yaml",
         from: "{{- with get $.Values.metrics (untitle $kind) }}\n{{- if .enabled }}",
@@ -171,6 +192,7 @@ const MUTATIONS: &[Mutation] = &[
         to: "\"%s-pods\"",
         found_by: &[
             ("immutable fields", "Service edge-landfall-headless is gone"),
+            ("references", "there is no headless service edge-fleet-edge-headless"),
             ("unit tests", "names the pods, and their admin port, in the headless one"),
         ],
     },

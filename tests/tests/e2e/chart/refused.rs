@@ -122,6 +122,22 @@ const BY_GUARD: &[Case] = &[
         &["config.object_store.options.service_account_key", "from_file"],
     ),
     (
+        "config: { kafka: { properties: { sasl.oauthbearer.assertion.private.key.pem: hunter2 } } }",
+        &["sasl.oauthbearer.assertion.private.key.pem", "from_file"],
+    ),
+    (
+        "config: { kafka: { properties: { sasl.oauthbearer.config: hunter2 } } }",
+        &["sasl.oauthbearer.config", "from_file"],
+    ),
+    (
+        "config: { object_store: { url: \"s3://a/b\", options: { aws_sse_customer_key_base64: hunter2 } } }",
+        &["aws_sse_customer_key_base64", "from_file"],
+    ),
+    (
+        "config: { object_store: { url: \"az://a/b\", options: { azure_storage_sas_token: hunter2 } } }",
+        &["azure_storage_sas_token", "from_file"],
+    ),
+    (
         "config: { lanes: { fast: { properties: { ssl.key.password: hunter2 } } } }",
         &["config.lanes.fast.properties.ssl.key.password", "from_file"],
     ),
@@ -201,6 +217,44 @@ fn by_the_schema() {
 #[test]
 fn by_a_guard() {
     all_are_refused(BY_GUARD);
+}
+
+/// Options whose names are like those of secrets: librdkafka's and object_store's own.
+#[test]
+fn what_is_no_secret_comes_through() {
+    let properties = [
+        "sasl.oauthbearer.client.credentials.client.id",
+        "sasl.oauthbearer.token.endpoint.url",
+        "sasl.oauthbearer.assertion.private.key.file",
+        "sasl.kerberos.keytab",
+        "ssl.key.location",
+        "ssl.keystore.location",
+        "ssl.certificate.pem",
+        "ssl.ca.pem",
+    ];
+    let options = [
+        "access_key_id",
+        "aws_sse_bucket_key_enabled",
+        "aws_sse_kms_key_id",
+        "aws_web_identity_token_file",
+        "azure_credential_type",
+        "azure_federated_token_file",
+        "azure_fabric_token_service_url",
+        "container_credentials_relative_uri",
+        "google_application_credentials",
+        "google_service_account_path",
+    ];
+    let map = |keys: &[&str]| {
+        let entries: Vec<String> = keys.iter().map(|key| format!("{key}: harmless")).collect();
+        entries.join(", ")
+    };
+    let values = format!(
+        "config: {{ kafka: {{ bootstrap_servers: kafka:9092, properties: {{ {} }} }}, object_store: {{ url: s3://a/b, options: {{ {} }} }} }}",
+        map(&properties),
+        map(&options),
+    );
+    let render = Render::with(Chart::own(), "no secrets", &values).expect("nothing is a secret");
+    assert_eq!(render.text.matches("harmless").count(), properties.len() + options.len());
 }
 
 /// The one value without a default.
