@@ -2,6 +2,7 @@
 //! what comes out. A check returns what is wrong, so that the same one looks at copies of the chart that
 //! were broken on purpose.
 
+pub mod api;
 pub mod configuration;
 pub mod helm;
 pub mod immutable;
@@ -30,10 +31,11 @@ pub struct Chart {
 pub type Check = fn(&Chart) -> Result<(), String>;
 
 /// Every check of a whole chart. What has no templates that render is not looked at by the others.
-pub const CHECKS: [(&str, Check); 11] = [
+pub const CHECKS: [(&str, Check); 12] = [
     ("templates", templates),
     ("lint", lint),
     ("schemas", schemas::check),
+    ("API server", api::check),
     ("references", references::check),
     ("third parties", schemas::third_parties),
     ("pod security", pods::security),

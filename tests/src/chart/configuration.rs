@@ -187,7 +187,7 @@ fn environment(container: &Value, pod_name: &str) -> Result<Vec<(String, String)
 }
 
 /// Kubernetes' way to write an amount, such as `500m`, `2` or `1Gi`.
-pub fn quantity(written: &Value) -> Result<f64, String> {
+fn quantity(written: &Value) -> Result<f64, String> {
     let text = match written {
         Value::String(text) => text.clone(),
         other => other.to_string(),

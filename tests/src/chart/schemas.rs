@@ -5,6 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use super::api::is_foreign;
 use super::{Chart, every, helm, side_by_side, text};
 use crate::tools::{Folder, tool};
 
@@ -17,8 +18,6 @@ const THIRD_PARTIES: [(&str, &str); 4] = [
     ("PrometheusRule", "/metrics/prometheusRule/enabled"),
     ("ScaledObject", "/keda/enabled"),
 ];
-/// What Kubernetes calls its own API groups.
-const OWN_GROUPS: [&str; 5] = ["", "apps", "autoscaling", "batch", "policy"];
 
 /// Every object of every values file fits the schemas.
 pub fn check(chart: &Chart) -> Result<(), String> {
@@ -62,8 +61,7 @@ pub fn third_parties(chart: &Chart) -> Result<(), String> {
             serde_saphyr::from_str(&written).map_err(|error| format!("{name}: {error}"))?;
         for object in &render.objects {
             let (kind, version) = (text(object, "/kind"), text(object, "/apiVersion"));
-            let group = version.rsplit_once('/').map_or("", |(group, _)| group);
-            if OWN_GROUPS.contains(&group) || group.ends_with(".k8s.io") {
+            if !is_foreign(version) {
                 continue;
             }
             let asked = THIRD_PARTIES.iter().find(|(known, _)| *known == kind);

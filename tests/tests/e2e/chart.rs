@@ -8,7 +8,7 @@ mod refused;
 mod round_trip;
 mod upgrade;
 
-use tests::chart::{Chart, Render, check, helm, references};
+use tests::chart::{Chart, Render, api, check, helm, references};
 use tests::tools::Folder;
 
 /// The smallest values, as README has them.
@@ -41,6 +41,11 @@ fn three_kubernetes_versions_take_every_field() {
 }
 
 #[test]
+fn kubernetes_own_validation_takes_every_object() {
+    check("API server", Chart::own());
+}
+
+#[test]
 fn every_name_fits_and_everything_that_is_named_is_there() {
     check("references", Chart::own());
 }
@@ -60,6 +65,7 @@ fn long_names_fit_too() {
         let text = helm::run(&[&arguments[..], &values].concat()).expect("it renders");
         let render = Render::parsed(&more, text).expect("it is YAML");
         references::in_order(&render).unwrap_or_else(|fault| panic!("{more}: {fault}"));
+        api::creates(&[&render]).unwrap_or_else(|fault| panic!("{more}: {fault}"));
     }
 }
 

@@ -23,7 +23,10 @@ const MUTATIONS: &[Mutation] = &[
         file: "templates/statefulset.yaml",
         from: "minReadySeconds:",
         to: "minReadySecond:",
-        found_by: &[("schemas", "'minReadySecond' not allowed")],
+        found_by: &[
+            ("schemas", "'minReadySecond' not allowed"),
+            ("API server", "unknown field \"spec.minReadySecond\""),
+        ],
     },
     Mutation {
         what: "a field of the wrong type",
@@ -32,8 +35,16 @@ const MUTATIONS: &[Mutation] = &[
         to: "publishNotReadyAddresses: \"yes\"",
         found_by: &[
             ("schemas", "/spec/publishNotReadyAddresses"),
+            ("API server", "ServiceSpec.spec.publishNotReadyAddresses of type bool"),
             ("unit tests", "publishNotReadyAddresses"),
         ],
+    },
+    Mutation {
+        what: "a value that no schema forbids",
+        file: "values.yaml",
+        from: "liveness: { periodSeconds: 10",
+        to: "liveness: { periodSeconds: -10",
+        found_by: &[("API server", "livenessProbe.periodSeconds: Invalid value: -10")],
     },
     Mutation {
         what: "a misspelt field of a custom resource",
@@ -48,7 +59,7 @@ const MUTATIONS: &[Mutation] = &[
         from: "- name: secret-{{ $name }}\n  secret:",
         to: "- name: secrets-{{ $name }}\n  secret:",
         found_by: &[
-            ("references", "there is no \"secret-s3\" among"),
+            ("API server", "volumeMounts[2].name: Not found: \"secret-s3\""),
             ("configuration", "/etc/landfall/secrets/s3/access-key-id is read, but no volume"),
             ("unit tests", "passes on where a secret is, and mounts it"),
         ],

@@ -1,6 +1,6 @@
 //! An upgrade replaces pods, never what Kubernetes refuses to change or what others know by name.
 
-use tests::chart::{Chart, Render, check, immutable};
+use tests::chart::{Chart, Render, api, check, helm, immutable};
 use tests::tools::Folder;
 
 use super::MINIMAL;
@@ -45,23 +45,62 @@ minReadySeconds: 1
         let after = Render::of(&next, &before.name, &arguments).expect("the upgrade renders");
         assert!(after.text.contains("landfall-7.8.9"), "{}: it is the new version", before.name);
         assert!(after.text.contains("elsewhere.example.com/landfall:next"), "{}", before.name);
+        api::update(before, &after).unwrap_or_else(|fault| panic!("{}: {fault}", before.name));
         let (before, after) = (immutable::fields(before), immutable::fields(&after));
         assert_eq!(immutable::differences(&before, &after), [""; 0]);
     }
+}
+
+/// Values of a release that runs, and others that it can be given.
+const CHANGES: &[(&str, &str)] = &[
+    ("", "replicas: 0"),
+    ("", "service: { type: NodePort }"),
+    ("", "service: { type: LoadBalancer, externalTrafficPolicy: Local }"),
+    ("service: { type: LoadBalancer, externalTrafficPolicy: Local }", ""),
+    ("service: { type: NodePort, nodePorts: { mqtt: 31883 } }", "service: { type: ClusterIP }"),
+    ("", "autoscaling: { enabled: true }"),
+    ("autoscaling: { enabled: true }", ""),
+    ("", "podDisruptionBudget: { minAvailable: 1 }"),
+    ("", "persistence: { retention: { whenScaled: Delete } }"),
+    ("", "terminationGracePeriodSeconds: 300"),
+    ("", "networkPolicy: { egress: [{ ports: [{ port: 9092 }] }] }"),
+    (
+        "",
+        "config: { listeners: [{ name: lab, bind: \"0.0.0.0:2883\", anonymous: true }], admin: { bind: \"0.0.0.0:9090\" } }",
+    ),
+    ("", "secrets: { s3: { secretName: bucket } }"),
+    ("persistence: { enabled: false }", "persistence: { enabled: false, size: 1Gi }"),
+];
+
+#[test]
+fn what_may_change_in_a_running_release_can_be_changed() {
+    for (before, after) in CHANGES {
+        let [old, new] = [before, after].map(|values| changed(values));
+        if let Err(fault) = api::update(&old, &new) {
+            panic!("from {before:?} to {after:?}: {fault}");
+        }
+    }
+    // What README says cannot be changed, which shows that the others were looked at.
+    let fault = api::update(&changed(""), &changed("persistence: { size: 9Gi }"));
+    let fault = fault.expect_err("Kubernetes refuses another claim template");
+    assert!(fault.contains("updates to statefulset spec for fields other than"), "{fault}");
+}
+
+/// What comes out for these values beside the smallest ones.
+fn changed(values: &str) -> Render {
+    let folder = Folder::new("change");
+    let minimal = folder.join("minimal.yaml");
+    std::fs::write(&minimal, MINIMAL).expect("the test's folder can be written");
+    let more = helm::written(&folder, values);
+    let arguments = ["--values", &minimal.to_string_lossy(), "--values", &more];
+    Render::of(Chart::own(), "change", &arguments).expect("the values are good")
 }
 
 /// Devices reconnect for every pod that is replaced: for nothing but a reason.
 #[test]
 fn pods_are_replaced_for_another_configuration_and_not_for_another_size() {
     let template = |values: &str| {
-        let folder = Folder::new("pods");
-        let files = [("minimal", MINIMAL), ("more", values)].map(|(name, text)| {
-            let file = folder.join(name);
-            std::fs::write(&file, text).expect("the test's folder can be written");
-            file.to_string_lossy().into_owned()
-        });
-        let arguments = ["--values", &files[0], "--values", &files[1]];
-        let render = Render::of(Chart::own(), "pods", &arguments).expect("it renders");
+        let render = changed(&format!("image: {{ tag: same }}\n{values}"));
         render.gateways().expect("there are gateways")["spec"]["template"].clone()
     };
     let before = template("");
