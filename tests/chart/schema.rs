@@ -15,8 +15,8 @@ pub fn of(values: &[Section], configuration: &Value) -> Result<Value, String> {
     definitions.insert("Configuration".to_owned(), configuration);
     definitions.insert("Resources".to_owned(), resources());
 
-    let keys = values.iter().flat_map(|section| &section.keys);
-    let mut properties = properties(keys)?;
+    let keys = || values.iter().flat_map(|section| &section.keys);
+    let mut properties = properties(keys())?;
     // Helm hands them to a sub-chart, whether it knows them or not.
     properties.insert("global".to_owned(), json!({ "type": "object" }));
     properties.insert("enabled".to_owned(), json!({ "type": "boolean" }));
@@ -25,6 +25,7 @@ pub fn of(values: &[Section], configuration: &Value) -> Result<Value, String> {
         "title": "Values of the chart landfall",
         "type": "object",
         "additionalProperties": false,
+        "required": needed(keys()),
         "properties": properties,
         "definitions": definitions,
     }))
@@ -49,6 +50,21 @@ fn properties<'a>(keys: impl Iterator<Item = &'a Key>) -> Result<Map<String, Val
         Ok((name.to_owned(), schema(key)?))
     });
     named.collect()
+}
+
+/// What a user must not take away with null: Helm removes the key then, and a template would find a hole.
+/// Lists, free maps and empty texts may be absent.
+fn needed<'a>(keys: impl Iterator<Item = &'a Key>) -> Vec<&'a str> {
+    let is_needed = |key: &&Key| match &key.default {
+        Value::Object(_) if key.schema.contains_key("$ref") => key.path == "config",
+        Value::Object(_) => !key.schema.contains_key("additionalProperties"),
+        Value::Bool(_) => true,
+        // Where it says more than one type, it says what else it can do without.
+        Value::Number(_) => !key.schema.contains_key("type"),
+        Value::String(text) => !text.is_empty(),
+        Value::Null | Value::Array(_) => false,
+    };
+    keys.filter(is_needed).map(|key| key.path.rsplit('.').next().unwrap_or_default()).collect()
 }
 
 fn schema(key: &Key) -> Result<Value, String> {
@@ -79,6 +95,7 @@ fn inferred(key: &Key) -> Result<Map<String, Value>, String> {
         Value::Object(_) => json!({
             "type": "object",
             "additionalProperties": false,
+            "required": needed(key.keys.iter()),
             "properties": properties(key.keys.iter())?,
         }),
         Value::Array(_) if !says("items") => return Err(needs("items")),

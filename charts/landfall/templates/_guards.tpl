@@ -32,6 +32,9 @@
 {{- $faults = append $faults "resources.limits.memory: is needed, since the gateway shares it out: write such as 1Gi (without a limit of the container, write config.limits.memory)" -}}
 {{- end -}}
 {{- $drain := include "landfall.drainSeconds" . | int -}}
+{{- if not (include "landfall.milliseconds" (($config.drain | default dict).deadline | default "25s") | int64) -}}
+{{- $faults = append $faults "config.drain.deadline: is zero: nothing could be drained; write such as 25s" -}}
+{{- end -}}
 {{- with .Values.terminationGracePeriodSeconds -}}
 {{- if lt (int .) $drain -}}
 {{- $faults = append $faults (printf "terminationGracePeriodSeconds: %d s are too short for config.drain, which takes %d s (pause + deadline + 5 s): leave it out, or write at least %d" (int .) $drain $drain) -}}
@@ -54,6 +57,9 @@
 {{- if not $listeners -}}
 {{- $faults = append $faults "config.listeners: none can be reached from outside its pod: bind one to 0.0.0.0:1883" -}}
 {{- end -}}
+{{- if or (lt (index $ports 0) 1024) (gt (index $ports 0) 65535) -}}
+{{- $faults = append $faults (printf "config.admin.bind: a process without privileges cannot take port %d: write one of 1024 to 65535" (index $ports 0)) -}}
+{{- end -}}
 {{- if regexMatch "^(127\\.|\\[::1\\])" $admin -}}
 {{- $faults = append $faults (printf "config.admin.bind: the probes cannot reach %s: bind it to 0.0.0.0:8080" $admin) -}}
 {{- end -}}
@@ -67,6 +73,9 @@
 {{- end -}}
 {{- if has $port $ports -}}
 {{- $faults = append $faults (printf "config.listeners: %s: port %d is taken: write another" .name $port) -}}
+{{- end -}}
+{{- if gt $port 65535 -}}
+{{- $faults = append $faults (printf "config.listeners: %s: there is no port %d: write one of 1024 to 65535" .name $port) -}}
 {{- end -}}
 {{- if lt $port 1024 -}}
 {{- $faults = append $faults (printf "config.listeners: %s: a process without privileges cannot take port %d: write one from 1024 on, and the one that devices know in service.ports" .name $port) -}}
@@ -128,6 +137,15 @@
 
 {{- define "landfall.guards.objects" -}}
 {{- $faults := list -}}
+{{- $name := include "landfall.fullname" . -}}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $name) -}}
+{{- $faults = append $faults (printf "fullnameOverride: %q cannot name a service: write a name of a-z 0-9 - that begins with a letter" $name) -}}
+{{- end -}}
+{{- range .Values.extraVolumes -}}
+{{- if regexMatch "^(config|data|ledger|secret-.*)$" .name -}}
+{{- $faults = append $faults (printf "extraVolumes: the name %q is the chart's own: write another" .name) -}}
+{{- end -}}
+{{- end -}}
 {{- range $key := list "commonLabels" "podLabels" -}}
 {{- range $name, $_ := get $.Values $key -}}
 {{- if has $name (list "app.kubernetes.io/name" "app.kubernetes.io/instance") -}}

@@ -21,8 +21,8 @@
 
 {{/* Never changed by an upgrade: selectors and claims hold them. */}}
 {{- define "landfall.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "landfall.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "landfall.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{/* Of every object but pods, claims and the test. */}}
@@ -38,8 +38,8 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 
 {{/* The metadata of an object: (dict "root" $ "name" … "labels" … "annotations" …). */}}
 {{- define "landfall.metadata" -}}
-name: {{ .name }}
-namespace: {{ .root.Release.Namespace }}
+name: {{ .name | quote }}
+namespace: {{ .root.Release.Namespace | quote }}
 labels:
   {{- merge (include "landfall.labels" .root | fromYaml) (.labels | default dict) | toYaml | nindent 2 }}
 {{- with merge dict (.annotations | default dict) .root.Values.commonAnnotations }}
@@ -128,7 +128,7 @@ annotations:
 {{- range $name, $secret := .Values.secrets }}
 - name: secret-{{ $name }}
   secret:
-    secretName: {{ $secret.secretName }}
+    secretName: {{ $secret.secretName | quote }}
     defaultMode: 0440
     {{- with $secret.items }}
     items:
@@ -142,7 +142,7 @@ annotations:
 
 {{/* What every pod of the release says about where and as whom it runs. */}}
 {{- define "landfall.podSettings" -}}
-serviceAccountName: {{ include "landfall.serviceAccountName" . }}
+serviceAccountName: {{ include "landfall.serviceAccountName" . | quote }}
 automountServiceAccountToken: false
 enableServiceLinks: false
 securityContext:
@@ -160,16 +160,16 @@ tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .Values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with .Values.runtimeClassName }}
-runtimeClassName: {{ . }}
+runtimeClassName: {{ . | quote }}
 {{- end }}
 {{- end -}}
 
 {{- define "landfall.testLabels" -}}
-app.kubernetes.io/name: {{ include "landfall.name" . }}-test
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: "{{ include "landfall.name" . }}-test"
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: test
 {{- end -}}
 

@@ -69,6 +69,43 @@ fn long_names_fit_too() {
     }
 }
 
+/// Names and values that YAML would take for numbers or lists, and what may be taken away with null.
+#[test]
+fn odd_values_come_through_whole() {
+    let values = "
+config: { kafka: { bootstrap_servers: kafka:9092 } }
+fullnameOverride: e1
+nameOverride: \"17\"
+podSecurityContext: null
+securityContext: null
+probes: { startup: null, liveness: { httpGet: { path: /livez, port: admin, scheme: HTTP } } }
+persistence: { storageClass: \"-\" }
+priorityClassName: \"1000\"
+runtimeClassName: \"2\"
+serviceAccount: { name: \"3\" }
+secrets: { a: { secretName: \"4\" } }
+affinity: null
+tolerations: null
+resources: { limits: { memory: 512Mi } }
+image: { tag: null }
+";
+    let folder = Folder::new("odd");
+    let file = helm::written(&folder, values);
+    let chart = Chart::own().folder().to_string_lossy();
+    let arguments = ["template", "123", &chart, "--namespace", "456", "--values", &file];
+    let render = Render::parsed("odd", helm::run(&arguments).expect("it renders"));
+    let render = render.expect("it is YAML");
+    let pod = &render.gateways().expect("there are gateways")["spec"]["template"]["spec"];
+    let container = &pod["containers"][0];
+    assert_eq!(container["startupProbe"]["httpGet"]["path"], "/livez");
+    assert_eq!(container["livenessProbe"]["httpGet"]["scheme"], "HTTP");
+    references::in_order(&render).expect("everything is there");
+    // A class that no cluster has is the one thing that Kubernetes minds.
+    let said = api::creates(&[&render]).expect_err("no storage class is called -");
+    assert_eq!(said.matches("Invalid value").count(), 1, "{said}");
+    assert!(said.contains("storageClassName: Invalid value: \"-\""), "{said}");
+}
+
 #[test]
 fn what_another_project_defines_comes_only_when_asked_for() {
     check("third parties", Chart::own());

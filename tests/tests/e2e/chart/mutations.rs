@@ -179,8 +179,8 @@ const MUTATIONS: &[Mutation] = &[
     Mutation {
         what: "a version in the selector",
         file: "templates/_helpers.tpl",
-        from: "app.kubernetes.io/instance: {{ .Release.Name }}\n{{- end -}}\n\n{{/* Of every",
-        to: "app.kubernetes.io/instance: {{ .Release.Name }}\napp.kubernetes.io/version: \"{{ .Chart.AppVersion }}\"\n{{- end -}}\n\n{{/* Of every",
+        from: "app.kubernetes.io/instance: {{ .Release.Name | quote }}\n{{- end -}}\n\n{{/* Of every",
+        to: "app.kubernetes.io/instance: {{ .Release.Name | quote }}\napp.kubernetes.io/version: \"{{ .Chart.AppVersion }}\"\n{{- end -}}\n\n{{/* Of every",
         found_by: &[
             ("immutable fields", "StatefulSet edge-landfall: /spec/selector was"),
             ("unit tests", "selects by name and release alone"),
@@ -220,8 +220,8 @@ const MUTATIONS: &[Mutation] = &[
     Mutation {
         what: "a test pod that looks like a gateway",
         file: "templates/_helpers.tpl",
-        from: "app.kubernetes.io/name: {{ include \"landfall.name\" . }}-test",
-        to: "app.kubernetes.io/name: {{ include \"landfall.name\" . }}",
+        from: "app.kubernetes.io/name: \"{{ include \"landfall.name\" . }}-test\"",
+        to: "app.kubernetes.io/name: {{ include \"landfall.name\" . | quote }}",
         found_by: &[
             ("test pod", "its selector takes the test pod for a gateway"),
             ("unit tests", "keeps the selector's labels off the test pod"),
