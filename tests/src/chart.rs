@@ -11,12 +11,13 @@ pub mod references;
 mod schemas;
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::OnceLock;
 use std::thread;
 
 use serde_json::Value;
 
-use crate::tools::{Folder, repository, tool};
+use crate::tools::{Folder, program, repository, tool};
 pub use helm::{RELEASE, Render};
 
 /// A chart's folder.
@@ -31,7 +32,7 @@ pub struct Chart {
 pub type Check = fn(&Chart) -> Result<(), String>;
 
 /// Every check of a whole chart. What has no templates that render is not looked at by the others.
-pub const CHECKS: [(&str, Check); 12] = [
+pub const CHECKS: [(&str, Check); 13] = [
     ("templates", templates),
     ("lint", lint),
     ("schemas", schemas::check),
@@ -44,6 +45,7 @@ pub const CHECKS: [(&str, Check); 12] = [
     ("configuration", configuration::check),
     ("immutable fields", immutable::check),
     ("unit tests", unit_tests),
+    ("generated files", generated),
 ];
 
 /// The check of this name alone.
@@ -187,7 +189,7 @@ fn lint(chart: &Chart) -> Result<(), String> {
 
 /// The suites of helm-unittest in the chart's own folder. It renders with Helm 3, so that is shown too.
 fn unit_tests(chart: &Chart) -> Result<(), String> {
-    let mut command = std::process::Command::new(tool("bin/helm-unittest"));
+    let mut command = Command::new(tool("bin/helm-unittest"));
     command.args(["--strict", "--color=false", "--file", "tests/*_test.yaml"]).arg(&chart.folder);
     let output = helm::output(command)?;
     // Without a suite it would be content.
@@ -195,6 +197,13 @@ fn unit_tests(chart: &Chart) -> Result<(), String> {
         true => Err(format!("no suite was run:\n{output}")),
         false => Ok(()),
     }
+}
+
+/// The committed schema and README are what the values' comments and the configuration's types say.
+fn generated(chart: &Chart) -> Result<(), String> {
+    let mut command = Command::new(program("chart"));
+    command.args(["check", "--chart"]).arg(&chart.folder);
+    helm::output(command).map(drop)
 }
 
 /// A value by its path, such as `/spec/template/spec`.

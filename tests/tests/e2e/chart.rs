@@ -136,6 +136,11 @@ fn the_unit_tests_pass() {
     check("unit tests", Chart::own());
 }
 
+#[test]
+fn the_schema_and_the_readme_are_what_would_be_generated() {
+    check("generated files", Chart::own());
+}
+
 /// What .helmignore leaves out is nothing that a render needs.
 #[test]
 fn a_package_renders_the_same() {

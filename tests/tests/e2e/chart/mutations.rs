@@ -41,10 +41,10 @@ const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         what: "a value that no schema forbids",
-        file: "values.yaml",
-        from: "liveness: { periodSeconds: 10",
-        to: "liveness: { periodSeconds: -10",
-        found_by: &[("API server", "livenessProbe.periodSeconds: Invalid value: -10")],
+        file: "ci/everything-values.yaml",
+        from: "startup: { failureThreshold: 120 }",
+        to: "startup: { failureThreshold: -120 }",
+        found_by: &[("API server", "startupProbe.failureThreshold: Invalid value: -120")],
     },
     Mutation {
         what: "a misspelt field of a custom resource",
@@ -209,9 +209,9 @@ const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         what: "pods that may run as root",
-        file: "values.yaml",
-        from: "  runAsNonRoot: true\n",
-        to: "",
+        file: "templates/_helpers.tpl",
+        from: "toYaml .Values.podSecurityContext",
+        to: "omit .Values.podSecurityContext \"runAsNonRoot\" | toYaml",
         found_by: &[
             ("pod security", "runAsNonRoot != true"),
             ("unit tests", "runs the gateways as nobody"),
@@ -247,6 +247,20 @@ const MUTATIONS: &[Mutation] = &[
         from: "rollout status",
         to: "get",
         found_by: &[("templates", "the notes do not tell of rollout status")],
+    },
+    Mutation {
+        what: "a value that is described in another way than README says",
+        file: "values.yaml",
+        from: "# What is logged,",
+        to: "# What is written to the log,",
+        found_by: &[("generated files", "run `make chart`")],
+    },
+    Mutation {
+        what: "a schema that was changed by hand",
+        file: "values.schema.json",
+        from: "\"additionalProperties\": false",
+        to: "\"additionalProperties\": true",
+        found_by: &[("generated files", "values.schema.json is not what")],
     },
     Mutation {
         what: "a Chart.yaml that Helm criticises",
