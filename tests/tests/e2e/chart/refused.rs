@@ -168,6 +168,12 @@ const BY_GUARD: &[Case] = &[
     ),
     ("podLabels: { app.kubernetes.io/name: other }", &["podLabels", "leave it out"]),
     ("commonLabels: { app.kubernetes.io/instance: other }", &["commonLabels", "leave it out"]),
+    ("podDisruptionBudget: { maxUnavailable: 0 }", &["let", "no node be drained", "at least 1"]),
+    ("podDisruptionBudget: { minAvailable: 2 }", &["with 2 gateways, 2 that have to stay"]),
+    (
+        "podDisruptionBudget: { minAvailable: 3 }\nautoscaling: { enabled: true, minReplicas: 3 }",
+        &["with 3 gateways, 3 that have to stay"],
+    ),
     (
         "autoscaling: { enabled: true }\nkeda: { enabled: true, triggers: [{ type: cpu }] }",
         &["both would scale", "enable one"],
