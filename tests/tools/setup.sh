@@ -44,7 +44,8 @@ main() {
     part helm make_with_go "$HELM"
     part helm-unittest make_with_go "$HELM_UNITTEST"
     part kubeconform make_with_go "$KUBECONFORM"
-    part kubernetes make_kubernetes "$here"/kubernetes/go.{mod,sum} "$here"/kubernetes/*/main.go
+    part kubernetes make_programs "$here"/kubernetes/go.{mod,sum} "$here"/kubernetes/*/main.go
+    part container make_programs "$here"/container/go.{mod,sum} "$here"/container/*/main.go
     part schemas make_schemas "$KUBERNETES_SCHEMAS" "${KUBERNETES_VERSIONS[@]}" "$PROMETHEUS_OPERATOR" "$KEDA" \
         "$here/kubernetes/schemas.py" "$here/kubernetes/crd-schemas/main.go"
 }
@@ -130,6 +131,7 @@ missing_packages() {
     command -v mvn >/dev/null || echo maven
     command -v mosquitto_pub >/dev/null || echo mosquitto-clients
     command -v kcat >/dev/null || echo kcat
+    command -v ip >/dev/null || [ -x /usr/sbin/ip ] || echo iproute2
     python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3 python3-venv
     command -v prometheus >/dev/null && command -v promtool >/dev/null || echo prometheus
     node_is_there || echo nodejs
@@ -231,12 +233,13 @@ make_with_go() {
         fail "go install $1" "see above; Go needs its module proxy or a mirror (GOPROXY)"
 }
 
-# Our own programs on Kubernetes' libraries.
-make_kubernetes() {
-    local go
+# Our own programs on others' libraries: those of the Go module whose go.mod comes first.
+make_programs() {
+    local go folder
     go=$(go_command) || exit 1
-    try env CGO_ENABLED=0 GOTOOLCHAIN=local "GOBIN=$tools/bin" "$go" -C "$here/kubernetes" install ./... ||
-        fail "go install in tests/tools/kubernetes" "see above; Go needs its module proxy or a mirror (GOPROXY)"
+    folder=$(dirname "$1")
+    try env CGO_ENABLED=0 GOTOOLCHAIN=local "GOBIN=$tools/bin" "$go" -C "$folder" install ./... ||
+        fail "go install in $folder" "see above; Go needs its module proxy or a mirror (GOPROXY)"
 }
 
 # What Kubernetes and the custom resources of others accept, as JSON schemas.
