@@ -88,8 +88,6 @@ impl Kafka {
         }
         let file = folder.join("server.properties");
         std::fs::write(&file, properties).expect("the test's folder can be written");
-        std::fs::write(folder.join("log4j2.properties"), LOGGING)
-            .expect("the test's folder can be written");
         let mut format = java(&folder, "kafka.tools.StorageTool");
         format.args(["format", "--standalone", "-t", STORAGE_ID, "-c"]).arg(&file);
         let status = Process::start("kafka-format", format, &folder).wait(wait::START);
@@ -244,7 +242,11 @@ fn answers(port: u16) -> bool {
     metadata.is_ok_and(|metadata| !metadata.brokers().is_empty())
 }
 
-fn java(folder: &Path, class: &str) -> Command {
+/// A program of Kafka's distribution, such as `kafka.Kafka`; it logs to its standard output, and works in
+/// a folder of the test.
+pub fn java(folder: &Path, class: &str) -> Command {
+    std::fs::write(folder.join("log4j2.properties"), LOGGING)
+        .expect("the test's folder can be written");
     let mut command = Command::new("java");
     command
         .args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])

@@ -9,6 +9,7 @@ pub mod chart;
 pub mod foreign;
 pub mod gateway;
 pub mod http;
+pub mod image;
 pub mod kafka;
 pub mod load;
 pub mod mqtt;

@@ -9,6 +9,7 @@ mod drain;
 mod durable;
 mod errors;
 mod fleet;
+mod image;
 mod lanes;
 mod large;
 mod local;
