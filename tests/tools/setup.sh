@@ -22,8 +22,11 @@ readonly KUBECONFORM=github.com/yannh/kubeconform/cmd/kubeconform@v0.7.0
 # releases are tried on, and the newest are kept.
 readonly KUBERNETES_SCHEMAS=kubernetes-validate==1.37.0
 readonly KUBERNETES_VERSIONS=(1.32.0 1.34.0 1.37.0)
-readonly PROMETHEUS_OPERATOR=github.com/prometheus-operator/prometheus-operator@v0.85.0
-readonly KEDA=github.com/kedacore/keda/v2@v2.21.0
+# Of other projects, whose types have their versions in kubernetes/custom-resources/go.mod.
+readonly CUSTOM_RESOURCES=(
+    github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1
+    github.com/kedacore/keda/v2/apis/keda/v1alpha1
+)
 
 main() {
     case $level in
@@ -46,8 +49,8 @@ main() {
     part kubeconform make_with_go "$KUBECONFORM"
     part kubernetes make_programs "$here"/kubernetes/go.{mod,sum} "$here"/kubernetes/*/main.go
     part container make_programs "$here"/container/go.{mod,sum} "$here"/container/*/main.go
-    part schemas make_schemas "$KUBERNETES_SCHEMAS" "${KUBERNETES_VERSIONS[@]}" "$PROMETHEUS_OPERATOR" "$KEDA" \
-        "$here/kubernetes/schemas.py" "$here/kubernetes/crd-schemas/main.go"
+    part schemas make_schemas "$KUBERNETES_SCHEMAS" "${KUBERNETES_VERSIONS[@]}" "${CUSTOM_RESOURCES[@]}" \
+        "$here"/kubernetes/{schemas.py,crd-schemas/main.go,custom-resources/go.{mod,sum}}
 }
 
 say() { echo "setup: $*" >&2; }
@@ -244,7 +247,7 @@ make_programs() {
 
 # What Kubernetes and the custom resources of others accept, as JSON schemas.
 make_schemas() {
-    local new=$tools/schemas.new version go operator keda
+    local new=$tools/schemas.new go
     rm -rf "$new"
     mkdir -p "$new"
     try "$tools/python/bin/pip" download --disable-pip-version-check --no-deps -d "$new" "$KUBERNETES_SCHEMAS" ||
@@ -253,21 +256,14 @@ make_schemas() {
         fail "the schemas of Kubernetes ${KUBERNETES_VERSIONS[*]}" "see above"
     rm -f "$new"/*.whl
     go=$(go_command) || exit 1
-    operator=$(module_folder "$go" "$PROMETHEUS_OPERATOR") || exit 1
-    keda=$(module_folder "$go" "$KEDA") || exit 1
-    "$tools/bin/crd-schemas" "$new/custom" \
-        "../../v${KUBERNETES_VERSIONS[-1]}/_metadata.json" \
-        "$operator"/example/prometheus-operator-crd/monitoring.coreos.com_{podmonitors,prometheusrules,servicemonitors}.yaml \
-        "$keda"/config/crd/bases/keda.sh_{scaledobjects,triggerauthentications}.yaml ||
-        fail "the schemas of the custom resources" "see above"
+    # It asks for a Go of its own.
+    try env CGO_ENABLED=0 GOTOOLCHAIN=local "PATH=$(dirname "$go"):$PATH" "$go" -C "$here/kubernetes/custom-resources" tool controller-gen \
+        crd "${CUSTOM_RESOURCES[@]/#/paths=}" "output:crd:dir=$new/definitions" ||
+        fail "the definitions of custom resources" "see above; Go needs its module proxy or a mirror (GOPROXY)"
+    "$tools/bin/crd-schemas" "$new/custom" "../../v${KUBERNETES_VERSIONS[-1]}/_metadata.json" \
+        "$new"/definitions/*.yaml || fail "the schemas of the custom resources" "see above"
+    rm -r "$new/definitions"
     swap schemas
-}
-
-# Where Go keeps the files of a module.
-module_folder() {
-    try env GOTOOLCHAIN=local "$1" mod download -json "$2" ||
-        fail "go mod download $2" "see above; Go needs its module proxy or a mirror (GOPROXY)"
-    sed -n 's/^\t"Dir": "\(.*\)",$/\1/p' "$tools/last.log"
 }
 
 # A Go that is new enough: the machine's, or one from a Python package.

@@ -146,6 +146,11 @@
 {{- $faults = append $faults (printf "extraVolumes: the name %q is the chart's own: write another" .name) -}}
 {{- end -}}
 {{- end -}}
+{{- with .Values.networkPolicy -}}
+{{- if and (not .enabled) (or .mqttFrom .adminFrom .egress) -}}
+{{- $faults = append $faults "networkPolicy: mqttFrom, adminFrom and egress protect nothing while it is off: write enabled: true, or leave them out" -}}
+{{- end -}}
+{{- end -}}
 {{- range $key := list "commonLabels" "podLabels" -}}
 {{- range $name, $_ := get $.Values $key -}}
 {{- if has $name (list "app.kubernetes.io/name" "app.kubernetes.io/instance") -}}
@@ -192,6 +197,13 @@
 {{- with .Values.metrics -}}
 {{- if and .serviceMonitor.enabled .podMonitor.enabled -}}
 {{- $faults = append $faults "metrics.serviceMonitor.enabled, metrics.podMonitor.enabled: both would scrape every gateway twice: enable one" -}}
+{{- end -}}
+{{- range $key := list "serviceMonitor" "podMonitor" -}}
+{{- with get $.Values.metrics $key -}}
+{{- if and .enabled (gt (include "landfall.milliseconds" .scrapeTimeout | int64) (include "landfall.milliseconds" .interval | int64)) -}}
+{{- $faults = append $faults (printf "metrics.%s.scrapeTimeout: %s is longer than the interval (%s), which Prometheus refuses: write at most that" $key .scrapeTimeout .interval) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- if and (or .serviceMonitor.enabled .podMonitor.enabled) $.Values.networkPolicy.enabled (not $.Values.networkPolicy.adminFrom) -}}
 {{- $faults = append $faults "networkPolicy.adminFrom: Prometheus cannot reach the admin port: write where it runs, such as [{ namespaceSelector: { matchLabels: { kubernetes.io/metadata.name: monitoring } } }]" -}}

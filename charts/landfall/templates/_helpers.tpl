@@ -184,15 +184,19 @@ resources:
 
 {{/*
 How many gateways there are while an autoscaler was just turned on. Kubernetes makes it one when the number
-leaves the object of which Helm still holds it, so it stays until the autoscaler has changed it once.
+leaves the object of which Helm still holds it, so it stays until the autoscaler has changed it once. With
+client-side apply (an entry of `Update`) Helm holds it for good, and nothing conflicts.
 */}}
 {{- define "landfall.heldReplicas" -}}
 {{- $live := lookup "apps/v1" "StatefulSet" .Release.Namespace (include "landfall.fullname" .) -}}
+{{- $held := "" -}}
 {{- range ($live.metadata | default dict).managedFields -}}
-{{- if and (eq .manager "helm") (hasKey (dig "f:spec" dict (.fieldsV1 | default dict)) "f:replicas") -}}
-{{- $live.spec.replicas -}}
+{{- $owns := hasKey (dig "f:spec" dict (.fieldsV1 | default dict)) "f:replicas" -}}
+{{- if and (hasPrefix "helm" .manager) (not .subresource) (or $owns (eq .operation "Update")) -}}
+{{- $held = $live.spec.replicas -}}
 {{- end -}}
 {{- end -}}
+{{- $held -}}
 {{- end -}}
 
 {{/* Something else than `replicas` says how many gateways there are. */}}

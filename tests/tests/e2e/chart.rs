@@ -169,10 +169,6 @@ fn the_notes_warn_of_what_is_risky() {
         ("config: { kafka: { create_topics: true } }", "config.kafka.create_topics is true"),
         ("service: { type: LoadBalancer }", "whoever reaches the LoadBalancer may publish"),
         ("networkPolicy: { enabled: false }", "networkPolicy.enabled is false"),
-        (
-            "networkPolicy: { enabled: false, mqttFrom: [{ podSelector: {} }] }",
-            "every pod of the cluster may publish",
-        ),
         ("replicas: 1", "There is one gateway"),
     ];
     // The same values without any of it.

@@ -203,6 +203,14 @@ const BY_GUARD: &[Case] = &[
         "metrics: { serviceMonitor: { enabled: true } }",
         &["networkPolicy.adminFrom", "namespaceSelector"],
     ),
+    (
+        "metrics: { podMonitor: { enabled: true, interval: 500ms, scrapeTimeout: 1s } }",
+        &["metrics.podMonitor.scrapeTimeout", "at most that"],
+    ),
+    (
+        "networkPolicy: { enabled: false, mqttFrom: [{ ipBlock: { cidr: 10.0.0.0/8 } }] }",
+        &["networkPolicy: ", "while it is off"],
+    ),
 ];
 
 /// Every case that came through, or whose message lacks something.
