@@ -94,8 +94,11 @@ fn a_router_that_panics_costs_the_uplink_nothing() {
         let mut killer = Client::connect(gateway.mqtt(), Version::V5, "killer");
         subscribe(&mut killer, PANIC_FILTER);
         until_true("the router is replaced", START, || {
-            gateway.metrics().sum("landfall_router_rebuilds_total", &[("reason", "died")])
-                >= f64::from(deaths)
+            // On a busy machine its silence may be seen before its death.
+            let rebuilds = |reason| {
+                gateway.metrics().sum("landfall_router_rebuilds_total", &[("reason", reason)])
+            };
+            rebuilds("died") + rebuilds("silent") >= f64::from(deaths)
         });
         until_true("the uplink goes on", SOON, || load.acknowledged() > acknowledged + 500);
         assert_eq!(gateway.page("/readyz").code, 200);
