@@ -124,8 +124,8 @@ pub fn main() -> ExitCode {
 }
 
 /// The configuration of a file, with the process's environment.
-fn load(file: Option<&std::path::Path>) -> Result<Settings, config::Faults> {
-    config::load(file, std::env::vars(), Secrets::Read)
+fn load(file: Option<&std::path::Path>, secrets: Secrets) -> Result<Settings, config::Faults> {
+    config::load(file, std::env::vars(), secrets)
 }
 
 /// Sends the log to standard error.

@@ -74,10 +74,9 @@ fn resolved<'a>(root: &'a Value, schema: &'a Value) -> (&'a Value, String) {
         let found = &root["definitions"][name.trim_start_matches("#/definitions/")];
         return resolved(root, found);
     }
-    // An option: the first is what may be written, the second is null.
-    let options = schema["anyOf"].as_array().or(schema["allOf"].as_array());
-    if let Some([first, ..]) = options.map(Vec::as_slice) {
-        return resolved(root, first);
+    // A reference with a description of its own.
+    if let Some([only]) = schema["allOf"].as_array().map(Vec::as_slice) {
+        return resolved(root, only);
     }
     for (key, element) in [("items", "[]"), ("additionalProperties", ".NAME")] {
         if schema[key].is_object() {

@@ -1,5 +1,5 @@
-//! Object storage, and (with its meter) the only place that knows object_store: where payloads go that are too large
-//! for their lane.
+//! Object storage, and (with its meter) the only place that knows object_store: where payloads go that
+//! are too large for their lane.
 //!
 //! An object is whole or absent: one request for what fits in a part, a multipart upload for the
 //! rest, aborted when anything fails. `file://` is written with fsync.

@@ -72,7 +72,6 @@ annotations:
 {{- define "landfall.drainSeconds" -}}
 {{- $drain := .Values.config.drain | default dict -}}
 {{- $pause := include "landfall.milliseconds" (get $drain "pause" | default "5s") | int64 -}}
-{{- if eq (get $drain "pause" | toString) "0" -}}{{- $pause = 0 -}}{{- end -}}
 {{- $deadline := include "landfall.milliseconds" (get $drain "deadline" | default "25s") | int64 -}}
 {{- add 5 (div (add $pause $deadline 999) 1000) -}}
 {{- end -}}

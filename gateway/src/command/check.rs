@@ -3,8 +3,8 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use super::{ConfigArgument, Failure};
-use crate::config::{self, Secrets};
+use super::{ConfigArgument, Failure, load};
+use crate::config::Secrets;
 
 const MIB: u64 = 1024 * 1024;
 
@@ -19,7 +19,7 @@ pub struct Arguments {
 
 pub fn check(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let secrets = if arguments.without_secrets { Secrets::Assumed } else { Secrets::Read };
-    let settings = config::load(Some(&arguments.config.config), std::env::vars(), secrets)?;
+    let settings = load(Some(&arguments.config.config), secrets)?;
     let mut out = io::stdout().lock();
     writeln!(out, "configuration ok")?;
     writeln!(out)?;

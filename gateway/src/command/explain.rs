@@ -9,9 +9,9 @@ use bridge::message::{Device, Message, Payload};
 use clap::ValueEnum;
 use serde::Serialize;
 
-use super::Failure;
 use super::show::escape;
-use crate::config::{self, Secrets, Settings};
+use super::{Failure, load};
+use crate::config::{Secrets, Settings};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -72,7 +72,7 @@ struct Explanation {
 
 pub fn explain(arguments: &Arguments) -> Result<ExitCode, Failure> {
     // No secret says where a message goes.
-    let settings = config::load(arguments.config.as_deref(), std::env::vars(), Secrets::Assumed)?;
+    let settings = load(arguments.config.as_deref(), Secrets::Assumed)?;
     let usage = |text: String| Failure::Usage(text);
     let size = arguments.size.parse::<bytesize::ByteSize>().map_err(|_| {
         usage(format!("--size {:?} is no size: write bytes, or 512KiB, 2MiB", arguments.size))

@@ -5,9 +5,10 @@ use std::process::ExitCode;
 
 use super::{Failure, load, start_logging};
 use crate::app::App;
+use crate::config::Secrets;
 
 pub fn run(config: &Path) -> Result<ExitCode, Failure> {
-    let settings = load(Some(config))?;
+    let settings = load(Some(config), Secrets::Read)?;
     start_logging("info");
     let app = App::build(settings)?;
     serve(app)

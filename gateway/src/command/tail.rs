@@ -13,6 +13,7 @@ use url::Url;
 
 use super::dev::Running;
 use super::{Failure, load, show};
+use crate::config::Secrets;
 
 /// How long one look for records takes.
 const LOOK: Duration = Duration::from_millis(500);
@@ -75,10 +76,10 @@ pub fn tail(arguments: &Arguments) -> Result<ExitCode, Failure> {
 
 fn source(arguments: &Arguments) -> Result<Source, Failure> {
     let settings = match &arguments.config {
-        Some(config) => load(Some(config))?,
+        Some(config) => load(Some(config), Secrets::Read)?,
         None => {
             let running = Running::read(&arguments.data_dir)?;
-            let settings = load(None)?;
+            let settings = load(None, Secrets::Read)?;
             return Ok(Source {
                 servers: running.bootstrap_servers,
                 properties: BTreeMap::new(),
