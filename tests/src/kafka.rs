@@ -2,6 +2,7 @@
 //! own for a test that harms it; and what a test reads from it and asks of it.
 
 mod records;
+mod refusing;
 
 use std::path::Path;
 use std::process::Command;
@@ -16,6 +17,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::util::Timeout;
 
 pub use records::{Record, Records};
+pub use refusing::{Append, Refusing};
 
 use crate::ports;
 use crate::process::{Process, Signal};
@@ -107,6 +109,11 @@ impl Kafka {
     /// Where the broker answers, without a proxy.
     pub fn address(&self) -> String {
         ports::local(self.port).to_string()
+    }
+
+    /// Where it and its tools write.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The broker's process.

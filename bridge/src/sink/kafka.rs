@@ -1,9 +1,10 @@
 //! Kafka as a sink, and the only place that knows rdkafka's producer.
 //!
 //! Idempotent, `acks=all`, no message timeout: a record is confirmed or still on its way, never given
-//! up by the library. `murmur2_random` places keys as the Java client does.
+//! up by the library.
 
 pub mod embedded;
+mod first;
 mod native;
 pub mod properties;
 pub mod reader;
@@ -16,12 +17,14 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use rdkafka::bindings::RD_KAFKA_OFFSET_INVALID;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, DeliveryResult, Headers as _, Message};
 use rdkafka::producer::{BaseProducer, Producer, ProducerContext, PurgeConfig};
 
+use self::first::{Firsts, Placement, Waiting};
 use self::native::{Hook, TopicHandles};
 use crate::record::{Record, RecordBuf};
 use crate::sink::{AppendError, Decided, Sink, Token, Verdict};
@@ -139,7 +142,6 @@ fn client_config(
         // sends that on, ahead of what the lane sends again.
         .set("enable.gapless.guarantee", "true")
         .set("message.timeout.ms", "0")
-        .set("partitioner", "murmur2_random")
         .set("allow.auto.create.topics", "false")
         .set("queue.buffering.max.messages", "0")
         .set("queue.buffering.max.kbytes", QUEUE_MAX_KBYTES.to_string())
@@ -161,7 +163,9 @@ pub struct KafkaSink {
     /// Hook and handles go before the producer that they belong to.
     hook: Option<Hook>,
     topics: TopicHandles,
-    producer: Option<BaseProducer<Reports>>,
+    producer: Option<BaseProducer<Reports, Placement>>,
+    placement: Arc<Placement>,
+    firsts: Firsts,
     /// Of each undecided record, by its token: librdkafka does not tell the timestamp of a record that
     /// failed.
     timestamps_ms: Vec<i64>,
@@ -179,6 +183,7 @@ impl KafkaSink {
     ) -> KafkaSink {
         let configured_batch_size =
             properties.get("batch.size").and_then(|size| size.parse().ok()).unwrap_or(BATCH_SIZE);
+        let placement = Arc::new(Placement::new(wake.clone()));
         let mut sink = KafkaSink {
             bootstrap_servers: bootstrap_servers.to_owned(),
             properties: properties.clone(),
@@ -191,6 +196,8 @@ impl KafkaSink {
             hook: None,
             topics: TopicHandles::default(),
             producer: None,
+            firsts: Firsts::new(Arc::clone(&placement)),
+            placement,
             timestamps_ms: Vec::new(),
         };
         sink.connect();
@@ -205,8 +212,9 @@ impl KafkaSink {
             self.inline_size,
             self.batch_size,
         );
-        let reports = Reports::new(self.lane.clone(), Arc::clone(&self.status));
-        match config.create_with_context::<_, BaseProducer<Reports>>(reports) {
+        let reports =
+            Reports::new(self.lane.clone(), Arc::clone(&self.status), Arc::clone(&self.placement));
+        match config.create_with_context::<_, BaseProducer<Reports, Placement>>(reports) {
             Ok(producer) => {
                 self.hook = Some(Hook::new(producer.client(), self.wake.clone()));
                 self.producer = Some(producer);
@@ -218,21 +226,51 @@ impl KafkaSink {
             }
         }
     }
+
+    /// Sends what waited behind another record, in order; from the first one that cannot go, or if none
+    /// may, the lane gets them back.
+    fn send_waiting(
+        &mut self,
+        waiting: Vec<Waiting>,
+        mut may_go: bool,
+        decided: &mut Vec<Decided>,
+    ) {
+        for Waiting { record, token } in waiting {
+            let verdict = match may_go.then(|| self.append(record.as_record(), token)) {
+                Some(Ok(())) => continue,
+                Some(Err(AppendError::TooLarge)) => Verdict::TooLarge(record),
+                Some(Err(AppendError::Refused(reason))) => Verdict::Refused { record, reason },
+                Some(Err(AppendError::Full | AppendError::Broken | AppendError::NoTopic))
+                | None => {
+                    may_go = false;
+                    let reason = "what it waited for did not land".into();
+                    Verdict::Undecided { record, reason }
+                }
+            };
+            decided.push(Decided { token, verdict });
+        }
+    }
 }
 
 impl Sink for KafkaSink {
     fn append(&mut self, record: Record<'_>, token: Token) -> Result<(), AppendError> {
         let Some(producer) = &self.producer else { return Err(AppendError::Broken) };
-        let code = match self.topics.produce(producer.client(), record, token) {
-            Ok(()) => {
-                if self.timestamps_ms.len() <= token {
-                    self.timestamps_ms.resize(token + 1, 0);
-                }
-                self.timestamps_ms[token] = record.timestamp_ms();
-                return Ok(());
-            }
-            Err(code) => code,
+        if self.timestamps_ms.len() <= token {
+            self.timestamps_ms.resize(token + 1, 0);
+        }
+        self.timestamps_ms[token] = record.timestamp_ms();
+        // What a broken producer has to decide yet, nothing may line up behind.
+        if self.firsts.are_open() && producer.client().fatal_error().is_some() {
+            return Err(AppendError::Broken);
+        }
+        if !self.firsts.admit(record, token) {
+            return Ok(());
+        }
+        let Err(code) = self.topics.produce(producer.client(), record, token) else {
+            return Ok(());
         };
+        // Nothing came behind it yet.
+        self.firsts.decided(token, false);
         // A producer with a fatal error refuses everything with that error's own code.
         if producer.client().fatal_error().is_some() {
             return Err(AppendError::Broken);
@@ -260,6 +298,7 @@ impl Sink for KafkaSink {
         }
         let new = decided.len();
         decided.append(&mut reports.decided.lock());
+        let end = decided.len();
         for Decided { token, verdict } in &mut decided[new..] {
             if let Verdict::TooLarge(record)
             | Verdict::Refused { record, .. }
@@ -267,6 +306,13 @@ impl Sink for KafkaSink {
             {
                 record.set_timestamp_ms(self.timestamps_ms[*token]);
             }
+        }
+        let waiting = self.firsts.refresh();
+        self.send_waiting(waiting, true, decided);
+        for index in new..end {
+            let landed = matches!(decided[index].verdict, Verdict::Durable);
+            let behind = self.firsts.decided(decided[index].token, landed);
+            self.send_waiting(behind, landed, decided);
         }
     }
 
@@ -282,6 +328,8 @@ impl Sink for KafkaSink {
 
     fn reset(&mut self) {
         let mut decided = Vec::new();
+        let waiting = self.firsts.clear();
+        self.send_waiting(waiting, false, &mut decided);
         if let Some(producer) = &self.producer {
             producer.purge(PurgeConfig::default().queue().inflight());
             // What is not polled now would be lost with the producer, and its messages with it.
@@ -320,6 +368,7 @@ impl Drop for KafkaSink {
 struct Reports {
     lane: String,
     status: Arc<KafkaStatus>,
+    placement: Arc<Placement>,
     decided: Mutex<Vec<Decided>>,
     /// The last poll served something.
     served: AtomicBool,
@@ -328,10 +377,11 @@ struct Reports {
 }
 
 impl Reports {
-    fn new(lane: String, status: Arc<KafkaStatus>) -> Reports {
+    fn new(lane: String, status: Arc<KafkaStatus>, placement: Arc<Placement>) -> Reports {
         Reports {
             lane,
             status,
+            placement,
             decided: Mutex::default(),
             served: AtomicBool::new(false),
             unwell_told: Mutex::default(),
@@ -384,12 +434,20 @@ impl ClientContext for Reports {
     }
 }
 
-impl ProducerContext for Reports {
+impl ProducerContext<Placement> for Reports {
     type DeliveryOpaque = Token;
+
+    fn get_custom_partitioner(&self) -> Option<&Placement> {
+        Some(&self.placement)
+    }
 
     fn delivery(&self, result: &DeliveryResult<'_>, token: Token) {
         self.served.store(true, Ordering::Relaxed);
         let verdict = match result {
+            Ok(message) if message.offset() == i64::from(RD_KAFKA_OFFSET_INVALID) => {
+                let reason = "Kafka confirmed what came behind it, and not this".into();
+                Verdict::Undecided { record: copied(message), reason }
+            }
             Ok(_) => Verdict::Durable,
             Err((error, message)) => failed(error, message),
         };

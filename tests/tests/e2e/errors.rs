@@ -1,127 +1,164 @@
-//! A Kafka that answers with errors: a device's order and its messages survive each of them. The broker
-//! is librdkafka's mock cluster, because a real one gives no such answer when it is asked to.
-//!
-//! UNKNOWN_PRODUCER_ID is not among them: the mock cluster refuses the batch and takes the one behind it,
-//! from which librdkafka concludes that both are stored. A real broker refuses the second one as well,
-//! because its sequence number does not follow; the mock cluster looks at none.
+//! A Kafka that answers with errors: a device's order and its messages survive each of them. A proxy
+//! refuses requests in the broker's place; what becomes of those behind them, the broker decides.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use prost::Message as _;
-use proto::v1::Envelope;
-use proto::v1::envelope::Payload;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::message::Message as _;
-use rdkafka::mocking::MockCluster;
-use rdkafka::producer::DefaultProducerContext;
-use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde_json::json;
-use tests::gateway::GatewayConfig;
+use tests::gateway::{Gateway, GatewayConfig};
+use tests::kafka::{Append, Kafka, KafkaOptions, Refusing};
 use tests::load::Load;
+use tests::ports;
+use tests::process::Process;
 use tests::wait::{START, until_true};
 
-const LANES: [&str; 4] = ["priority", "fast", "slow", "dead-letter"];
-const PAUSE: Duration = Duration::from_millis(100);
+/// Devices with many messages each, so that what overtakes is mostly of the same device.
+const DEVICES: usize = 3;
 
-/// Everything that comes into a topic, until nothing comes after `stop`: the mock cluster keeps little.
-fn read_along(servers: &str, topic: &str, stop: &AtomicBool) -> Vec<String> {
-    let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", servers).set("group.id", "reader");
-    let consumer: BaseConsumer = config.create().expect("a client needs no server");
-    let mut all = TopicPartitionList::new();
-    all.add_partition_offset(topic, 0, Offset::Beginning).expect("a beginning is an offset");
-    consumer.assign(&all).expect("an assignment is kept locally");
-    let mut payloads = Vec::new();
-    let mut quiet = 0;
-    while quiet < 20 {
-        match consumer.poll(PAUSE) {
-            Some(Ok(record)) => {
-                let envelope = Envelope::decode(record.payload().unwrap_or_default());
-                let Some(Payload::Inline(payload)) = envelope.expect("an envelope").payload else {
-                    panic!("the load's payloads are small")
-                };
-                payloads.push(String::from_utf8(payload.to_vec()).expect("they are text"));
-            }
-            _ if stop.load(Ordering::Acquire) => quiet += 1,
-            _ => {}
-        }
-    }
-    payloads
+const UNKNOWN_SERVER_ERROR: i16 = -1;
+const MESSAGE_TOO_LARGE: i16 = 10;
+const NOT_ENOUGH_REPLICAS: i16 = 19;
+const TOPIC_AUTHORIZATION_FAILED: i16 = 29;
+const OUT_OF_ORDER_SEQUENCE_NUMBER: i16 = 45;
+const UNKNOWN_PRODUCER_ID: i16 = 59;
+const ERRORS: [i16; 6] = [
+    UNKNOWN_SERVER_ERROR,
+    MESSAGE_TOO_LARGE,
+    NOT_ENOUGH_REPLICAS,
+    TOPIC_AUTHORIZATION_FAILED,
+    OUT_OF_ORDER_SEQUENCE_NUMBER,
+    UNKNOWN_PRODUCER_ID,
+];
+
+/// A load on a gateway, and a Kafka behind a proxy that can refuse its requests.
+struct Run {
+    load: Load,
+    gateway: Gateway,
+    proxy: Refusing,
+    kafka: Kafka,
 }
 
-/// What is done to a mock cluster and a topic of it.
-type Trouble = fn(&MockCluster<'static, DefaultProducerContext>, &str);
+impl Run {
+    fn start(properties: &[(&str, &str)]) -> Run {
+        let proxy_port = ports::free();
+        let properties = properties.iter().map(|&(name, value)| (name.into(), value.into()));
+        let kafka = Kafka::start_with(&KafkaOptions {
+            proxy_port: Some(proxy_port),
+            properties: properties.collect(),
+        });
+        let proxy = Refusing::start_on(proxy_port, kafka.behind_proxy());
+        // Of small requests librdkafka has several on their way to a partition at once.
+        let small = json!({ "linger.ms": "0", "batch.num.messages": "1" });
+        let gateway = GatewayConfig::with_partitions(&kafka, 1)
+            .set("kafka.bootstrap_servers", proxy.address().to_string())
+            .set("lanes.fast.properties", small)
+            .start_ready();
+        // Its devices take no negative acknowledgement.
+        let load = Load::start(gateway.mqtt(), DEVICES);
+        let run = Run { load, gateway, proxy, kafka };
+        run.goes_on();
+        run
+    }
 
-fn survives(trouble: Trouble) {
-    const TROUBLES: usize = 3;
-    let kafka = MockCluster::new(1).expect("a mock cluster needs a port");
-    let servers = kafka.bootstrap_servers();
-    // One request at a time: a real broker takes none behind one that it refused, the mock cluster does.
-    let small_batches = json!({ "max.in.flight": "1", "linger.ms": "0", "batch.size": "2000" });
-    let config =
-        GatewayConfig::without_topics(&servers).set("lanes.fast.properties", small_batches);
-    for lane in LANES {
-        kafka.create_topic(&config.topic(lane), 1, 1).expect("the name is new");
+    #[track_caller]
+    fn goes_on(&self) {
+        let before = self.load.acknowledged();
+        until_true("the load goes on", START, || self.load.acknowledged() > before + 200);
     }
-    let topic = config.topic("fast");
-    let gateway = config.start_ready();
-    let stop = Arc::new(AtomicBool::new(false));
-    let reader = {
-        let (stop, topic) = (Arc::clone(&stop), topic.clone());
-        thread::spawn(move || read_along(&servers, &topic, &stop))
-    };
-    // Its devices take no negative acknowledgement.
-    let load = Load::start(gateway.mqtt(), 6);
-    for _ in 0..TROUBLES {
-        let before = load.acknowledged();
-        until_true("the load runs", START, || load.acknowledged() > before + 200);
-        trouble(&kafka, &topic);
+
+    /// Refuses requests of the load as the rule says, until it was refused and goes on all the same.
+    #[track_caller]
+    fn refuse(&self, mut rule: impl FnMut(&Append) -> Option<i16> + Send + 'static) {
+        let (topic, before) = (self.gateway.topic("fast"), self.proxy.refused());
+        self.proxy.refuse(move |append| if append.topic == topic { rule(append) } else { None });
+        until_true("a request is refused", START, || self.proxy.refused() > before);
+        self.goes_on();
     }
-    let before = load.acknowledged();
-    until_true("the load goes on", START, || load.acknowledged() > before + 200);
-    let acknowledged = load.stop();
-    stop.store(true, Ordering::Release);
-    let payloads = reader.join().expect("Kafka can be read");
-    // The first time that each landed: what is sent again may come twice.
-    let (mut landed, mut last) = (BTreeSet::new(), BTreeMap::new());
-    for payload in &payloads {
-        let (device, number) = payload.split_once('-').expect("DEVICE-NUMBER");
-        let number: u64 = number.parse().expect("a number");
-        if landed.insert(payload.clone()) {
-            let before = last.insert(device, number);
-            assert!(before < Some(number), "{payload} came behind {before:?}");
+
+    /// Everything acknowledged has landed, nothing is a dead letter, and each device's messages landed
+    /// in its order, counted by the first time: what is sent again may come twice.
+    #[track_caller]
+    fn end(self) {
+        self.proxy.release();
+        self.goes_on();
+        let acknowledged = self.load.stop();
+        let (mut landed, mut last) = (BTreeSet::new(), BTreeMap::new());
+        let mut overtaken = Vec::new();
+        for record in self.kafka.read_all(&self.gateway.topic("fast")) {
+            let payload =
+                String::from_utf8(record.payload()).expect("the load's payloads are text");
+            let (device, number) = payload.split_once('-').expect("DEVICE-NUMBER");
+            let number: u64 = number.parse().expect("a number");
+            if landed.insert(payload.clone()) {
+                let before = last.insert(device.to_owned(), number);
+                if before > Some(number) {
+                    overtaken.push(format!("{payload} came behind {before:?}"));
+                }
+            }
         }
+        let lost: Vec<&String> = acknowledged.difference(&landed).collect();
+        assert!(
+            lost.is_empty() && overtaken.is_empty(),
+            "acknowledged and not in Kafka: {lost:?}; out of order: {overtaken:?}"
+        );
+        assert_eq!(self.gateway.lane("fast")["dead_lettered"], 0);
     }
-    assert_eq!(acknowledged.difference(&landed).count(), 0, "acknowledged and not in Kafka");
-    assert_eq!(gateway.lane("fast")["dead_lettered"], 0);
 }
 
 #[test]
-fn a_batch_that_fails_is_not_overtaken() {
-    survives(|kafka, _| {
-        kafka.request_errors(RDKafkaApiKey::Produce, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN]);
-    });
+fn a_refused_request_is_not_overtaken() {
+    let run = Run::start(&[]);
+    for error in ERRORS {
+        let mut refused = false;
+        run.refuse(move |_| (!std::mem::replace(&mut refused, true)).then_some(error));
+    }
+    run.end();
+}
+
+/// A broker takes any sequence number from a producer of which it knows nothing.
+#[test]
+fn a_refused_first_request_is_not_overtaken() {
+    let run = Run::start(&[]);
+    for error in ERRORS.into_iter().cycle().take(3 * ERRORS.len()) {
+        let (mut old, mut refused) = (None, false);
+        run.refuse(move |append| {
+            if append.producer_id == *old.get_or_insert(append.producer_id) {
+                // A new producer is made.
+                return Some(UNKNOWN_SERVER_ERROR);
+            }
+            (!std::mem::replace(&mut refused, true)).then_some(error)
+        });
+    }
+    run.end();
 }
 
 #[test]
 fn a_right_that_is_missing_for_a_moment_is_waited_for() {
-    const MISSING: RDKafkaRespErr = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
-    const THERE: RDKafkaRespErr = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR;
-    survives(|kafka, topic| {
-        kafka.topic_error(topic, MISSING).expect("there is such a topic");
-        kafka.request_errors(RDKafkaApiKey::Produce, &[MISSING]);
+    let run = Run::start(&[
+        ("authorizer.class.name", "org.apache.kafka.metadata.authorizer.StandardAuthorizer"),
+        ("allow.everyone.if.no.acl.found", "true"),
+    ]);
+    let acl = |change: &[&str]| {
+        let folder = run.kafka.folder();
+        let mut command = tests::kafka::java(folder, "org.apache.kafka.tools.AclCommand");
+        command.args(["--bootstrap-server", &run.kafka.address()]).args(change).args([
+            "--topic",
+            &run.gateway.topic("fast"),
+            "--deny-principal",
+            "User:ANONYMOUS",
+            "--operation",
+            "All",
+        ]);
+        let status = Process::start("kafka-acls", command, folder).wait(START);
+        assert!(status.success(), "Kafka's rights cannot be changed: {}", folder.display());
+    };
+    acl(&["--add"]);
+    until_true("nobody may write", START, || {
+        let before = run.load.acknowledged();
         thread::sleep(Duration::from_secs(1));
-        kafka.topic_error(topic, THERE).expect("there is such a topic");
+        run.load.acknowledged() == before
     });
-}
-
-#[test]
-fn a_producer_that_broke_is_started_anew() {
-    const BROKEN: RDKafkaRespErr = RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
-    survives(|kafka, _| kafka.request_errors(RDKafkaApiKey::Produce, &[BROKEN; 3]));
+    acl(&["--remove", "--force"]);
+    run.end();
 }

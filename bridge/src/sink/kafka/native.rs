@@ -1,5 +1,5 @@
-//! The two calls of librdkafka for which rdkafka has no way of its own that is both safe and fast;
-//! all unsafe code of the bridge is here.
+//! The calls of librdkafka for which rdkafka has no way of its own that is both safe and fast; all unsafe
+//! code of the bridge is here.
 //!
 //! [`Hook`] wakes a thread when there are events: polling with a timeout returns at the timeout, not
 //! at the first event. [`TopicHandles`] produces by topic handle: by name, each record would look its
@@ -142,6 +142,22 @@ impl Drop for TopicHandles {
             // SAFETY: each handle was made once and is given back once.
             unsafe { bindings::rd_kafka_topic_destroy(handle) };
         }
+    }
+}
+
+/// The partition that the Java client, too, gives a record with that key.
+pub(super) fn partition(key: &[u8], count: i32) -> i32 {
+    let nothing = ptr::null_mut();
+    // SAFETY: the key is only read; topic and opaques are not used.
+    unsafe {
+        bindings::rd_kafka_msg_partitioner_murmur2(
+            ptr::null(),
+            key.as_ptr().cast(),
+            key.len(),
+            count,
+            nothing,
+            nothing,
+        )
     }
 }
 

@@ -121,6 +121,7 @@ fn verdicts(sink: &mut dyn Sink, records: &[RecordBuf]) -> Vec<Verdict> {
 fn a_batch_that_is_too_large_comes_back_whole() {
     let mut mock = Mock::new();
     let mut sink = mock.sink(std::thread::current());
+    verdicts(&mut *sink, &[record("a", b"0")]);
     mock.fail_produce(&[RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE]);
     let records = [record("a", b"1"), record("a", b"2"), record("a", b"3")];
     for (verdict, record) in verdicts(&mut *sink, &records).iter().zip(&records) {
@@ -154,6 +155,61 @@ fn errors_are_told_apart_by_whether_another_try_helps() {
     assert!(matches!(verdict[..], [Verdict::Undecided { .. }]), "{verdict:?}");
 }
 
+/// Records of one key, each in a request of its own, several of them on their way at once.
+fn spread(mock: &mut Mock) -> (KafkaSink, [RecordBuf; 4]) {
+    mock.cluster.broker_round_trip_time(BROKER, Duration::from_millis(50)).expect("it can be slow");
+    let properties = [("batch.num.messages", "1"), ("linger.ms", "0")];
+    let properties = properties.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    let servers = mock.cluster.bootstrap_servers();
+    let (status, wake) = (Arc::new(KafkaStatus::default()), std::thread::current());
+    let sink = KafkaSink::new("test", &servers, &properties, 512 * 1024, status, wake);
+    (sink, [b"1", b"2", b"3", b"4"].map(|value| record("a", value)))
+}
+
+fn stored_values(mock: &Mock) -> Vec<Vec<u8>> {
+    let placed = mock.placed();
+    placed.iter().map(|placed| placed.record.as_record().value().to_vec()).collect()
+}
+
+/// The mock cluster takes any sequence number, as a broker does that knows nothing of the producer.
+#[test]
+fn nothing_is_sent_behind_a_first_record_that_may_be_refused() {
+    let mut mock = Mock::new();
+    let (mut sink, records) = spread(&mut mock);
+    mock.fail_produce(&[RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS]);
+    let landed = verdicts(&mut sink, &records);
+    assert!(landed.iter().all(|verdict| matches!(verdict, Verdict::Durable)), "{landed:?}");
+    assert_eq!(stored_values(&mock), [b"1", b"2", b"3", b"4"]);
+
+    // Another producer, and an error after which it has to be made anew.
+    sink.reset();
+    mock.fail_produce(&[RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN]);
+    let back = verdicts(&mut sink, &records);
+    for (verdict, record) in back.iter().zip(&records) {
+        assert!(
+            matches!(verdict, Verdict::Undecided { record: back, .. } if back == record),
+            "{verdict:?}"
+        );
+    }
+    let landed = verdicts(&mut sink, &records);
+    assert!(landed.iter().all(|verdict| matches!(verdict, Verdict::Durable)), "{landed:?}");
+    assert_eq!(stored_values(&mock).len(), 8, "each once, twice");
+}
+
+/// A broker that forgot the producer stores what comes behind a refused request, and librdkafka takes
+/// that as a word on the refused one.
+#[test]
+fn what_kafka_did_not_confirm_itself_is_not_durable() {
+    let mut mock = Mock::new();
+    let (mut sink, records) = spread(&mut mock);
+    verdicts(&mut sink, &[record("a", b"0")]);
+    mock.fail_produce(&[RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS]);
+    let decided = verdicts(&mut sink, &records);
+    assert!(matches!(&decided[0], Verdict::Undecided { record, .. } if *record == records[0]));
+    assert!(decided[1..].iter().all(|verdict| matches!(verdict, Verdict::Durable)), "{decided:?}");
+    assert_eq!(stored_values(&mock), [b"0", b"2", b"3", b"4"]);
+}
+
 /// The vectors are those of Kafka's own test of its `murmur2`; a consumer that joins topics by
 /// partition relies on them.
 #[test]
@@ -183,7 +239,8 @@ fn a_key_has_the_partition_that_the_java_client_gives_it() {
 #[test]
 fn a_closed_idle_connection_is_no_news_and_a_failed_one_is() {
     let status = Arc::new(KafkaStatus::default());
-    let reports = Reports::new("fast".to_owned(), Arc::clone(&status));
+    let placement = Arc::new(Placement::new(std::thread::current()));
+    let reports = Reports::new("fast".to_owned(), Arc::clone(&status), placement);
     let sum = KafkaError::Global(RDKafkaErrorCode::AllBrokersDown);
     reports.error(sum.clone(), "1/1 brokers are down");
     assert_eq!(status.last_error(), None);

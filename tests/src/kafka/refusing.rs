@@ -1,0 +1,293 @@
+//! A proxy in front of Kafka that answers chosen ProduceRequests itself, with an error, and lets all else
+//! pass: a real broker gives few errors when it is asked to, and what it makes of the requests behind the
+//! refused one is the question.
+//!
+//! It knows the shapes of Kafka's protocol that librdkafka uses here; another one ends the test.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bytes::{Buf as _, BufMut as _};
+
+use crate::ports;
+
+const PRODUCE: i16 = 0;
+/// ProduceRequests of these versions look alike as far as they are read here, and so do the answers.
+const VERSIONS: std::ops::RangeInclusive<i16> = 9..=12;
+/// How long a refusal takes, so that requests come behind it.
+const DELAY: Duration = Duration::from_millis(30);
+/// No broker sends or takes more in one frame.
+const FRAME_MAX: usize = 100 * 1024 * 1024;
+
+/// What a ProduceRequest wants to append.
+#[derive(Clone, Debug)]
+pub struct Append {
+    pub topic: String,
+    pub partition: i32,
+    pub producer_id: i64,
+    /// The sequence number of its first record; a new producer's first one is 0.
+    pub sequence: i32,
+}
+
+/// Kafka's error code for a request that is to be refused.
+type Rule = Box<dyn FnMut(&Append) -> Option<i16> + Send>;
+
+/// The proxy; it ends with this, and so do its connections.
+pub struct Refusing {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    target: SocketAddr,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    rule: Option<Rule>,
+    refused: u64,
+    ended: bool,
+    /// Both sides of every open connection.
+    open: Vec<TcpStream>,
+}
+
+/// What a connection's client waits for, in the order of its requests.
+enum Answer {
+    OfBroker,
+    Refusal { frame: Vec<u8>, due: Instant },
+}
+
+impl Refusing {
+    /// On a port that the broker tells its clients.
+    pub fn start_on(port: u16, target_port: u16) -> Refusing {
+        let address = ports::local(port);
+        let listener = TcpListener::bind(address).expect("the port is free");
+        let shared =
+            Arc::new(Shared { target: ports::local(target_port), state: Mutex::default() });
+        let accepting = Arc::clone(&shared);
+        thread::spawn(move || accept(&listener, &accepting));
+        Refusing { address, shared }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// From now on the rule says which requests are refused.
+    pub fn refuse(&self, rule: impl FnMut(&Append) -> Option<i16> + Send + 'static) {
+        self.shared.lock().rule = Some(Box::new(rule));
+    }
+
+    /// From now on all requests pass.
+    pub fn release(&self) {
+        self.shared.lock().rule = None;
+    }
+
+    /// How many requests were refused so far.
+    pub fn refused(&self) -> u64 {
+        self.shared.lock().refused
+    }
+}
+
+impl Drop for Refusing {
+    fn drop(&mut self) {
+        let open = {
+            let mut state = self.shared.lock();
+            state.ended = true;
+            std::mem::take(&mut state.open)
+        };
+        for socket in open {
+            // It may be closed already.
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+        // Wakes the accepting thread, which then sees the end.
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A rule that panicked has told why.
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
+    for client in listener.incoming() {
+        if shared.lock().ended {
+            return;
+        }
+        let Ok(client) = client else { continue };
+        let shared = Arc::clone(shared);
+        thread::spawn(move || {
+            // A broker that is away closes the client, as its own port would.
+            if let Ok(server) = TcpStream::connect(shared.target) {
+                // An end of either side ends both.
+                let _ = serve(&client, &server, &shared);
+            }
+        });
+    }
+}
+
+fn serve(client: &TcpStream, server: &TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
+    for socket in [client, server] {
+        socket.set_nodelay(true)?;
+        shared.lock().open.push(socket.try_clone()?);
+    }
+    let (awaited, answers) = mpsc::channel();
+    let answers = {
+        let (server, client) = (server.try_clone()?, client.try_clone()?);
+        thread::spawn(move || carry_answers(server, client, &answers))
+    };
+    let result = carry_requests(client.try_clone()?, server.try_clone()?, awaited, shared);
+    for socket in [client, server] {
+        let _ = socket.shutdown(Shutdown::Both);
+    }
+    let _ = answers.join();
+    result
+}
+
+fn carry_requests(
+    mut client: TcpStream,
+    mut server: TcpStream,
+    awaited: Sender<Answer>,
+    shared: &Shared,
+) -> io::Result<()> {
+    loop {
+        let frame = read_frame(&mut client)?;
+        let answer = match refusal(&frame, shared) {
+            Some(frame) => Answer::Refusal { frame, due: Instant::now() + DELAY },
+            None => {
+                write_frame(&mut server, &frame)?;
+                Answer::OfBroker
+            }
+        };
+        awaited.send(answer).map_err(|_| io::ErrorKind::BrokenPipe)?;
+    }
+}
+
+fn carry_answers(
+    mut server: TcpStream,
+    mut client: TcpStream,
+    answers: &Receiver<Answer>,
+) -> io::Result<()> {
+    for answer in answers {
+        let frame = match answer {
+            Answer::OfBroker => read_frame(&mut server)?,
+            Answer::Refusal { frame, due } => {
+                thread::sleep(due.saturating_duration_since(Instant::now()));
+                frame
+            }
+        };
+        write_frame(&mut client, &frame)?;
+    }
+    Ok(())
+}
+
+fn read_frame(from: &mut TcpStream) -> io::Result<Vec<u8>> {
+    let mut length = [0; 4];
+    from.read_exact(&mut length)?;
+    let length = u32::from_be_bytes(length) as usize;
+    assert!(length <= FRAME_MAX, "a frame of {length} bytes is none of Kafka's");
+    let mut frame = vec![0; length];
+    from.read_exact(&mut frame)?;
+    Ok(frame)
+}
+
+fn write_frame(to: &mut TcpStream, frame: &[u8]) -> io::Result<()> {
+    let mut bytes = Vec::with_capacity(4 + frame.len());
+    bytes.put_u32(frame.len() as u32);
+    bytes.extend_from_slice(frame);
+    to.write_all(&bytes)
+}
+
+/// The answer to a request that the rule refuses.
+fn refusal(frame: &[u8], shared: &Shared) -> Option<Vec<u8>> {
+    let mut rest = frame;
+    let (api, version, correlation_id) = (rest.get_i16(), rest.get_i16(), rest.get_i32());
+    if api != PRODUCE {
+        return None;
+    }
+    assert!(VERSIONS.contains(&version), "a ProduceRequest of version {version} is not known here");
+    let append = append(rest);
+    let mut state = shared.lock();
+    let code = state.rule.as_mut()?(&append)?;
+    state.refused += 1;
+    Some(produce_response(correlation_id, &append, code))
+}
+
+/// Reads a ProduceRequest behind its correlation id.
+fn append(mut rest: &[u8]) -> Append {
+    let client_id = rest.get_i16().max(0) as usize;
+    rest.advance(client_id);
+    skip_tags(&mut rest);
+    let transactional_id = varint(&mut rest).saturating_sub(1);
+    rest.advance(transactional_id);
+    let _acks = rest.get_i16();
+    let _timeout = rest.get_i32();
+    assert_eq!(varint(&mut rest) - 1, 1, "librdkafka asks for one topic at a time");
+    let name = varint(&mut rest) - 1;
+    let topic = String::from_utf8(rest[..name].to_vec()).expect("a topic's name is text");
+    rest.advance(name);
+    assert_eq!(varint(&mut rest) - 1, 1, "librdkafka asks for one partition at a time");
+    let partition = rest.get_i32();
+    let _records = varint(&mut rest);
+    // A record batch: its offset, length, leader epoch, magic byte, checksum, attributes, last offset
+    // and two timestamps are of no interest.
+    rest.advance(8 + 4 + 4 + 1 + 4 + 2 + 4 + 8 + 8);
+    let producer_id = rest.get_i64();
+    let _epoch = rest.get_i16();
+    Append { topic, partition, producer_id, sequence: rest.get_i32() }
+}
+
+fn produce_response(correlation_id: i32, append: &Append, code: i16) -> Vec<u8> {
+    const NO_TAGS: u8 = 0;
+    const ONE: u8 = 2;
+    const NONE: i64 = -1;
+    let mut out = Vec::new();
+    out.put_i32(correlation_id);
+    out.put_u8(NO_TAGS);
+    out.put_u8(ONE);
+    assert!(append.topic.len() < 127, "a longer name has a longer length");
+    out.put_u8(append.topic.len() as u8 + 1);
+    out.extend_from_slice(append.topic.as_bytes());
+    out.put_u8(ONE);
+    out.put_i32(append.partition);
+    out.put_i16(code);
+    // Base offset, append time and start of the log.
+    for _ in 0..3 {
+        out.put_i64(NONE);
+    }
+    // No errors of single records, and no message.
+    out.extend_from_slice(&[1, 0]);
+    out.extend_from_slice(&[NO_TAGS, NO_TAGS]);
+    let throttle_ms = 0;
+    out.put_i32(throttle_ms);
+    out.put_u8(NO_TAGS);
+    out
+}
+
+fn varint(rest: &mut &[u8]) -> usize {
+    let mut value = 0;
+    for shift in (0..35).step_by(7) {
+        let byte = rest.get_u8();
+        value |= usize::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return value;
+        }
+    }
+    panic!("a length of more than five bytes");
+}
+
+fn skip_tags(rest: &mut &[u8]) {
+    for _ in 0..varint(rest) {
+        let _tag = varint(rest);
+        let size = varint(rest);
+        rest.advance(size);
+    }
+}
