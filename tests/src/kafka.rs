@@ -60,29 +60,69 @@ impl Kafka {
     }
 
     pub fn start_with(options: &KafkaOptions) -> Kafka {
+        Kafka::start_nodes(&[ports::free()], options).remove(0)
+    }
+
+    /// Three brokers of one cluster. A topic has a replica on each, and takes what two of them have.
+    pub fn start_cluster() -> Vec<Kafka> {
+        let controllers = [ports::free(), ports::free(), ports::free()];
+        Kafka::start_nodes(&controllers, &KafkaOptions::default())
+    }
+
+    /// A node for each controller's port, which is a broker as well.
+    fn start_nodes(controllers: &[u16], options: &KafkaOptions) -> Vec<Kafka> {
+        let numbered = (1..).zip(controllers);
+        let voters: Vec<String> =
+            numbered.clone().map(|(id, port)| format!("{id}@127.0.0.1:{port}")).collect();
+        let prepare =
+            |(id, &port)| Kafka::prepare(id, port, &voters.join(","), controllers.len(), options);
+        let mut nodes: Vec<Kafka> = numbered.map(prepare).collect();
+        for node in &mut nodes {
+            let answers = || answers(node.port).then_some(());
+            node.process.get_mut().expect("nobody else has it").until(
+                "Kafka's start",
+                wait::START,
+                answers,
+            );
+        }
+        nodes
+    }
+
+    /// Starts a node and does not wait for it: alone among several it would not answer.
+    fn prepare(
+        id: usize,
+        controller: u16,
+        voters: &str,
+        replicas: usize,
+        options: &KafkaOptions,
+    ) -> Kafka {
         let folder = Folder::new("kafka");
-        let (port, behind_proxy, controller) = (ports::free(), ports::free(), ports::free());
+        let (port, behind_proxy) = (ports::free(), ports::free());
         let advertised = options.proxy_port.unwrap_or(behind_proxy);
+        let enough = replicas.saturating_sub(1).max(1);
         let mut properties = format!(
             "process.roles=broker,controller\n\
-             node.id=1\n\
-             controller.quorum.bootstrap.servers=127.0.0.1:{controller}\n\
+             node.id={id}\n\
+             controller.quorum.voters={voters}\n\
              listeners=DIRECT://127.0.0.1:{port},PROXY://127.0.0.1:{behind_proxy},CONTROLLER://127.0.0.1:{controller}\n\
              advertised.listeners=DIRECT://127.0.0.1:{port},PROXY://127.0.0.1:{advertised}\n\
              listener.security.protocol.map=DIRECT:PLAINTEXT,PROXY:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
              controller.listener.names=CONTROLLER\n\
              inter.broker.listener.name=DIRECT\n\
              log.dirs={}\n\
-             offsets.topic.replication.factor=1\n\
+             default.replication.factor={replicas}\n\
+             min.insync.replicas={enough}\n\
+             offsets.topic.replication.factor={replicas}\n\
              offsets.topic.num.partitions=1\n\
-             transaction.state.log.replication.factor=1\n\
-             transaction.state.log.min.isr=1\n\
-             share.coordinator.state.topic.replication.factor=1\n\
-             share.coordinator.state.topic.min.isr=1\n\
+             transaction.state.log.replication.factor={replicas}\n\
+             transaction.state.log.min.isr={enough}\n\
+             share.coordinator.state.topic.replication.factor={replicas}\n\
+             share.coordinator.state.topic.min.isr={enough}\n\
              group.initial.rebalance.delay.ms=0\n\
              auto.create.topics.enable=false\n\
              broker.heartbeat.interval.ms=500\n\
-             broker.session.timeout.ms=3000\n",
+             broker.session.timeout.ms=3000\n\
+             replica.lag.time.max.ms=3000\n",
             folder.join("data").display()
         );
         for (name, value) in &options.properties {
@@ -91,19 +131,17 @@ impl Kafka {
         let file = folder.join("server.properties");
         std::fs::write(&file, properties).expect("the test's folder can be written");
         let mut format = java(&folder, "kafka.tools.StorageTool");
-        format.args(["format", "--standalone", "-t", STORAGE_ID, "-c"]).arg(&file);
+        format.args(["format", "-t", STORAGE_ID, "-c"]).arg(&file);
         let status = Process::start("kafka-format", format, &folder).wait(wait::START);
         assert!(status.success(), "Kafka's storage cannot be formatted: {}", folder.display());
-        let process = Mutex::new(Self::launch(&folder, port));
+        let process = Mutex::new(Self::spawn(&folder));
         Kafka { folder, port, behind_proxy, process }
     }
 
-    fn launch(folder: &Path, port: u16) -> Process {
+    fn spawn(folder: &Path) -> Process {
         let mut command = java(folder, "kafka.Kafka");
         command.arg(folder.join("server.properties"));
-        let mut process = Process::start("kafka", command, folder);
-        process.until("Kafka's start", wait::START, || answers(port).then_some(()));
-        process
+        Process::start("kafka", command, folder)
     }
 
     /// Where the broker answers, without a proxy.
@@ -131,11 +169,17 @@ impl Kafka {
         self.process().kill();
     }
 
-    /// Starts it again after [`Kafka::kill`], on the same ports and data; it answers when this returns.
+    /// SIGTERM: it gives its partitions away before it ends.
+    pub fn terminate(&self) {
+        self.process().terminate(wait::START);
+    }
+
+    /// Starts it again after its end, on the same ports and data; it answers when this returns.
     pub fn start_again(&self) {
         let mut process = self.process();
         assert!(process.ended().is_some(), "Kafka still runs");
-        *process = Self::launch(&self.folder, self.port);
+        *process = Self::spawn(&self.folder);
+        process.until("Kafka's start", wait::START, || answers(self.port).then_some(()));
     }
 
     /// SIGSTOP or SIGCONT: a broker that hangs, and goes on.
@@ -159,7 +203,7 @@ impl Kafka {
         let admin: AdminClient<DefaultClientContext> =
             self.client().create().expect("an admin client needs no server");
         let new = |&name| {
-            let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+            let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(-1));
             settings.iter().fold(topic, |topic, &(name, value)| topic.set(name, value))
         };
         let topics: Vec<NewTopic<'_>> = names.iter().map(new).collect();
@@ -197,6 +241,15 @@ impl Kafka {
             seen.len() >= count
         });
         seen
+    }
+
+    /// All replicas of the topic have what its leaders have.
+    #[track_caller]
+    pub fn is_in_sync(&self, topic: &str) -> bool {
+        let client: BaseConsumer = self.client().create().expect("a client needs no server");
+        let metadata = client.fetch_metadata(Some(topic), PATIENCE).expect("Kafka answers");
+        let mut partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+        partitions.all(|partition| partition.isr().len() == partition.replicas().len())
     }
 
     /// How many records the topic has had: the sum of its end offsets.

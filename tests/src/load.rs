@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::kafka::Record;
 use crate::mqtt::{Client, Packet, Publish, Seen, Version};
 
 /// Messages that a device has open at once.
@@ -16,6 +17,31 @@ const LAST: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(100);
 /// Devices publish no faster than this each, so that a test's topics stay small.
 const PAUSE: Duration = Duration::from_micros(500);
+
+/// Holds what a topic of one gateway's load has against what was acknowledged: all of it is there, and
+/// each device's messages came in its order, counted by the first time, since what is sent again may come
+/// twice.
+#[track_caller]
+pub fn assert_landed_in_order(acknowledged: &BTreeSet<String>, records: &[Record]) {
+    let (mut landed, mut last) = (BTreeSet::new(), BTreeMap::new());
+    let mut overtaken = Vec::new();
+    for record in records {
+        let payload = String::from_utf8(record.payload()).expect("the load's payloads are text");
+        let (device, number) = payload.split_once('-').expect("DEVICE-NUMBER");
+        let number: u64 = number.parse().expect("a number");
+        if landed.insert(payload.clone()) {
+            let before = last.insert(device.to_owned(), number);
+            if before > Some(number) {
+                overtaken.push(format!("{payload} came behind {before:?}"));
+            }
+        }
+    }
+    let lost: Vec<&String> = acknowledged.difference(&landed).collect();
+    assert!(
+        lost.is_empty() && overtaken.is_empty(),
+        "acknowledged and not in Kafka: {lost:?}; out of order: {overtaken:?}"
+    );
+}
 
 /// Running devices; odd ones publish with QoS 2, even ones with QoS 1.
 pub struct Load {

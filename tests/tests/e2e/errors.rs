@@ -1,14 +1,13 @@
 //! A Kafka that answers with errors: a device's order and its messages survive each of them. A proxy
 //! refuses requests in the broker's place; what becomes of those behind them, the broker decides.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
 use tests::gateway::{Gateway, GatewayConfig};
 use tests::kafka::{Append, Kafka, KafkaOptions, Refusing};
-use tests::load::Load;
+use tests::load::{Load, assert_landed_in_order};
 use tests::ports;
 use tests::process::Process;
 use tests::wait::{START, until_true};
@@ -76,32 +75,14 @@ impl Run {
         self.goes_on();
     }
 
-    /// Everything acknowledged has landed, nothing is a dead letter, and each device's messages landed
-    /// in its order, counted by the first time: what is sent again may come twice.
+    /// Everything acknowledged has landed, in each device's order, and nothing is a dead letter.
     #[track_caller]
     fn end(self) {
         self.proxy.release();
         self.goes_on();
         let acknowledged = self.load.stop();
-        let (mut landed, mut last) = (BTreeSet::new(), BTreeMap::new());
-        let mut overtaken = Vec::new();
-        for record in self.kafka.read_all(&self.gateway.topic("fast")) {
-            let payload =
-                String::from_utf8(record.payload()).expect("the load's payloads are text");
-            let (device, number) = payload.split_once('-').expect("DEVICE-NUMBER");
-            let number: u64 = number.parse().expect("a number");
-            if landed.insert(payload.clone()) {
-                let before = last.insert(device.to_owned(), number);
-                if before > Some(number) {
-                    overtaken.push(format!("{payload} came behind {before:?}"));
-                }
-            }
-        }
-        let lost: Vec<&String> = acknowledged.difference(&landed).collect();
-        assert!(
-            lost.is_empty() && overtaken.is_empty(),
-            "acknowledged and not in Kafka: {lost:?}; out of order: {overtaken:?}"
-        );
+        let records = self.kafka.read_all(&self.gateway.topic("fast"));
+        assert_landed_in_order(&acknowledged, &records);
         assert_eq!(self.gateway.lane("fast")["dead_lettered"], 0);
     }
 }

@@ -1,7 +1,6 @@
 //! A message takes the lane that its metadata says, no lane waits for another, and every message has an
 //! outcome: landed, dead-lettered, refused, failed or in flight.
 
-use std::collections::BTreeSet;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,7 +11,7 @@ use rdkafka::client::DefaultClientContext;
 use serde_json::{Value, json};
 use tests::gateway::{Gateway, GatewayConfig};
 use tests::kafka::Kafka;
-use tests::load::Load;
+use tests::load::{Load, assert_landed_in_order};
 use tests::mqtt::property::{self, Property};
 use tests::mqtt::{Client, Packet, Publish, Seen, Version};
 use tests::wait::{SOON, START, until_true};
@@ -259,13 +258,7 @@ fn a_limit_lowered_under_load_harms_nobody() {
     let before = load.acknowledged();
     until_true("the load goes on", START, || load.acknowledged() > before + 1_000);
     // The devices of the load take no negative acknowledgement.
-    let acknowledged = load.stop();
-    let records = kafka.read_all(&gateway.topic("fast"));
-    let payloads = records
-        .iter()
-        .map(|record| String::from_utf8(record.payload()).expect("the load's payloads are text"));
-    let landed: BTreeSet<String> = payloads.collect();
-    assert_eq!(acknowledged.difference(&landed).count(), 0, "acknowledged and not in Kafka");
+    assert_landed_in_order(&load.stop(), &kafka.read_all(&gateway.topic("fast")));
     assert_eq!(kafka.count(&gateway.topic("dead-letter")), 3);
     sums_hold(&gateway);
 }
