@@ -76,15 +76,8 @@ impl Kafka {
             numbered.clone().map(|(id, port)| format!("{id}@127.0.0.1:{port}")).collect();
         let prepare =
             |(id, &port)| Kafka::prepare(id, port, &voters.join(","), controllers.len(), options);
-        let mut nodes: Vec<Kafka> = numbered.map(prepare).collect();
-        for node in &mut nodes {
-            let answers = || answers(node.port).then_some(());
-            node.process.get_mut().expect("nobody else has it").until(
-                "Kafka's start",
-                wait::START,
-                answers,
-            );
-        }
+        let nodes: Vec<Kafka> = numbered.map(prepare).collect();
+        nodes.iter().for_each(Kafka::until_it_answers);
         nodes
     }
 
@@ -144,6 +137,11 @@ impl Kafka {
         Process::start("kafka", command, folder)
     }
 
+    fn until_it_answers(&self) {
+        let started = || answers(self.port).then_some(());
+        self.process().until("Kafka's start", wait::START, started);
+    }
+
     /// Where the broker answers, without a proxy.
     pub fn address(&self) -> String {
         ports::local(self.port).to_string()
@@ -176,10 +174,12 @@ impl Kafka {
 
     /// Starts it again after its end, on the same ports and data; it answers when this returns.
     pub fn start_again(&self) {
-        let mut process = self.process();
-        assert!(process.ended().is_some(), "Kafka still runs");
-        *process = Self::spawn(&self.folder);
-        process.until("Kafka's start", wait::START, || answers(self.port).then_some(()));
+        {
+            let mut process = self.process();
+            assert!(process.ended().is_some(), "Kafka still runs");
+            *process = Self::spawn(&self.folder);
+        }
+        self.until_it_answers();
     }
 
     /// SIGSTOP or SIGCONT: a broker that hangs, and goes on.
@@ -248,7 +248,9 @@ impl Kafka {
     pub fn is_in_sync(&self, topic: &str) -> bool {
         let client: BaseConsumer = self.client().create().expect("a client needs no server");
         let metadata = client.fetch_metadata(Some(topic), PATIENCE).expect("Kafka answers");
-        let mut partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+        let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+        let mut partitions = partitions.peekable();
+        assert!(partitions.peek().is_some(), "there is no topic {topic}");
         partitions.all(|partition| partition.isr().len() == partition.replicas().len())
     }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::kafka::Record;
 use crate::mqtt::{Client, Packet, Publish, Seen, Version};
+use crate::wait::{START, until_true};
 
 /// Messages that a device has open at once.
 const WINDOW: usize = 20;
@@ -72,6 +73,23 @@ impl Load {
     /// PUBACKs and PUBRECs that devices got so far.
     pub fn acknowledged(&self) -> u64 {
         self.shared.acknowledged.load(Ordering::Acquire)
+    }
+
+    /// Waits until that many more are acknowledged.
+    #[track_caller]
+    pub fn goes_on(&self, more: u64) {
+        let before = self.acknowledged();
+        until_true("the load goes on", START, || self.acknowledged() > before + more);
+    }
+
+    /// Waits until nothing is acknowledged for that long.
+    #[track_caller]
+    pub fn stands_still(&self, quiet: Duration) {
+        until_true("the load stands still", START, || {
+            let before = self.acknowledged();
+            thread::sleep(quiet);
+            self.acknowledged() == before
+        });
     }
 
     /// Publishes nothing more, waits for what is open, and returns every acknowledged payload.

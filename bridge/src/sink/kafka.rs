@@ -164,7 +164,6 @@ pub struct KafkaSink {
     hook: Option<Hook>,
     topics: TopicHandles,
     producer: Option<BaseProducer<Reports, Placement>>,
-    placement: Arc<Placement>,
     firsts: Firsts,
     /// Of each undecided record, by its token: librdkafka does not tell the timestamp of a record that
     /// failed.
@@ -183,7 +182,6 @@ impl KafkaSink {
     ) -> KafkaSink {
         let configured_batch_size =
             properties.get("batch.size").and_then(|size| size.parse().ok()).unwrap_or(BATCH_SIZE);
-        let placement = Arc::new(Placement::new(wake.clone()));
         let mut sink = KafkaSink {
             bootstrap_servers: bootstrap_servers.to_owned(),
             properties: properties.clone(),
@@ -192,12 +190,11 @@ impl KafkaSink {
             batch_size: configured_batch_size,
             lane: lane.to_owned(),
             status,
+            firsts: Firsts::new(wake.clone()),
             wake,
             hook: None,
             topics: TopicHandles::default(),
             producer: None,
-            firsts: Firsts::new(Arc::clone(&placement)),
-            placement,
             timestamps_ms: Vec::new(),
         };
         sink.connect();
@@ -212,8 +209,11 @@ impl KafkaSink {
             self.inline_size,
             self.batch_size,
         );
-        let reports =
-            Reports::new(self.lane.clone(), Arc::clone(&self.status), Arc::clone(&self.placement));
+        let reports = Reports::new(
+            self.lane.clone(),
+            Arc::clone(&self.status),
+            Arc::clone(&self.firsts.placement),
+        );
         match config.create_with_context::<_, BaseProducer<Reports, Placement>>(reports) {
             Ok(producer) => {
                 self.hook = Some(Hook::new(producer.client(), self.wake.clone()));

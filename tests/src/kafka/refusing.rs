@@ -5,7 +5,7 @@
 //! It knows the shapes of Kafka's protocol that librdkafka uses here; another one ends the test.
 
 use std::io::{self, Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf as _, BufMut as _};
 
-use crate::ports;
+use crate::proxy::relay::{Relay, close};
 
 const PRODUCE: i16 = 0;
 /// ProduceRequests of these versions look alike as far as they are read here, and so do the answers.
@@ -24,13 +24,10 @@ const DELAY: Duration = Duration::from_millis(30);
 const FRAME_MAX: usize = 100 * 1024 * 1024;
 
 /// What a ProduceRequest wants to append.
-#[derive(Clone, Debug)]
 pub struct Append {
     pub topic: String,
     pub partition: i32,
     pub producer_id: i64,
-    /// The sequence number of its first record; a new producer's first one is 0.
-    pub sequence: i32,
 }
 
 /// Kafka's error code for a request that is to be refused.
@@ -38,22 +35,14 @@ type Rule = Box<dyn FnMut(&Append) -> Option<i16> + Send>;
 
 /// The proxy; it ends with this, and so do its connections.
 pub struct Refusing {
-    address: SocketAddr,
-    shared: Arc<Shared>,
-}
-
-struct Shared {
-    target: SocketAddr,
-    state: Mutex<State>,
+    relay: Relay,
+    state: Arc<Mutex<State>>,
 }
 
 #[derive(Default)]
 struct State {
     rule: Option<Rule>,
     refused: u64,
-    ended: bool,
-    /// Both sides of every open connection.
-    open: Vec<TcpStream>,
 }
 
 /// What a connection's client waits for, in the order of its requests.
@@ -65,89 +54,48 @@ enum Answer {
 impl Refusing {
     /// On a port that the broker tells its clients.
     pub fn start_on(port: u16, target_port: u16) -> Refusing {
-        let address = ports::local(port);
-        let listener = TcpListener::bind(address).expect("the port is free");
-        let shared =
-            Arc::new(Shared { target: ports::local(target_port), state: Mutex::default() });
-        let accepting = Arc::clone(&shared);
-        thread::spawn(move || accept(&listener, &accepting));
-        Refusing { address, shared }
+        let state = Arc::new(Mutex::default());
+        let carrying = Arc::clone(&state);
+        let relay = Relay::start_on(port, target_port, move |client, server| {
+            // An end of either side ends both.
+            let _ = carry(client, server, &carrying);
+        });
+        Refusing { relay, state }
     }
 
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.relay.address()
     }
 
     /// From now on the rule says which requests are refused.
     pub fn refuse(&self, rule: impl FnMut(&Append) -> Option<i16> + Send + 'static) {
-        self.shared.lock().rule = Some(Box::new(rule));
+        lock(&self.state).rule = Some(Box::new(rule));
     }
 
     /// From now on all requests pass.
     pub fn release(&self) {
-        self.shared.lock().rule = None;
+        lock(&self.state).rule = None;
     }
 
     /// How many requests were refused so far.
     pub fn refused(&self) -> u64 {
-        self.shared.lock().refused
+        lock(&self.state).refused
     }
 }
 
-impl Drop for Refusing {
-    fn drop(&mut self) {
-        let open = {
-            let mut state = self.shared.lock();
-            state.ended = true;
-            std::mem::take(&mut state.open)
-        };
-        for socket in open {
-            // It may be closed already.
-            let _ = socket.shutdown(Shutdown::Both);
-        }
-        // Wakes the accepting thread, which then sees the end.
-        let _ = TcpStream::connect(self.address);
-    }
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    // A rule that panicked has told why.
+    state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // A rule that panicked has told why.
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-}
-
-fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
-    for client in listener.incoming() {
-        if shared.lock().ended {
-            return;
-        }
-        let Ok(client) = client else { continue };
-        let shared = Arc::clone(shared);
-        thread::spawn(move || {
-            // A broker that is away closes the client, as its own port would.
-            if let Ok(server) = TcpStream::connect(shared.target) {
-                // An end of either side ends both.
-                let _ = serve(&client, &server, &shared);
-            }
-        });
-    }
-}
-
-fn serve(client: &TcpStream, server: &TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
-    for socket in [client, server] {
-        socket.set_nodelay(true)?;
-        shared.lock().open.push(socket.try_clone()?);
-    }
+fn carry(client: &TcpStream, server: &TcpStream, state: &Mutex<State>) -> io::Result<()> {
     let (awaited, answers) = mpsc::channel();
     let answers = {
         let (server, client) = (server.try_clone()?, client.try_clone()?);
         thread::spawn(move || carry_answers(server, client, &answers))
     };
-    let result = carry_requests(client.try_clone()?, server.try_clone()?, awaited, shared);
-    for socket in [client, server] {
-        let _ = socket.shutdown(Shutdown::Both);
-    }
+    let result = carry_requests(client.try_clone()?, server.try_clone()?, awaited, state);
+    close([client, server]);
     let _ = answers.join();
     result
 }
@@ -156,11 +104,11 @@ fn carry_requests(
     mut client: TcpStream,
     mut server: TcpStream,
     awaited: Sender<Answer>,
-    shared: &Shared,
+    state: &Mutex<State>,
 ) -> io::Result<()> {
     loop {
         let frame = read_frame(&mut client)?;
-        let answer = match refusal(&frame, shared) {
+        let answer = match refusal(&frame, state) {
             Some(frame) => Answer::Refusal { frame, due: Instant::now() + DELAY },
             None => {
                 write_frame(&mut server, &frame)?;
@@ -207,7 +155,7 @@ fn write_frame(to: &mut TcpStream, frame: &[u8]) -> io::Result<()> {
 }
 
 /// The answer to a request that the rule refuses.
-fn refusal(frame: &[u8], shared: &Shared) -> Option<Vec<u8>> {
+fn refusal(frame: &[u8], state: &Mutex<State>) -> Option<Vec<u8>> {
     let mut rest = frame;
     let (api, version, correlation_id) = (rest.get_i16(), rest.get_i16(), rest.get_i32());
     if api != PRODUCE {
@@ -215,7 +163,7 @@ fn refusal(frame: &[u8], shared: &Shared) -> Option<Vec<u8>> {
     }
     assert!(VERSIONS.contains(&version), "a ProduceRequest of version {version} is not known here");
     let append = append(rest);
-    let mut state = shared.lock();
+    let mut state = lock(state);
     let code = state.rule.as_mut()?(&append)?;
     state.refused += 1;
     Some(produce_response(correlation_id, &append, code))
@@ -240,9 +188,7 @@ fn append(mut rest: &[u8]) -> Append {
     // A record batch: its offset, length, leader epoch, magic byte, checksum, attributes, last offset
     // and two timestamps are of no interest.
     rest.advance(8 + 4 + 4 + 1 + 4 + 2 + 4 + 8 + 8);
-    let producer_id = rest.get_i64();
-    let _epoch = rest.get_i16();
-    Append { topic, partition, producer_id, sequence: rest.get_i32() }
+    Append { topic, partition, producer_id: rest.get_i64() }
 }
 
 fn produce_response(correlation_id: i32, append: &Append, code: i16) -> Vec<u8> {

@@ -184,10 +184,7 @@ fn brokers_that_come_and_go_lose_nothing_and_keep_the_order() {
         GatewayConfig::new(first).set("kafka.bootstrap_servers", servers.join(",")).start_ready();
     let topic = gateway.topic("fast");
     let load = Load::start(gateway.mqtt(), 6);
-    let goes_on = || {
-        let before = load.acknowledged();
-        until_true("the load goes on", START, || load.acknowledged() > before + 1_000);
-    };
+    let goes_on = || load.goes_on(1_000);
     let is_whole = || until_true("all replicas are there", START, || first.is_in_sync(&topic));
     goes_on();
 
@@ -201,11 +198,7 @@ fn brokers_that_come_and_go_lose_nothing_and_keep_the_order() {
 
     // One replica is left, which is not enough.
     third.kill();
-    until_true("nothing is acknowledged any more", START, || {
-        let before = load.acknowledged();
-        thread::sleep(A_WHILE);
-        load.acknowledged() == before
-    });
+    load.stands_still(A_WHILE);
     third.start_again();
     goes_on();
     second.start_again();

@@ -1,7 +1,6 @@
 //! A Kafka that answers with errors: a device's order and its messages survive each of them. A proxy
 //! refuses requests in the broker's place; what becomes of those behind them, the broker decides.
 
-use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
@@ -14,6 +13,8 @@ use tests::wait::{START, until_true};
 
 /// Devices with many messages each, so that what overtakes is mostly of the same device.
 const DEVICES: usize = 3;
+/// Messages that are acknowledged before and after each error.
+const MORE: u64 = 200;
 
 const UNKNOWN_SERVER_ERROR: i16 = -1;
 const MESSAGE_TOO_LARGE: i16 = 10;
@@ -56,14 +57,8 @@ impl Run {
         // Its devices take no negative acknowledgement.
         let load = Load::start(gateway.mqtt(), DEVICES);
         let run = Run { load, gateway, proxy, kafka };
-        run.goes_on();
+        run.load.goes_on(MORE);
         run
-    }
-
-    #[track_caller]
-    fn goes_on(&self) {
-        let before = self.load.acknowledged();
-        until_true("the load goes on", START, || self.load.acknowledged() > before + 200);
     }
 
     /// Refuses requests of the load as the rule says, until it was refused and goes on all the same.
@@ -72,14 +67,14 @@ impl Run {
         let (topic, before) = (self.gateway.topic("fast"), self.proxy.refused());
         self.proxy.refuse(move |append| if append.topic == topic { rule(append) } else { None });
         until_true("a request is refused", START, || self.proxy.refused() > before);
-        self.goes_on();
+        self.load.goes_on(MORE);
     }
 
     /// Everything acknowledged has landed, in each device's order, and nothing is a dead letter.
     #[track_caller]
     fn end(self) {
         self.proxy.release();
-        self.goes_on();
+        self.load.goes_on(MORE);
         let acknowledged = self.load.stop();
         let records = self.kafka.read_all(&self.gateway.topic("fast"));
         assert_landed_in_order(&acknowledged, &records);
@@ -91,8 +86,8 @@ impl Run {
 fn a_refused_request_is_not_overtaken() {
     let run = Run::start(&[]);
     for error in ERRORS {
-        let mut refused = false;
-        run.refuse(move |_| (!std::mem::replace(&mut refused, true)).then_some(error));
+        let mut error = Some(error);
+        run.refuse(move |_| error.take());
     }
     run.end();
 }
@@ -102,13 +97,13 @@ fn a_refused_request_is_not_overtaken() {
 fn a_refused_first_request_is_not_overtaken() {
     let run = Run::start(&[]);
     for error in ERRORS.into_iter().cycle().take(3 * ERRORS.len()) {
-        let (mut old, mut refused) = (None, false);
+        let (mut old, mut error) = (None, Some(error));
         run.refuse(move |append| {
             if append.producer_id == *old.get_or_insert(append.producer_id) {
                 // A new producer is made.
                 return Some(UNKNOWN_SERVER_ERROR);
             }
-            (!std::mem::replace(&mut refused, true)).then_some(error)
+            error.take()
         });
     }
     run.end();
@@ -135,11 +130,7 @@ fn a_right_that_is_missing_for_a_moment_is_waited_for() {
         assert!(status.success(), "Kafka's rights cannot be changed: {}", folder.display());
     };
     acl(&["--add"]);
-    until_true("nobody may write", START, || {
-        let before = run.load.acknowledged();
-        thread::sleep(Duration::from_secs(1));
-        run.load.acknowledged() == before
-    });
+    run.load.stands_still(Duration::from_secs(1));
     acl(&["--remove", "--force"]);
     run.end();
 }

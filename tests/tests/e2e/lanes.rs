@@ -245,7 +245,7 @@ fn a_limit_lowered_under_load_harms_nobody() {
     let gateway = GatewayConfig::with_partitions(&kafka, 1).start_ready();
     let load = Load::start(gateway.mqtt(), 6);
     let mut large = Client::connect(gateway.mqtt(), Version::V5, "large");
-    until_true("the load runs", START, || load.acknowledged() > 1_000);
+    load.goes_on(1_000);
     // A batch of the load is larger than this, each of its messages smaller.
     limit_messages(&kafka, &gateway.topic("fast"), 2_000);
     for id in 1..=3 {
@@ -255,8 +255,7 @@ fn a_limit_lowered_under_load_harms_nobody() {
             other => panic!("only this is too large: {other:?}"),
         }
     }
-    let before = load.acknowledged();
-    until_true("the load goes on", START, || load.acknowledged() > before + 1_000);
+    load.goes_on(1_000);
     // The devices of the load take no negative acknowledgement.
     assert_landed_in_order(&load.stop(), &kafka.read_all(&gateway.topic("fast")));
     assert_eq!(kafka.count(&gateway.topic("dead-letter")), 3);

@@ -74,7 +74,7 @@ pub(super) struct Waiting {
 
 /// What a producer has done so far in each partition.
 pub(super) struct Firsts {
-    placement: Arc<Placement>,
+    pub(super) placement: Arc<Placement>,
     topics: Vec<Topic>,
     /// First records on their way.
     open: usize,
@@ -100,7 +100,8 @@ enum Partition {
 }
 
 impl Firsts {
-    pub(super) fn new(placement: Arc<Placement>) -> Firsts {
+    pub(super) fn new(wake: Thread) -> Firsts {
+        let placement = Arc::new(Placement::new(wake));
         Firsts { placement, topics: Vec::new(), open: 0, now: Instant::now() }
     }
 
