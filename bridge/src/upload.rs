@@ -264,7 +264,7 @@ async fn abort(mut parts: Parts) {
 impl Whole {
     fn land(mut self, object: &Object) {
         self.receipt.shrink_charge(RECORD_COST);
-        let body = Body::Reference { uri: &object.uri(), size: self.size, sha256: &self.sha256 };
+        let body = Body::Reference { uri: object.uri(), size: self.size, sha256: &self.sha256 };
         let dedupe_key = self.dedupe_key;
         self.record.value(|out| envelope::write_payload(&dedupe_key, body, out));
         let Whole { lane, receipt, record, on_landing, submitted, .. } = self;

@@ -114,23 +114,40 @@ class Doubles:
         return is_double
 
 
+class Place:
+    """What a URI names, without its escapes: `s3://bucket/my%20devices` is the key `my devices`."""
+
+    def __init__(self, uri):
+        parts = urlsplit(uri)
+        self.scheme, self.bucket = parts.scheme, parts.netloc
+        self.path = unquote(parts.path, errors="strict")
+
+
 class Store:
     """Opens what lies under one URL, and nothing else: a reference is data, not a permission."""
 
     def __init__(self, url, s3_endpoint):
-        self.url = url and url.rstrip("/") + "/"
+        self.url = url
         self.s3_endpoint = s3_endpoint
         self.s3 = None
 
+    def holds(self, place):
+        if self.url is None:
+            return False
+        root = Place(self.url.rstrip("/") + "/")
+        same = (place.scheme, place.bucket) == (root.scheme, root.bucket)
+        return same and place.path.startswith(root.path) and ".." not in place.path.split("/")
+
     def read(self, reference):
         uri = reference.uri
-        if self.url is None or not uri.startswith(self.url) or ".." in uri.split("/"):
+        place = Place(uri)
+        if not self.holds(place):
             raise ValueError(f"{uri!r} is not under --object-store {self.url}")
         if reference.compression != envelope_pb2.COMPRESSION_NONE:
             raise ValueError(f"{uri} is compressed in a way that is not known here")
         digest, payload = hashlib.sha256(), bytearray()
         # Held whole here; write the pieces to a file where payloads are too large for that.
-        for piece in self.pieces(urlsplit(uri)):
+        for piece in self.pieces(place):
             digest.update(piece)
             payload += piece
         if len(payload) != reference.size or digest.digest() != reference.sha256:
@@ -139,7 +156,7 @@ class Store:
 
     def pieces(self, place):
         if place.scheme == "file":
-            with open(unquote(place.path), "rb") as file:
+            with open(place.path, "rb") as file:
                 while piece := file.read(CHUNK_BYTES):
                     yield piece
         elif place.scheme == "s3":
@@ -148,7 +165,7 @@ class Store:
 
                 # Credentials and region come from AWS_… in the environment.
                 self.s3 = boto3.client("s3", endpoint_url=self.s3_endpoint)
-            found = self.s3.get_object(Bucket=place.netloc, Key=place.path.lstrip("/"))
+            found = self.s3.get_object(Bucket=place.bucket, Key=place.path[1:])
             yield from found["Body"].iter_chunks(CHUNK_BYTES)
         else:
             raise ValueError(f"{place.scheme}:// is not known here: add its client to Store.pieces")

@@ -13,6 +13,9 @@ use crate::{http, ports, wait};
 
 const ACCESS_KEY: &str = "landfall-tests";
 const SECRET_KEY: &str = "a-secret-of-the-tests";
+/// Where in a bucket the gateways of the tests write, as a URL says it: keys begin with
+/// `Geräte/a~b/100%/my devices/`, and whoever reads has to see that.
+const PREFIX: &str = "Geräte/a~b/100%25/my%20devices";
 /// Folders within folders of a bucket.
 const DEPTH_MAX: usize = 32;
 
@@ -92,7 +95,7 @@ impl S3 {
     /// something in front of it.
     pub fn section(bucket: &str, address: SocketAddr) -> Value {
         json!({
-            "url": format!("s3://{bucket}/devices"),
+            "url": format!("s3://{bucket}/{PREFIX}"),
             "options": {
                 "endpoint": format!("http://{address}"),
                 "allow_http": "true",
@@ -122,7 +125,7 @@ impl S3 {
     pub fn path(&self, uri: &str) -> PathBuf {
         let place = uri.strip_prefix("s3://").and_then(|rest| rest.split_once('/'));
         let (bucket, key) = place.unwrap_or_else(|| panic!("{uri} is no S3 URI"));
-        self.file(bucket, key)
+        self.file(bucket, &unescaped(key))
     }
 
     /// The object behind a URI such as `s3://bucket/key`.
@@ -135,6 +138,18 @@ impl S3 {
     fn bucket(&self, name: &str) -> PathBuf {
         self.folder.join("buckets").join(name)
     }
+}
+
+/// A URI's path, with what its escapes stand for.
+fn unescaped(path: &str) -> String {
+    let mut parts = path.split('%');
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        let byte = part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        bytes.push(byte.unwrap_or_else(|| panic!("{path} has a broken escape")));
+        bytes.extend_from_slice(&part.as_bytes()[2..]);
+    }
+    String::from_utf8(bytes).unwrap_or_else(|_| panic!("{path} is no text"))
 }
 
 fn collect(root: &Path, folder: &Path, depth: usize, keys: &mut Vec<String>) {

@@ -1,10 +1,11 @@
-//! Object storage, and (with its meter) the only place that knows object_store: where payloads go that
-//! are too large for their lane.
+//! Object storage, and (with the files below it) the only place that knows object_store: where payloads
+//! go that are too large for their lane.
 //!
 //! An object is whole or absent: one request for what fits in a part, a multipart upload for the
 //! rest, aborted when anything fails. `file://` is written with fsync.
 
 mod meter;
+mod place;
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -24,6 +25,8 @@ use url::Url;
 
 use self::meter::{Meter, MeteredConnector};
 pub use self::meter::{ObjectFigures, Results};
+use self::place::Place;
+pub use self::place::parse_url;
 
 /// Bytes of a part; S3 takes none smaller, but for the last.
 pub const PART_SIZE: u64 = 5 * 1024 * 1024;
@@ -47,9 +50,7 @@ pub enum ObjectError {
 pub struct Objects {
     store: Arc<dyn ObjectStore>,
     meter: Arc<Meter>,
-    prefix: Path,
-    /// The URI of the store's root, without a slash at its end.
-    root_uri: String,
+    place: Place,
 }
 
 impl Objects {
@@ -69,6 +70,7 @@ impl Objects {
             key: key.to_owned(),
             reason: reason.to_string(),
         };
+        let place = Place::new(url).map_err(ObjectError::Url)?;
         let meter = Meter::new(url.scheme() == "file");
         let metered = MeteredConnector(Arc::clone(&meter));
         let store: Arc<dyn ObjectStore> = match url.scheme() {
@@ -115,13 +117,7 @@ impl Objects {
                         folder.display()
                     ))
                 })?;
-                let store = LocalFileSystem::new_with_prefix(&folder)?.with_fsync(true);
-                return Ok(Objects {
-                    store: Arc::new(store),
-                    meter,
-                    prefix: Path::default(),
-                    root_uri: url.as_str().trim_end_matches('/').to_owned(),
-                });
+                Arc::new(LocalFileSystem::new_with_prefix(&folder)?.with_fsync(true))
             }
             other => {
                 return Err(ObjectError::Url(format!(
@@ -129,10 +125,7 @@ impl Objects {
                 )));
             }
         };
-        let prefix = Path::from_url_path(url.path())
-            .map_err(|error| ObjectError::Url(format!("{url}: {error}")))?;
-        let bucket = url.host_str().unwrap_or_default();
-        Ok(Objects { store, meter, prefix, root_uri: format!("{}://{bucket}", url.scheme()) })
+        Ok(Objects { store, meter, place })
     }
 
     /// What [`Objects::open`] would refuse, each with its place; touches neither disk nor network.
@@ -141,20 +134,10 @@ impl Objects {
             "s3" => |name| AmazonS3ConfigKey::from_str(name).is_ok(),
             "gs" => |name| GoogleConfigKey::from_str(name).is_ok(),
             "az" | "abfs" | "abfss" => |name| AzureConfigKey::from_str(name).is_ok(),
-            "file" => |_| false,
-            other => {
-                let text =
-                    format!("{other}:// is not known: write s3://, gs://, az:// or file:///path");
-                return vec![("url".to_owned(), text)];
-            }
+            _ => |_| false,
         };
         let mut faults = Vec::new();
-        if url.scheme() == "file" {
-            if url.to_file_path().is_err() {
-                faults.push(("url".to_owned(), "write an absolute path: file:///path".to_owned()));
-            }
-        } else if url.host_str().is_none_or(str::is_empty) {
-            let text = format!("names no bucket: write {}://BUCKET/PREFIX", url.scheme());
+        if let Err(text) = parse_url(url.as_str()) {
             faults.push(("url".to_owned(), text));
         }
         for name in options.keys().filter(|name| !known(name)) {
@@ -176,13 +159,8 @@ impl Objects {
 
     /// The object for `key`, slash-separated parts that nothing of a device may be in.
     pub fn object(self: &Arc<Objects>, key: &str) -> Object {
-        let path = Path::from_iter(
-            self.prefix
-                .parts()
-                .map(|part| part.as_ref().to_owned())
-                .chain(key.split('/').map(str::to_owned)),
-        );
-        Object { objects: Arc::clone(self), path }
+        let (path, uri) = (self.place.path(key), self.place.uri(key));
+        Object { objects: Arc::clone(self), path, uri }
     }
 
     /// How the store is doing.
@@ -193,14 +171,7 @@ impl Objects {
     /// Reads the object behind a reference's URI, if it lies under this store's place.
     pub async fn read(&self, uri: &str) -> Result<Bytes, ObjectError> {
         let outside = || ObjectError::Url(format!("{uri:?} is not under the configured store"));
-        let path = uri
-            .strip_prefix(&self.root_uri)
-            .and_then(|path| path.strip_prefix('/'))
-            .ok_or_else(outside)?;
-        let path = Path::parse(path).map_err(|_| outside())?;
-        if !path.prefix_matches(&self.prefix) {
-            return Err(outside());
-        }
+        let path = self.place.find(uri).ok_or_else(outside)?;
         Ok(self.store.get(&path).await?.bytes().await?)
     }
 }
@@ -209,12 +180,13 @@ impl Objects {
 pub struct Object {
     objects: Arc<Objects>,
     path: Path,
+    uri: String,
 }
 
 impl Object {
     /// What a reference to it says.
-    pub fn uri(&self) -> String {
-        format!("{}/{}", self.objects.root_uri, self.path)
+    pub fn uri(&self) -> &str {
+        &self.uri
     }
 
     /// Writes it in one request.

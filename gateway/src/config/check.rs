@@ -10,10 +10,9 @@ use std::time::Duration;
 
 use bridge::classify::{Routing, Unrouted};
 use bridge::sink::kafka::properties;
-use bridge::sink::object::Objects;
+use bridge::sink::object::{self, Objects};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
-use url::Url;
 
 use super::memory::{self, MESSAGES_MIN, MemoryPlan};
 use super::values::{Length, Secret, Size};
@@ -269,13 +268,10 @@ impl Checker {
     fn object_store(&mut self) -> Option<ObjectStore> {
         let written: written::ObjectStore = self.section("object_store")?;
         let options = self.secrets("object_store.options", written.options);
-        let url = match Url::parse(&written.url) {
+        let url = match object::parse_url(&written.url) {
             Ok(url) => url,
             Err(error) => {
-                self.faults.add(
-                    "object_store.url",
-                    format!("{:?} is no URL ({error}): write s3://BUCKET/PREFIX, gs://, az:// or file:///path", written.url),
-                );
+                self.faults.add("object_store.url", error);
                 return None;
             }
         };

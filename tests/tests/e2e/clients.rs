@@ -13,7 +13,7 @@ use tests::kafka::{Kafka, unique};
 use tests::mqtt::{Client, Publish, Version};
 use tests::process::Process;
 use tests::s3::S3;
-use tests::tools::{Folder, repository};
+use tests::tools::{Folder, program, repository};
 use tests::wait::{SOON, START, until_true};
 
 /// Messages of each client.
@@ -147,7 +147,7 @@ fn mosquitto_sub_sees_what_devices_send() {
 fn the_example_consumer_drops_doubles_and_trusts_no_reference() {
     let kafka = Kafka::shared();
     let folder = Folder::new("objects");
-    let url = format!("file://{}/", folder.display());
+    let url = format!("file://{}/Geräte/a~b/100%25/my%20devices/", folder.display());
     let gateway = GatewayConfig::with_partitions(kafka, 1)
         .set("object_store", serde_json::json!({ "url": url }))
         .start_ready();
@@ -192,7 +192,7 @@ fn the_example_consumer_drops_doubles_and_trusts_no_reference() {
 }
 
 #[test]
-fn the_example_consumer_reads_from_s3() {
+fn the_example_consumer_and_tail_read_from_s3() {
     let (kafka, s3, bucket) = (Kafka::shared(), S3::shared(), unique("bucket"));
     s3.create_bucket(&bucket);
     let section = S3::section(&bucket, s3.address());
@@ -208,6 +208,10 @@ fn the_example_consumer_reads_from_s3() {
     command.env("AWS_SECRET_ACCESS_KEY", option("secret_access_key"));
     command.env("AWS_DEFAULT_REGION", option("region"));
     assert_eq!(hashes(&foreign::run("consume", command)), [hash(&large)]);
+    let mut tail = Command::new(program("landfall"));
+    tail.args(["tail", "slow", "--count", "1", "--config"]).arg(gateway.config_file());
+    let shown = foreign::run("tail", tail);
+    assert!(shown.contains("\\t\\t") && !shown.contains("cannot be read"), "{shown}");
 }
 
 fn example_path() -> PathBuf {

@@ -231,7 +231,7 @@ fn sizes_around_the_inline_limit() {
 fn a_folder_is_an_object_store_and_tail_follows_its_references() {
     let kafka = Kafka::shared();
     let folder = Folder::new("objects");
-    let url = format!("file://{}/", folder.display());
+    let url = format!("file://{}/Geräte/a~b/100%25/my%20devices", folder.display());
     let gateway = GatewayConfig::new(kafka)
         .set("object_store", serde_json::json!({ "url": url }))
         .start_ready();
@@ -244,13 +244,17 @@ fn a_folder_is_an_object_store_and_tail_follows_its_references() {
     );
     client.expect_puback(1);
     let record = &kafka.wait_for(&gateway.topic("slow"), 1, SOON)[0];
-    let path = reference(record).uri;
-    let path = path.strip_prefix("file://").unwrap_or_else(|| panic!("{path}"));
+    let uri = reference(record).uri;
+    let folder = folder.join("Geräte/a~b/100%/my devices");
+    let escaped = url.replace("ä", "%C3%A4");
+    let path = uri.strip_prefix(&escaped).unwrap_or_else(|| panic!("{uri} is not under {escaped}"));
+    let path = folder.join(path.trim_start_matches('/'));
     refers_to(record, &std::fs::read(path).expect("the object is a file"), &large);
     let mut tail = Command::new(program("landfall"));
     tail.args(["tail", "slow", "--count", "1", "--config"]).arg(gateway.config_file());
     let shown = tests::foreign::run("tail", tail);
     assert!(shown.contains("devices/camera/c-1/image") && shown.contains("2"), "{shown}");
+    assert!(!shown.contains("cannot be read"), "{shown}");
     assert!(!shown.contains('\u{1b}'), "control characters are escaped: {shown:?}");
 }
 

@@ -168,14 +168,16 @@ impl Objects {
     /// The object's place in the store; an error for what is not below the store's URL.
     pub fn path(&self, uri: &str) -> anyhow::Result<ObjectPath> {
         let object = Url::parse(uri).with_context(|| format!("{uri:?} is no URI"))?;
-        let prefix = self.url.path().trim_end_matches('/');
-        let rest = object.path().strip_prefix(prefix);
+        // Without their escapes, so that each place has one name.
+        let path = ObjectPath::from_url_path(object.path())?;
+        let root = ObjectPath::from_url_path(self.url.path())?;
         let below = object.scheme() == self.url.scheme()
+            && object.username() == self.url.username()
             && object.host_str() == self.url.host_str()
             && object.port() == self.url.port()
-            && rest.is_some_and(|rest| rest.starts_with('/') && rest.len() > 1);
+            && path.prefix_match(&root).is_some_and(|mut rest| rest.next().is_some());
         anyhow::ensure!(below, "{uri} is not below {}: it is not opened", self.url);
-        Ok(ObjectPath::from_url_path(object.path().trim_start_matches('/'))?)
+        Ok(path)
     }
 }
 
@@ -187,9 +189,11 @@ mod tests {
     fn nothing_outside_the_store_is_opened() {
         let objects = Objects::open("file:///data/objects/", std::iter::empty()).unwrap();
         assert!(objects.path("file:///data/objects/slow/1").is_ok());
+        assert!(objects.path("file:///data/%6Fbjects/slow/1").is_ok(), "the same place");
         for uri in [
             "file:///data/objects",
             "file:///data/objects-too/1",
+            "file:///data/objects/..%2F1",
             "file:///data/objects/../secrets",
             "file:///etc/passwd",
             "http://127.0.0.1/data/objects/1",
