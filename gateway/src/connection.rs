@@ -35,7 +35,7 @@ use crate::broker::Subscriber;
 use crate::clients::{Claim, PHASE_CHANGED, TAKEN_OVER};
 use crate::edge::{Admitted, Edge, Phase};
 use crate::mqtt::{Version, encode};
-use crate::session::{Acknowledgement, Window};
+use crate::session::{Acknowledgement, Answer, Window};
 use deadlines::Deadlines;
 use intake::Intake;
 use will::StoredWill;
@@ -219,8 +219,10 @@ impl Connection {
             let now_us = self.edge.micros(clock.now);
             let Connection { window, edge, out, version, .. } = self;
             window.acknowledge(|ack| {
-                let waited_us = now_us.saturating_sub(ack.received_us);
-                edge.acknowledgement_latency.record(waited_us as f64 / 1e6);
+                if ack.answer != Answer::Pubcomp {
+                    let waited_us = now_us.saturating_sub(ack.received_us);
+                    edge.acknowledgement_latency.record(waited_us as f64 / 1e6);
+                }
                 acknowledge(*version, ack, out);
             })?;
             match fault {
@@ -447,8 +449,9 @@ impl Connection {
 }
 
 fn acknowledge(version: Version, ack: Acknowledgement, out: &mut Vec<u8>) {
-    match ack.qos {
-        2 => encode::pubrec(out, version, ack.packet_id, ack.code),
-        _ => encode::puback(out, version, ack.packet_id, ack.code),
+    match ack.answer {
+        Answer::Puback => encode::puback(out, version, ack.packet_id, ack.code),
+        Answer::Pubrec => encode::pubrec(out, version, ack.packet_id, ack.code),
+        Answer::Pubcomp => encode::pubcomp(out, version, ack.packet_id, ack.code),
     }
 }

@@ -142,6 +142,9 @@ impl From<WindowFault> for Close {
             WindowFault::TooManyUnreleased => {
                 Close::Protocol { label: "unreleased", code: reason::QUOTA_EXCEEDED }
             }
+            WindowFault::TooManyResends => {
+                Close::Protocol { label: "resends", code: reason::QUOTA_EXCEEDED }
+            }
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::mqtt::{
     self, FixedHeader, Packet, PacketType, PublishHead, Subscribe, Unsubscribe, Version, encode,
     reason,
 };
-use crate::session::{Admission, Publish};
+use crate::session::{Admission, Publish, Released};
 
 /// What the next bytes are.
 pub(super) enum Intake {
@@ -167,8 +167,8 @@ impl Connection {
         Step::Blocked
     }
 
-    fn wait_for_window(&mut self, clock: &Clock) -> Result<Step, Close> {
-        if self.window.is_exceeded_by_one_more() {
+    fn wait_for_window(&mut self, packet_id: u16, clock: &Clock) -> Result<Step, Close> {
+        if self.window.is_exceeded_by(packet_id) {
             let label = "receive_maximum_exceeded";
             return Err(Close::Protocol { label, code: reason::RECEIVE_MAXIMUM_EXCEEDED });
         }
@@ -273,7 +273,7 @@ impl Connection {
         };
         match self.window.admit(&publish) {
             Admission::New => {}
-            Admission::Full => return self.wait_for_window(clock),
+            Admission::Full => return self.wait_for_window(publish.packet_id, clock),
             known => return self.known_again(known, &publish, size),
         }
         let reply_to = Some((&self.mailbox, self.window.next_slot()));
@@ -296,7 +296,10 @@ impl Connection {
     ) -> Result<Step, Close> {
         match admission {
             // Its acknowledgement comes, or came, with the first one's.
-            Admission::Joined => Ok(Step::Taken(size)),
+            Admission::Joined => {
+                self.window.join(publish)?;
+                Ok(Step::Taken(size))
+            }
             Admission::Received => {
                 encode::pubrec(&mut self.out, self.version, publish.packet_id, reason::SUCCESS);
                 Ok(Step::Taken(size))
@@ -338,7 +341,10 @@ impl Connection {
             received_us: self.edge.micros(clock.now),
         });
         if let Some(publish) = publish {
-            if let Some(first) = self.window.fingerprint_of(publish.packet_id) {
+            // At QoS 2 only its last byte tells whether it is a resend, so it is uploaded until then.
+            if head.qos == 1
+                && let Some(first) = self.window.fingerprint_of(publish.packet_id)
+            {
                 if !head.dup {
                     return self.known_again(Admission::PacketIdInUse, &publish, 0);
                 }
@@ -353,8 +359,13 @@ impl Connection {
                 return Ok(taken);
             }
             let one_is_open = self.window.has_open(is_large);
-            if one_is_open || self.window.admit(&publish) == Admission::Full {
-                return self.wait_for_window(clock);
+            match self.window.admit(&publish) {
+                Admission::PacketIdInUse => {
+                    return self.known_again(Admission::PacketIdInUse, &publish, 0);
+                }
+                Admission::Full => return self.wait_for_window(publish.packet_id, clock),
+                _ if one_is_open => return self.wait_for_window(publish.packet_id, clock),
+                _ => {}
             }
         }
         let begun = self.edge.bridge.begin_upload(decision, message, &self.mailbox);
@@ -387,6 +398,13 @@ impl Connection {
             None => upload.finish(None),
             Some(mut publish) => {
                 publish.fingerprint = upload.fingerprint() ^ topic_hash;
+                let admission = self.window.admit(&publish);
+                if matches!(admission, Admission::Joined | Admission::Received) {
+                    // Dropped here, it leaves nothing behind.
+                    drop(upload);
+                    self.deadlines.packet_received(clock.now);
+                    return self.known_again(admission, &publish, taken);
+                }
                 let slot = self.window.next_slot();
                 upload.finish(Some((Arc::clone(&self.mailbox), slot)));
                 self.window.open(publish);
@@ -424,9 +442,10 @@ impl Connection {
         match packet {
             Packet::PingReq => encode::pingresp(&mut self.out),
             Packet::PubRel { packet_id, .. } => {
-                let code = match self.window.release(packet_id) {
-                    true => reason::SUCCESS,
-                    false => reason::PACKET_IDENTIFIER_NOT_FOUND,
+                let code = match self.window.release(packet_id)? {
+                    Released::Done => reason::SUCCESS,
+                    Released::Unknown => reason::PACKET_IDENTIFIER_NOT_FOUND,
+                    Released::Later => return Ok(()),
                 };
                 encode::pubcomp(&mut self.out, self.version, packet_id, code);
             }

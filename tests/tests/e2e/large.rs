@@ -198,6 +198,36 @@ fn a_resend_that_comes_while_the_first_is_acknowledged_is_answered_by_that() {
 }
 
 #[test]
+fn a_large_qos_2_message_lands_once_and_another_under_its_id_too() {
+    let kafka = Kafka::shared();
+    let (gateway, bucket) = gateway_with_s3(kafka);
+    let mut client = Client::connect(gateway.mqtt(), Version::V311, "exact");
+    let topic = "devices/camera/exact/video";
+    // In one part, and in several.
+    for size in [MIB, 6 * MIB] {
+        let publish = |seed| Publish::new(topic, &payload(seed, size)).qos2(7);
+        for publish in [publish(1), publish(1), publish(1).dup(), publish(2), publish(2).dup()] {
+            client.publish(&publish);
+            client.expect_pubrec(7);
+        }
+        // Behind each other, before the first is durable.
+        client.publish(&publish(3));
+        client.publish(&publish(3));
+        client.expect_pubrec(7);
+        client.expect_pubrec(7);
+        client.pubrel(7);
+        client.expect_pubcomp(7);
+    }
+    let landed = kafka.wait_for(&gateway.topic("slow"), 6, SOON);
+    assert_eq!((landed.len(), S3::shared().keys(&bucket).len()), (6, 6));
+    for (record, seed) in landed.iter().zip([1, 2, 3].repeat(2)) {
+        let size = reference(record).size as usize;
+        refers_to(record, &S3::shared().object(&reference(record).uri), &payload(seed, size));
+    }
+    until_true("its memory is given back", SOON, || gateway.lane("slow")["memory_used_bytes"] == 0);
+}
+
+#[test]
 fn sizes_around_the_inline_limit() {
     let kafka = Kafka::shared();
     let (gateway, _) = gateway_with_s3(kafka);

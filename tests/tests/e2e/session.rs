@@ -53,7 +53,15 @@ fn resends_join_and_acknowledgements_keep_their_order() {
     kafka.signal(Signal::CONT);
     for (client, topic) in &mut clients {
         for id in 10..30 {
-            if id % 3 == 0 { client.expect_pubrec(id) } else { client.expect_puback(id) }
+            if id % 3 == 0 {
+                client.expect_pubrec(id)
+            } else {
+                client.expect_puback(id)
+            }
+            if id == 12 {
+                // At QoS 2 its resend has an answer of its own.
+                client.expect_pubrec(id);
+            }
         }
         // Between PUBREC and PUBREL a resend is answered and not received again.
         client.publish(&Publish::new(topic, format!("{topic} 12").as_bytes()).qos2(12).dup());
@@ -100,6 +108,85 @@ fn a_packet_id_in_use_is_no_name_for_another_message() {
     kafka.signal(Signal::CONT);
     until_true("what was submitted lands", SOON, || gateway.lane("fast")["in_flight"] == 0);
     assert_eq!(payloads(&kafka.read_all(&gateway.topic("fast"))), ["one"; 5]);
+}
+
+#[test]
+fn from_publish_to_pubrel_every_qos_2_publish_gets_its_pubrec() {
+    let (kafka, gateway) = with_own_kafka(|config| config);
+    for version in Version::ALL {
+        let id = format!("{version:?}");
+        let topic = format!("devices/meter/{id}/power");
+        let publish = |packet_id, text: &str| {
+            Publish::new(&topic, format!("{id} {text}").as_bytes()).qos2(packet_id)
+        };
+        let mut client = Client::connect(gateway.mqtt(), version, &id);
+        // The same content again, with and without DUP, and other content.
+        for again in [publish(7, "one"), publish(7, "one"), publish(7, "one").dup()] {
+            client.publish(&again);
+            client.expect_pubrec(7);
+        }
+        client.publish(&publish(7, "two"));
+        client.expect_pubrec(7);
+        for known in [publish(7, "one"), publish(7, "two").dup()] {
+            client.publish(&known);
+            client.expect_pubrec(7);
+        }
+        client.pubrel(7);
+        client.expect_pubcomp(7);
+        // Two in one segment.
+        let twice = encode::publish(version, &publish(8, "three")).repeat(2);
+        client.send(&twice);
+        client.expect_pubrec(8);
+        client.expect_pubrec(8);
+        client.pubrel(8);
+        client.expect_pubcomp(8);
+        // While the first is open: each waits for what it says.
+        kafka.signal(Signal::STOP);
+        for open in [publish(9, "four"), publish(9, "four"), publish(9, "five")] {
+            client.publish(&open);
+        }
+        client.pubrel(9);
+        client.ping();
+        client.expect_pingresp();
+        client.expect_silence(A_WHILE / 4);
+        kafka.signal(Signal::CONT);
+        for _ in 0..3 {
+            client.expect_pubrec(9);
+        }
+        client.expect_pubcomp(9);
+        // It is another message now.
+        client.publish(&publish(9, "four"));
+        client.expect_pubrec(9);
+        let mut landed = payloads(&kafka.read_all(&gateway.topic("fast")));
+        landed.retain(|text| text.starts_with(&id));
+        let expected = ["one", "two", "three", "four", "five", "four"];
+        assert_eq!(landed, expected.map(|text| format!("{id} {text}")));
+    }
+}
+
+#[test]
+fn a_refused_qos_2_message_is_one_dead_letter_for_a_client_that_saw_no_code() {
+    let kafka = Kafka::shared();
+    let gateway = GatewayConfig::new(kafka).set("unrouted", "refuse").start_ready();
+    for (version, code, letters) in
+        [(Version::V311, 0, 1), (Version::V31, 0, 2), (Version::V5, 0x90, 4)]
+    {
+        let mut client = Client::connect(gateway.mqtt(), version, "stray");
+        let publish = Publish::new("nowhere", b"x").qos2(3);
+        for publish in [publish.clone(), publish.dup()] {
+            client.publish(&publish);
+            match client.expect_packet() {
+                Packet::Pubrec { packet_id: 3, code: is, .. } => {
+                    assert_eq!(is, code, "{version:?}")
+                }
+                other => panic!("{version:?}: {other:?}"),
+            }
+        }
+        client.pubrel(3);
+        assert!(matches!(client.expect_packet(), Packet::Pubcomp { packet_id: 3, .. }));
+        // A v5 client knew by the code that its id was free, so it said something new.
+        assert_eq!(kafka.count(&gateway.topic("dead-letter")), letters, "{version:?}");
+    }
 }
 
 #[test]
