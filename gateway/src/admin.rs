@@ -1,8 +1,10 @@
 //! Health, metrics and status over HTTP, on a thread and a runtime of their own, so that they answer
 //! while everything else burns. Until there is authentication the API names no device.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -12,12 +14,31 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
-use axum::serve::ListenerExt as _;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
+use tokio::time::{sleep, timeout};
 
+use crate::edge::RateLimit;
 use crate::metrics::MetricsHandle;
+
+/// Connections at a time, for each of which the plan of descriptors has one. One more takes the place
+/// of the oldest: whoever holds connections open shuts out no probe.
+pub const CONNECTIONS_MAX: usize = 64;
+/// A request's head has to be here this long after the connection or the answer before it.
+const HEAD_WAIT: Duration = Duration::from_secs(10);
+/// Longest head of a request, in bytes.
+const HEAD_MAX_BYTES: usize = 16 * 1024;
+/// How long a connection lasts, whatever it asks for or leaves unread.
+const CONNECTION_WAIT: Duration = Duration::from_secs(60);
+/// How long the answer at hand may take after that.
+const LAST_ANSWER_WAIT: Duration = Duration::from_secs(5);
+/// Pause after the process ran out of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What the pages show.
 pub trait AdminView: Send + Sync + 'static {
@@ -127,10 +148,7 @@ async fn serve(
     pages: Pages,
     stopped: oneshot::Receiver<()>,
 ) -> io::Result<()> {
-    let listener = TcpListener::from_std(socket)?.tap_io(|stream| {
-        // Without it a page waits for the client's delayed acknowledgement.
-        let _ = stream.set_nodelay(true);
-    });
+    let listener = TcpListener::from_std(socket)?;
     let router = Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
@@ -139,8 +157,60 @@ async fn serve(
         .fallback(not_found)
         .with_state(Arc::new(pages));
     tokio::select! {
-        served = async { axum::serve(listener, router).await } => served,
+        () = accept(listener, router) => Ok(()),
         _ = stopped => Ok(()),
+    }
+}
+
+/// Accepts for ever, and keeps to [`CONNECTIONS_MAX`].
+async fn accept(listener: TcpListener, router: Router) {
+    // From the oldest to the newest.
+    let mut open: VecDeque<AbortHandle> = VecDeque::with_capacity(CONNECTIONS_MAX);
+    let log = RateLimit::default();
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                if log.allows() {
+                    tracing::warn!(%error, "a connection to the admin port could not be accepted");
+                }
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        open.retain(|connection| !connection.is_finished());
+        if open.len() >= CONNECTIONS_MAX
+            && let Some(oldest) = open.pop_front()
+        {
+            if log.allows() {
+                let limit = CONNECTIONS_MAX;
+                tracing::warn!(
+                    limit,
+                    "too many connections to the admin port: the oldest is closed"
+                );
+            }
+            oldest.abort();
+            // Its descriptor is given back before the next one is taken.
+            tokio::task::yield_now().await;
+        }
+        open.push_back(tokio::spawn(connection(stream, router.clone())).abort_handle());
+    }
+}
+
+/// Serves one connection, to an end that does not depend on its client.
+async fn connection(stream: TcpStream, router: Router) {
+    // Without it a page waits for the client's delayed acknowledgement.
+    let _ = stream.set_nodelay(true);
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_WAIT)
+        .max_buf_size(HEAD_MAX_BYTES)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut serving = pin!(serving);
+    // What goes wrong on a connection is its client's, and over with it.
+    if timeout(CONNECTION_WAIT, serving.as_mut()).await.is_err() {
+        serving.as_mut().graceful_shutdown();
+        let _ = timeout(LAST_ANSWER_WAIT, serving).await;
     }
 }
 

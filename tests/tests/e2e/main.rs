@@ -13,6 +13,7 @@ mod image;
 mod lanes;
 mod large;
 mod local;
+mod memory;
 mod monitoring;
 mod readme;
 mod session;
