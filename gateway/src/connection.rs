@@ -169,7 +169,8 @@ impl Connection {
                 let shared = Arc::clone(&self.shared);
                 tokio::spawn(async move { will.publish(&shared).await });
             }
-            close.tell(&mut self.stream, self.version, &self.out).await;
+            let limit = self.client_packet_max;
+            close.tell(&mut self.stream, self.version, limit, &self.out).await;
         })
         .await;
     }
@@ -217,14 +218,16 @@ impl Connection {
                 fault = fault.or(self.window.decide(slot, outcome).err());
             }
             let now_us = self.edge.micros(clock.now);
-            let Connection { window, edge, out, version, .. } = self;
+            let Connection { window, edge, out, version, client_packet_max, .. } = self;
+            let mut fits = true;
             window.acknowledge(|ack| {
                 if ack.answer != Answer::Pubcomp {
                     let waited_us = now_us.saturating_sub(ack.received_us);
                     edge.acknowledgement_latency.record(waited_us as f64 / 1e6);
                 }
-                acknowledge(*version, ack, out);
+                fits &= acknowledge(*version, ack, *client_packet_max, out);
             })?;
+            Close::unless(fits)?;
             match fault {
                 // What landed is acknowledged all the same, ahead of the end.
                 Some(fault) => Err(fault.into()),
@@ -448,10 +451,15 @@ impl Connection {
     }
 }
 
-fn acknowledge(version: Version, ack: Acknowledgement, out: &mut Vec<u8>) {
+fn acknowledge(
+    version: Version,
+    ack: Acknowledgement,
+    limit: Option<u32>,
+    out: &mut Vec<u8>,
+) -> bool {
     match ack.answer {
-        Answer::Puback => encode::puback(out, version, ack.packet_id, ack.code),
-        Answer::Pubrec => encode::pubrec(out, version, ack.packet_id, ack.code),
-        Answer::Pubcomp => encode::pubcomp(out, version, ack.packet_id, ack.code),
+        Answer::Puback => encode::puback(out, version, ack.packet_id, ack.code, limit),
+        Answer::Pubrec => encode::pubrec(out, version, ack.packet_id, ack.code, limit),
+        Answer::Pubcomp => encode::pubcomp(out, version, ack.packet_id, ack.code, limit),
     }
 }

@@ -45,6 +45,17 @@ pub enum Close {
 }
 
 impl Close {
+    /// An answer that is larger than what the client takes ends the connection: it cannot be cut, and
+    /// without it the client would wait for ever.
+    pub fn unless(answered: bool) -> Result<(), Close> {
+        let label = "answer_too_large";
+        if answered {
+            Ok(())
+        } else {
+            Err(Close::Protocol { label, code: reason::PACKET_TOO_LARGE })
+        }
+    }
+
     /// The value of the `reason` label.
     pub fn label(&self) -> &'static str {
         match self {
@@ -98,8 +109,15 @@ impl Close {
         }
     }
 
-    /// Sends what was encoded before, and in v5 why the connection ends; then closes.
-    pub async fn tell(&self, stream: &mut TcpStream, version: Version, pending: &[u8]) {
+    /// Sends what was encoded before, and in v5 why the connection ends, if that is within the largest
+    /// packet that the client takes; then closes.
+    pub async fn tell(
+        &self,
+        stream: &mut TcpStream,
+        version: Version,
+        limit: Option<u32>,
+        pending: &[u8],
+    ) {
         let mut goodbye = pending.to_vec();
         if version == Version::V5
             && let Some(code) = self.code()
@@ -108,7 +126,9 @@ impl Close {
                 Close::Malformed(fault) => Some(fault.to_string()),
                 _ => None,
             };
-            encode::disconnect(&mut goodbye, code, text.as_deref(), None);
+            if !encode::disconnect(&mut goodbye, code, text.as_deref(), limit) {
+                tracing::debug!(limit, "a client takes no DISCONNECT: it is closed without one");
+            }
         }
         if *self != Close::PeerGone {
             part(stream, &goodbye).await;

@@ -30,20 +30,20 @@ const READ_BYTES: usize = 1024;
 /// Why there is no session, and what the client is told.
 pub(super) struct Refused {
     pub close: Close,
-    connack: Vec<u8>,
+    /// None where the client has no CONNACK for it, or takes none of that size.
+    connack: Option<Vec<u8>>,
 }
 
 impl Refused {
     fn silently(close: Close) -> Refused {
-        Refused { close, connack: Vec::new() }
+        Refused { close, connack: None }
     }
 
-    /// Sends the CONNACK, if the client's version has one for it, and closes.
+    /// Sends the CONNACK, if there is one, and closes.
     pub async fn tell(self, stream: &mut TcpStream) {
-        if self.connack.is_empty() {
-            return;
+        if let Some(connack) = self.connack {
+            part(stream, &connack).await;
         }
-        part(stream, &self.connack).await;
     }
 }
 
@@ -123,13 +123,18 @@ pub(super) async fn shake(
         },
     };
     let assigned = connect.client_id.is_empty().then(|| format!("auto-{:032x}", rand_u128()));
+    // Before the client id is taken over: who cannot be accepted ends nobody else's session.
+    let connack = acceptance(edge, &connect, assigned.as_deref()).ok_or_else(|| {
+        let code = reason::PACKET_TOO_LARGE;
+        let close = Close::Protocol { label: "answer_too_large", code };
+        refuse(close, code, "the CONNACK is larger than your Maximum Packet Size")
+    })?;
     let client_id: Arc<str> = assigned.as_deref().unwrap_or(connect.client_id).into();
     let mailbox = Arc::new(Mailbox::default());
     let claim = edge.clients.claim(&client_id, &mailbox).await.map_err(|_| {
         let code = reason::SERVER_UNAVAILABLE;
         refuse(Close::TakenOver, code, "another connection takes this client id")
     })?;
-    let connack = acceptance(edge, &connect, assigned.as_deref());
     match timeout(CONNACK_WAIT, stream.write_all(&connack)).await {
         Ok(Ok(())) => {}
         Ok(Err(_)) => return Err(Refused::silently(Close::PeerGone)),
@@ -213,7 +218,7 @@ async fn read_connect(
                 Ok(None) => {}
                 Err(fault) => {
                     let mut connack = Vec::new();
-                    fault.connack(&mut connack);
+                    let connack = fault.connack(&mut connack).then_some(connack);
                     return Err(Refused { close: Close::Malformed(fault.cause), connack });
                 }
             }
@@ -234,8 +239,9 @@ async fn read_connect(
     }
 }
 
-/// The CONNACK that refuses; empty where the version has no code for it.
-fn refusal(connect: &Connect<'_>, code: u8, text: &str) -> Vec<u8> {
+/// The CONNACK that refuses; None where the version has no code for it, or the client takes none of
+/// that size.
+fn refusal(connect: &Connect<'_>, code: u8, text: &str) -> Option<Vec<u8>> {
     let mut connack = Vec::new();
     let properties = ConnAckProperties {
         reason_string: connect.request_problem_information.then_some(text),
@@ -248,12 +254,12 @@ fn refusal(connect: &Connect<'_>, code: u8, text: &str) -> Vec<u8> {
         code,
         &properties,
         connect.maximum_packet_size,
-    );
-    connack
+    )
+    .then_some(connack)
 }
 
-/// The CONNACK that accepts and says what is not available.
-fn acceptance(edge: &Edge, connect: &Connect<'_>, assigned: Option<&str>) -> Vec<u8> {
+/// The CONNACK that accepts and says what is not available; None where the client does not take it.
+fn acceptance(edge: &Edge, connect: &Connect<'_>, assigned: Option<&str>) -> Option<Vec<u8>> {
     let mut connack = Vec::new();
     let properties = ConnAckProperties {
         session_expiry: (connect.session_expiry > 0).then_some(0),
@@ -272,8 +278,8 @@ fn acceptance(edge: &Edge, connect: &Connect<'_>, assigned: Option<&str>) -> Vec
         reason::SUCCESS,
         &properties,
         connect.maximum_packet_size,
-    );
-    connack
+    )
+    .then_some(connack)
 }
 
 /// A client id that nobody else has.

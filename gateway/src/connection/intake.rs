@@ -301,7 +301,13 @@ impl Connection {
                 Ok(Step::Taken(size))
             }
             Admission::Received => {
-                encode::pubrec(&mut self.out, self.version, publish.packet_id, reason::SUCCESS);
+                Close::unless(encode::pubrec(
+                    &mut self.out,
+                    self.version,
+                    publish.packet_id,
+                    reason::SUCCESS,
+                    self.client_packet_max,
+                ))?;
                 Ok(Step::Taken(size))
             }
             Admission::New | Admission::Full | Admission::PacketIdInUse => {
@@ -440,17 +446,21 @@ impl Connection {
     /// Every packet but PUBLISH.
     fn answer(&mut self, packet: Packet<'_>) -> Result<(), Close> {
         match packet {
-            Packet::PingReq => encode::pingresp(&mut self.out),
+            Packet::PingReq => {
+                Close::unless(encode::pingresp(&mut self.out, self.client_packet_max))?;
+            }
             Packet::PubRel { packet_id, .. } => {
                 let code = match self.window.release(packet_id)? {
                     Released::Done => reason::SUCCESS,
                     Released::Unknown => reason::PACKET_IDENTIFIER_NOT_FOUND,
                     Released::Later => return Ok(()),
                 };
-                encode::pubcomp(&mut self.out, self.version, packet_id, code);
+                let limit = self.client_packet_max;
+                let out = &mut self.out;
+                Close::unless(encode::pubcomp(out, self.version, packet_id, code, limit))?;
             }
             Packet::Subscribe(subscribe) => self.subscribe(&subscribe)?,
-            Packet::Unsubscribe(unsubscribe) => self.unsubscribe(&unsubscribe),
+            Packet::Unsubscribe(unsubscribe) => self.unsubscribe(&unsubscribe)?,
             Packet::Disconnect { code, session_expiry } => {
                 // The session ends with the connection, whatever it asked for (v5 3.14.2.2.2).
                 if session_expiry.is_some_and(|seconds| seconds > 0) && !self.asked_for_session {
@@ -487,8 +497,8 @@ impl Connection {
                 self.subscribe_to(filter.filter)
             });
         }
-        encode::suback(&mut self.out, self.version, subscribe.packet_id, &codes);
-        Ok(())
+        let (out, limit) = (&mut self.out, self.client_packet_max);
+        Close::unless(encode::suback(out, self.version, subscribe.packet_id, &codes, limit))
     }
 
     fn subscribe_to(&mut self, filter: &str) -> u8 {
@@ -506,14 +516,15 @@ impl Connection {
         }
     }
 
-    fn unsubscribe(&mut self, unsubscribe: &Unsubscribe<'_>) {
+    fn unsubscribe(&mut self, unsubscribe: &Unsubscribe<'_>) -> Result<(), Close> {
         let mut codes = Vec::new();
         for filter in unsubscribe.filters() {
             let existed =
                 self.subscriber.as_mut().is_some_and(|subscriber| subscriber.unsubscribe(filter));
             codes.push(if existed { reason::SUCCESS } else { reason::NO_SUBSCRIPTION_EXISTED });
         }
-        encode::unsuback(&mut self.out, self.version, unsubscribe.packet_id, &codes);
+        let (out, limit) = (&mut self.out, self.client_packet_max);
+        Close::unless(encode::unsuback(out, self.version, unsubscribe.packet_id, &codes, limit))
     }
 
     /// The one refusal that may lose a message: its device is named, at most once a second.

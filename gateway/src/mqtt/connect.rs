@@ -99,20 +99,24 @@ pub struct ConnectFault {
     pub cause: Malformed,
     /// The version in which the client would understand an answer, where it is known.
     pub version: Option<Version>,
+    /// The largest answer that the client takes, in bytes. Where the fault hides what it said of
+    /// that, the smallest CONNACK.
+    pub limit: Option<u32>,
 }
 
 impl ConnectFault {
     /// Appends the CONNACK that tells the client why, and returns whether there is one: none when
-    /// the version is unknown or is one of v3 without a code for this fault.
+    /// the version is unknown or is one of v3 without a code for this fault, or when the client
+    /// takes no packet of its size.
+    #[must_use = "without a CONNACK the client is closed"]
     pub fn connack(&self, out: &mut Vec<u8>) -> bool {
         let Some(version) = self.version else {
             return false;
         };
-        // Whatever largest packet the client wants was not read; the sentence is short.
         let text = self.cause.to_string();
         let properties =
             encode::ConnAckProperties { reason_string: Some(&text), ..Default::default() };
-        encode::connack(out, version, false, self.cause.code(), &properties, None)
+        encode::connack(out, version, false, self.cause.code(), &properties, self.limit)
     }
 }
 
@@ -145,9 +149,14 @@ pub fn connect<'a>(
         Err(ConnectFault { cause: Malformed::MissingBytes(_), .. }) if !is_whole => {
             return Ok(None);
         }
-        Err(fault) => return Err(fault),
+        Err(fault) => {
+            return Err(ConnectFault { limit: answer_limit(fault.version, body), ..fault });
+        }
     };
-    let fault = |cause| ConnectFault { cause, version: Some(version) };
+    let fault = |cause| {
+        let version = Some(version);
+        ConnectFault { cause, version, limit: answer_limit(version, body) }
+    };
     header.check(version).map_err(fault)?;
     if header.remaining > BODY_SIZE_MAX {
         return Err(fault(Malformed::PacketTooLarge { size: header.packet_size() }));
@@ -160,7 +169,7 @@ pub fn connect<'a>(
 
 /// Protocol name and level (v5 3.1.2.1 and 3.1.2.2).
 fn protocol(reader: &mut Reader<'_>) -> Result<Version, ConnectFault> {
-    let unanswered = |cause| ConnectFault { cause, version: None };
+    let unanswered = |cause| ConnectFault { cause, version: None, limit: None };
     // An unknown name may be any length; it is refused from its length, without waiting for it.
     let size = reader.u16("protocol name").map_err(unanswered)?;
     if size != 4 && size != 6 {
@@ -180,8 +189,36 @@ fn protocol(reader: &mut Reader<'_>) -> Result<Version, ConnectFault> {
                 b"MQTT" if level & !BRIDGE >= 5 => Version::V5,
                 _ => Version::V311,
             };
-            Err(ConnectFault { cause: Malformed::ProtocolLevel(level), version: Some(answer) })
+            let cause = Malformed::ProtocolLevel(level);
+            Err(ConnectFault { cause, version: Some(answer), limit: None })
         }
+    }
+}
+
+/// The largest packet that a client takes whose CONNECT is refused. Whatever the fault is, it may be
+/// behind the properties that say it; where these cannot be read to their end, the smallest CONNACK
+/// is what the client is taken to take.
+fn answer_limit(version: Option<Version>, body: &[u8]) -> Option<u32> {
+    if version != Some(Version::V5) {
+        return None;
+    }
+    let mut limit = None;
+    let walk = |limit: &mut Option<u32>| {
+        let mut reader = Reader::new(body);
+        reader.binary("protocol name")?;
+        // Level, flags and keep-alive.
+        reader.take(4, "CONNECT flags")?;
+        let mut properties = Properties::read(&mut reader, ALLOWED)?;
+        while let Some(property) = properties.next()? {
+            if let Property::MaximumPacketSize(size) = property {
+                *limit = Some(size);
+            }
+        }
+        Ok::<(), Malformed>(())
+    };
+    match walk(&mut limit) {
+        Ok(()) => limit,
+        Err(_) => limit.or(Some(encode::CONNACK_MIN)),
     }
 }
 
@@ -260,17 +297,18 @@ const fn will_qos(flags: u8) -> u8 {
     (flags >> 3) & 0b11
 }
 
+const ALLOWED: Allowed = Allowed::of(&[
+    property::SESSION_EXPIRY_INTERVAL,
+    property::RECEIVE_MAXIMUM,
+    property::MAXIMUM_PACKET_SIZE,
+    property::TOPIC_ALIAS_MAXIMUM,
+    property::REQUEST_RESPONSE_INFORMATION,
+    property::REQUEST_PROBLEM_INFORMATION,
+    property::AUTHENTICATION_METHOD,
+    property::AUTHENTICATION_DATA,
+]);
+
 fn properties<'a>(connect: &mut Connect<'a>, reader: &mut Reader<'a>) -> Result<(), Malformed> {
-    const ALLOWED: Allowed = Allowed::of(&[
-        property::SESSION_EXPIRY_INTERVAL,
-        property::RECEIVE_MAXIMUM,
-        property::MAXIMUM_PACKET_SIZE,
-        property::TOPIC_ALIAS_MAXIMUM,
-        property::REQUEST_RESPONSE_INFORMATION,
-        property::REQUEST_PROBLEM_INFORMATION,
-        property::AUTHENTICATION_METHOD,
-        property::AUTHENTICATION_DATA,
-    ]);
     let mut properties = Properties::read(reader, ALLOWED)?;
     while let Some(property) = properties.next()? {
         match property {

@@ -1,8 +1,8 @@
-//! What a server sends. Each function appends one packet to `out`, in the client's version; those
-//! that can fail return whether they did, and append nothing otherwise.
+//! What a server sends. Each function appends one packet to `out`, in the client's version, and
+//! returns whether it did: nothing is appended that is over `limit`, the client's Maximum Packet
+//! Size in bytes, which a server must not exceed (v5 3.1.2.11.4).
 //!
-//! Reason codes are v5's everywhere and are translated here; `limit` is the client's Maximum
-//! Packet Size in bytes, which a server must not exceed (v5 3.1.2.11.4).
+//! Reason codes are v5's everywhere and are translated here.
 
 use super::reader::variable_int_size;
 use super::{Version, property, reason};
@@ -11,6 +11,9 @@ use super::{Version, property, reason};
 pub const REASON_STRING_MAX: usize = 1024;
 
 const REMAINING_MAX: u32 = 0x0fff_ffff;
+
+/// The smallest CONNACK of v5, in bytes: a code and no properties.
+pub(super) const CONNACK_MIN: u32 = 5;
 
 /// The properties of a v5 CONNACK. [`Default`] is what the standard takes for granted, and only
 /// what differs from it is written.
@@ -55,6 +58,7 @@ impl Default for ConnAckProperties<'_> {
 
 /// CONNACK. False when v3 has no return code for `code` ([`reason::v3_connack`]; close without
 /// one), when the packet is over `limit`, or when the assigned client identifier is too long.
+#[must_use = "without its CONNACK no session begins"]
 pub fn connack(
     out: &mut Vec<u8>,
     version: Version,
@@ -127,7 +131,9 @@ fn connack_properties(block: &mut Vec<u8>, properties: &ConnAckProperties<'_>) {
     }
 }
 
-/// DISCONNECT, which only v5 servers send. False when it is over `limit`.
+/// DISCONNECT, which only v5 servers send. Without its reason string where that makes it too large;
+/// false when it is over `limit` then, too: closing is what is left.
+#[must_use = "the client may have to be closed without a word"]
 pub fn disconnect(
     out: &mut Vec<u8>,
     code: u8,
@@ -177,41 +183,85 @@ fn cut(text: &str) -> &str {
     text.split('\0').next().unwrap_or(text)
 }
 
-/// PUBACK. v3 cannot say a failure: its plain PUBACK makes the client forget the message.
+/// PUBACK. v3 cannot say a failure: its plain PUBACK makes the client forget the message. With a
+/// code it has 5 bytes, as the smallest CONNACK has, so that a client with a session takes it.
 #[inline]
-pub fn puback(out: &mut Vec<u8>, version: Version, packet_id: u16, code: u8) {
-    acknowledge(out, 0x40, version, packet_id, code);
+#[must_use = "a client that cannot be answered is closed"]
+pub fn puback(
+    out: &mut Vec<u8>,
+    version: Version,
+    packet_id: u16,
+    code: u8,
+    limit: Option<u32>,
+) -> bool {
+    acknowledge(out, 0x40, version, packet_id, code, limit)
 }
 
 /// PUBREC; as [`puback`].
 #[inline]
-pub fn pubrec(out: &mut Vec<u8>, version: Version, packet_id: u16, code: u8) {
-    acknowledge(out, 0x50, version, packet_id, code);
+#[must_use = "a client that cannot be answered is closed"]
+pub fn pubrec(
+    out: &mut Vec<u8>,
+    version: Version,
+    packet_id: u16,
+    code: u8,
+    limit: Option<u32>,
+) -> bool {
+    acknowledge(out, 0x50, version, packet_id, code, limit)
 }
 
 /// PUBCOMP; as [`puback`].
 #[inline]
-pub fn pubcomp(out: &mut Vec<u8>, version: Version, packet_id: u16, code: u8) {
-    acknowledge(out, 0x70, version, packet_id, code);
+#[must_use = "a client that cannot be answered is closed"]
+pub fn pubcomp(
+    out: &mut Vec<u8>,
+    version: Version,
+    packet_id: u16,
+    code: u8,
+    limit: Option<u32>,
+) -> bool {
+    acknowledge(out, 0x70, version, packet_id, code, limit)
 }
 
 /// v5 leaves the code out where it is success (v5 3.4.2.1), so that all versions are alike there.
 #[inline]
-fn acknowledge(out: &mut Vec<u8>, first: u8, version: Version, packet_id: u16, code: u8) {
+fn acknowledge(
+    out: &mut Vec<u8>,
+    first: u8,
+    version: Version,
+    packet_id: u16,
+    code: u8,
+    limit: Option<u32>,
+) -> bool {
     let [high, low] = packet_id.to_be_bytes();
-    if code == reason::SUCCESS || version != Version::V5 {
+    let plain = code == reason::SUCCESS || version != Version::V5;
+    if exceeds(if plain { 4 } else { 5 }, limit) {
+        return false;
+    }
+    if plain {
         out.extend_from_slice(&[first, 2, high, low]);
     } else {
         out.extend_from_slice(&[first, 3, high, low, code]);
     }
+    true
 }
 
 /// SUBACK with one code for each filter: the granted QoS or a failure, which v3 only knows as
-/// [`reason::UNSPECIFIED`]. It is smaller than the SUBSCRIBE that it answers, so it has no limit.
-pub fn suback(out: &mut Vec<u8>, version: Version, packet_id: u16, codes: &[u8]) {
-    let properties = usize::from(version == Version::V5);
+/// [`reason::UNSPECIFIED`]. False when it is over `limit`: no code may be left out (v5 3.9.3).
+#[must_use = "a client that cannot be answered is closed"]
+pub fn suback(
+    out: &mut Vec<u8>,
+    version: Version,
+    packet_id: u16,
+    codes: &[u8],
+    limit: Option<u32>,
+) -> bool {
+    let remaining = (2 + usize::from(version == Version::V5) + codes.len()) as u32;
+    if exceeds(packet_size(remaining), limit) {
+        return false;
+    }
     out.push(0x90);
-    variable(out, (2 + properties + codes.len()) as u32);
+    variable(out, remaining);
     out.extend_from_slice(&packet_id.to_be_bytes());
     match version {
         Version::V5 => {
@@ -222,26 +272,41 @@ pub fn suback(out: &mut Vec<u8>, version: Version, packet_id: u16, codes: &[u8])
             out.extend(codes.iter().map(|code| (*code).min(reason::UNSPECIFIED)));
         }
     }
+    true
 }
 
-/// UNSUBACK; v5 has one code for each filter, v3 has none.
-pub fn unsuback(out: &mut Vec<u8>, version: Version, packet_id: u16, codes: &[u8]) {
+/// UNSUBACK; v5 has one code for each filter, v3 has none. Otherwise as [`suback`].
+#[must_use = "a client that cannot be answered is closed"]
+pub fn unsuback(
+    out: &mut Vec<u8>,
+    version: Version,
+    packet_id: u16,
+    codes: &[u8],
+    limit: Option<u32>,
+) -> bool {
+    let remaining = if version == Version::V5 { (3 + codes.len()) as u32 } else { 2 };
+    if exceeds(packet_size(remaining), limit) {
+        return false;
+    }
     out.push(0xB0);
+    variable(out, remaining);
+    out.extend_from_slice(&packet_id.to_be_bytes());
     if version == Version::V5 {
-        variable(out, (3 + codes.len()) as u32);
-        out.extend_from_slice(&packet_id.to_be_bytes());
         out.push(0);
         out.extend_from_slice(codes);
-    } else {
-        out.push(2);
-        out.extend_from_slice(&packet_id.to_be_bytes());
     }
+    true
 }
 
 /// PINGRESP.
 #[inline]
-pub fn pingresp(out: &mut Vec<u8>) {
+#[must_use = "a client that cannot be answered is closed"]
+pub fn pingresp(out: &mut Vec<u8>, limit: Option<u32>) -> bool {
+    if exceeds(2, limit) {
+        return false;
+    }
     out.extend_from_slice(&[0xD0, 0]);
+    true
 }
 
 /// A message for a subscriber. What v5 added is left out for v3 clients.
@@ -263,6 +328,7 @@ pub struct Delivery<'a, P = (&'a str, &'a str)> {
 /// PUBLISH with QoS 0. False when it is over `limit` or over what MQTT can say (a string of more
 /// than 65,535 bytes, a packet of more than 256 MiB): such a message is not for this client
 /// (v5 3.1.2.11.4). The same bytes serve every subscriber of the same version and limit.
+#[must_use = "a message that is not sent is counted"]
 pub fn publish_qos0<S: AsRef<str>>(
     out: &mut Vec<u8>,
     version: Version,

@@ -1,6 +1,7 @@
 //! The window of one connection: resends join what is open, acknowledgements keep their order, QoS 2
 //! lands once, and a connection that ends is told why and leaves its will.
 
+use std::io::Read as _;
 use std::time::Duration;
 
 use proto::v1::envelope::Payload;
@@ -454,6 +455,67 @@ fn refused_connections_learn_why() {
     assert_eq!(answer(Version::V5, &encode::connect(&retained_will)), 0x9a);
     let metrics = gateway.metrics();
     assert!(metrics.sum("landfall_connections_closed_total", &[]) >= 4.0);
+}
+
+/// The sizes of all packets that come until the connection ends.
+fn sizes_until_closed(client: &Client, limit: usize) -> Vec<usize> {
+    let mut stream = client.stream();
+    stream.set_read_timeout(Some(SOON)).expect("a socket takes a timeout");
+    let mut bytes = Vec::new();
+    let ended = stream.read_to_end(&mut bytes);
+    assert!(ended.is_ok(), "with {limit} bytes at most it is not closed: {bytes:02x?}");
+    let (mut rest, mut sizes) = (&bytes[..], Vec::new());
+    while let [_, length, ..] = rest {
+        assert!(*length < 0x80, "a packet of more than 127 bytes: {rest:02x?}");
+        let size = 2 + usize::from(*length);
+        sizes.push(size);
+        rest = &rest[size..];
+    }
+    sizes
+}
+
+/// Whatever is the largest packet that a client takes: it gets no larger one, and it is not left
+/// alone without an answer.
+#[test]
+fn no_client_gets_more_than_it_takes() {
+    let gateway = GatewayConfig::new(Kafka::shared()).start_ready();
+    // Maximum Packet Size 2, client id "p".
+    let mut smallest = Client::open(gateway.mqtt(), Version::V5);
+    let connect = b"\x10\x13\x00\x04MQTT\x05\x02\x00\x0a\x05\x27\x00\x00\x00\x02\x00\x01p";
+    smallest.send(connect);
+    smallest.expect_closed(SOON);
+    let filters: Vec<u8> = (0..40).flat_map(|_| [0, 1, b'a', 0]).collect();
+    let subscribe = encode::packet(0x82, &[&[0, 1, 0][..], &filters].concat());
+    let malformed = [0xc1, 0];
+    let mut sessions = 0;
+    for limit in (1..=30).chain([44, 45, 46, 60, 80, 100, 120]) {
+        let mut connect = Connect::new(Version::V5, "small");
+        connect.properties =
+            vec![Property::new(property::MAXIMUM_PACKET_SIZE, Value::FourBytes(limit))];
+        let mut bad_will = connect.clone();
+        bad_will.will = Some(will("a/#", 0));
+        for (index, sent) in [
+            encode::connect(&bad_will),
+            [encode::connect(&connect), malformed.to_vec()].concat(),
+            [encode::connect(&connect), subscribe.clone(), malformed.to_vec()].concat(),
+        ]
+        .iter()
+        .enumerate()
+        {
+            let mut client = Client::open(gateway.mqtt(), Version::V5);
+            client.send(sent);
+            let sizes = sizes_until_closed(&client, limit as usize);
+            assert!(sizes.iter().all(|size| *size <= limit as usize), "{limit}: {sizes:?}");
+            // Whatever can be said in so few bytes is said.
+            assert_eq!(sizes.is_empty(), limit < 5, "{limit}: {sizes:?}");
+            sessions += usize::from(index > 0 && sizes.len() > 1);
+        }
+    }
+    assert!(sessions > 20, "most of them had a session");
+    let metrics = gateway.metrics();
+    let closed = |reason| metrics.sum("landfall_connections_closed_total", &[("reason", reason)]);
+    // 18 bytes are less than the CONNACK, and 44 less than the SUBACK; the rest is malformed.
+    assert!(closed("answer_too_large") >= 2.0 * 18.0 + 12.0, "{}", closed("answer_too_large"));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The bytes that a server sends, written by hand from the standard.
 
 use super::*;
-use crate::mqtt::encode::{self, ConnAckProperties, Delivery};
+use crate::mqtt::encode::{self, CONNACK_MIN, ConnAckProperties, Delivery};
 use crate::mqtt::reason;
 
 const NOTHING: [u8; 0] = [];
@@ -14,38 +14,134 @@ fn encoded(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     out
 }
 
+fn written(write: impl FnOnce(&mut Vec<u8>) -> bool) -> Vec<u8> {
+    encoded(|out| assert!(write(out)))
+}
+
+/// Whatever a client takes at most, it gets no more, of any packet: what is too large is not written,
+/// and says so. With room for the packet without its reason string, that is what is sent.
+#[test]
+fn nothing_is_larger_than_what_the_client_takes() {
+    let everything = ConnAckProperties {
+        session_expiry: Some(0),
+        receive_maximum: 100,
+        retain_available: false,
+        maximum_packet_size: Some(1),
+        assigned_client_id: Some("auto-0123456789abcdef0123456789abcdef"),
+        topic_alias_maximum: 10,
+        reason_string: Some("a sentence that is left out first, because nothing depends on it"),
+        wildcard_subscription_available: false,
+        subscription_identifier_available: false,
+        shared_subscription_available: false,
+        server_keep_alive: Some(60),
+    };
+    let unexplained = ConnAckProperties { reason_string: None, ..everything };
+    let least_of_all =
+        written(|out| encode::connack(out, Version::V5, true, 0, &unexplained, None)).len() as u32;
+    let refused = ConnAckProperties { reason_string: Some("why"), ..Default::default() };
+    let delivery = Delivery::<(&str, &str)> {
+        topic: "a/b",
+        payload: &[7; 150],
+        retain: false,
+        content_type: "",
+        payload_format_utf8: false,
+        response_topic: None,
+        correlation_data: None,
+        message_expiry: None,
+        user_properties: &[],
+    };
+    // A will that is malformed, behind the properties; and a property that hides what follows.
+    let mut will = bytes("10 18 0004 'MQTT' 05 06 003c 05 27 00000000 0000 00 0001 '+' 0000");
+    let hidden = bytes("10 14 0004 'MQTT' 05 02 003c 07 01 00 27 00000001 0000");
+    for limit in 1..=200_u32 {
+        will[14..18].copy_from_slice(&limit.to_be_bytes());
+        let refusal = |connect: &[u8]| {
+            let (_, fault) = decode(Version::V311, connect).expect_err("malformed");
+            fault.expect("a fault of CONNECT")
+        };
+        let (of_will, of_hidden) = (refusal(&will), refusal(&hidden));
+        assert_eq!((of_will.limit, of_hidden.limit), (Some(limit), Some(5)));
+        let codes = [0; 180];
+        for version in VERSIONS {
+            let most = limit;
+            let limit = Some(limit);
+            let mut packets: Vec<(u32, Vec<u8>, bool)> = Vec::new();
+            let mut take = |least: u32, write: &dyn Fn(&mut Vec<u8>) -> bool| {
+                let mut told = false;
+                let out = encoded(|out| told = write(out));
+                packets.push((least, out, told));
+            };
+            let v5 = u32::from(version == Version::V5);
+            for (session, code, properties, least) in
+                [(true, 0, &everything, least_of_all), (false, 0x87, &refused, CONNACK_MIN)]
+            {
+                let least = if v5 == 1 { least } else { 0 };
+                take(least, &|out| encode::connack(out, version, session, code, properties, limit));
+            }
+            for (code, least) in [(0, 4), (0x97, 4 + v5)] {
+                take(least, &|out| encode::puback(out, version, 1, code, limit));
+                take(least, &|out| encode::pubrec(out, version, 1, code, limit));
+                take(least, &|out| encode::pubcomp(out, version, 1, code, limit));
+            }
+            for count in [1, 40, 124, 125, 180] {
+                let codes = &codes[..count];
+                let remaining = 2 + v5 + count as u32;
+                let least = 2 + u32::from(remaining > 127) + remaining;
+                take(least, &|out| encode::suback(out, version, 1, codes, limit));
+                let remaining = 2 + v5 * (1 + count as u32);
+                let least = 2 + u32::from(remaining > 127) + remaining;
+                take(least, &|out| encode::unsuback(out, version, 1, codes, limit));
+            }
+            take(2, &|out| encode::pingresp(out, limit));
+            take(4, &|out| encode::disconnect(out, 0x82, Some("a sentence"), limit));
+            take(3 + 5 + v5 + 150, &|out| encode::publish_qos0(out, version, &delivery, limit));
+            take(CONNACK_MIN, &|out| of_will.connack(out));
+            for (least, out, told) in packets {
+                let is_v3_connack = version != Version::V5 && out.first() == Some(&0x20);
+                assert!(out.len() as u32 <= most || is_v3_connack, "{most}: {out:02x?}");
+                assert_eq!(told, !out.is_empty(), "{most}: {out:02x?}");
+                assert_eq!(told, least <= most, "{most} for {least}: {out:02x?}");
+            }
+        }
+        assert_eq!(written(|out| of_hidden.connack(out)), bytes("20 03 00 81 00"));
+    }
+}
+
 #[test]
 fn acknowledgements() {
     for version in VERSIONS {
-        assert_eq!(encoded(|o| encode::puback(o, version, 0x1234, 0)), bytes("40 02 1234"));
-        assert_eq!(encoded(|o| encode::pubrec(o, version, 0x1234, 0)), bytes("50 02 1234"));
-        assert_eq!(encoded(|o| encode::pubcomp(o, version, 1, 0)), bytes("70 02 0001"));
-        assert_eq!(encoded(encode::pingresp), bytes("d0 00"));
+        assert_eq!(written(|o| encode::puback(o, version, 0x1234, 0, None)), bytes("40 02 1234"));
+        assert_eq!(written(|o| encode::pubrec(o, version, 0x1234, 0, None)), bytes("50 02 1234"));
+        assert_eq!(written(|o| encode::pubcomp(o, version, 1, 0, None)), bytes("70 02 0001"));
+        assert_eq!(written(|o| encode::pingresp(o, None)), bytes("d0 00"));
     }
-    assert_eq!(encoded(|o| encode::puback(o, Version::V311, 1, 0x97)), bytes("40 02 0001"));
-    assert_eq!(encoded(|o| encode::puback(o, Version::V5, 1, 0x97)), bytes("40 03 0001 97"));
-    assert_eq!(encoded(|o| encode::pubrec(o, Version::V5, 1, 0x10)), bytes("50 03 0001 10"));
-    assert_eq!(encoded(|o| encode::pubcomp(o, Version::V5, 1, 0x92)), bytes("70 03 0001 92"));
+    assert_eq!(written(|o| encode::puback(o, Version::V311, 1, 0x97, None)), bytes("40 02 0001"));
+    assert_eq!(written(|o| encode::puback(o, Version::V5, 1, 0x97, None)), bytes("40 03 0001 97"));
+    assert_eq!(written(|o| encode::pubrec(o, Version::V5, 1, 0x10, None)), bytes("50 03 0001 10"));
+    assert_eq!(written(|o| encode::pubcomp(o, Version::V5, 1, 0x92, None)), bytes("70 03 0001 92"));
 }
 
 #[test]
 fn subscriptions() {
     let codes = [0, 1, 2, 0x80, 0x9e];
     assert_eq!(
-        encoded(|o| encode::suback(o, Version::V311, 7, &codes)),
+        written(|o| encode::suback(o, Version::V311, 7, &codes, None)),
         bytes("90 07 0007 00 01 02 80 80")
     );
     assert_eq!(
-        encoded(|o| encode::suback(o, Version::V5, 7, &codes)),
+        written(|o| encode::suback(o, Version::V5, 7, &codes, None)),
         bytes("90 08 0007 00 00 01 02 80 9e")
     );
-    assert_eq!(encoded(|o| encode::unsuback(o, Version::V31, 7, &[0, 0x11])), bytes("b0 02 0007"));
     assert_eq!(
-        encoded(|o| encode::unsuback(o, Version::V5, 7, &[0, 0x11])),
+        written(|o| encode::unsuback(o, Version::V31, 7, &[0, 0x11], None)),
+        bytes("b0 02 0007")
+    );
+    assert_eq!(
+        written(|o| encode::unsuback(o, Version::V5, 7, &[0, 0x11], None)),
         bytes("b0 05 0007 00 00 11")
     );
     // A SUBACK long enough for a length of two bytes.
-    let many = encoded(|o| encode::suback(o, Version::V5, 7, &[0; 200]));
+    let many = written(|o| encode::suback(o, Version::V5, 7, &[0; 200], None));
     assert_eq!((&many[..6], many.len()), (&bytes("90 cb01 0007 00")[..], 206));
 }
 

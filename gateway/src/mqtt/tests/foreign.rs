@@ -476,12 +476,12 @@ proptest! {
         let write = |version| {
             let mut out = Vec::new();
             assert!(encode::connack(&mut out, version, present, 0, &connack, None));
-            encode::puback(&mut out, version, pkid, 0);
-            encode::pubrec(&mut out, version, pkid, 0);
-            encode::pubcomp(&mut out, version, pkid, 0);
-            encode::suback(&mut out, version, pkid, &[0, 1, 2, 0x80]);
-            encode::unsuback(&mut out, version, pkid, &[0, 0x11]);
-            encode::pingresp(&mut out);
+            assert!(encode::puback(&mut out, version, pkid, 0, None));
+            assert!(encode::pubrec(&mut out, version, pkid, 0, None));
+            assert!(encode::pubcomp(&mut out, version, pkid, 0, None));
+            assert!(encode::suback(&mut out, version, pkid, &[0, 1, 2, 0x80], None));
+            assert!(encode::unsuback(&mut out, version, pkid, &[0, 0x11], None));
+            assert!(encode::pingresp(&mut out, None));
             assert!(encode::publish_qos0(&mut out, version, &delivery, None));
             BytesMut::from(&out[..])
         };
@@ -507,11 +507,11 @@ proptest! {
         let mut stream = write(Version::V5);
         for code in [0x10, 0x97, 0x99] {
             let mut more = Vec::new();
-            encode::puback(&mut more, Version::V5, pkid, code);
-            encode::pubrec(&mut more, Version::V5, pkid, code);
-            encode::pubcomp(&mut more, Version::V5, pkid, 0x92);
-            encode::disconnect(&mut more, 0x8b, None, None);
-            encode::disconnect(&mut more, 0x82, texts.1.as_deref(), None);
+            assert!(encode::puback(&mut more, Version::V5, pkid, code, None));
+            assert!(encode::pubrec(&mut more, Version::V5, pkid, code, None));
+            assert!(encode::pubcomp(&mut more, Version::V5, pkid, 0x92, None));
+            assert!(encode::disconnect(&mut more, 0x8b, None, None));
+            assert!(encode::disconnect(&mut more, 0x82, texts.1.as_deref(), None));
             stream.extend_from_slice(&more);
         }
         let mut read = || v5::Packet::read(&mut stream, None).expect("rumqttc can read it");
