@@ -102,9 +102,12 @@ impl App {
             inline_size: lane.inline_size,
             status: Arc::clone(status),
         });
+        let mut properties = settings.kafka.properties.clone();
+        let client_id = || format!("landfall-{}", settings.gateway_id);
+        properties.entry("client.id".to_owned()).or_insert_with(client_id);
         let (topics, topics_thread) = Topics::watch(
             &settings.kafka.bootstrap_servers,
-            &settings.kafka.properties,
+            &properties,
             Questions { create: settings.kafka.create_topics, limits: !settings.kafka.embedded },
             lane_topics.collect(),
             background.handle().clone(),

@@ -35,6 +35,16 @@ const BATCH_SIZE: u32 = 256 * 1024;
 const QUEUE_MAX_KBYTES: u32 = 2_000_000;
 /// What an envelope, its key and headers may add to a payload, in bytes.
 pub const RECORD_OVERHEAD_MAX: u32 = 192 * 1024;
+/// A Kafka that comes back is found within this, in milliseconds: devices give up at 30 s.
+const RECONNECT_MAX_MS: &str = "500";
+/// What a producer has unless the configuration says something else.
+const DEFAULTS: [(&str, &str); 5] = [
+    ("linger.ms", "5"),
+    ("compression.type", "none"),
+    ("reconnect.backoff.max.ms", RECONNECT_MAX_MS),
+    ("socket.keepalive.enable", "true"),
+    ("socket.nagle.disable", "true"),
+];
 /// How long a purged producer may take to report what it gave up.
 const PURGE_WAIT: Duration = Duration::from_secs(5);
 /// A lane says at most this often that its Kafka is not well.
@@ -113,6 +123,11 @@ impl KafkaStatus {
     }
 }
 
+/// The largest record of a lane that takes payloads of `inline_size` inline, in bytes.
+pub fn record_max(inline_size: u32) -> u32 {
+    inline_size.saturating_add(RECORD_OVERHEAD_MAX)
+}
+
 /// librdkafka's configuration for a lane: what Landfall fixes, over the lane's, over Landfall's
 /// defaults.
 fn client_config(
@@ -121,32 +136,31 @@ fn client_config(
     inline_size: u32,
     batch_size: u32,
 ) -> ClientConfig {
-    let mut config = ClientConfig::new();
-    let max_bytes = inline_size.saturating_add(RECORD_OVERHEAD_MAX).max(1_000_000);
-    config
-        .set("linger.ms", "5")
-        .set("compression.type", "none")
-        .set("reconnect.backoff.max.ms", "500")
-        .set("socket.keepalive.enable", "true")
-        .set("socket.nagle.disable", "true")
-        .set("message.max.bytes", max_bytes.to_string());
-    for (key, value) in properties {
-        config.set(key, value);
-    }
-    config
-        .set("bootstrap.servers", bootstrap_servers)
-        .set("batch.size", batch_size.to_string())
-        .set("acks", "all")
-        .set("enable.idempotence", "true")
+    let max_bytes = record_max(inline_size).max(1_000_000).to_string();
+    let (batch_size, queue_max) = (batch_size.to_string(), QUEUE_MAX_KBYTES.to_string());
+    let statistics_interval = STATISTICS_INTERVAL.as_millis().to_string();
+    let max_bytes = ("message.max.bytes", max_bytes.as_str());
+    let fixed = [
+        ("bootstrap.servers", bootstrap_servers),
+        ("batch.size", &batch_size),
+        ("acks", "all"),
+        ("enable.idempotence", "true"),
         // A batch that fails is a fatal error. Otherwise librdkafka renumbers what comes after it and
         // sends that on, ahead of what the lane sends again.
-        .set("enable.gapless.guarantee", "true")
-        .set("message.timeout.ms", "0")
-        .set("allow.auto.create.topics", "false")
-        .set("queue.buffering.max.messages", "0")
-        .set("queue.buffering.max.kbytes", QUEUE_MAX_KBYTES.to_string())
-        .set("statistics.interval.ms", STATISTICS_INTERVAL.as_millis().to_string())
-        .set_log_level(RDKafkaLogLevel::Info);
+        ("enable.gapless.guarantee", "true"),
+        ("message.timeout.ms", "0"),
+        ("allow.auto.create.topics", "false"),
+        ("queue.buffering.max.messages", "0"),
+        ("queue.buffering.max.kbytes", &queue_max),
+        ("statistics.interval.ms", &statistics_interval),
+    ];
+    let own = properties.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let mut config = ClientConfig::new();
+    // Under one name each: librdkafka would set what has two names twice, in any order.
+    for (name, value) in DEFAULTS.into_iter().chain([max_bytes]).chain(own).chain(fixed) {
+        config.set(properties::canonical(name), value);
+    }
+    config.set_log_level(RDKafkaLogLevel::Info);
     config
 }
 

@@ -1,15 +1,15 @@
 //! From the written sections to [`Settings`]: each section is read on its own, so that a fault in one
 //! hides none in another.
 
+mod kafka;
 mod lanes;
 mod routing;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use bridge::classify::{Routing, Unrouted};
-use bridge::sink::kafka::properties;
 use bridge::sink::object::{self, Objects};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 use super::memory::{self, MESSAGES_MIN, MemoryPlan};
 use super::values::{Length, Secret, Size};
 use super::written;
-use super::{Drain, Faults, Kafka, Limits, ListenerSettings, ObjectStore, Secrets, Settings};
+use super::{Drain, Faults, Limits, ListenerSettings, ObjectStore, Secrets, Settings};
 
 /// In place of a secret that is not here.
 const ASSUMED_SECRET: &str = "assumed";
@@ -32,6 +32,8 @@ struct Checker {
     written: Map<String, Value>,
     faults: Faults,
     secrets: Secrets,
+    /// Properties of which a producer was made already.
+    tried_producers: BTreeSet<BTreeMap<String, String>>,
 }
 
 pub(super) fn settings(
@@ -40,7 +42,7 @@ pub(super) fn settings(
     secrets: Secrets,
 ) -> Result<Settings, Faults> {
     let Value::Object(written) = written else { return Err(faults) };
-    let mut checker = Checker { written, faults, secrets };
+    let mut checker = Checker { written, faults, secrets, tried_producers: BTreeSet::new() };
     let settings = checker.all();
     if checker.faults.0.is_empty() { Ok(settings) } else { Err(checker.faults) }
 }
@@ -52,14 +54,14 @@ impl Checker {
         let listeners = self.listeners();
         let admin = self.admin();
         let drain = self.drain();
-        let kafka = self.kafka();
+        let (kafka, properties) = self.kafka();
         let object_store = self.object_store();
         let (limits, plan) = self.limits();
         let names = self.lane_names();
         let rules = self.rules(&names);
         let routes = self.routes();
         let (lane_routing, lanes) =
-            self.lanes(&names, &kafka, &limits, &plan, object_store.is_some());
+            self.lanes(&names, &gateway_id, &properties, &limits, &plan, object_store.is_some());
         let unrouted = match self.section::<String>("unrouted").as_deref() {
             None | Some("fast") => Unrouted::Fast,
             Some("refuse") => Unrouted::Refuse,
@@ -211,63 +213,30 @@ impl Checker {
         drain
     }
 
+    /// The values, in the order of their names; None for one that another machine has.
     fn secrets(
         &mut self,
         place: &str,
         written: BTreeMap<String, Secret>,
-    ) -> BTreeMap<String, String> {
-        let mut revealed = BTreeMap::new();
-        for (key, secret) in written {
+    ) -> Vec<(String, Option<String>)> {
+        let mut revealed = Vec::new();
+        for (name, secret) in written {
             match secret.reveal() {
-                Ok(text) => {
-                    revealed.insert(key, text);
-                }
-                Err(_) if self.secrets == Secrets::Assumed => {
-                    revealed.insert(key, ASSUMED_SECRET.to_owned());
-                }
-                Err(error) => self.faults.add(format!("{place}.{key}"), error),
+                Ok(text) => revealed.push((name, Some(text))),
+                Err(_) if self.secrets == Secrets::Assumed => revealed.push((name, None)),
+                Err(error) => self.faults.add(format!("{place}.{name}"), error),
             }
         }
         revealed
     }
 
-    fn kafka_properties(
-        &mut self,
-        place: &str,
-        written: BTreeMap<String, Secret>,
-    ) -> BTreeMap<String, String> {
-        let properties = self.secrets(place, written);
-        for (key, text) in properties::faults(&properties) {
-            self.faults.add(format!("{place}.{key}"), text);
-        }
-        properties
-    }
-
-    fn kafka(&mut self) -> Kafka {
-        let written: written::Kafka = self.section("kafka").unwrap_or_default();
-        let servers = written.bootstrap_servers.unwrap_or_else(|| "localhost:9092".to_owned());
-        let is_server = |server: &str| {
-            let port = server.trim().rsplit_once(':').map(|(host, port)| (!host.is_empty(), port));
-            matches!(port, Some((true, port)) if port.parse::<u16>().is_ok())
-        };
-        if !servers.split(',').all(is_server) {
-            self.faults.add(
-                "kafka.bootstrap_servers",
-                format!("{servers:?} is no list of brokers: write HOST:PORT,HOST:PORT"),
-            );
-        }
-        let properties = self.kafka_properties("kafka.properties", written.properties);
-        Kafka {
-            bootstrap_servers: servers,
-            create_topics: written.create_topics,
-            embedded: false,
-            properties,
-        }
-    }
-
     fn object_store(&mut self) -> Option<ObjectStore> {
         let written: written::ObjectStore = self.section("object_store")?;
         let options = self.secrets("object_store.options", written.options);
+        let options: BTreeMap<String, String> = options
+            .into_iter()
+            .map(|(name, value)| (name, value.unwrap_or_else(|| ASSUMED_SECRET.to_owned())))
+            .collect();
         let url = match object::parse_url(&written.url) {
             Ok(url) => url,
             Err(error) => {

@@ -97,9 +97,169 @@ fn the_environment_overrides_and_maps_merge() {
     assert_eq!(settings.lanes[3].topics, ["dlq"]);
     assert_eq!(settings.lanes[1].inline_size, 64 * 1024);
     assert_eq!(settings.kafka.properties["client.id"], "x");
-    assert_eq!(settings.kafka.properties["linger.ms"], "7");
+    assert_eq!(settings.kafka.properties["queue.buffering.max.ms"], "7");
     let unknown = parse("", [("LANDFALL__NOWHERE__X".to_owned(), "1".to_owned())], Secrets::Read);
     assert_eq!(unknown.expect_err("no such section").0[0].place, "nowhere");
+}
+
+/// What `run` could not live with, at its place and with a word on what to write.
+#[test]
+fn a_kafka_that_run_could_not_use_is_refused() {
+    let sasl = "security.protocol: SASL_SSL, sasl.username: me, sasl.password: secret";
+    let of_kafka = |properties: &str| format!("kafka: {{ properties: {{ {properties} }} }}");
+    let of_fast =
+        |properties: &str| format!("lanes: {{ fast: {{ properties: {{ {properties} }} }} }}");
+    for (text, place, word) in [
+        (of_kafka("max.in.flight: 10"), "kafka.properties.max.in.flight", "<= 5"),
+        (of_fast("max.in.flight: 10"), "lanes.fast.properties.max.in.flight", "<= 5"),
+        (of_kafka("queuing.strategy: lifo"), "kafka.properties.queuing.strategy", "fifo"),
+        (of_kafka("reconnect.backoff.ms: 1000"), "kafka.properties.reconnect.backoff.ms", "500"),
+        (of_kafka("security.protocol: SASL_SSL"), "kafka.properties.sasl.mechanism", "PLAIN"),
+        (
+            of_kafka("security.protocol: SASL_SSL, sasl.mechanism: PLAIN"),
+            "kafka.properties.sasl.username",
+            "needed",
+        ),
+        (of_kafka(&sasl.replace("secret", "''")), "kafka.properties.sasl.password", "empty"),
+        (
+            of_kafka(&sasl.replace("secret", "{ from_file: /dev/null }")),
+            "kafka.properties.sasl.password",
+            "/dev/null is empty",
+        ),
+        (
+            of_kafka(&format!("{sasl}, sasl.mechanism: GSSAPI")),
+            "kafka.properties.sasl.mechanism",
+            "SCRAM-SHA-512",
+        ),
+        (
+            of_kafka(&format!("{sasl}, sasl.mechanisms: OAUTHBEARER")),
+            "kafka.properties.sasl.mechanisms",
+            "SCRAM-SHA-512",
+        ),
+        (
+            of_kafka("security.protocol: SSL, ssl.ca.location: /nowhere/ca.crt"),
+            "kafka.properties.ssl.ca.location",
+            "/nowhere/ca.crt cannot be read",
+        ),
+        (of_kafka("linger.ms: 900000"), "kafka.properties.linger.ms", "at most 1000"),
+        (
+            of_fast("queue.buffering.max.ms: 900000"),
+            "lanes.fast.properties.queue.buffering.max.ms",
+            "1000",
+        ),
+        (
+            of_kafka("message.max.bytes: 100000"),
+            "kafka.properties.message.max.bytes",
+            "at least 720896",
+        ),
+        (
+            of_fast("message.max.bytes: 700000"),
+            "lanes.fast.properties.message.max.bytes",
+            "lanes.fast.inline_size",
+        ),
+        (of_fast("fetch.min.bytes: 1"), "lanes.fast.properties.fetch.min.bytes", "consumers"),
+        (of_kafka("fetch.max.bytes: 10"), "kafka.properties.fetch.max.bytes", "message.max.bytes"),
+        (of_kafka("topic.acks: 1"), "kafka.properties.topic.acks", "in-sync"),
+        (
+            of_fast("topic.message.timeout.ms: 1"),
+            "lanes.fast.properties.topic.message.timeout.ms",
+            "never given up",
+        ),
+        (
+            of_kafka("test.mock.num.brokers: 3"),
+            "kafka.properties.test.mock.num.brokers",
+            "only for tests",
+        ),
+        (
+            of_kafka("compression.type: zstd, compression.codec: lz4"),
+            "kafka.properties.compression.type",
+            "the same as kafka.properties.compression.codec",
+        ),
+        (
+            "kafka: { bootstrap_servers: '::1:9092' }".to_owned(),
+            "kafka.bootstrap_servers",
+            "[::1]:9092",
+        ),
+        ("kafka: { bootstrap_servers: 'h:0' }".to_owned(), "kafka.bootstrap_servers", "1 to 65535"),
+        (
+            "kafka: { bootstrap_servers: 'a:1,b' }".to_owned(),
+            "kafka.bootstrap_servers",
+            "\"b\" is no broker",
+        ),
+        (
+            "kafka: { bootstrap_servers: 'a b:9092' }".to_owned(),
+            "kafka.bootstrap_servers",
+            "no host",
+        ),
+        (
+            "kafka: { bootstrap_servers: 'SSL://a:9092' }".to_owned(),
+            "kafka.bootstrap_servers",
+            "security.protocol",
+        ),
+    ] {
+        let found = faults(&text);
+        let fault = found.iter().find(|fault| fault.place == place);
+        let fault = fault.unwrap_or_else(|| panic!("{text}: {place} is missing in {found:?}"));
+        assert!(fault.text.contains(word), "{text}: {fault:?}");
+        assert_eq!(found.len(), 1, "{text}: one is at fault: {found:?}");
+        assert!(!format!("{found:?}").contains("secret"), "{found:?}");
+    }
+}
+
+#[test]
+fn a_kafka_that_run_can_use_is_taken() {
+    for text in [
+        "kafka: { bootstrap_servers: '[::1]:9092, k_1.example:9093,10.0.0.1:9' }",
+        "kafka: { bootstrap_servers: 'sasl_ssl://a:9092', properties: { security.protocol: SASL_SSL, sasl.mechanism: PLAIN, sasl.username: me, sasl.password: secret } }",
+        "kafka: { properties: { linger.ms: 7, socket.keepalive.enable: true } }",
+        "kafka: { properties: { message.max.bytes: 200000000, reconnect.backoff.ms: 500 } }",
+    ] {
+        let found = load_text(text).err().unwrap_or_default();
+        assert!(found.0.is_empty(), "{text}: {found}");
+    }
+}
+
+#[test]
+fn a_lane_says_more_than_kafka_by_any_name_and_a_client_has_its_lanes_name() {
+    let text = "
+gateway_id: gw-7
+kafka: { properties: { compression.codec: lz4, linger.ms: 7 } }
+lanes:
+  fast: { properties: { topic.compression.type: zstd } }
+  slow: { properties: { client.id: mine } }
+  cameras: {}
+";
+    let settings = load_text(text).expect("valid");
+    let get = |lane: usize, name| settings.lanes[lane].properties.get(name).map(String::as_str);
+    assert_eq!(get(0, "compression.codec"), Some("lz4"));
+    assert_eq!(get(0, "queue.buffering.max.ms"), Some("7"), "what is written is over the default");
+    assert_eq!(get(1, "compression.codec"), Some("zstd"));
+    assert_eq!(get(1, "client.id"), Some("landfall-gw-7-fast"));
+    assert_eq!(get(2, "client.id"), Some("mine"));
+    assert_eq!(get(4, "client.id"), Some("landfall-gw-7-cameras"));
+    assert_eq!(get(1, "compression.type"), None, "one name each");
+    let settings = load_text("").expect("valid");
+    assert_eq!(settings.lanes[0].properties["queue.buffering.max.ms"], "0");
+}
+
+#[test]
+fn files_and_secrets_of_another_machine_do_not_stop_a_client() {
+    let text = "
+kafka:
+  properties:
+    security.protocol: SASL_SSL
+    sasl.mechanism: { from_env: LANDFALL_NOT_SET }
+    sasl.username: { from_env: LANDFALL_NOT_SET }
+    sasl.password: { from_env: LANDFALL_NOT_SET }
+    ssl.ca.location: /nowhere/ca.crt
+    ssl.key.pem: { from_file: /nowhere/key }
+    message.max.bytes: { from_env: LANDFALL_NOT_SET }
+";
+    parse(text, [], Secrets::Assumed).expect("what is not here is taken to be right");
+    let wrong =
+        "kafka: { properties: { max.in.flight: 10, sasl.password: { from_env: NOT_SET } } }";
+    let found = parse(wrong, [], Secrets::Assumed).expect_err("that is known here").0;
+    assert_eq!(found[0].place, "kafka.properties.max.in.flight");
 }
 
 #[test]

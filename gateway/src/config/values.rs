@@ -235,10 +235,23 @@ impl Secret {
                     return Err(format!("{from_file} has {size} bytes: that is no secret"));
                 }
                 let text = std::fs::read_to_string(&from_file).map_err(|error| failed(&error))?;
-                Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+                match text.trim_end_matches(['\r', '\n']) {
+                    "" => Err(format!("{from_file} is empty")),
+                    text => Ok(text.to_owned()),
+                }
             }
-            Secret::Environment(FromEnvironment { from_env }) => std::env::var(&from_env)
-                .map_err(|_| format!("the environment variable {from_env} is not set")),
+            Secret::Environment(FromEnvironment { from_env }) => match std::env::var(&from_env) {
+                Ok(text) if text.is_empty() => {
+                    Err(format!("the environment variable {from_env} is empty"))
+                }
+                Ok(text) => Ok(text),
+                Err(std::env::VarError::NotPresent) => {
+                    Err(format!("the environment variable {from_env} is not set"))
+                }
+                Err(std::env::VarError::NotUnicode(_)) => {
+                    Err(format!("the environment variable {from_env} is no UTF-8"))
+                }
+            },
         }
     }
 }

@@ -145,6 +145,26 @@ impl Drop for TopicHandles {
     }
 }
 
+/// librdkafka's own table of its properties, as text: names, aliases, and who heeds them. Empty where
+/// there is no memory for it.
+pub(super) fn property_table() -> String {
+    let (mut text, mut bytes) = (ptr::null_mut::<libc::c_char>(), 0);
+    // SAFETY: the stream writes into a buffer of its own, whose place and size it stores in the two
+    // variables when it is closed; they outlive it. The buffer is read and freed after that, once.
+    unsafe {
+        let stream = libc::open_memstream(&mut text, &mut bytes);
+        if stream.is_null() {
+            return String::new();
+        }
+        bindings::rd_kafka_conf_properties_show(stream);
+        libc::fclose(stream);
+        let table = std::slice::from_raw_parts(text.cast::<u8>(), bytes);
+        let table = String::from_utf8_lossy(table).into_owned();
+        libc::free(text.cast());
+        table
+    }
+}
+
 /// The partition that the Java client, too, gives a record with that key.
 pub(super) fn partition(key: &[u8], count: i32) -> i32 {
     let nothing = ptr::null_mut();

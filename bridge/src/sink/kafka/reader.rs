@@ -9,6 +9,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::properties;
 use crate::record::RecordBuf;
 
 /// How long Kafka may take to tell where a topic's partitions are.
@@ -44,18 +45,7 @@ impl Reader {
         properties: &BTreeMap<String, String>,
         topics: &[String],
     ) -> Result<Reader, ReadError> {
-        let mut config = ClientConfig::new();
-        for (key, value) in properties {
-            config.set(key, value);
-        }
-        config
-            .set("bootstrap.servers", servers)
-            .set("group.id", "landfall-tail")
-            .set("enable.auto.commit", "false")
-            .set("allow.auto.create.topics", "false")
-            .set("auto.offset.reset", "earliest")
-            .set_log_level(RDKafkaLogLevel::Critical);
-        let consumer: BaseConsumer = config.create()?;
+        let consumer: BaseConsumer = client_config(servers, properties).create()?;
         let mut partitions = TopicPartitionList::new();
         for topic in topics {
             let metadata = consumer
@@ -91,4 +81,31 @@ impl Reader {
             offset: message.offset(),
         }))
     }
+}
+
+/// librdkafka's configuration for reading.
+pub(super) fn client_config(
+    bootstrap_servers: &str,
+    properties: &BTreeMap<String, String>,
+) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("client.id", "landfall-tail");
+    for (name, value) in properties::without_producers(properties) {
+        // A consumer would hold it against limits of its own.
+        if name != "message.max.bytes" {
+            config.set(name, value);
+        }
+    }
+    for (name, value) in [
+        ("bootstrap.servers", bootstrap_servers),
+        ("group.id", "landfall-tail"),
+        ("enable.auto.commit", "false"),
+        ("enable.partition.eof", "false"),
+        ("allow.auto.create.topics", "false"),
+        ("auto.offset.reset", "earliest"),
+    ] {
+        config.set(properties::canonical(name), value);
+    }
+    config.set_log_level(RDKafkaLogLevel::Critical);
+    config
 }

@@ -17,7 +17,7 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use tokio::runtime::Handle;
 
-use super::{KafkaStatus, RECORD_OVERHEAD_MAX};
+use super::{KafkaStatus, RECONNECT_MAX_MS, RECORD_OVERHEAD_MAX, properties};
 
 /// How long one request to Kafka may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -85,15 +85,7 @@ impl Topics {
             stop: AtomicBool::new(false),
             finished: AtomicBool::new(false),
         });
-        let mut config = ClientConfig::new();
-        for (key, value) in properties {
-            config.set(key, value);
-        }
-        config
-            .set("bootstrap.servers", bootstrap_servers)
-            .set("allow.auto.create.topics", "false")
-            .set("reconnect.backoff.max.ms", "500")
-            .set_log_level(RDKafkaLogLevel::Critical);
+        let config = client_config(bootstrap_servers, properties);
         let shared = Arc::clone(&topics);
         let handle = thread::Builder::new().name("kafka-topics".to_owned()).spawn(move || {
             let _finished = Finished(&shared);
@@ -121,6 +113,23 @@ impl Topics {
         })?;
         Ok((Arc::clone(&topics), TopicsThread { topics, handle }))
     }
+}
+
+/// librdkafka's configuration for the questions.
+pub(super) fn client_config(
+    bootstrap_servers: &str,
+    properties: &BTreeMap<String, String>,
+) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("reconnect.backoff.max.ms", RECONNECT_MAX_MS);
+    for (name, value) in properties::without_producers(properties) {
+        config.set(name, value);
+    }
+    config
+        .set(properties::canonical("bootstrap.servers"), bootstrap_servers)
+        .set("allow.auto.create.topics", "false")
+        .set_log_level(RDKafkaLogLevel::Critical);
+    config
 }
 
 /// Says so when the thread ends, however it does.

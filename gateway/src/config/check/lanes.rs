@@ -5,13 +5,15 @@ use std::time::Duration;
 use bridge::LaneSettings;
 use bridge::classify::{self, BUILT_IN, LANES_MAX, LaneRouting, TopicName, is_kafka_topic};
 use bridge::key::{KeyStrategy, Template};
+use bridge::sink::kafka::properties;
 use bridge::sink::object::PART_SIZE;
 use serde_json::{Map, Value};
 
+use super::kafka::Properties;
 use super::{Checker, KIB, MIB};
 use crate::config::memory::MemoryPlan;
 use crate::config::values::{Length, Size};
-use crate::config::{Kafka, Limits, written};
+use crate::config::{Limits, written};
 
 const DEFAULT_INLINE_SIZE: u64 = 512 * KIB;
 const DEFAULT_GATHER: Duration = Duration::from_millis(2);
@@ -57,7 +59,8 @@ impl Checker {
     pub(super) fn lanes(
         &mut self,
         names: &[String],
-        kafka: &Kafka,
+        gateway_id: &str,
+        kafka: &Properties,
         limits: &Limits,
         plan: &MemoryPlan,
         has_store: bool,
@@ -107,12 +110,23 @@ impl Checker {
             let inline_size =
                 self.size(&format!("{place}.inline_size"), lane.inline_size, default, (KIB, most));
             let gather = self.gather(&place, id, lane.gather);
-            let mut properties = kafka.properties.clone();
             let own_place = format!("{place}.properties");
-            properties.extend(self.kafka_properties(&own_place, lane.properties));
+            for name in lane.properties.keys().filter(|name| properties::is_for_consumers(name)) {
+                self.faults.add(
+                    format!("{own_place}.{name}"),
+                    "is for consumers, and a lane has none: leave it out",
+                );
+            }
+            let properties = kafka.under(self.properties(&own_place, lane.properties));
+            self.producer(&place, &properties, inline_size as u32);
+            let mut properties = properties.values;
+            let mut default = |name, value: String| {
+                properties.entry(properties::canonical(name).to_owned()).or_insert(value);
+            };
+            default("client.id", format!("landfall-{gateway_id}-{name}"));
             if id == usize::from(classify::PRIORITY.0) {
                 // What is urgent waits for no company.
-                properties.entry("linger.ms".to_owned()).or_insert_with(|| "0".to_owned());
+                default("linger.ms", "0".to_owned());
             }
             let (inline_share, large_share) = shares[id];
             let inline_memory = lane.memory.map_or(inline_share, |Size(size)| size);
