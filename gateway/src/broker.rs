@@ -28,6 +28,7 @@ use bytes::Bytes;
 use metrics::{counter, gauge};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::metrics as names;
 use crate::pulse::Pulse;
@@ -63,12 +64,24 @@ pub struct LocalPlane {
 pub struct Subscriber {
     shared: Arc<Shared>,
     id: u64,
+    client: ClientKey,
     queue: Arc<Queue>,
+}
+
+/// Who publishes and who subscribes: a hash of the client id, for No Local (v5 3.8.3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientKey(u64);
+
+impl ClientKey {
+    pub fn of(client_id: &str) -> ClientKey {
+        ClientKey(xxh3_64(client_id.as_bytes()))
+    }
 }
 
 /// A message for a subscriber.
 #[derive(Clone, Debug)]
 pub struct Delivery {
+    pub publisher: ClientKey,
     pub topic: Arc<str>,
     pub payload: Bytes,
 }
@@ -121,7 +134,10 @@ struct Wanted {
 
 #[derive(Clone)]
 struct WantedSubscriber {
+    client: ClientKey,
     filters: HashSet<Arc<str>>,
+    /// Those of the filters for which the client does not want its own messages.
+    no_local: HashSet<Arc<str>>,
     queue: Arc<Queue>,
 }
 
@@ -189,13 +205,14 @@ impl LocalPlane {
     }
 
     /// Hands a copy to the local plane. Never waits: what does not fit is counted and dropped.
-    pub fn publish(&self, topic: &str, payload: &[u8]) {
+    pub fn publish(&self, publisher: ClientKey, topic: &str, payload: &[u8]) {
         let counts = &self.shared.counts;
         if topic.len() > TOPIC_MAX_BYTES || payload.len() > PAYLOAD_MAX_BYTES {
             counts.dropped_too_large.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        let message = Delivery { topic: topic.into(), payload: Bytes::copy_from_slice(payload) };
+        let payload = Bytes::copy_from_slice(payload);
+        let message = Delivery { publisher, topic: topic.into(), payload };
         let mut outbox = self.shared.outbox.lock();
         let bytes = outbox.bytes + message.bytes();
         if outbox.messages.len() >= OUTBOX_MESSAGES_MAX || bytes > OUTBOX_BYTES_MAX {
@@ -211,11 +228,15 @@ impl LocalPlane {
 
     /// A client's place in the local plane; `wake` is called when there is something for it after
     /// there was nothing.
-    pub fn subscriber(&self, wake: impl Fn() + Send + Sync + 'static) -> Subscriber {
+    pub fn subscriber(
+        &self,
+        client: ClientKey,
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> Subscriber {
         let mut wanted = self.shared.wanted.lock();
         wanted.next_id += 1;
         let queue = Arc::new(Queue::new(Box::new(wake)));
-        Subscriber { shared: Arc::clone(&self.shared), id: wanted.next_id, queue }
+        Subscriber { shared: Arc::clone(&self.shared), id: wanted.next_id, client, queue }
     }
 
     /// Brings the metrics up to date.
@@ -256,8 +277,9 @@ impl Drop for LocalPlane {
 }
 
 impl Subscriber {
-    /// Subscribes to a filter whose syntax was checked. A filter that is there already stays.
-    pub fn subscribe(&mut self, filter: &str) -> Result<(), SubscribeError> {
+    /// Subscribes to a filter whose syntax was checked. A filter that is there already stays; with
+    /// `no_local` or without is what was said last.
+    pub fn subscribe(&mut self, filter: &str, no_local: bool) -> Result<(), SubscribeError> {
         #[cfg(feature = "test-hooks")]
         if filter == PANIC_FILTER {
             self.shared.panic_router.store(true, Ordering::Release);
@@ -270,6 +292,11 @@ impl Subscriber {
         let wanted = &mut *self.shared.wanted.lock();
         let own = wanted.subscribers.get(&self.id);
         if own.is_some_and(|own| own.filters.contains(filter)) {
+            if let Some(own) = wanted.subscribers.get_mut(&self.id)
+                && own.set_no_local(filter, no_local)
+            {
+                self.shared.changed(wanted, self.id);
+            }
             return Ok(());
         }
         if own.is_none() && wanted.subscribers.len() >= SUBSCRIBERS_MAX {
@@ -285,10 +312,13 @@ impl Subscriber {
         let filter = known.unwrap_or_else(|| filter.into());
         *wanted.filters.entry(Arc::clone(&filter)).or_default() += 1;
         let own = wanted.subscribers.entry(self.id).or_insert_with(|| WantedSubscriber {
+            client: self.client,
             filters: HashSet::new(),
+            no_local: HashSet::new(),
             queue: Arc::clone(&self.queue),
         });
-        own.filters.insert(filter);
+        own.filters.insert(Arc::clone(&filter));
+        own.set_no_local(&filter, no_local);
         self.shared.changed(wanted, self.id);
         Ok(())
     }
@@ -300,6 +330,7 @@ impl Subscriber {
         if !own.filters.remove(filter) {
             return false;
         }
+        own.no_local.remove(filter);
         wanted.release(filter);
         self.shared.changed(wanted, self.id);
         true
@@ -321,6 +352,16 @@ impl Drop for Subscriber {
             self.shared.changed(wanted, self.id);
         }
         self.queue.close(&self.shared);
+    }
+}
+
+impl WantedSubscriber {
+    /// Says for one of the filters whether the client's own messages are wanted; true if that is new.
+    fn set_no_local(&mut self, filter: &str, no_local: bool) -> bool {
+        match self.filters.get(filter) {
+            Some(filter) if no_local => self.no_local.insert(Arc::clone(filter)),
+            _ => self.no_local.remove(filter),
+        }
     }
 }
 

@@ -31,14 +31,22 @@ pub use header::{FIXED_HEADER_MAX, FixedHeader, PacketType, fixed_header};
 pub use malformed::Malformed;
 pub use packet::{Auth, Packet, packet};
 pub use property::{UserProperties, UserPropertiesIter};
-pub use publish::{PublishHead, publish_head};
+pub use publish::{PublishHead, publish_head, publish_head_bound};
 pub use subscribe::{Filter, Filters, Subscribe, Topics, Unsubscribe};
 
-/// The largest body of every packet but PUBLISH, in bytes after the fixed header.
-pub const BODY_SIZE_MAX: u32 = 64 * 1024;
+/// The largest body of every packet but PUBLISH, in bytes after the fixed header: a topic or filter of
+/// any length, and 4 KiB beside it.
+pub const BODY_SIZE_MAX: u32 = 68 * 1024;
 
-/// The largest head of a PUBLISH (topic, packet identifier and properties), in bytes.
-pub const PUBLISH_HEAD_MAX: u32 = 64 * 1024;
+/// The longest topic, in bytes: what its two-byte length can say.
+pub const TOPIC_MAX: u32 = u16::MAX as u32;
+
+/// The largest block of properties of a PUBLISH, in bytes after its length.
+pub const PROPERTIES_MAX: u32 = 64 * 1024;
+
+/// The largest head of a PUBLISH, in bytes: topic, packet identifier and properties, with the lengths
+/// of the first and the last.
+pub const PUBLISH_HEAD_MAX: u32 = 2 + TOPIC_MAX + 2 + 3 + PROPERTIES_MAX;
 
 /// The most user properties in one block of properties (CONNECT has two blocks: its own and its
 /// will's).

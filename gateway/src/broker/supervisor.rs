@@ -18,7 +18,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::queue::Queue;
 use super::router::{Gone, Link, Router, SEGMENT_BYTES};
-use super::{Delivery, Shared, WantedSubscriber, filters};
+use super::{ClientKey, Delivery, Shared, WantedSubscriber, filters};
 
 /// The longest pause between two heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -146,9 +146,29 @@ struct Serving<'a> {
 
 /// A subscriber's link, and what the router was told of it.
 struct Subscribed {
+    client: ClientKey,
     link: Link,
     filters: HashSet<Arc<str>>,
+    no_local: HashSet<Arc<str>>,
     queue: Arc<Queue>,
+    /// How often each of the client's own messages came that are under way; empty without No Local.
+    own: HashMap<u64, usize>,
+}
+
+impl Subscribed {
+    /// Whether a message that the router has for the client is for it (v5 3.8.3.1, No Local). The
+    /// router hands a message over once for each filter that matches and does not say for which, so
+    /// the client's own pass as often as filters match that want them.
+    fn takes(&mut self, key: u64, message: &Delivery) -> bool {
+        if self.no_local.is_empty() || message.publisher != self.client {
+            return true;
+        }
+        let wanting = self.filters.difference(&self.no_local);
+        let wanting = wanting.filter(|filter| filters::matches(filter, &message.topic)).count();
+        let came = self.own.entry(key).or_default();
+        *came += 1;
+        *came <= wanting
+    }
 }
 
 /// The messages of the last rounds by their number; a link that is later than that has lost them.
@@ -238,7 +258,14 @@ impl Serving<'_> {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(place) => {
                     let link = self.router.link().await?;
-                    place.insert(Subscribed { link, filters: HashSet::new(), queue: wanted.queue })
+                    place.insert(Subscribed {
+                        client: wanted.client,
+                        link,
+                        filters: HashSet::new(),
+                        no_local: HashSet::new(),
+                        queue: wanted.queue,
+                        own: HashMap::new(),
+                    })
                 }
             };
             for gone in known.filters.difference(&wanted.filters) {
@@ -251,6 +278,7 @@ impl Serving<'_> {
                 changes += 1;
             }
             known.filters = wanted.filters;
+            known.no_local = wanted.no_local;
         }
         Ok(changes)
     }
@@ -293,10 +321,16 @@ impl Serving<'_> {
             while let Some(key) = subscribed.link.next() {
                 count += 1;
                 match self.under_way.get(key) {
-                    Some(delivery) => subscribed.queue.push(delivery.clone(), self.shared),
+                    Some(delivery) if subscribed.takes(key, delivery) => {
+                        subscribed.queue.push(delivery.clone(), self.shared);
+                    }
+                    Some(_) => {}
                     None => _ = self.shared.counts.dropped_busy.fetch_add(1, Ordering::Relaxed),
                 }
             }
+        }
+        for subscribed in self.links.values_mut().filter(|subscribed| !subscribed.own.is_empty()) {
+            subscribed.own.retain(|key, _| *key >= self.under_way.first);
         }
         count
     }

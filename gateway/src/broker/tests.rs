@@ -9,6 +9,10 @@ const SOON: Duration = Duration::from_secs(10);
 /// Long enough for a message that should not come.
 const QUIET: Duration = Duration::from_millis(150);
 
+/// Who publishes, where that is all the same.
+const SOMEBODY: ClientKey = ClientKey(1);
+const SUBSCRIBER: ClientKey = ClientKey(2);
+
 /// A subscriber that can be waited for.
 struct Client {
     subscriber: Subscriber,
@@ -18,12 +22,12 @@ struct Client {
 impl Client {
     fn new(plane: &LocalPlane, filters: &[&str]) -> Client {
         let (wake, woken) = mpsc::channel();
-        let mut subscriber = plane.subscriber(move || {
+        let mut subscriber = plane.subscriber(SUBSCRIBER, move || {
             // The receiver goes with the test.
             let _ = wake.send(());
         });
         for filter in filters {
-            subscriber.subscribe(filter).unwrap();
+            subscriber.subscribe(filter, false).unwrap();
         }
         Client { subscriber, woken }
     }
@@ -43,7 +47,7 @@ impl Client {
     fn until_heard(&mut self, plane: &LocalPlane, topic: &str) {
         let until = Instant::now() + SOON;
         while Instant::now() < until {
-            plane.publish(topic, b"probe");
+            plane.publish(SOMEBODY, topic, b"probe");
             if self.next(QUIET).is_some() {
                 while self.next(QUIET).is_some() {}
                 return;
@@ -85,7 +89,7 @@ fn only_what_can_match_is_asked_for() {
     assert!(client.subscriber.unsubscribe("a/+"));
     assert!(!client.subscriber.unsubscribe("a/+"));
     assert!(!plane.interested("a/b"));
-    client.subscriber.subscribe("a/+").unwrap();
+    client.subscriber.subscribe("a/+", false).unwrap();
     drop(client);
     assert!(!plane.interested("a/b"));
 }
@@ -101,10 +105,10 @@ fn messages_reach_whoever_asked_for_them_in_order() {
     dollar.until_heard(&plane, "$own/probe");
     while all.next(QUIET).is_some() {}
     for number in 0..500_u32 {
-        plane.publish("devices/meter/m-1/power", &number.to_be_bytes());
-        plane.publish("größe/ä", b"not ASCII");
+        plane.publish(SOMEBODY, "devices/meter/m-1/power", &number.to_be_bytes());
+        plane.publish(SOMEBODY, "größe/ä", b"not ASCII");
     }
-    plane.publish("$own/x", b"");
+    plane.publish(SOMEBODY, "$own/x", b"");
     for number in 0..500_u32 {
         let expected = Some(("devices/meter/m-1/power".to_owned(), number.to_be_bytes().to_vec()));
         assert_eq!(one.next(SOON), expected);
@@ -115,7 +119,7 @@ fn messages_reach_whoever_asked_for_them_in_order() {
     assert_eq!(all.next(QUIET), None, "a wildcard reaches no `$` topic");
     assert!(one.subscriber.unsubscribe("devices/+/m-1/power"));
     thread::sleep(QUIET);
-    plane.publish("devices/meter/m-1/power", b"after");
+    plane.publish(SOMEBODY, "devices/meter/m-1/power", b"after");
     assert_eq!(one.next(QUIET), None);
     assert!(all.next(SOON).is_some());
 }
@@ -126,27 +130,30 @@ fn bounds_hold_and_losses_are_counted() {
     let mut client = Client::new(&plane, &["a"]);
     client.until_heard(&plane, "a");
     let too_long = "x".repeat(TOPIC_MAX_BYTES + 1);
-    assert_eq!(client.subscriber.subscribe(&too_long), Err(SubscribeError::FilterTooLong));
+    assert_eq!(client.subscriber.subscribe(&too_long, false), Err(SubscribeError::FilterTooLong));
     for number in 1..CLIENT_FILTERS_MAX {
-        client.subscriber.subscribe(&format!("f/{number}")).unwrap();
+        client.subscriber.subscribe(&format!("f/{number}"), false).unwrap();
     }
-    assert_eq!(client.subscriber.subscribe("one more"), Err(SubscribeError::TooManyForClient));
+    assert_eq!(
+        client.subscriber.subscribe("one more", false),
+        Err(SubscribeError::TooManyForClient)
+    );
     let mut others = Vec::new();
     for number in 0..FILTERS_MAX - CLIENT_FILTERS_MAX {
         others.push(Client::new(&plane, &[&format!("g/{number}")]));
     }
     let mut last = Client::new(&plane, &["a"]);
-    assert_eq!(last.subscriber.subscribe("one more"), Err(SubscribeError::TooManyInAll));
+    assert_eq!(last.subscriber.subscribe("one more", false), Err(SubscribeError::TooManyInAll));
     let before = plane.shared.counts.delivered.load(Ordering::Relaxed);
     let mut published = 0;
     while plane.shared.counts.dropped_slow.load(Ordering::Relaxed) == 0 {
-        plane.publish("a", &[0; 1000]);
+        plane.publish(SOMEBODY, "a", &[0; 1000]);
         published += 1;
         assert!(published < 1_000_000, "a client that never reads is never cut short");
     }
     let delivered = plane.shared.counts.delivered.load(Ordering::Relaxed) - before;
     assert!(delivered <= published * 2);
-    plane.publish("a", &vec![0; PAYLOAD_MAX_BYTES + 1]);
+    plane.publish(SOMEBODY, "a", &vec![0; PAYLOAD_MAX_BYTES + 1]);
     assert_eq!(plane.shared.counts.dropped_too_large.load(Ordering::Relaxed), 1);
     drop((client, last, others));
     assert_eq!(plane.shared.queued_bytes.load(Ordering::Relaxed), 0);
@@ -163,7 +170,7 @@ fn a_router_that_is_full_is_replaced_and_nobody_notices() {
     while heard < topics {
         assert!(Instant::now() < until, "{heard} of {topics} heard");
         while sent < topics && sent - heard < 900 {
-            plane.publish(&format!("many/{sent}"), b"");
+            plane.publish(SOMEBODY, &format!("many/{sent}"), b"");
             sent += 1;
         }
         let (topic, _) = all.next(SOON).expect("a message for each topic");
@@ -248,7 +255,7 @@ fn a_router_that_panics_is_replaced_and_subscriptions_work_again() {
     let mut client = Client::new(&plane, &["a/#"]);
     for deaths in 1..=2 {
         client.until_heard(&plane, "a/b");
-        client.subscriber.subscribe(PANIC_FILTER).unwrap();
+        client.subscriber.subscribe(PANIC_FILTER, false).unwrap();
         let until = Instant::now() + SOON;
         while plane.shared.counts.rebuilt_died.load(Ordering::Relaxed) < deaths {
             assert!(Instant::now() < until, "the router's death is not noticed");
@@ -256,4 +263,46 @@ fn a_router_that_panics_is_replaced_and_subscriptions_work_again() {
         }
     }
     client.until_heard(&plane, "a/b");
+}
+
+#[test]
+fn no_local_keeps_a_clients_own_messages_from_it_and_from_nobody_else() {
+    let plane = LocalPlane::start().unwrap();
+    let mut own = Client::new(&plane, &[]);
+    own.subscriber.subscribe("a/+", true).unwrap();
+    let mut other = Client::new(&plane, &["a/+"]);
+    other.until_heard(&plane, "a/b");
+    own.until_heard(&plane, "a/b");
+    let texts = |client: &mut Client| {
+        let mut texts = Vec::new();
+        while let Some((_, payload)) = client.next(QUIET) {
+            texts.push(String::from_utf8(payload).unwrap());
+        }
+        texts.retain(|text| text != "probe");
+        texts
+    };
+    plane.publish(SUBSCRIBER, "a/b", b"mine");
+    plane.publish(SOMEBODY, "a/b", b"theirs");
+    assert_eq!(texts(&mut own), ["theirs"]);
+    // It has the same key here, but did not ask for it.
+    assert_eq!(texts(&mut other), ["mine", "theirs"]);
+
+    // A filter that wants them brings them, once.
+    own.subscriber.subscribe("a/#", false).unwrap();
+    own.subscriber.subscribe("x", false).unwrap();
+    own.until_heard(&plane, "x");
+    plane.publish(SUBSCRIBER, "a/b", b"mine");
+    assert_eq!(texts(&mut own), ["mine"]);
+    assert!(own.subscriber.unsubscribe("a/#"));
+    // What was said last counts.
+    own.subscriber.subscribe("a/+", false).unwrap();
+    own.subscriber.subscribe("y", false).unwrap();
+    own.until_heard(&plane, "y");
+    plane.publish(SUBSCRIBER, "a/b", b"mine");
+    assert_eq!(texts(&mut own), ["mine"]);
+    own.subscriber.subscribe("a/+", true).unwrap();
+    own.subscriber.subscribe("z", false).unwrap();
+    own.until_heard(&plane, "z");
+    plane.publish(SUBSCRIBER, "a/b", b"mine");
+    assert_eq!(texts(&mut own), Vec::<String>::new());
 }

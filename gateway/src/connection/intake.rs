@@ -10,8 +10,7 @@ use sha2::{Digest, Sha256};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128, xxh3_128_with_seed};
 
 use super::{Block, Clock, Close, Connection, FREE_PARTIAL_BYTES, ROOM_RECHECK, Shared};
-use crate::broker::SubscribeError;
-use crate::edge::Edge;
+use crate::broker::{ClientKey, SubscribeError};
 use crate::mqtt::{
     self, FixedHeader, Packet, PacketType, PublishHead, Subscribe, Unsubscribe, Version, encode,
     reason,
@@ -131,6 +130,7 @@ impl Connection {
         let step = if header.kind == PacketType::Publish {
             self.take_publish(shared, &header, body, clock)?
         } else if data.len() < size {
+            header.check(self.version)?;
             self.reserve(None, size, clock)
         } else {
             let body = &body[..header.remaining as usize];
@@ -188,7 +188,8 @@ impl Connection {
             if at_hand < FREE_PARTIAL_BYTES {
                 return Ok(Step::Needs(at_hand + 1));
             }
-            let head_max = header.packet_size().min(mqtt::PUBLISH_HEAD_MAX) as usize;
+            let head_max = mqtt::publish_head_bound(self.version, header, body);
+            let head_max = usize::from(header.len) + head_max as usize;
             return Ok(match self.reserve(None, head_max, clock) {
                 Step::Needs(_) => Step::Needs(at_hand + 1),
                 step => step,
@@ -257,7 +258,7 @@ impl Connection {
         let fingerprint = xxh3_128_with_seed(payload, xxh3_64(head.topic.as_bytes()));
         if head.qos == 0 {
             match edge.bridge.submit(decision, message, fingerprint, None, reserved, clock.now) {
-                Ok(()) => fan_out(edge, head.topic, payload),
+                Ok(()) => fan_out(shared, head.topic, payload),
                 Err(_) => edge.bridge.refuse(Some(decision.lane), Refusal::Shed),
             }
             return Ok(Step::Taken(size));
@@ -280,7 +281,7 @@ impl Connection {
         match edge.bridge.submit(decision, message, fingerprint, reply_to, reserved, clock.now) {
             Ok(()) => {
                 self.window.open(publish);
-                fan_out(edge, head.topic, payload);
+                fan_out(shared, head.topic, payload);
                 Ok(Step::Taken(size))
             }
             Err(full) => Ok(self.wait_for_room(full, clock)),
@@ -494,20 +495,21 @@ impl Connection {
             codes.push(if filter.shared {
                 reason::SHARED_SUBSCRIPTIONS_NOT_SUPPORTED
             } else {
-                self.subscribe_to(filter.filter)
+                self.subscribe_to(filter.filter, filter.no_local)
             });
         }
         let (out, limit) = (&mut self.out, self.client_packet_max);
         Close::unless(encode::suback(out, self.version, subscribe.packet_id, &codes, limit))
     }
 
-    fn subscribe_to(&mut self, filter: &str) -> u8 {
+    fn subscribe_to(&mut self, filter: &str, no_local: bool) -> u8 {
         let subscriber = self.subscriber.get_or_insert_with(|| {
             let mailbox = Arc::clone(&self.mailbox);
             let wake = move || mailbox.wake();
-            Box::new(self.edge.local.subscriber(wake))
+            let client = ClientKey::of(&self.shared.device.client_id);
+            Box::new(self.edge.local.subscriber(client, wake))
         });
-        match subscriber.subscribe(filter) {
+        match subscriber.subscribe(filter, no_local) {
             Ok(()) => reason::SUCCESS,
             Err(SubscribeError::FilterTooLong) => reason::TOPIC_FILTER_INVALID,
             Err(SubscribeError::TooManyForClient | SubscribeError::TooManyInAll) => {
@@ -547,8 +549,9 @@ fn is_large(group: u8) -> bool {
 }
 
 /// Hands a message to local subscribers, if there are any.
-fn fan_out(edge: &Edge, topic: &str, payload: &[u8]) {
-    if edge.local.interested(topic) {
-        edge.local.publish(topic, payload);
+fn fan_out(shared: &Shared, topic: &str, payload: &[u8]) {
+    let local = &shared.edge.local;
+    if local.interested(topic) {
+        local.publish(ClientKey::of(&shared.device.client_id), topic, payload);
     }
 }

@@ -12,6 +12,7 @@ use tokio::time::sleep;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
 use super::{Clock, Shared};
+use crate::broker::ClientKey;
 use crate::edge::Edge;
 use crate::mqtt::Will;
 
@@ -101,7 +102,8 @@ impl StoredWill {
             sleep(ROOM_PAUSE).await;
         }
         if shared.edge.local.interested(&self.topic) {
-            shared.edge.local.publish(&self.topic, &self.payload);
+            let client = ClientKey::of(&shared.device.client_id);
+            shared.edge.local.publish(client, &self.topic, &self.payload);
         }
     }
 

@@ -8,6 +8,7 @@ use super::{BODY_SIZE_MAX, Malformed, Version};
 pub const FIXED_HEADER_MAX: usize = 5;
 
 const DUP: u8 = 0b1000;
+const QOS: u8 = 0b0110;
 const RETAIN: u8 = 0b0001;
 
 /// The packets that a client may send. Those of the server are refused before they become a type.
@@ -42,6 +43,14 @@ impl PacketType {
             Self::PingReq => "PINGREQ",
             Self::Disconnect => "DISCONNECT",
             Self::Auth => "AUTH",
+        }
+    }
+
+    /// The flags of every packet but PUBLISH, where they are not free (v5 2.1.3).
+    const fn flags(self) -> u8 {
+        match self {
+            Self::PubRel | Self::Subscribe | Self::Unsubscribe => 0b0010,
+            _ => 0,
         }
     }
 }
@@ -82,8 +91,9 @@ impl FixedHeader {
     }
 
     /// Refuses what only the version decides: v5 wants the shortest form of the remaining length
-    /// (v5 1.5.5), v3.1 lets PUBREL, SUBSCRIBE and UNSUBSCRIBE be sent again with DUP, and AUTH
-    /// came with v5. Every decoder does it; it is public for who refuses before the body is there.
+    /// (v5 1.5.5), AUTH came with v5, and flags that v3.1 does not use in a packet (v3.1 2.1 and 3:
+    /// all but the QoS of PUBREL, SUBSCRIBE and UNSUBSCRIBE) are reserved from v3.1.1 on. Every
+    /// decoder does it; it is public for who refuses before the body is there.
     #[inline]
     pub fn check(&self, version: Version) -> Result<(), Malformed> {
         if version == Version::V5 && self.len != 1 + variable_int_size(self.remaining) {
@@ -92,11 +102,11 @@ impl FixedHeader {
         if self.kind == PacketType::Publish {
             return Ok(());
         }
-        if version != Version::V31 && self.dup() {
-            return Err(Malformed::ReservedFlags { packet: self.kind.name(), flags: self.flags });
-        }
         if version != Version::V5 && self.kind == PacketType::Auth {
             return Err(Malformed::PacketType(15));
+        }
+        if version != Version::V31 && self.flags != self.kind.flags() {
+            return Err(Malformed::ReservedFlags { packet: self.kind.name(), flags: self.flags });
         }
         Ok(())
     }
@@ -123,7 +133,7 @@ pub fn fixed_header(bytes: &[u8]) -> Result<Option<FixedHeader>, Malformed> {
     Ok(Some(header))
 }
 
-/// The type and whether its flags are possible in any version (v5 2.1.3).
+/// The type and whether its flags are possible in any version; see [`FixedHeader::check`].
 #[inline]
 fn packet_type(first: u8) -> Result<PacketType, Malformed> {
     let flags = first & 0x0f;
@@ -138,17 +148,16 @@ fn packet_type(first: u8) -> Result<PacketType, Malformed> {
             }
             return Ok(PacketType::Publish);
         }
-        1 => (PacketType::Connect, flags == 0),
-        4 => (PacketType::PubAck, flags == 0),
-        5 => (PacketType::PubRec, flags == 0),
-        // DUP on the three with QoS 1 is v3.1's; FixedHeader::check() refuses it elsewhere.
-        6 => (PacketType::PubRel, flags & !DUP == 0b0010),
-        7 => (PacketType::PubComp, flags == 0),
-        8 => (PacketType::Subscribe, flags & !DUP == 0b0010),
-        10 => (PacketType::Unsubscribe, flags & !DUP == 0b0010),
-        12 => (PacketType::PingReq, flags == 0),
-        14 => (PacketType::Disconnect, flags == 0),
-        15 => (PacketType::Auth, flags == 0),
+        1 => (PacketType::Connect, true),
+        4 => (PacketType::PubAck, true),
+        5 => (PacketType::PubRec, true),
+        6 => (PacketType::PubRel, flags & QOS == 0b0010),
+        7 => (PacketType::PubComp, true),
+        8 => (PacketType::Subscribe, flags & QOS == 0b0010),
+        10 => (PacketType::Unsubscribe, flags & QOS == 0b0010),
+        12 => (PacketType::PingReq, true),
+        14 => (PacketType::Disconnect, true),
+        15 => (PacketType::Auth, true),
         2 => return Err(Malformed::ServerPacket("CONNACK")),
         9 => return Err(Malformed::ServerPacket("SUBACK")),
         11 => return Err(Malformed::ServerPacket("UNSUBACK")),

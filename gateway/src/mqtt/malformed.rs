@@ -1,7 +1,7 @@
 //! Why bytes from a client are refused: for each fault a label for metrics, the v5 reason code and
 //! a sentence for people. Nothing in it is taken from the client's text, so that it can be logged.
 
-use super::{BODY_SIZE_MAX, PUBLISH_HEAD_MAX, USER_PROPERTIES_MAX, reason};
+use super::{BODY_SIZE_MAX, PROPERTIES_MAX, USER_PROPERTIES_MAX, reason};
 
 /// A packet that breaks the standard or one of the codec's limits. The connection ends with it: in
 /// v5 with DISCONNECT (or CONNACK) and [`Malformed::code`], in v3 by closing.
@@ -26,7 +26,7 @@ pub enum Malformed {
     LengthNotMinimal(&'static str),
     #[error("a packet of {size} bytes that is not a PUBLISH is over the limit of {BODY_SIZE_MAX}")]
     PacketTooLarge { size: u32 },
-    #[error("topic and properties of a PUBLISH are over the limit of {PUBLISH_HEAD_MAX} bytes")]
+    #[error("the properties of a PUBLISH are over the limit of {PROPERTIES_MAX} bytes")]
     HeadTooLarge,
 
     // The body.
@@ -153,7 +153,8 @@ impl Malformed {
     }
 
     /// The v5 reason code for DISCONNECT, or CONNACK when the fault is in CONNECT (v5 4.13 says
-    /// what is malformed and what is a protocol error).
+    /// what is malformed and what is a protocol error). A topic or filter that breaks 4.7 is
+    /// malformed; the codes of topics and filters are for what is well-formed and not accepted.
     pub const fn code(&self) -> u8 {
         match self {
             Self::PacketType(_)
@@ -171,13 +172,17 @@ impl Malformed {
             | Self::PropertyNotAllowed(_)
             | Self::ConnectFlags
             | Self::WillFlags
-            | Self::PasswordWithoutUserName => reason::MALFORMED_PACKET,
+            | Self::PasswordWithoutUserName
+            | Self::TopicFilter
+            | Self::ShareName
+            | Self::TopicWildcard
+            | Self::WillTopic
+            | Self::ResponseTopic => reason::MALFORMED_PACKET,
             Self::ServerPacket(_)
             | Self::UnexpectedPacket(_)
             | Self::PacketIdentifier
             | Self::ReasonCode(_)
             | Self::TopicEmpty
-            | Self::ResponseTopic
             | Self::NoFilters
             | Self::SubscriptionQos
             | Self::RetainHandling
@@ -188,8 +193,6 @@ impl Malformed {
             | Self::AuthenticationMethod => reason::PROTOCOL_ERROR,
             Self::ProtocolName | Self::ProtocolLevel(_) => reason::UNSUPPORTED_PROTOCOL_VERSION,
             Self::ClientIdentifier => reason::CLIENT_IDENTIFIER_NOT_VALID,
-            Self::TopicFilter | Self::ShareName => reason::TOPIC_FILTER_INVALID,
-            Self::TopicWildcard | Self::WillTopic => reason::TOPIC_NAME_INVALID,
             Self::TopicAlias => reason::TOPIC_ALIAS_INVALID,
             Self::PacketTooLarge { .. } | Self::HeadTooLarge => reason::PACKET_TOO_LARGE,
             Self::TooManyUserProperties => reason::QUOTA_EXCEEDED,

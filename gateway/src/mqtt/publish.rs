@@ -3,7 +3,7 @@
 
 use super::property::{self, Allowed, Properties, Property, UserProperties};
 use super::reader::{self, Reader, variable_int, variable_int_size};
-use super::{FixedHeader, Malformed, PUBLISH_HEAD_MAX, Version, topic};
+use super::{FixedHeader, Malformed, PROPERTIES_MAX, PUBLISH_HEAD_MAX, Version, topic};
 
 /// Everything of a PUBLISH but its payload, borrowed from the receive buffer.
 #[derive(Clone, Copy, Debug)]
@@ -45,8 +45,8 @@ const ALLOWED: Allowed = Allowed::of(&[
 /// Decodes the head of a PUBLISH whose fixed header is `header` from as much of its body as is
 /// there (bytes beyond the packet are left alone); `None` when the head is not whole yet.
 ///
-/// A head that cannot fit, into the packet or into [`PUBLISH_HEAD_MAX`], is refused as soon as its
-/// lengths are known.
+/// A head that cannot fit into the packet, or whose properties are over [`PROPERTIES_MAX`], is refused
+/// as soon as its lengths are known.
 #[inline]
 pub fn publish_head<'a>(
     version: Version,
@@ -86,6 +86,14 @@ pub fn publish_head<'a>(
     Ok(Some(head))
 }
 
+/// How large a head can be at most that is not whole yet: its size once the lengths in it are here.
+pub fn publish_head_bound(version: Version, header: &FixedHeader, body: &[u8]) -> u32 {
+    match measure(version, header, body) {
+        Ok(Some((head_len, _))) => head_len,
+        _ => header.remaining.min(PUBLISH_HEAD_MAX),
+    }
+}
+
 /// The size of the head and where in it the length of the properties is, from the lengths that it
 /// declares; `None` when these have not all arrived.
 #[inline]
@@ -112,9 +120,6 @@ fn measure(
         };
         return Err(Malformed::MissingBytes(field));
     }
-    if least > PUBLISH_HEAD_MAX {
-        return Err(Malformed::HeadTooLarge);
-    }
     if version != Version::V5 {
         return Ok(Some((least, properties_at)));
     }
@@ -138,7 +143,7 @@ fn measure(
     if head_len > header.remaining {
         return Err(Malformed::PropertyLength);
     }
-    if head_len > PUBLISH_HEAD_MAX {
+    if properties_len > PROPERTIES_MAX {
         return Err(Malformed::HeadTooLarge);
     }
     Ok(Some((head_len, properties_at)))

@@ -166,6 +166,50 @@ fn what_is_too_large_is_refused_from_its_first_bytes() {
     assert!(gateway.log().contains("boaster"), "the device is named: {}", gateway.log());
 }
 
+/// As long as the standard allows, with the properties that may stand beside it.
+#[test]
+fn topics_of_any_length_land() {
+    let kafka = Kafka::shared();
+    let gateway = GatewayConfig::new(kafka).start_ready();
+    let mut lengths = Vec::new();
+    for version in Version::ALL {
+        let mut client = Client::connect(gateway.mqtt(), version, "long");
+        for (id, length) in [(1, 65_531), (2, 65_532), (3, 65_535)] {
+            let topic = "long/".to_owned() + &"t".repeat(length - 5);
+            let mut publish = Publish::new(&topic, b"x").qos1(id);
+            if id == 3 {
+                publish = publish.with(Property::user("note", &"n".repeat(60_000)));
+            }
+            let bytes = encode::publish(version, &publish);
+            // In pieces, so that the head waits for its end.
+            for piece in bytes.chunks(40_000) {
+                client.send(piece);
+                thread::sleep(Duration::from_millis(20));
+            }
+            client.expect_puback(id);
+            lengths.push(length);
+        }
+        let mut wills = Connect::new(version, "last");
+        wills.will = Some(Will::new(&("will/".to_owned() + &"w".repeat(65_530)), 1, b"gone"));
+        drop(Client::connect_with(gateway.mqtt(), &wills));
+        lengths.push(65_535);
+        client.subscribe(4, &"f".repeat(65_535), 0);
+        match client.expect_packet() {
+            // It is well-formed, and longer than what is fanned out.
+            Packet::Suback { codes, .. } => {
+                assert!(codes == [0x8f] || codes == [0x80], "{codes:?}")
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let landed = kafka.wait_for(&gateway.topic("fast"), lengths.len(), SOON);
+    let mut topics: Vec<usize> =
+        landed.iter().map(|record| record.envelope().source_topic.len()).collect();
+    topics.sort_unstable();
+    lengths.sort_unstable();
+    assert_eq!(topics, lengths);
+}
+
 #[test]
 fn connections_beyond_the_limit_are_told() {
     let gateway = GatewayConfig::new(Kafka::shared()).set("limits.connections", 5).start_ready();

@@ -7,7 +7,7 @@ use tests::foreign;
 use tests::gateway::GatewayConfig;
 use tests::kafka::Kafka;
 use tests::load::{Load, assert_landed_in_order};
-use tests::mqtt::{Client, Connect, Packet, Publish, Seen, Version};
+use tests::mqtt::{Client, Connect, Packet, Publish, Seen, Version, encode};
 use tests::tools::Folder;
 use tests::wait::{SOON, START, until_true};
 
@@ -75,6 +75,32 @@ fn subscriptions_match_as_mqtt_says_and_end() {
     publisher.publish_acknowledged("devices/meter/m-1/power", 3, b"no more");
     subscriber.expect_silence(A_WHILE);
     assert_eq!(gateway.metrics().sum("landfall_local_subscriptions", &[]), 0.0);
+}
+
+#[test]
+fn a_client_that_says_no_local_does_not_hear_itself() {
+    let gateway = GatewayConfig::new(Kafka::shared()).start_ready();
+    let mut publisher = Client::connect(gateway.mqtt(), Version::V5, "publisher");
+    let mut talker = Client::connect(gateway.mqtt(), Version::V5, "talker");
+    // Packet id 1, no properties, filter "own/#", No Local; and one that has no such wish.
+    talker.send(&encode::packet(0x82, b"\0\x01\0\0\x05own/#\x04"));
+    assert!(matches!(talker.expect_packet(), Packet::Suback { codes, .. } if codes == [0]));
+    subscribe(&mut talker, "both/+");
+    talker.send(&encode::packet(0x82, b"\0\x02\0\0\x06both/#\x04"));
+    assert!(matches!(talker.expect_packet(), Packet::Suback { codes, .. } if codes == [0]));
+    until_heard(&mut publisher, &mut talker, "both/x");
+    until_heard(&mut publisher, &mut talker, "own/x");
+    talker.publish(&Publish::new("own/x", b"mine"));
+    talker.publish(&Publish::new("both/x", b"mine"));
+    publisher.publish(&Publish::new("own/x", b"theirs"));
+    let mut heard = Vec::new();
+    while let Seen::Packet(packet) = talker.read(A_WHILE) {
+        let Packet::Publish(publish) = packet else { panic!("{packet:?}") };
+        heard.push((publish.topic, String::from_utf8(publish.payload).expect("text")));
+    }
+    heard.sort();
+    let pair = |topic: &str, text: &str| (topic.to_owned(), text.to_owned());
+    assert_eq!(heard, [pair("both/x", "mine"), pair("own/x", "theirs")]);
 }
 
 #[test]

@@ -519,6 +519,53 @@ fn no_client_gets_more_than_it_takes() {
 }
 
 #[test]
+fn malformed_names_and_filters_are_malformed_packets() {
+    let gateway = GatewayConfig::new(Kafka::shared()).start_ready();
+    for bytes in [
+        encode::subscribe(Version::V5, 1, "a/#/b", 0),
+        encode::subscribe(Version::V5, 1, "$share//a", 0),
+        encode::unsubscribe(Version::V5, 1, "a+"),
+        encode::publish(Version::V5, &Publish::new("a/+", b"x").qos1(1)),
+    ] {
+        let mut client = Client::connect(gateway.mqtt(), Version::V5, "hostile");
+        client.send(&bytes);
+        client.expect_disconnect(0x81, SOON);
+    }
+    let mut connect = Connect::new(Version::V5, "hostile");
+    connect.will = Some(will("a/#", 0));
+    let mut client = Client::open(gateway.mqtt(), Version::V5);
+    client.send(&encode::connect(&connect));
+    assert!(matches!(client.expect_packet(), Packet::Connack { code: 0x81, .. }));
+    client.expect_closed(SOON);
+}
+
+/// Old clients leave in them what is there.
+#[test]
+fn flags_that_version_3_1_does_not_use_are_not_looked_at() {
+    let gateway = GatewayConfig::new(Kafka::shared()).start_ready();
+    for first in [0x12, 0x14, 0x18, 0x1f] {
+        let mut bytes = encode::connect(&Connect::new(Version::V31, "old"));
+        bytes[0] = first;
+        let mut client = Client::open(gateway.mqtt(), Version::V31);
+        client.send(&bytes);
+        assert!(matches!(client.expect_packet(), Packet::Connack { code: SUCCESS, .. }));
+        client.send(&[0xc2, 0]);
+        client.expect_pingresp();
+        for version in [Version::V311, Version::V5] {
+            let mut bytes = encode::connect(&Connect::new(version, "strict"));
+            bytes[0] = first;
+            let mut client = Client::open(gateway.mqtt(), version);
+            client.send(&bytes);
+            match (version, client.read(SOON)) {
+                (Version::V5, Seen::Packet(Packet::Connack { code: 0x81, .. })) => {}
+                (Version::V311, Seen::Closed) => {}
+                (_, other) => panic!("{first:#04x} in {version:?}: {other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
 fn a_retain_flag_of_version_3_is_data() {
     let kafka = Kafka::shared();
     let gateway = GatewayConfig::new(kafka).start_ready();

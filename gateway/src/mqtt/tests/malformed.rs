@@ -2,7 +2,7 @@
 //! malformed in.
 
 use super::*;
-use crate::mqtt::{BODY_SIZE_MAX, PUBLISH_HEAD_MAX};
+use crate::mqtt::{BODY_SIZE_MAX, PROPERTIES_MAX, PUBLISH_HEAD_MAX, publish_head_bound};
 
 const ALL: &[Version] = &VERSIONS;
 const V3: &[Version] = &[Version::V31, Version::V311];
@@ -20,24 +20,25 @@ const FIXED_HEADER: &[Row] = &[
     (ALL, "90 03 0001 00", "server_packet", 0x82),
     (ALL, "b0 02 0001", "server_packet", 0x82),
     (ALL, "d0 00", "server_packet", 0x82),
-    // One wrong flag of every type, each seen without its length.
-    (ALL, "11", "reserved_flags", 0x81),
-    (ALL, "16", "reserved_flags", 0x81),
-    (ALL, "42", "reserved_flags", 0x81),
-    (ALL, "51", "reserved_flags", 0x81),
+    // One wrong flag of every type. Where no version has it, it is seen without its length.
     (ALL, "60", "reserved_flags", 0x81),
-    (ALL, "63", "reserved_flags", 0x81),
-    (ALL, "78", "reserved_flags", 0x81),
+    (ALL, "64", "reserved_flags", 0x81),
     (ALL, "80", "reserved_flags", 0x81),
     (ALL, "86", "reserved_flags", 0x81),
     (ALL, "a0", "reserved_flags", 0x81),
-    (ALL, "c1", "reserved_flags", 0x81),
-    (ALL, "e2", "reserved_flags", 0x81),
-    (ALL, "f1", "reserved_flags", 0x81),
-    // DUP on these is v3.1's alone.
+    // v3.1 does not use them, and so does not look at them.
+    (NOT_31, "42 02 0001", "reserved_flags", 0x81),
+    (NOT_31, "51 02 0001", "reserved_flags", 0x81),
+    (NOT_31, "63 02 0001", "reserved_flags", 0x81),
     (NOT_31, "6a 02 0001", "reserved_flags", 0x81),
+    (NOT_31, "78 02 0001", "reserved_flags", 0x81),
+    (NOT_31, "83 06 0001 0001 'a' 00", "reserved_flags", 0x81),
     (NOT_31, "8a 07 0001 00 0001 'a' 00", "reserved_flags", 0x81),
+    (NOT_31, "a3 05 0001 0001 'a'", "reserved_flags", 0x81),
     (NOT_31, "aa 06 0001 00 0001 'a'", "reserved_flags", 0x81),
+    (NOT_31, "c1 00", "reserved_flags", 0x81),
+    (NOT_31, "e2 00", "reserved_flags", 0x81),
+    (FIVE, "f1 00", "reserved_flags", 0x81),
     (ALL, "36", "publish_qos", 0x81),
     (ALL, "3f", "publish_qos", 0x81),
     (ALL, "38", "dup_with_qos0", 0x81),
@@ -47,7 +48,7 @@ const FIXED_HEADER: &[Row] = &[
     (FIVE, "30 8500 0001 'a' 00 'x'", "length_not_minimal", 0x81),
     (FIVE, "c0 8000", "length_not_minimal", 0x81),
     (FIVE, "40 828000 0001", "length_not_minimal", 0x81),
-    (ALL, "82 818004", "packet_too_large", 0x95),
+    (ALL, "82 81a004", "packet_too_large", 0x95),
     (ALL, "c0 ffffff7f", "packet_too_large", 0x95),
 ];
 
@@ -66,9 +67,9 @@ const PUBLISH: &[Row] = &[
     (V3, "30 02 0000", "topic_empty", 0x82),
     (FIVE, "30 03 0000 00", "topic_empty", 0x82),
     (FIVE, "30 05 0000 02 01 01", "topic_empty", 0x82),
-    (ALL, "30 04 0001 '+' 00", "topic_wildcard", 0x90),
-    (ALL, "30 06 0003 'a/#' 00", "topic_wildcard", 0x90),
-    (ALL, "30 06 0003 'a+b' 00", "topic_wildcard", 0x90),
+    (ALL, "30 04 0001 '+' 00", "topic_wildcard", 0x81),
+    (ALL, "30 06 0003 'a/#' 00", "topic_wildcard", 0x81),
+    (ALL, "30 06 0003 'a+b' 00", "topic_wildcard", 0x81),
     (ALL, "30 04 0001 00 00", "nul", 0x81),
     (ALL, "30 06 0003 'a' 00 'b' 00", "nul", 0x81),
     (ALL, "30 04 0001 ff 00", "utf8", 0x81),
@@ -88,8 +89,8 @@ const PUBLISH: &[Row] = &[
     (FIVE, "30 06 0001 'a' 02 00 00", "property_not_allowed", 0x81),
     (FIVE, "30 06 0001 'a' 02 ff 00", "property_not_allowed", 0x81),
     (FIVE, "30 07 0001 'a' 03 8001 00", "property_not_allowed", 0x81),
-    (FIVE, "30 08 0001 'a' 04 08 0001 '#'", "response_topic", 0x82),
-    (FIVE, "30 07 0001 'a' 03 08 0000", "response_topic", 0x82),
+    (FIVE, "30 08 0001 'a' 04 08 0001 '#'", "response_topic", 0x81),
+    (FIVE, "30 07 0001 'a' 03 08 0000", "response_topic", 0x81),
     (FIVE, "30 08 0001 'a' 04 03 0001 ff", "utf8", 0x81),
     (FIVE, "30 08 0001 'a' 04 03 0001 00", "nul", 0x81),
     (FIVE, "30 0b 0001 'a' 07 26 0001 'k' 0001 00", "nul", 0x81),
@@ -137,26 +138,26 @@ const SUBSCRIPTIONS: &[Row] = &[
     (FIVE, "82 07 0001 00 0001 'a' 30", "retain_handling", 0x82),
     (FIVE, "82 07 0001 00 0001 'a' 40", "subscription_options", 0x81),
     (FIVE, "82 07 0001 00 0001 'a' 80", "subscription_options", 0x81),
-    (V3, "82 05 0001 0000 00", "topic_filter", 0x8f),
-    (FIVE, "82 06 0001 00 0000 00", "topic_filter", 0x8f),
-    (V3, "82 07 0001 0002 'a#' 00", "topic_filter", 0x8f),
-    (V3, "82 08 0001 0003 '#/a' 00", "topic_filter", 0x8f),
+    (V3, "82 05 0001 0000 00", "topic_filter", 0x81),
+    (FIVE, "82 06 0001 00 0000 00", "topic_filter", 0x81),
+    (V3, "82 07 0001 0002 'a#' 00", "topic_filter", 0x81),
+    (V3, "82 08 0001 0003 '#/a' 00", "topic_filter", 0x81),
     (V3, "82 09 0001 0003 'a/#' 00 00", "missing_bytes", 0x81),
-    (V3, "82 07 0001 0002 'a+' 00", "topic_filter", 0x8f),
-    (V3, "82 09 0001 0004 '/+a/' 00", "topic_filter", 0x8f),
-    (V3, "82 07 0001 0002 '##' 00", "topic_filter", 0x8f),
-    (V3, "82 07 0001 0002 '++' 00", "topic_filter", 0x8f),
+    (V3, "82 07 0001 0002 'a+' 00", "topic_filter", 0x81),
+    (V3, "82 09 0001 0004 '/+a/' 00", "topic_filter", 0x81),
+    (V3, "82 07 0001 0002 '##' 00", "topic_filter", 0x81),
+    (V3, "82 07 0001 0002 '++' 00", "topic_filter", 0x81),
     // The first filter is good, the second is not.
-    (V3, "82 0b 0001 0001 'a' 00 0002 '+#' 00", "topic_filter", 0x8f),
+    (V3, "82 0b 0001 0001 'a' 00 0002 '+#' 00", "topic_filter", 0x81),
     (V3, "82 06 0001 0001 00 00", "nul", 0x81),
     (V3, "82 06 0001 0001 ff 00", "utf8", 0x81),
-    (FIVE, "82 0e 0001 00 0008 '$share/g' 00", "share_name", 0x8f),
-    (FIVE, "82 0f 0001 00 0009 '$share/g/' 00", "share_name", 0x8f),
-    (FIVE, "82 0f 0001 00 0009 '$share//a' 00", "share_name", 0x8f),
-    (FIVE, "82 10 0001 00 000a '$share/+/a' 00", "share_name", 0x8f),
-    (FIVE, "82 10 0001 00 000a '$share/#/a' 00", "share_name", 0x8f),
-    (FIVE, "82 0d 0001 00 0007 '$share/' 00", "share_name", 0x8f),
-    (FIVE, "82 11 0001 00 000b '$share/g/a#' 00", "topic_filter", 0x8f),
+    (FIVE, "82 0e 0001 00 0008 '$share/g' 00", "share_name", 0x81),
+    (FIVE, "82 0f 0001 00 0009 '$share/g/' 00", "share_name", 0x81),
+    (FIVE, "82 0f 0001 00 0009 '$share//a' 00", "share_name", 0x81),
+    (FIVE, "82 10 0001 00 000a '$share/+/a' 00", "share_name", 0x81),
+    (FIVE, "82 10 0001 00 000a '$share/#/a' 00", "share_name", 0x81),
+    (FIVE, "82 0d 0001 00 0007 '$share/' 00", "share_name", 0x81),
+    (FIVE, "82 11 0001 00 000b '$share/g/a#' 00", "topic_filter", 0x81),
     (FIVE, "82 10 0001 00 000a '$share/g/a' 04", "no_local_shared", 0x82),
     (FIVE, "82 09 0001 02 0b00 0001 'a' 00", "property_value", 0x82),
     (FIVE, "82 0a 0001 03 0b8100 0001 'a' 00", "length_not_minimal", 0x81),
@@ -165,9 +166,9 @@ const SUBSCRIPTIONS: &[Row] = &[
     (V3, "a2 02 0001", "no_filters", 0x82),
     (FIVE, "a2 03 0001 00", "no_filters", 0x82),
     (V3, "a2 05 0000 0001 'a'", "packet_identifier", 0x82),
-    (V3, "a2 06 0001 0002 'a#'", "topic_filter", 0x8f),
+    (V3, "a2 06 0001 0002 'a#'", "topic_filter", 0x81),
     (V3, "a2 06 0001 0001 'a' 00", "missing_bytes", 0x81),
-    (FIVE, "a2 0d 0001 00 0008 '$share/g'", "share_name", 0x8f),
+    (FIVE, "a2 0d 0001 00 0008 '$share/g'", "share_name", 0x81),
     (FIVE, "a2 08 0001 02 0b01 0001 'a'", "property_not_allowed", 0x81),
 ];
 
@@ -236,6 +237,10 @@ const CONNECT: &[(&str, &str, &str)] = &[
     ("10 0d 0004 'MQTT' ff", "protocol_level", "84"),
     ("10 0d 0006 'MQIsdp' 04", "protocol_level", "20 02 00 01"),
     ("10 0d 0006 'MQIsdp' 83", "protocol_level", "20 02 00 01"),
+    // Flags that only v3.1 leaves unused.
+    ("11 0d 0004 'MQTT' 04 02 003c 0001 'a'", "reserved_flags", ""),
+    ("12 0d 0004 'MQTT' 05 02 003c 00 0000", "reserved_flags", "81"),
+    ("18 0d 0004 'MQTT' 05 02 003c 00 0000", "reserved_flags", "81"),
     // v3: only the client identifier has a code.
     ("10 0c 0004 'MQTT' 04 00 003c 0000", "client_identifier", "20 02 00 02"),
     ("10 0e 0006 'MQIsdp' 03 02 003c 0000", "client_identifier", "20 02 00 02"),
@@ -259,7 +264,7 @@ const CONNECT: &[(&str, &str, &str)] = &[
     ("10 0d 0004 'MQTT' 05 03 003c 00 0000", "connect_flags", "81"),
     ("10 0d 0004 'MQTT' 05 0a 003c 00 0000", "will_flags", "81"),
     ("10 12 0004 'MQTT' 05 1e 003c 00 0000 00 0001 'w' 0000", "will_flags", "81"),
-    ("10 13 0004 'MQTT' 05 06 003c 00 0000 00 0001 '+' 0000", "will_topic", "90"),
+    ("10 13 0004 'MQTT' 05 06 003c 00 0000 00 0001 '+' 0000", "will_topic", "81"),
     ("10 0e 0004 'MQTT' 05 02 003c 00 0000 00", "excess_bytes", "81"),
     ("10 0c 0004 'MQTT' 05 02 003c 00 00", "missing_bytes", "81"),
     ("10 0d 0004 'MQTT' 05 02 003c 03 0000", "property_length", "81"),
@@ -325,27 +330,81 @@ fn one_user_property_too_many() {
     assert_eq!((fault.label(), fault.code()), ("too_many_user_properties", 0x97));
 }
 
-/// Heads over the limit are refused from their lengths, before they are there.
+/// Properties over the limit are refused from their length, before they are there; a topic may be as
+/// long as its length can say.
 #[test]
 fn heads_too_large() {
-    // A topic of 65,535 bytes, 65,537 with its length.
-    let packet = bytes("30 80808020 ffff");
-    for version in VERSIONS {
-        let (fault, _) = decode(version, &packet).expect_err("too large");
-        assert_eq!((fault.label(), fault.code()), ("head_too_large", 0x95));
-    }
-    // Properties of 64 KiB.
-    let packet = bytes("30 80808020 0001 'a' 808004");
+    // Properties of 64 KiB and a byte.
+    let packet = bytes("30 80808020 0001 'a' 818004");
     let (fault, _) = decode(Version::V5, &packet).expect_err("too large");
-    assert_eq!(fault, Malformed::HeadTooLarge);
-    // The largest that fits: topic and length.
-    let topic_len = (PUBLISH_HEAD_MAX - 2) as u16;
-    let mut packet = bytes("30 80808020");
-    packet.extend(topic_len.to_be_bytes());
-    packet.extend(vec![b'a'; usize::from(topic_len)]);
-    let header = header(&packet);
-    let head = publish_head(Version::V311, &header, &packet[5..]).expect("good").expect("whole");
-    assert_eq!(head.head_len, PUBLISH_HEAD_MAX);
+    assert_eq!((fault.label(), fault.code()), ("head_too_large", 0x95));
+    for (topic_len, qos) in [(65_531_u16, 0), (65_532, 1), (65_535, 0), (65_535, 1)] {
+        for version in VERSIONS {
+            let mut packet = bytes(if qos == 0 { "30 80808020" } else { "32 80808020" });
+            packet.extend(topic_len.to_be_bytes());
+            let fixed = header(&packet);
+            let bound = |packet: &[u8]| publish_head_bound(version, &fixed, &packet[5..]);
+            let exact = 2 + u32::from(topic_len) + 2 * qos;
+            match version {
+                Version::V5 => assert_eq!(bound(&packet), PUBLISH_HEAD_MAX),
+                _ => assert_eq!(bound(&packet), exact),
+            }
+            packet.extend(vec![b'a'; usize::from(topic_len)]);
+            packet.extend(vec![7; 2 * qos as usize]);
+            let mut expected = exact;
+            if version == Version::V5 {
+                let content_type = [&[0x03, 0xff, 0xfd][..], &[b'c'; 65_533]].concat();
+                assert_eq!(content_type.len(), PROPERTIES_MAX as usize);
+                packet.extend(bytes("808004"));
+                assert_eq!(bound(&packet), exact + 3 + PROPERTIES_MAX);
+                packet.extend(content_type);
+                expected += 3 + PROPERTIES_MAX;
+            }
+            let head = publish_head(version, &fixed, &packet[5..]).expect("good").expect("whole");
+            assert_eq!((head.head_len, head.topic.len()), (expected, usize::from(topic_len)));
+            assert!(head.head_len <= PUBLISH_HEAD_MAX);
+        }
+    }
+}
+
+/// A filter and a will's topic may be as long, too.
+#[test]
+fn long_filters_and_will_topics_are_taken() {
+    let long = [&[0xff, 0xff][..], &[b'a'; 65_535]].concat();
+    for version in VERSIONS {
+        let v5 = &[0][..usize::from(version == Version::V5)];
+        let subscribe = framed(0x82, &[&[0, 1], v5, &long, &[0]].concat());
+        assert!(matches!(decode_packet(version, &subscribe), Packet::Subscribe(_)));
+        let unsubscribe = framed(0xa2, &[&[0, 1], v5, &long].concat());
+        assert!(matches!(decode_packet(version, &unsubscribe), Packet::Unsubscribe(_)));
+        let name = match version {
+            Version::V31 => bytes("0006 'MQIsdp' 03"),
+            Version::V311 => bytes("0004 'MQTT' 04"),
+            Version::V5 => bytes("0004 'MQTT' 05"),
+        };
+        let connect = [&name[..], &[6, 0, 60], v5, &[0, 1, b'c'], v5, &long, &[0, 0]].concat();
+        let connect = framed(0x10, &connect);
+        assert_eq!(decode_connect(&connect).will.map(|will| will.topic.len()), Some(65_535));
+    }
+}
+
+/// Bits of the first byte that v3.1 does not use are nobody's fault there.
+#[test]
+fn version_3_1_leaves_flags_unused() {
+    for flags in 0..16 {
+        let connect = framed(0x10 | flags, &bytes("0006 'MQIsdp' 03 02 003c 0001 'a'"));
+        assert_eq!(decode_connect(&connect).client_id, "a");
+        for (first, body) in
+            [(0x40, "0001"), (0x50, "0001"), (0x70, "0001"), (0xc0, ""), (0xe0, "")]
+        {
+            decode_packet(Version::V31, &framed(first | flags, &bytes(body)));
+        }
+    }
+    for flags in [0b0010, 0b0011, 0b1010, 0b1011] {
+        for (first, body) in [(0x60, "0001"), (0x80, "0001 0001 'a' 00"), (0xa0, "0001 0001 'a'")] {
+            decode_packet(Version::V31, &framed(first | flags, &bytes(body)));
+        }
+    }
 }
 
 /// A CONNECT over the limit is answered in the version that its first bytes name.
