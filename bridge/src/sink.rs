@@ -62,7 +62,8 @@ pub trait Sink: Send {
     fn poll(&mut self, decided: &mut Vec<Decided>);
 
     /// True when it has to be reset: it stores nothing any more and takes nothing
-    /// ([`AppendError::Broken`]), or it was made for limits that have changed.
+    /// ([`AppendError::Broken`]), or it was made for limits that have changed. What it has not decided
+    /// by then it may keep until its reset: whoever waits for a verdict looks here too.
     fn is_broken(&self) -> bool;
 
     /// Gives up on everything undecided, which comes from [`Sink::poll`] as undecided, and starts

@@ -42,6 +42,7 @@ struct State {
     stored: Vec<RecordBuf>,
     missing: BTreeSet<String>,
     value_max: usize,
+    breaks_when_too_large: bool,
     answering: bool,
     linger: Duration,
     fates: VecDeque<Fate>,
@@ -65,6 +66,7 @@ impl MemoryStore {
                 stored: Vec::new(),
                 missing: BTreeSet::new(),
                 value_max: usize::MAX,
+                breaks_when_too_large: false,
                 answering: true,
                 linger: Duration::ZERO,
                 fates: VecDeque::new(),
@@ -137,6 +139,11 @@ impl MemoryStore {
         self.change(|state| state.value_max = bytes);
     }
 
+    /// A batch that is too large breaks its sink, which then decides nothing of what is left.
+    pub fn set_breaks_when_too_large(&self) {
+        self.change(|state| state.breaks_when_too_large = true);
+    }
+
     /// A topic that does not exist, or does again.
     pub fn set_missing(&self, topic: &str, missing: bool) {
         self.change(|state| match missing {
@@ -158,15 +165,23 @@ impl MemoryStore {
 
 impl State {
     fn decide(&mut self, id: usize) {
-        let State { queues, stored, value_max, answering, .. } = self;
+        let State { queues, stored, value_max, breaks_when_too_large, answering, .. } = self;
         // It may have stopped, broken or gone while the batch gathered.
         let queue = queues.get_mut(&id).filter(|queue| *answering && !queue.broken);
         let Some(queue) = queue else { return };
-        let batch = std::mem::take(&mut queue.taken);
+        let mut batch = std::mem::take(&mut queue.taken);
         let topic = |record: &RecordBuf| record.as_record().topic().to_owned();
+        let is_too_large = |record: &RecordBuf| record.as_record().value().len() > *value_max;
+        if *breaks_when_too_large
+            && let Some(large) = batch.iter().position(|(_, record, _)| is_too_large(record))
+        {
+            // What is behind it was on its way already.
+            queue.taken = batch.split_off(large + 1);
+            queue.broken = true;
+        }
         let too_large: BTreeSet<String> = batch
             .iter()
-            .filter(|(_, record, _)| record.as_record().value().len() > *value_max)
+            .filter(|(_, record, _)| is_too_large(record))
             .map(|(_, record, _)| topic(record))
             .collect();
         let mut lost = BTreeSet::new();
@@ -310,6 +325,17 @@ mod tests {
         contract::check_all(|| {
             let store = MemoryStore::new();
             store.set_linger(Duration::from_millis(5));
+            Memory(store)
+        });
+    }
+
+    /// As Kafka's does when the batch behind the refused one was under way.
+    #[test]
+    fn it_keeps_the_contract_where_a_batch_too_large_breaks_it() {
+        contract::check_all(|| {
+            let store = MemoryStore::new();
+            store.set_linger(Duration::from_millis(5));
+            store.set_breaks_when_too_large();
             Memory(store)
         });
     }
