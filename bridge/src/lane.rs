@@ -306,6 +306,8 @@ impl<'l> Worker<'l> {
                 self.reset();
             }
             self.retry();
+            // Whoever is owed an answer is woken before this thread sleeps.
+            self.tally.flush();
             let now = Instant::now();
             self.tell(now);
             let mut queue = self.lane.queue.lock();

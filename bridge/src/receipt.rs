@@ -172,9 +172,7 @@ impl Receipt {
 
     /// Says what became of the message and wakes its session.
     pub fn resolve(mut self, outcome: Outcome) {
-        let mut tally = Tally::default();
-        self.settle(outcome, &mut tally);
-        tally.flush();
+        self.settle(outcome, &mut Tally::default());
     }
 
     /// Like [`Receipt::resolve`], with the counting and the waking gathered in `tally`: sessions
@@ -197,14 +195,12 @@ impl Receipt {
 impl Drop for Receipt {
     fn drop(&mut self) {
         if self.open {
-            let mut tally = Tally::default();
-            self.settle(Outcome::Failed, &mut tally);
-            tally.flush();
+            self.settle(Outcome::Failed, &mut Tally::default());
         }
     }
 }
 
-/// Outcomes of one round of a lane, counted and announced together.
+/// Outcomes of one round of a lane, counted and announced together: at a flush, and at its end.
 #[derive(Default)]
 pub(crate) struct Tally {
     /// Landed inline messages of one account, the usual case.
@@ -241,6 +237,13 @@ impl Tally {
         for mailbox in self.wakes.drain(..) {
             mailbox.wake();
         }
+    }
+}
+
+/// A thread that panics leaves no session asleep whose message it had decided.
+impl Drop for Tally {
+    fn drop(&mut self) {
+        self.flush();
     }
 }
 
@@ -281,7 +284,7 @@ mod tests {
         for (receipt, outcome) in receipts.into_iter().zip(outcomes) {
             receipt.resolve_into(outcome, &mut tally);
         }
-        tally.flush();
+        drop(tally);
         let totals = account.ledger.totals();
         assert_eq!(totals.received, 3);
         assert_eq!(totals.landed + totals.dead_lettered + totals.refused_total(), 3);

@@ -1,6 +1,6 @@
 //! A lane on a sink in memory that fails as it is told to.
 
-use std::task::Waker;
+use std::task::{Wake, Waker};
 
 use prost::Message as _;
 use proto::v1;
@@ -297,6 +297,46 @@ fn a_dead_letter_that_is_refused_fails() {
     rig.submit("a", 10);
     rig.settle();
     assert!(rig.all(Outcome::Failed));
+}
+
+/// Unparks a session that sleeps until it is told something.
+struct Session(Thread);
+
+impl Wake for Session {
+    fn wake(self: Arc<Session>) {
+        self.0.unpark();
+    }
+}
+
+/// Nobody polls here: a session that is not woken never learns what became of its message.
+#[test]
+fn whoever_is_owed_an_answer_is_woken_for_it() {
+    let fates: [(&[Fate], &[Fate], Outcome); 5] = [
+        (&[], &[], Outcome::Landed),
+        (&[Fate::Refuse], &[], Outcome::DeadLettered(Fault::Record)),
+        (&[Fate::RefuseAtOnce], &[Fate::Refuse], Outcome::Failed),
+        (&[Fate::RefuseAtOnce], &[Fate::RefuseAtOnce], Outcome::Failed),
+        (&[Fate::Panic], &[], Outcome::Failed),
+    ];
+    for (of_lane, of_dead_letter, expected) in fates {
+        let mut rig = Rig::new();
+        rig.store.tell_fates(of_lane.iter().copied());
+        rig.dead_store.tell_fates(of_dead_letter.iter().copied());
+        let waker = Waker::from(Arc::new(Session(thread::current())));
+        let mut marks = Vec::new();
+        rig.mailbox.collect(&waker, &mut marks, 0);
+        rig.submit("a", 10);
+        let end = Instant::now() + PATIENCE;
+        while marks.is_empty() {
+            let left = end.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "{of_lane:?} and {of_dead_letter:?}: nobody was woken");
+            thread::park_timeout(left);
+            if Instant::now() < end {
+                rig.mailbox.collect(&waker, &mut marks, 0);
+            }
+        }
+        assert_eq!(marks[0].outcome, expected);
+    }
 }
 
 #[test]
