@@ -7,6 +7,7 @@
 //! Retries live here. What the sink could not decide goes into the backlog of its Kafka topic, and
 //! what comes later for that topic lines up behind it, so that a device's order survives.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -97,6 +98,10 @@ struct LaneStatus {
     heartbeat_ms: AtomicU64,
     /// Milliseconds after `started` of the last verdict, or of the last moment without any message.
     progress_ms: AtomicU64,
+    /// The sink or the backlog has records.
+    has_records: AtomicBool,
+    /// Why the sink gave a record back, since the last landing.
+    last_reason: Mutex<Option<String>>,
     backlog: AtomicUsize,
     resets: AtomicU64,
     finished: AtomicBool,
@@ -125,6 +130,8 @@ impl Lane {
                 started: Instant::now(),
                 heartbeat_ms: AtomicU64::new(0),
                 progress_ms: AtomicU64::new(0),
+                has_records: AtomicBool::new(false),
+                last_reason: Mutex::default(),
                 backlog: AtomicUsize::new(0),
                 resets: AtomicU64::new(0),
                 finished: AtomicBool::new(false),
@@ -181,10 +188,18 @@ impl Lane {
         self.status.finished.load(Ordering::Acquire)
     }
 
-    /// How long nothing landed although the thread has something to land.
+    /// How long nothing landed although the lane has something to land.
     pub fn stalled_for(&self) -> Option<Duration> {
+        // A thread that stands still leaves an old mark also where there is nothing to do.
+        let has_records =
+            self.status.has_records.load(Ordering::Relaxed) || !self.queue.lock().batch.is_empty();
         let age = self.status.age(&self.status.progress_ms);
-        (age >= STALLED_AFTER).then_some(age)
+        (has_records && age >= STALLED_AFTER).then_some(age)
+    }
+
+    /// Why records were given back last; of interest while nothing lands.
+    pub fn last_reason(&self) -> Option<String> {
+        self.status.last_reason.lock().clone()
     }
 
     /// Records that wait to be tried again.
@@ -352,7 +367,9 @@ impl<'l> Worker<'l> {
         let status = &self.lane.status;
         let now_ms = now.saturating_duration_since(status.started).as_millis() as u64;
         status.heartbeat_ms.store(now_ms, Ordering::Relaxed);
-        if self.handed.len() == self.free.len() && self.backlogs.is_empty() {
+        let has_records = self.has_handed() || !self.backlogs.is_empty();
+        status.has_records.store(has_records, Ordering::Relaxed);
+        if !has_records {
             status.progress_ms.store(now_ms, Ordering::Relaxed);
         }
         let backlog = self.backlogs.values().map(|backlog| backlog.records.len()).sum();
@@ -415,7 +432,7 @@ impl<'l> Worker<'l> {
             }
             Err(AppendError::Full) => Duration::from_millis(10),
             Err(AppendError::Broken) => Duration::ZERO,
-            Err(AppendError::NoTopic) => RETRY_PAUSE,
+            Err(AppendError::Away | AppendError::NoTopic) => RETRY_PAUSE,
         };
         self.free.push(token);
         self.hold(record.to_owned(), pending, sequence, suspect, Some(pause));
@@ -495,6 +512,7 @@ impl<'l> Worker<'l> {
         }
         let now = Instant::now();
         let mut landed = false;
+        let mut given_back = None;
         for Decided { token, verdict } in decided.drain(..) {
             let Some(handed) = self.handed.get_mut(token).and_then(Option::take) else {
                 tracing::error!(token, "the sink decided a record that it did not have");
@@ -522,6 +540,7 @@ impl<'l> Worker<'l> {
                 }
                 Verdict::Undecided { record, reason } => {
                     tracing::debug!(lane = &*self.lane.account.name, %reason, "a record is tried again");
+                    given_back = Some(reason);
                     let pause = if self.resetting { Duration::ZERO } else { RETRY_PAUSE };
                     self.hold(record, pending, sequence, suspect, Some(pause));
                 }
@@ -529,19 +548,28 @@ impl<'l> Worker<'l> {
         }
         self.decided = decided;
         self.tally.flush();
+        let status = &self.lane.status;
         if landed {
-            let status = &self.lane.status;
             status.progress_ms.store(status.now_ms(), Ordering::Relaxed);
+        }
+        if landed != given_back.is_some() && !self.resetting {
+            // A reset gives everything back and says nothing of Kafka.
+            *status.last_reason.lock() = given_back.map(Cow::into_owned);
         }
     }
 
     /// Starts the sink anew and lines up everything it had, to be sent again in order.
     fn reset(&mut self) {
-        tracing::warn!(
-            lane = &*self.lane.account.name,
-            undecided = self.handed.len() - self.free.len(),
-            "the producer is started anew; what it had not confirmed is sent again"
-        );
+        let lane = &*self.lane.account.name;
+        match self.handed.len() - self.free.len() {
+            // Why it is broken was told by the sink, in its own measure.
+            0 => tracing::debug!(lane, "the producer is started anew"),
+            undecided => tracing::warn!(
+                lane,
+                undecided,
+                "the producer is started anew; what it had not confirmed is sent again"
+            ),
+        }
         self.lane.status.resets.fetch_add(1, Ordering::Relaxed);
         self.reset_wanted = false;
         self.resetting = true;

@@ -45,6 +45,8 @@ pub enum AppendError {
     Full,
     /// The sink has to be reset before it takes anything.
     Broken,
+    /// There is no way to the store yet; the sink itself tries to have one.
+    Away,
     /// This record can never be taken.
     Refused(Cow<'static, str>),
     /// Larger than the store takes.

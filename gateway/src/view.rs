@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use bridge::lane::STALLED_AFTER;
 use bridge::sink::kafka::KafkaStatus;
 use bridge::sink::kafka::topics::Topics;
 use bridge::sink::object::ObjectFigures;
@@ -67,9 +68,17 @@ impl View {
                 let error = kafka.last_error().map_or(String::new(), |error| format!(": {error}"));
                 problems.push(format!("lane {name}: its Kafka producer is not ready{error}"));
             }
-            if let Some(stalled) = lane.stalled_for() {
+            let silent = lane.silent_for();
+            if silent >= STALLED_AFTER {
                 problems.push(format!(
-                    "lane {name}: nothing landed for {} s although it has messages",
+                    "lane {name}: its thread has not made a round for {} s",
+                    silent.as_secs()
+                ));
+            } else if let Some(stalled) = lane.stalled_for() {
+                let reason =
+                    lane.last_reason().map_or(String::new(), |reason| format!(": {reason}"));
+                problems.push(format!(
+                    "lane {name}: nothing landed for {} s although it has messages{reason}",
                     stalled.as_secs()
                 ));
             }
@@ -85,12 +94,15 @@ impl AdminView for View {
             .filter(|lane| lane.is_finished() || lane.silent_for() > STUCK_AFTER)
             .map(|lane| format!("lane {}", lane.account.name));
         let runtimes = self.pulses.iter().map(|(name, pulse)| (*name, pulse.silent_for()));
+        let topics = match self.topics.is_finished() {
+            true => Duration::MAX,
+            false => self.topics.silent_for(),
+        };
         let silent = runtimes
-            .chain([("local plane", self.edge.local.silent_for())])
+            .chain([("local plane", self.edge.local.silent_for()), ("kafka-topics", topics)])
             .filter(|(_, silent)| *silent > STUCK_AFTER)
             .map(|(name, _)| name.to_owned());
-        let topics = self.topics.is_finished().then(|| "kafka-topics".to_owned());
-        lanes.chain(silent).chain(topics).collect()
+        lanes.chain(silent).collect()
     }
 
     fn readiness(&self) -> Readiness {

@@ -192,6 +192,15 @@ impl Kafka {
         self.process.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
+    /// Adds or removes rights, as Kafka's own tool does; it needs a broker with an authorizer.
+    #[track_caller]
+    pub fn change_rights(&self, arguments: &[&str]) {
+        let mut command = java(&self.folder, "org.apache.kafka.tools.AclCommand");
+        command.args(["--bootstrap-server", &self.address()]).args(arguments);
+        let status = Process::start("kafka-acls", command, &self.folder).wait(wait::START);
+        assert!(status.success(), "Kafka's rights cannot be changed: {}", self.folder.display());
+    }
+
     /// Makes a topic with such settings as `max.message.bytes`.
     #[track_caller]
     pub fn create_topic(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) {

@@ -339,6 +339,32 @@ fn whoever_is_owed_an_answer_is_woken_for_it() {
     }
 }
 
+/// Its thread stands still, and so do the marks that it leaves.
+#[test]
+fn a_lane_without_messages_is_not_stalled_whatever_its_thread_does() {
+    let mut lane = Lane::new(&settings("fast", "a"), None);
+    let began = Instant::now().checked_sub(2 * STALLED_AFTER).expect("the machine runs for longer");
+    Arc::get_mut(&mut lane).expect("nobody else has it").status.started = began;
+    assert!(lane.silent_for() > STALLED_AFTER);
+    assert_eq!(lane.stalled_for(), None);
+    let account = Arc::clone(&lane.account);
+    let receipt = Receipt::open(account, Class::Inline, 0, None);
+    let pending = Pending { receipt, on_landing: Outcome::Landed, submitted: Instant::now() };
+    lane.submit(RecordBuf::default().as_record(), pending);
+    assert!(lane.stalled_for().is_some_and(|age| age > STALLED_AFTER));
+}
+
+#[test]
+fn a_stalled_lane_knows_why() {
+    let mut rig = Rig::new();
+    rig.store.tell_fates(std::iter::repeat_n(Fate::Lose, 3));
+    rig.submit("a", 10);
+    rig.wait_until("a record is given back", |rig| rig.lane.last_reason().is_some());
+    assert_eq!(rig.lane.last_reason().as_deref(), Some("lost"));
+    rig.settle();
+    rig.wait_until("it landed", |rig| rig.lane.last_reason().is_none());
+}
+
 #[test]
 fn a_lane_that_closes_fails_what_is_in_it() {
     let mut rig = Rig::new();

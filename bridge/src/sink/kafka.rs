@@ -47,8 +47,10 @@ const DEFAULTS: [(&str, &str); 5] = [
 ];
 /// How long a purged producer may take to report what it gave up.
 const PURGE_WAIT: Duration = Duration::from_secs(5);
-/// A lane says at most this often that its Kafka is not well.
+/// A lane says at most this often that its Kafka is not well, however often its producer is made anew.
 const UNWELL_PAUSE: Duration = Duration::from_secs(30);
+/// How long a producer is not tried again that cannot be made, or that Kafka gave no id.
+const CONNECT_PAUSE: Duration = Duration::from_secs(2);
 /// How often librdkafka tells its statistics, by which a producer is known to be ready. It asks for its
 /// id half a second after it was made, and has it soon after: the second time tells.
 const STATISTICS_INTERVAL: Duration = Duration::from_millis(280);
@@ -60,12 +62,64 @@ pub struct KafkaStatus {
     producer_ready: AtomicBool,
     /// librdkafka's last statistics, its own JSON.
     statistics: Mutex<Vec<u8>>,
-    /// The last error that was not about a single record.
-    last_error: Mutex<Option<String>>,
+    /// What is wrong with Kafka, apart from single records.
+    trouble: Mutex<Trouble>,
     /// The smallest `max.message.bytes` of the lane's topics; zero while it is not known.
     topic_limit: AtomicU32,
     /// The thread that asks for the limits.
     limits_thread: OnceLock<Thread>,
+}
+
+/// Why a client does not reach Kafka, and when the log was told.
+#[derive(Default)]
+pub(super) struct Trouble {
+    reason: Option<String>,
+    /// The reason says why, and not only that a connection ended.
+    is_telling: bool,
+    /// When the log was told last.
+    told: Option<Instant>,
+    /// The log was told, and not yet that it is over.
+    is_open_in_log: bool,
+}
+
+impl Trouble {
+    /// Notes an error. A connection that only ended takes the place of no better reason: it follows each
+    /// refusal of a password or a certificate.
+    pub(super) fn note(&mut self, code: Option<RDKafkaErrorCode>, reason: &str) {
+        let is_telling = !matches!(
+            code,
+            Some(
+                RDKafkaErrorCode::BrokerTransportFailure
+                    | RDKafkaErrorCode::AllBrokersDown
+                    | RDKafkaErrorCode::OperationTimedOut
+            )
+        );
+        if is_telling || !self.is_telling {
+            self.reason = Some(reason.to_owned());
+            self.is_telling = is_telling;
+        }
+    }
+
+    pub(super) fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
+    }
+
+    /// It is time to tell the log.
+    fn is_news(&mut self) -> bool {
+        let is_news = self.told.is_none_or(|told| told.elapsed() >= UNWELL_PAUSE);
+        if is_news {
+            self.told = Some(Instant::now());
+            self.is_open_in_log = true;
+        }
+        is_news
+    }
+
+    /// Kafka is well; true if the log is to be told.
+    fn is_over(&mut self) -> bool {
+        self.reason = None;
+        self.is_telling = false;
+        std::mem::take(&mut self.is_open_in_log)
+    }
 }
 
 /// What a lane's Kafka client counts.
@@ -85,7 +139,7 @@ impl KafkaStatus {
 
     /// What went wrong last, since the producer last was well.
     pub fn last_error(&self) -> Option<String> {
-        self.last_error.lock().clone()
+        self.trouble.lock().reason().map(str::to_owned)
     }
 
     /// What the last statistics say; None before the first.
@@ -178,6 +232,10 @@ pub struct KafkaSink {
     hook: Option<Hook>,
     topics: TopicHandles,
     producer: Option<BaseProducer<Reports, Placement>>,
+    /// When the next producer is tried, while there is none.
+    connect_at: Instant,
+    /// What the last producer gave back at its end, and nobody has polled yet.
+    given_back: Vec<Decided>,
     firsts: Firsts,
     /// Of each undecided record, by its token: librdkafka does not tell the timestamp of a record that
     /// failed.
@@ -209,6 +267,8 @@ impl KafkaSink {
             hook: None,
             topics: TopicHandles::default(),
             producer: None,
+            connect_at: Instant::now(),
+            given_back: Vec::new(),
             timestamps_ms: Vec::new(),
         };
         sink.connect();
@@ -235,8 +295,12 @@ impl KafkaSink {
             }
             Err(error) => {
                 // `check` tried these properties; what is left is the machine, such as its threads.
-                tracing::error!(lane = self.lane, %error, "the Kafka producer cannot be made");
-                *self.status.last_error.lock() = Some(error.to_string());
+                self.connect_at = Instant::now() + CONNECT_PAUSE;
+                let mut trouble = self.status.trouble.lock();
+                trouble.note(None, &error.to_string());
+                if trouble.is_news() {
+                    tracing::error!(lane = self.lane, %error, "the Kafka producer cannot be made");
+                }
             }
         }
     }
@@ -254,7 +318,12 @@ impl KafkaSink {
                 Some(Ok(())) => continue,
                 Some(Err(AppendError::TooLarge)) => Verdict::TooLarge(record),
                 Some(Err(AppendError::Refused(reason))) => Verdict::Refused { record, reason },
-                Some(Err(AppendError::Full | AppendError::Broken | AppendError::NoTopic))
+                Some(Err(
+                    AppendError::Full
+                    | AppendError::Broken
+                    | AppendError::Away
+                    | AppendError::NoTopic,
+                ))
                 | None => {
                     may_go = false;
                     let reason = "what it waited for did not land".into();
@@ -268,7 +337,7 @@ impl KafkaSink {
 
 impl Sink for KafkaSink {
     fn append(&mut self, record: Record<'_>, token: Token) -> Result<(), AppendError> {
-        let Some(producer) = &self.producer else { return Err(AppendError::Broken) };
+        let Some(producer) = &self.producer else { return Err(AppendError::Away) };
         if self.timestamps_ms.len() <= token {
             self.timestamps_ms.resize(token + 1, 0);
         }
@@ -301,6 +370,11 @@ impl Sink for KafkaSink {
     }
 
     fn poll(&mut self, decided: &mut Vec<Decided>) {
+        if self.producer.is_none() && Instant::now() >= self.connect_at {
+            self.connect();
+        }
+        // These have their timestamps, and nothing waits behind them.
+        decided.append(&mut self.given_back);
         let Some(producer) = &self.producer else { return };
         let reports = producer.context();
         // A poll serves one event: ask until nothing more is served.
@@ -331,13 +405,10 @@ impl Sink for KafkaSink {
     }
 
     fn is_broken(&self) -> bool {
-        match &self.producer {
-            None => true,
-            Some(producer) => {
-                self.batch_size != self.status.batch_size(self.configured_batch_size)
-                    || producer.client().fatal_error().is_some()
-            }
-        }
+        self.producer.as_ref().is_some_and(|producer| {
+            self.batch_size != self.status.batch_size(self.configured_batch_size)
+                || producer.client().fatal_error().is_some()
+        })
     }
 
     fn reset(&mut self) {
@@ -361,10 +432,13 @@ impl Sink for KafkaSink {
         self.topics = TopicHandles::default();
         let purged = self.producer.take();
         self.status.producer_ready.store(false, Ordering::Release);
-        self.connect();
-        if let Some(producer) = &self.producer {
-            producer.context().decided.lock().append(&mut decided);
+        let fatal = purged.as_ref().and_then(|producer| producer.client().fatal_error());
+        if fatal.is_some_and(|(code, _)| is_refusal_of_id(code)) {
+            self.connect_at = Instant::now() + CONNECT_PAUSE;
+        } else {
+            self.connect();
         }
+        self.given_back.append(&mut decided);
         drop(purged);
     }
 }
@@ -378,6 +452,14 @@ impl Drop for KafkaSink {
     }
 }
 
+/// Kafka gives this producer no id, and would give the next one none at once.
+fn is_refusal_of_id(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::ClusterAuthorizationFailed | RDKafkaErrorCode::UnsupportedFeature
+    )
+}
+
 /// Collects what librdkafka reports while it is polled.
 struct Reports {
     lane: String,
@@ -386,8 +468,6 @@ struct Reports {
     decided: Mutex<Vec<Decided>>,
     /// The last poll served something.
     served: AtomicBool,
-    /// When the log was told last that Kafka is not well; None while it is.
-    unwell_told: Mutex<Option<Instant>>,
 }
 
 impl Reports {
@@ -398,7 +478,6 @@ impl Reports {
             placement,
             decided: Mutex::default(),
             served: AtomicBool::new(false),
-            unwell_told: Mutex::default(),
         }
     }
 }
@@ -407,9 +486,11 @@ impl ClientContext for Reports {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         // Log lines come through the same queue as the reports behind them.
         self.served.store(true, Ordering::Relaxed);
-        // A failed connection is an error too, which is told below; and the gapless guarantee, which
-        // librdkafka calls experimental, is asked for on purpose.
-        let is_news = facility != "FAIL" && !message.contains("enable.gapless.guarantee");
+        // A failed connection and a fatal fault are errors too, which are told below; an id that does not
+        // come at once is asked for again; and the gapless guarantee, which librdkafka calls experimental,
+        // is asked for on purpose.
+        let is_news = !matches!(facility, "FAIL" | "FATAL" | "GETPID")
+            && !message.contains("enable.gapless.guarantee");
         if is_news && !matches!(level, RDKafkaLogLevel::Debug) {
             tracing::info!(lane = self.lane, facility, message, "librdkafka");
         } else {
@@ -421,11 +502,9 @@ impl ClientContext for Reports {
         self.served.store(true, Ordering::Relaxed);
         const READY: &[u8] = br#""idemp_state": "Assigned""#;
         let ready = statistics.windows(READY.len()).any(|window| window == READY);
-        if ready != self.status.producer_ready.swap(ready, Ordering::AcqRel) && ready {
-            *self.status.last_error.lock() = None;
-            if self.unwell_told.lock().take().is_some() {
-                tracing::info!(lane = self.lane, "Kafka is well again");
-            }
+        let was_ready = self.status.producer_ready.swap(ready, Ordering::AcqRel);
+        if ready && !was_ready && self.status.trouble.lock().is_over() {
+            tracing::info!(lane = self.lane, "Kafka is well again");
         }
         let mut known = self.status.statistics.lock();
         known.clear();
@@ -439,11 +518,10 @@ impl ClientContext for Reports {
             // idle, which is nothing: the next one is there within a second.
             return;
         }
-        *self.status.last_error.lock() = Some(reason.to_owned());
-        let mut told = self.unwell_told.lock();
-        if told.is_none_or(|told| told.elapsed() >= UNWELL_PAUSE) {
-            *told = Some(Instant::now());
-            tracing::warn!(lane = self.lane, %error, reason, "Kafka is not well");
+        let mut trouble = self.status.trouble.lock();
+        trouble.note(error.rdkafka_error_code(), reason);
+        if trouble.is_news() {
+            tracing::warn!(lane = self.lane, reason = trouble.reason(), "Kafka is not well");
         }
     }
 }

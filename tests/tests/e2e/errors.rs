@@ -8,7 +8,6 @@ use tests::gateway::{Gateway, GatewayConfig};
 use tests::kafka::{Append, Kafka, KafkaOptions, Refusing};
 use tests::load::{Load, assert_landed_in_order};
 use tests::ports;
-use tests::process::Process;
 use tests::wait::{START, until_true};
 
 /// Devices with many messages each, so that what overtakes is mostly of the same device.
@@ -115,20 +114,9 @@ fn a_right_that_is_missing_for_a_moment_is_waited_for() {
         ("authorizer.class.name", "org.apache.kafka.metadata.authorizer.StandardAuthorizer"),
         ("allow.everyone.if.no.acl.found", "true"),
     ]);
-    let acl = |change: &[&str]| {
-        let folder = run.kafka.folder();
-        let mut command = tests::kafka::java(folder, "org.apache.kafka.tools.AclCommand");
-        command.args(["--bootstrap-server", &run.kafka.address()]).args(change).args([
-            "--topic",
-            &run.gateway.topic("fast"),
-            "--deny-principal",
-            "User:ANONYMOUS",
-            "--operation",
-            "All",
-        ]);
-        let status = Process::start("kafka-acls", command, folder).wait(START);
-        assert!(status.success(), "Kafka's rights cannot be changed: {}", folder.display());
-    };
+    let topic = run.gateway.topic("fast");
+    let deny = ["--topic", &topic, "--deny-principal", "User:ANONYMOUS", "--operation", "All"];
+    let acl = |change: &[&str]| run.kafka.change_rights(&[change, &deny].concat());
     acl(&["--add"]);
     run.load.stands_still(Duration::from_secs(1));
     acl(&["--remove", "--force"]);

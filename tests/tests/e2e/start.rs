@@ -4,11 +4,12 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
+use serde_json::json;
 use tests::gateway::GatewayConfig;
-use tests::kafka::Kafka;
+use tests::kafka::{Kafka, KafkaOptions};
 use tests::mqtt::{Client, Publish, Version};
 use tests::proxy::Proxy;
-use tests::wait::{SOON, until};
+use tests::wait::{SOON, until, until_true};
 use tests::{http, ports};
 
 /// Long enough for an acknowledgement to come if nothing held it.
@@ -70,6 +71,76 @@ fn a_missing_topic_is_named_and_not_created() {
     let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
     kafka.create_topics(&topics, 1, &[]);
     gateway.until_ready();
+}
+
+/// A Kafka that knows one user, who may do nothing, on the port behind the proxy.
+fn kafka_with_a_user() -> Kafka {
+    let properties = [
+        (
+            "listener.security.protocol.map",
+            "DIRECT:PLAINTEXT,PROXY:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT",
+        ),
+        ("sasl.enabled.mechanisms", "PLAIN"),
+        (
+            "listener.name.proxy.plain.sasl.jaas.config",
+            "org.apache.kafka.common.security.plain.PlainLoginModule required user_gateway=\"right\";",
+        ),
+        ("authorizer.class.name", "org.apache.kafka.metadata.authorizer.StandardAuthorizer"),
+        ("super.users", "User:ANONYMOUS"),
+    ];
+    let properties = properties.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    Kafka::start_with(&KafkaOptions { properties: properties.into(), ..KafkaOptions::default() })
+}
+
+#[test]
+fn a_wrong_password_and_a_missing_right_are_told_by_their_names() {
+    let kafka = kafka_with_a_user();
+    let with_password = |password: &str| {
+        let properties = json!({
+            "security.protocol": "SASL_PLAINTEXT",
+            "sasl.mechanism": "PLAIN",
+            "sasl.username": "gateway",
+            "sasl.password": password,
+        });
+        GatewayConfig::new(&kafka)
+            .set("kafka.bootstrap_servers", ports::local(kafka.behind_proxy()).to_string())
+            .set("kafka.properties", properties)
+            .start()
+    };
+    let gateway = with_password("wrong");
+    until_true("the reason is the password", SOON, || {
+        let body = gateway.page("/readyz").body;
+        // Of the topics, and of each of the four producers.
+        body.matches("Authentication failed").count() == 5
+    });
+    // Long enough for several tries.
+    std::thread::sleep(A_WHILE);
+    let log = gateway.log();
+    assert_eq!(log.matches("Kafka is not well").count(), 4, "once for each lane: {log}");
+    assert!(!log.contains("BrokerTransportFailure"), "{log}");
+    drop(gateway);
+
+    let mut gateway = with_password("right");
+    until_true("the reason is the right", SOON, || {
+        let body = gateway.page("/readyz").body;
+        let named = body.contains(&gateway.topic("fast")) && body.contains("allow it Describe");
+        assert!(!body.contains("does not exist"), "{body}");
+        named
+    });
+    kafka.change_rights(&[
+        "--add",
+        "--topic",
+        "*",
+        "--allow-principal",
+        "User:gateway",
+        "--operation",
+        "Describe",
+        "--operation",
+        "Write",
+    ]);
+    gateway.until_ready();
+    let log = gateway.log();
+    assert_eq!(log.matches("allow this user DescribeConfigs").count(), 1, "once: {log}");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::properties;
+use super::topics::State;
 use crate::record::RecordBuf;
 
 /// How long Kafka may take to tell where a topic's partitions are.
@@ -22,6 +23,10 @@ pub enum ReadError {
     Unreachable { servers: String, source: KafkaError },
     #[error("topic {0} does not exist")]
     NoTopic(String),
+    #[error("topic {0} may not be read by this Kafka user: allow it Describe and Read")]
+    Forbidden(String),
+    #[error("topic {topic} cannot be read: {code}")]
+    Unwell { topic: String, code: RDKafkaErrorCode },
     #[error("Kafka failed while reading: {0}")]
     Kafka(#[from] KafkaError),
 }
@@ -52,9 +57,15 @@ impl Reader {
                 .fetch_metadata(Some(topic), METADATA_WAIT)
                 .map_err(|source| ReadError::Unreachable { servers: servers.to_owned(), source })?;
             let found = metadata.topics().iter().find(|known| known.name() == topic);
-            let found = found.filter(|known| known.error().is_none());
-            let found = found.ok_or_else(|| ReadError::NoTopic(topic.clone()))?;
-            for partition in found.partitions() {
+            match State::of(found) {
+                State::There => {}
+                State::Absent => return Err(ReadError::NoTopic(topic.clone())),
+                State::Forbidden => return Err(ReadError::Forbidden(topic.clone())),
+                State::Unwell(code) => {
+                    return Err(ReadError::Unwell { topic: topic.clone(), code });
+                }
+            }
+            for partition in found.into_iter().flat_map(|found| found.partitions()) {
                 partitions.add_partition_offset(topic, partition.id(), Offset::Beginning)?;
             }
         }

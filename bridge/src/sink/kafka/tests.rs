@@ -249,3 +249,40 @@ fn a_closed_idle_connection_is_no_news_and_a_failed_one_is() {
     reports.error(sum, "1/1 brokers are down");
     assert_eq!(status.last_error().as_deref(), Some("Connect failed: Connection refused"));
 }
+
+#[test]
+fn what_is_wrong_with_kafka_is_told_by_its_cause_and_seldom() {
+    let mut trouble = Trouble::default();
+    let transport = Some(RDKafkaErrorCode::BrokerTransportFailure);
+    trouble.note(transport, "disconnected");
+    assert_eq!(trouble.reason(), Some("disconnected"));
+    trouble.note(Some(RDKafkaErrorCode::Authentication), "wrong password");
+    trouble.note(transport, "disconnected");
+    assert_eq!(trouble.reason(), Some("wrong password"));
+    assert!(trouble.is_news());
+    assert!(!trouble.is_news(), "not again within half a minute");
+    assert!(trouble.is_over());
+    assert!(!trouble.is_over(), "once");
+    assert_eq!(trouble.reason(), None);
+    assert!(!trouble.is_news(), "also after a recovery");
+}
+
+#[test]
+fn a_producer_that_cannot_be_made_takes_nothing_and_is_tried_with_a_pause() {
+    let status = Arc::new(KafkaStatus::default());
+    let properties = [("socket.timeout.ms".to_owned(), "no number".to_owned())].into();
+    let current = std::thread::current();
+    let mut sink =
+        KafkaSink::new("test", "127.0.0.1:1", &properties, 1024, Arc::clone(&status), current);
+    let mut record = RecordBuf::default();
+    record.begin(TOPIC, 0);
+    let error = status.last_error().expect("it is known why");
+    assert!(error.contains("socket.timeout.ms"), "{error}");
+    let tried = sink.connect_at;
+    for token in 0..100 {
+        assert_eq!(sink.append(record.as_record(), token), Err(AppendError::Away));
+        sink.poll(&mut Vec::new());
+        assert!(!sink.is_broken(), "a lane resets what is broken, at once and again and again");
+    }
+    assert_eq!(sink.connect_at, tried, "not tried again so soon");
+}

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rdkafka::admin::{
@@ -15,6 +15,7 @@ use rdkafka::admin::{
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
+use rdkafka::metadata::MetadataTopic;
 use tokio::runtime::Handle;
 
 use super::{KafkaStatus, RECONNECT_MAX_MS, RECORD_OVERHEAD_MAX, properties};
@@ -27,6 +28,8 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 const CHECK_PAUSE: Duration = Duration::from_secs(60);
 /// However often it is asked for, checks are this far apart.
 const CHECKS_APART: Duration = Duration::from_millis(200);
+/// How often the thread shows that it lives while it waits.
+const BEAT: Duration = Duration::from_secs(5);
 
 /// What is asked of Kafka beside whether the topics are there.
 #[derive(Clone, Copy)]
@@ -52,6 +55,9 @@ pub struct Topics {
     reached: AtomicBool,
     stop: AtomicBool,
     finished: AtomicBool,
+    started: Instant,
+    /// Milliseconds after `started` of the thread's last sign of life.
+    beat_ms: AtomicU64,
 }
 
 impl Topics {
@@ -64,6 +70,31 @@ impl Topics {
     /// All topics were there and as needed at least once.
     pub fn were_all_well(&self) -> bool {
         self.reached.load(Ordering::Acquire)
+    }
+
+    /// How long the thread gave no sign of life.
+    pub fn silent_for(&self) -> Duration {
+        let last = Duration::from_millis(self.beat_ms.load(Ordering::Relaxed));
+        self.started.elapsed().saturating_sub(last)
+    }
+
+    fn beat(&self) {
+        self.beat_ms.store(self.started.elapsed().as_millis() as u64, Ordering::Relaxed);
+    }
+
+    /// Waits until it is woken, at most so long, and lives meanwhile.
+    fn rest(&self, wait: Duration) {
+        let end = Instant::now() + wait;
+        loop {
+            self.beat();
+            let left = end.saturating_duration_since(Instant::now());
+            let nap = left.min(BEAT);
+            let began = Instant::now();
+            thread::park_timeout(nap);
+            if nap == left || began.elapsed() < nap {
+                return;
+            }
+        }
     }
 
     /// The thread ended, which it does only when it is stopped or after a panic.
@@ -84,6 +115,8 @@ impl Topics {
             reached: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             finished: AtomicBool::new(false),
+            started: Instant::now(),
+            beat_ms: AtomicU64::new(0),
         });
         let config = client_config(bootstrap_servers, properties);
         let shared = Arc::clone(&topics);
@@ -92,8 +125,10 @@ impl Topics {
             for lane in &lanes {
                 let _ = lane.status.limits_thread.set(thread::current());
             }
+            let mut untold = None;
             while !shared.stop.load(Ordering::Acquire) {
-                let problems = check(&config, questions, &lanes, &runtime);
+                let beat = || shared.beat();
+                let problems = check(&config, questions, &lanes, &runtime, &beat, &mut untold);
                 let well = problems.is_empty();
                 let mut known = shared.problems.lock();
                 if known.as_ref() != Some(&problems) {
@@ -108,7 +143,7 @@ impl Topics {
                 }
                 // A lane whose batches are too large for Kafka asks for a check ahead of its time.
                 thread::sleep(CHECKS_APART);
-                thread::park_timeout(if well { CHECK_PAUSE } else { RETRY_PAUSE });
+                shared.rest(if well { CHECK_PAUSE } else { RETRY_PAUSE });
             }
         })?;
         Ok((Arc::clone(&topics), TopicsThread { topics, handle }))
@@ -155,41 +190,101 @@ impl TopicsThread {
     }
 }
 
+type Admin = AdminClient<DefaultClientContext>;
+
+/// What is wrong; `beat` is called between requests, and `untold` keeps why Kafka does not tell the topics'
+/// limits, so that the log is told once.
 fn check(
     config: &ClientConfig,
     questions: Questions,
     lanes: &[LaneTopics],
     runtime: &Handle,
+    beat: &dyn Fn(),
+    untold: &mut Option<String>,
 ) -> Vec<String> {
-    let admin: AdminClient<DefaultClientContext> = match config.create() {
+    let admin: Admin = match config.create() {
         Ok(admin) => admin,
         Err(error) => return vec![format!("the Kafka client cannot be made: {error}")],
     };
     let mut problems = Vec::new();
     for lane in lanes {
         for topic in &lane.topics {
-            match exists(&admin, topic) {
-                Ok(true) => {}
-                Ok(false) if questions.create => match create_topic(&admin, topic, runtime) {
+            beat();
+            let state = match state(&admin, topic) {
+                Ok(state) => state,
+                Err(error) => {
+                    // This client only sees that no answer comes; the producers hear why.
+                    let reason = lanes.iter().find_map(|lane| lane.status.last_error());
+                    let reason = reason.unwrap_or_else(|| error.to_string());
+                    return vec![format!("Kafka is not reached: {reason}")];
+                }
+            };
+            if state == State::Absent && questions.create {
+                match create_topic(&admin, topic, runtime) {
                     Ok(()) => tracing::info!(topic, "created the Kafka topic"),
                     Err(error) => {
                         problems.push(format!("topic {topic} cannot be created: {error}"));
                     }
-                },
-                Ok(false) => problems.push(format!(
-                    "topic {topic} of lane {} does not exist: create it, or set kafka.create_topics: true",
-                    lane.lane
-                )),
-                Err(error) => return vec![format!("Kafka is not reached: {error}")],
+                }
+            } else {
+                problems.extend(state.problem(topic, &lane.lane));
             }
         }
     }
     if questions.limits {
+        beat();
         let topics = lanes.iter().flat_map(|lane| &lane.topics).map(String::as_str).collect();
-        let limits = max_message_bytes(&admin, topics, runtime);
+        let (limits, why_not) = max_message_bytes(&admin, topics, runtime);
+        if why_not.is_some() && why_not != *untold {
+            tracing::warn!(
+                reason = why_not,
+                "Kafka does not tell all topics' max.message.bytes: allow this user DescribeConfigs"
+            );
+        }
+        *untold = why_not;
         lanes.iter().for_each(|lane| compare_limits(lane, &limits, &mut problems));
     }
     problems
+}
+
+/// What Kafka says of a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    There,
+    Absent,
+    /// This user may not know whether it is there.
+    Forbidden,
+    /// It is there and cannot be used now, or Kafka cannot tell.
+    Unwell(RDKafkaErrorCode),
+}
+
+impl State {
+    pub(super) fn of(topic: Option<&MetadataTopic>) -> State {
+        match topic.map(|topic| (topic.error().map(RDKafkaErrorCode::from), topic)) {
+            None => State::Absent,
+            Some((None, topic)) if topic.partitions().is_empty() => State::Absent,
+            Some((None, _)) => State::There,
+            Some((
+                Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic),
+                _,
+            )) => State::Absent,
+            Some((Some(RDKafkaErrorCode::TopicAuthorizationFailed), _)) => State::Forbidden,
+            Some((Some(code), _)) => State::Unwell(code),
+        }
+    }
+
+    fn problem(self, topic: &str, lane: &str) -> Option<String> {
+        Some(match self {
+            State::There => return None,
+            State::Absent => format!(
+                "topic {topic} of lane {lane} does not exist: create it, or set kafka.create_topics: true"
+            ),
+            State::Forbidden => format!(
+                "topic {topic} of lane {lane} may not be described by this Kafka user: allow it Describe and Write"
+            ),
+            State::Unwell(code) => format!("topic {topic} of lane {lane} cannot be used: {code}"),
+        })
+    }
 }
 
 /// Holds the topics' limits against what the lane sends.
@@ -212,17 +307,12 @@ fn compare_limits(lane: &LaneTopics, limits: &BTreeMap<String, u32>, problems: &
     }
 }
 
-fn exists(admin: &AdminClient<DefaultClientContext>, topic: &str) -> KafkaResult<bool> {
+fn state(admin: &Admin, topic: &str) -> KafkaResult<State> {
     let metadata = admin.inner().fetch_metadata(Some(topic), REQUEST_TIMEOUT)?;
-    let found = metadata.topics().iter().find(|known| known.name() == topic);
-    Ok(found.is_some_and(|known| known.error().is_none() && !known.partitions().is_empty()))
+    Ok(State::of(metadata.topics().iter().find(|known| known.name() == topic)))
 }
 
-fn create_topic(
-    admin: &AdminClient<DefaultClientContext>,
-    topic: &str,
-    runtime: &Handle,
-) -> Result<(), String> {
+fn create_topic(admin: &Admin, topic: &str, runtime: &Handle) -> Result<(), String> {
     // -1: the cluster's own defaults for partitions and replication.
     let new = NewTopic::new(topic, -1, TopicReplication::Fixed(-1));
     let options = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT));
@@ -238,25 +328,28 @@ fn create_topic(
     Ok(())
 }
 
-/// The topics' limits in bytes; without those of which Kafka does not tell it.
+/// The topics' limits in bytes, and why not of all, where Kafka does not tell it.
 fn max_message_bytes(
-    admin: &AdminClient<DefaultClientContext>,
+    admin: &Admin,
     topics: Vec<&str>,
     runtime: &Handle,
-) -> BTreeMap<String, u32> {
+) -> (BTreeMap<String, u32>, Option<String>) {
     let options = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT));
+    let asked = topics.len();
     let resources: Vec<_> = topics.into_iter().map(ResourceSpecifier::Topic).collect();
     let results = match runtime.block_on(admin.describe_configs(&resources, &options)) {
         Ok(results) => results,
-        Err(error) => {
-            tracing::warn!(%error, "Kafka does not tell its topics' limits");
-            return BTreeMap::new();
-        }
+        Err(error) => return (BTreeMap::new(), Some(error.to_string())),
     };
     let limit = |resource: ConfigResource| {
         let OwnedResourceSpecifier::Topic(topic) = &resource.specifier else { return None };
         let bytes = resource.get("max.message.bytes")?.value.as_ref()?.parse().ok()?;
         Some((topic.clone(), bytes))
     };
-    results.into_iter().filter_map(Result::ok).filter_map(limit).collect()
+    let why_not = results.iter().find_map(|result| result.as_ref().err().map(ToString::to_string));
+    let limits: BTreeMap<String, u32> =
+        results.into_iter().filter_map(Result::ok).filter_map(limit).collect();
+    // Without the right to know it, the answer may also just lack them.
+    let why_not = why_not.or_else(|| (limits.len() < asked).then(|| "it has none".to_owned()));
+    (limits, why_not)
 }
