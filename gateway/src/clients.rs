@@ -4,11 +4,13 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bridge::Mailbox;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
+
+use crate::patience::Patience;
 
 /// Locks that the ids are spread over.
 const SHARDS: usize = 16;
@@ -59,7 +61,7 @@ impl Clients {
         mailbox: &Arc<Mailbox>,
     ) -> Result<Claim, ClaimLost> {
         loop {
-            let ended = {
+            let mut ended = {
                 let mut shard = self.shard(client_id).lock();
                 match shard.get_mut(client_id) {
                     None => {
@@ -78,9 +80,14 @@ impl Clients {
                     }
                 }
             };
-            match tokio::time::timeout(TAKEOVER_WAIT, ended).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) | Err(_) => return Err(ClaimLost),
+            let mut patience = Patience::new(TAKEOVER_WAIT);
+            loop {
+                match tokio::time::timeout_at(patience.due(), &mut ended).await {
+                    Ok(Ok(())) => break,
+                    Ok(Err(_)) => return Err(ClaimLost),
+                    Err(_) if patience.ends(Instant::now()) => return Err(ClaimLost),
+                    Err(_) => {}
+                }
             }
         }
     }

@@ -11,6 +11,7 @@ pub mod edge;
 pub mod listen;
 pub mod metrics;
 pub mod mqtt;
+mod patience;
 pub mod pulse;
 pub mod session;
 pub mod view;

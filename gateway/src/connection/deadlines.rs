@@ -1,9 +1,11 @@
 //! The times by which a client has to have done something. They stand still while the gateway does
-//! not read the socket: that is not the client's silence.
+//! not read the socket: that is not the client's silence. Nor is the gateway's own standstill; see
+//! `patience.rs`.
 
 use std::time::{Duration, Instant};
 
 use super::Close;
+use crate::patience::late_by;
 
 /// How long a packet may take to arrive, besides what its size allows at the slowest rate.
 const PACKET_GRACE: Duration = Duration::from_secs(10);
@@ -26,6 +28,8 @@ pub(super) struct Deadlines {
     packet_began: Instant,
     /// Since when the client takes nothing of what it is sent.
     unread_since: Option<Instant>,
+    /// A deadline was moved because the gateway came late to it, and the client gave no sign since.
+    excused: bool,
 }
 
 /// What the connection is at.
@@ -46,12 +50,14 @@ impl Deadlines {
             last_bytes: now,
             packet_began: now,
             unread_since: None,
+            excused: false,
         }
     }
 
     /// Bytes came; `begin` is true if they begin a packet.
     pub fn bytes_received(&mut self, now: Instant, begin: bool) {
         self.last_bytes = now;
+        self.excused = false;
         if begin {
             self.packet_began = now;
         }
@@ -70,8 +76,23 @@ impl Deadlines {
         self.packet_began += unread;
     }
 
+    /// A deadline passed and the gateway was not there: all of them move on, so that the client has as
+    /// much time again as nobody looked. False if it was, or if that is used up.
+    pub fn excuse(&mut self, due: Instant, now: Instant) -> bool {
+        let Some(late) = late_by(due, now).filter(|_| !self.excused) else { return false };
+        self.excused = true;
+        self.skip(2 * late);
+        if let Some(since) = &mut self.unread_since {
+            *since += 2 * late;
+        }
+        true
+    }
+
     /// Something was written, or nothing could be.
     pub fn sent(&mut self, now: Instant, progress: bool, unsent: bool) {
+        if progress {
+            self.excused = false;
+        }
         match (unsent, self.unread_since) {
             (false, _) => self.unread_since = None,
             (true, None) => self.unread_since = Some(now),
@@ -159,6 +180,30 @@ mod tests {
         assert_eq!(deadlines.next(partial).0, later + PACKET_GRACE);
         let upload = Waits { upload_bytes: Some(1024 * 1024), ..IDLE };
         assert_eq!(deadlines.next(upload).0, later + UPLOAD_IDLE);
+    }
+
+    #[test]
+    fn a_standstill_of_the_gateway_moves_deadlines_once_in_a_silence() {
+        let start = Instant::now();
+        let second = Duration::from_secs(1);
+        let mut deadlines = Deadlines::new(4, start);
+        let (due, _) = deadlines.next(IDLE);
+        assert_eq!(due, start + 6 * second);
+        assert!(!deadlines.excuse(due, due + second / 10), "a timer is that late by itself");
+        // Stopped until three seconds after the deadline.
+        assert!(deadlines.excuse(due, due + 3 * second));
+        let (moved, close) = deadlines.next(IDLE);
+        assert_eq!((moved, close), (due + 6 * second, Some(Close::KeepAlive)), "as much again");
+        assert!(!deadlines.excuse(moved, moved + 9 * second), "it is silent still");
+        deadlines.bytes_received(moved, true);
+        deadlines.packet_received(moved);
+        assert!(deadlines.excuse(moved + 6 * second, moved + 9 * second), "a new silence");
+        deadlines.sent(moved, false, true);
+        let unread = moved + UNREAD_WAIT;
+        assert!(!deadlines.excuse(unread, unread + 5 * second));
+        deadlines.sent(moved, true, true);
+        assert!(deadlines.excuse(unread, unread + 5 * second));
+        assert_eq!(deadlines.unread_since, Some(moved + 10 * second));
     }
 
     #[test]

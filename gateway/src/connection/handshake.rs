@@ -5,9 +5,8 @@ use std::time::{Duration, Instant};
 
 use bridge::message::Device;
 use bridge::{Mailbox, Reservation};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::close::part;
 use super::deadlines::Deadlines;
@@ -16,6 +15,7 @@ use crate::clients::Claim;
 use crate::edge::{Admitted, Edge, Phase};
 use crate::mqtt::encode::ConnAckProperties;
 use crate::mqtt::{self, Connect, PacketType, Version, encode, reason};
+use crate::patience::{Patience, read_within, write_within};
 use crate::session::Window;
 
 /// CONNECT has to be here this long after the socket was accepted.
@@ -69,10 +69,7 @@ pub(super) async fn shake(
     admitted: &Admitted,
 ) -> Result<Established, Refused> {
     let mut received = Vec::new();
-    let size = match timeout(CONNECT_WAIT, read_connect(edge, stream, &mut received)).await {
-        Ok(size) => size?,
-        Err(_) => return Err(Refused::silently(Close::TooSlow)),
-    };
+    let size = read_connect(edge, stream, &mut received).await?;
     let rest = received.split_off(size);
     let header = mqtt::fixed_header(&received).ok().flatten();
     let connect = header.and_then(|header| {
@@ -135,10 +132,11 @@ pub(super) async fn shake(
         let code = reason::SERVER_UNAVAILABLE;
         refuse(Close::TakenOver, code, "another connection takes this client id")
     })?;
-    match timeout(CONNACK_WAIT, stream.write_all(&connack)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(_)) => return Err(Refused::silently(Close::PeerGone)),
-        Err(_) => return Err(Refused::silently(Close::NotReading)),
+    let mut patience = Patience::new(CONNACK_WAIT);
+    match write_within(stream, &connack, &mut patience).await {
+        Ok(true) => {}
+        Ok(false) => return Err(Refused::silently(Close::NotReading)),
+        Err(_) => return Err(Refused::silently(Close::PeerGone)),
     }
     let own = |(name, value): (&str, &str)| (name.into(), value.into());
     let device = Device {
@@ -196,7 +194,7 @@ impl Established {
     }
 }
 
-/// Reads until CONNECT is whole and returns its size in bytes; more may be behind it.
+/// Reads until CONNECT is whole, in its time, and returns its size in bytes; more may be behind it.
 ///
 /// Not cancel safe in that a part of CONNECT may be in `received`.
 async fn read_connect(
@@ -205,6 +203,7 @@ async fn read_connect(
     received: &mut Vec<u8>,
 ) -> Result<usize, Refused> {
     let mut large: Option<Reservation> = None;
+    let mut patience = Patience::new(CONNECT_WAIT);
     loop {
         if let Some(header) = mqtt::fixed_header(received)
             .map_err(|fault| Refused::silently(Close::Malformed(fault)))?
@@ -232,9 +231,10 @@ async fn read_connect(
             }
         }
         let mut buffer = [0; READ_BYTES];
-        match stream.read(&mut buffer).await {
-            Ok(0) | Err(_) => return Err(Refused::silently(Close::PeerGone)),
-            Ok(bytes) => received.extend_from_slice(&buffer[..bytes]),
+        match read_within(stream, &mut buffer, &mut patience).await {
+            Ok(None) => return Err(Refused::silently(Close::TooSlow)),
+            Ok(Some(0)) | Err(_) => return Err(Refused::silently(Close::PeerGone)),
+            Ok(Some(bytes)) => received.extend_from_slice(&buffer[..bytes]),
         }
     }
 }

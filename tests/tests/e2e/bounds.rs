@@ -210,6 +210,66 @@ fn topics_of_any_length_land() {
     assert_eq!(topics, lengths);
 }
 
+/// The gateway is stopped for longer than its clients may be silent, and they are not.
+#[test]
+fn a_standstill_of_the_gateway_is_not_its_clients() {
+    const CLIENTS: usize = 200;
+    const HALF_DONE: usize = 30;
+    const BEFORE: Duration = Duration::from_secs(3);
+    const STOPPED: Duration = Duration::from_secs(9);
+    let kafka = Kafka::shared();
+    let gateway = GatewayConfig::new(kafka).start_ready();
+    let connect = |id: &str, keep_alive_seconds| {
+        let mut connect = Connect::new(Version::V311, id);
+        connect.keep_alive_seconds = keep_alive_seconds;
+        Client::connect_with(gateway.mqtt(), &connect).0
+    };
+    // Some are in the middle of a CONNECT or of a packet, whose time ends within the standstill.
+    let half =
+        |number: usize| encode::connect(&Connect::new(Version::V311, &format!("half-{number}")));
+    let mut arriving: Vec<Client> =
+        (0..HALF_DONE).map(|_| Client::open(gateway.mqtt(), Version::V311)).collect();
+    for (number, client) in arriving.iter_mut().enumerate() {
+        client.send(&half(number)[..10]);
+    }
+    let mut publishing: Vec<Client> =
+        (0..HALF_DONE).map(|number| connect(&format!("p-{number}"), 0)).collect();
+    let publish = Publish::new("devices/meter/p/power", b"21").qos1(1);
+    let publish = encode::publish(Version::V311, &publish);
+    publishing.iter_mut().for_each(|client| client.send(&publish[..10]));
+    thread::sleep(BEFORE);
+    let mut clients: Vec<Client> =
+        (0..CLIENTS).map(|number| connect(&format!("c-{number}"), 4)).collect();
+    let mut silent = connect("silent", 4);
+    gateway.signal(Signal::STOP);
+    let resume = Instant::now() + STOPPED;
+    while Instant::now() < resume {
+        clients.iter_mut().for_each(Client::ping);
+        thread::sleep(Duration::from_secs(1));
+    }
+    for (number, client) in arriving.iter_mut().enumerate() {
+        client.send(&half(number)[10..]);
+    }
+    publishing.iter_mut().for_each(|client| client.send(&publish[10..]));
+    gateway.signal(Signal::CONT);
+    for client in &mut clients {
+        client.expect_pingresp();
+        while let Seen::Packet(_) = client.read(Duration::from_millis(1)) {}
+        client.ping();
+        client.expect_pingresp();
+    }
+    for client in &mut arriving {
+        assert!(matches!(client.expect_packet(), Packet::Connack { code: 0, .. }));
+    }
+    for client in &mut publishing {
+        client.expect_puback(1);
+    }
+    silent.expect_closed(SOON + STOPPED);
+    let metrics = gateway.metrics();
+    let closed = |reason| metrics.sum("landfall_connections_closed_total", &[("reason", reason)]);
+    assert_eq!((closed("keep_alive"), closed("too_slow")), (1.0, 0.0), "{}", gateway.log());
+}
+
 #[test]
 fn connections_beyond_the_limit_are_told() {
     let gateway = GatewayConfig::new(Kafka::shared()).set("limits.connections", 5).start_ready();
