@@ -2,12 +2,13 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use tokio::runtime::Handle;
 
 use crate::account::{Account, Class, Reservation};
-use crate::classify::{self, Carriage, Decision, LaneId, Routing};
+use crate::classify::{self, Carriage, Decision, EventTimeFault, LaneId, Routing};
 use crate::envelope::{self, Body, Stamp};
 use crate::lane::{Lane, LaneSettings, LaneThread, Pending, SinkFactory};
 use crate::message::{Message, Payload};
@@ -52,6 +53,8 @@ pub struct Bridge {
     /// For messages that were refused before anything of them was read.
     unclassified: Arc<Account>,
     store: Option<Store>,
+    /// Messages whose event time counts as absent, by [`EventTimeFault`].
+    event_time_faults: [AtomicU64; EventTimeFault::ALL.len()],
 }
 
 impl Bridge {
@@ -78,6 +81,7 @@ impl Bridge {
             lanes,
             unclassified: Arc::new(Account::new("none", UNCLASSIFIED_SHARE, 0)),
             store,
+            event_time_faults: Default::default(),
         }
     }
 
@@ -108,6 +112,18 @@ impl Bridge {
     /// How the object store is doing; None where there is none.
     pub fn object_figures(&self) -> Option<ObjectFigures> {
         self.store.as_ref().map(|store| store.objects.figures())
+    }
+
+    /// Messages that were taken with an event time that counts as absent, by reason.
+    pub fn event_time_faults(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counts = self.event_time_faults.iter().map(|count| count.load(Ordering::Relaxed));
+        EventTimeFault::ALL.into_iter().map(EventTimeFault::label).zip(counts)
+    }
+
+    fn note_event_time(&self, decision: &Decision<'_>) {
+        if let Some(fault) = decision.metadata.event_time_fault {
+            self.event_time_faults[fault as usize].fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Messages whose outcome is open.
@@ -202,6 +218,7 @@ impl Bridge {
             let receipt = Receipt::open(Arc::clone(account), Class::Inline, charge, reply_to);
             lane.submit(record.as_record(), Pending { receipt, on_landing, submitted: now });
             record.shrink_over(SCRATCH_KEEP_BYTES);
+            self.note_event_time(decision);
             Ok(())
         })
     }
@@ -221,6 +238,7 @@ impl Bridge {
         let Some(charge) = Reservation::take(account, Class::Large, bytes) else {
             return Some(Err(Full { lane: Some(decision.lane), class: Class::Large, bytes }));
         };
+        self.note_event_time(decision);
         let mut record = RecordBuf::default();
         let (message_id, lane, on_landing) = self.head(decision, message, &mut record);
         let dedupe = match decision.metadata.message_id {

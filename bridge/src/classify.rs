@@ -51,9 +51,37 @@ pub struct Metadata<'a> {
     /// Milliseconds since 1970 UTC.
     pub event_start_ms: Option<i64>,
     pub event_end_ms: Option<i64>,
+    /// The first thing that is wrong with what was said of them.
+    pub event_time_fault: Option<EventTimeFault>,
     pub traceparent: Cow<'a, str>,
     pub tracestate: Cow<'a, str>,
     pub priority: Option<Cow<'a, str>>,
+}
+
+/// Why an event time counts as absent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EventTimeFault {
+    #[error("is no time: write RFC 3339 or milliseconds since 1970")]
+    NoTime,
+    #[error("is before 2000 or more than 24 h ahead: is the clock set?")]
+    Implausible,
+    #[error("has an end before its start")]
+    EndBeforeStart,
+}
+
+impl EventTimeFault {
+    /// All of them, in the order of their places.
+    pub const ALL: [EventTimeFault; 3] =
+        [EventTimeFault::NoTime, EventTimeFault::Implausible, EventTimeFault::EndBeforeStart];
+
+    /// The value of the `reason` label.
+    pub fn label(self) -> &'static str {
+        match self {
+            EventTimeFault::NoTime => "no_time",
+            EventTimeFault::Implausible => "implausible",
+            EventTimeFault::EndBeforeStart => "end_before_start",
+        }
+    }
 }
 
 /// Metadata and everything else that rules, keys and templates can look at.
@@ -318,16 +346,29 @@ impl Routing {
                 .or_else(|| listed(of_device))
                 .unwrap_or_default()
         };
-        let plausible = |time_ms: &i64| {
-            (EVENT_MIN_MS..=message.received_ms.saturating_add(EVENT_AHEAD_MAX_MS))
-                .contains(time_ms)
+        let latest = message.received_ms.saturating_add(EVENT_AHEAD_MAX_MS);
+        let plausible = |time_ms: i64| match (EVENT_MIN_MS..=latest).contains(&time_ms) {
+            true => Ok(time_ms),
+            false => Err(EventTimeFault::Implausible),
         };
-        let time = |name: &str, declared: Option<i64>| {
-            message.property(name).and_then(parse_time_ms).filter(plausible).or(declared)
+        let mut event_time_fault = None;
+        let mut time = |name: &str, declared: Option<i64>| {
+            let said = message
+                .property(name)
+                .map(|text| parse_time_ms(text).ok_or(EventTimeFault::NoTime).and_then(plausible));
+            let mut usable = |time: Option<Result<i64, EventTimeFault>>| {
+                let usable = time?.map_err(|fault| event_time_fault.get_or_insert(fault));
+                usable.ok()
+            };
+            usable(said).or_else(|| usable(declared.map(plausible)))
         };
-        let event_start_ms = time("event-start", declared.event_start_ms.filter(plausible));
-        let event_end_ms = time("event-end", declared.event_end_ms.filter(plausible))
-            .filter(|end| event_start_ms.is_none_or(|start| *end >= start));
+        let event_start_ms = time("event-start", declared.event_start_ms);
+        let event_end_ms = time("event-end", declared.event_end_ms);
+        let ends_after_start = |end: &i64| event_start_ms.is_none_or(|start| *end >= start);
+        if event_end_ms.is_some_and(|end| !ends_after_start(&end)) {
+            event_time_fault.get_or_insert(EventTimeFault::EndBeforeStart);
+        }
+        let event_end_ms = event_end_ms.filter(ends_after_start);
         Metadata {
             device_id: Cow::Borrowed(device_id),
             verified: verified.is_some(),
@@ -341,6 +382,7 @@ impl Routing {
             message_id: property("message-id").or_else(|| own(declared.message_id)),
             event_start_ms,
             event_end_ms,
+            event_time_fault,
             traceparent: property("traceparent")
                 .or_else(|| own(declared.traceparent))
                 .unwrap_or_default(),

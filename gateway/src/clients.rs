@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bridge::Mailbox;
@@ -16,6 +17,9 @@ use crate::patience::Patience;
 const SHARDS: usize = 16;
 /// How long a takeover waits for the first connection's end.
 const TAKEOVER_WAIT: Duration = Duration::from_secs(10);
+/// A connection that took its id over and loses it in this time was thrown out by whom it threw out:
+/// a device that comes back after its network was away does not do that.
+const AGAIN_WITHIN: Duration = Duration::from_secs(60);
 
 /// Mailbox signal: another connection took the client id over.
 pub const TAKEN_OVER: u8 = 1 << 1;
@@ -26,12 +30,22 @@ pub const PHASE_CHANGED: u8 = 1 << 2;
 pub struct Clients {
     shards: Box<[Shard]>,
     hasher: RandomState,
+    takeovers: Takeovers,
+}
+
+/// How often ids were taken over, once or again and again.
+#[derive(Default)]
+struct Takeovers {
+    once: AtomicU64,
+    again: AtomicU64,
 }
 
 type Shard = Mutex<HashMap<Arc<str>, Holder>>;
 
 struct Holder {
     mailbox: Arc<Mailbox>,
+    /// When it took the id over, if somebody had it.
+    took_over: Option<Instant>,
     /// The connection that waits for this one's end; a later one replaces it.
     successor: Option<oneshot::Sender<()>>,
 }
@@ -40,6 +54,8 @@ struct Holder {
 pub struct Claim {
     clients: Arc<Clients>,
     client_id: Arc<str>,
+    /// The id was taken over from a connection that had taken it over itself not long ago.
+    pub again: bool,
 }
 
 /// The id could not be had: a still newer connection came, or the old one did not end in time.
@@ -51,6 +67,7 @@ impl Clients {
         Arc::new(Clients {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             hasher: RandomState::new(),
+            takeovers: Takeovers::default(),
         })
     }
 
@@ -60,22 +77,29 @@ impl Clients {
         client_id: &Arc<str>,
         mailbox: &Arc<Mailbox>,
     ) -> Result<Claim, ClaimLost> {
+        let (mut took_over, mut again) = (None, false);
         loop {
             let mut ended = {
                 let mut shard = self.shard(client_id).lock();
                 match shard.get_mut(client_id) {
                     None => {
-                        let holder = Holder { mailbox: Arc::clone(mailbox), successor: None };
+                        let holder =
+                            Holder { mailbox: Arc::clone(mailbox), took_over, successor: None };
+                        self.takeovers.count(took_over.is_some(), again);
                         shard.insert(Arc::clone(client_id), holder);
                         return Ok(Claim {
                             clients: Arc::clone(self),
                             client_id: Arc::clone(client_id),
+                            again,
                         });
                     }
                     Some(holder) => {
                         let (successor, ended) = oneshot::channel();
                         holder.successor = Some(successor);
                         holder.mailbox.signal(TAKEN_OVER);
+                        let now = Instant::now();
+                        again |= holder.took_over.is_some_and(|at| now - at < AGAIN_WITHIN);
+                        took_over = Some(now);
                         ended
                     }
                 }
@@ -103,6 +127,13 @@ impl Clients {
         }
     }
 
+    /// Connections that took an id over: from one that had not taken it over itself, and from one that
+    /// had, not long ago.
+    pub fn takeovers(&self) -> [(&'static str, u64); 2] {
+        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        [("once", load(&self.takeovers.once)), ("again", load(&self.takeovers.again))]
+    }
+
     /// Connections that hold an id.
     pub fn len(&self) -> usize {
         self.shards.iter().map(|shard| shard.lock().len()).sum()
@@ -114,6 +145,15 @@ impl Clients {
 
     fn shard(&self, client_id: &str) -> &Shard {
         &self.shards[self.hasher.hash_one(client_id) as usize % SHARDS]
+    }
+}
+
+impl Takeovers {
+    fn count(&self, is_one: bool, again: bool) {
+        if is_one {
+            let count = if again { &self.again } else { &self.once };
+            count.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -150,6 +190,28 @@ mod tests {
         assert_eq!(clients.len(), 1);
         drop(claim);
         assert!(clients.is_empty());
+    }
+
+    #[tokio::test]
+    async fn connections_that_throw_each_other_out_are_told_from_one_that_comes_back() {
+        let clients = Clients::new();
+        let id: Arc<str> = "meter-1".into();
+        let mut claim = clients.claim(&id, &Arc::new(Mailbox::default())).await.expect("free");
+        for expected in [[1, 0], [1, 1], [1, 2]] {
+            let taking = tokio::spawn({
+                let (clients, id) = (Arc::clone(&clients), Arc::clone(&id));
+                async move { clients.claim(&id, &Arc::new(Mailbox::default())).await }
+            });
+            tokio::task::yield_now().await;
+            drop(claim);
+            claim = taking.await.expect("no panic").expect("the id is free now");
+            assert_eq!(claim.again, expected[1] > 0);
+            assert_eq!(clients.takeovers().map(|(_, count)| count), expected);
+        }
+        drop(claim);
+        // Nobody held it.
+        let claim = clients.claim(&id, &Arc::new(Mailbox::default())).await.expect("free");
+        assert_eq!((claim.again, clients.takeovers()[0].1), (false, 1));
     }
 
     #[tokio::test]

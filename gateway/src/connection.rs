@@ -11,6 +11,7 @@
 
 mod close;
 mod deadlines;
+mod foreign;
 mod handshake;
 mod intake;
 mod will;
@@ -30,6 +31,7 @@ use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
 pub use close::Close;
+pub use foreign::Foreign;
 
 use crate::broker::Subscriber;
 use crate::clients::{Claim, PHASE_CHANGED, TAKEN_OVER};

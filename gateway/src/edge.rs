@@ -10,8 +10,12 @@ use parking_lot::Mutex;
 
 use crate::broker::LocalPlane;
 use crate::clients::{Clients, PHASE_CHANGED};
+use crate::connection::Foreign;
 use crate::metrics;
 use crate::session::WindowLimits;
+
+/// Between two lines of the log about one kind of what is not MQTT.
+const FOREIGN_LOG_PAUSE: Duration = Duration::from_secs(60);
 
 /// What connections may do now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,6 +51,10 @@ pub struct Edge {
     pub acknowledgement_latency: ::metrics::Histogram,
     /// Devices whose packets are too large are named in the log, but not in a flood.
     pub too_large_log: RateLimit,
+    /// So are client ids whose connections throw each other out.
+    pub takeover_log: RateLimit,
+    /// By [`Foreign`]: what speaks no MQTT comes again and again, and always for the same reason.
+    pub foreign_logs: [RateLimit; Foreign::ALL.len()],
     started: Instant,
     phase: AtomicU8,
     /// Sockets that are open, in whatever state.
@@ -69,6 +77,8 @@ impl Edge {
             waiting_wills_bytes: AtomicU64::new(0),
             acknowledgement_latency: ::metrics::histogram!(metrics::ACKNOWLEDGEMENT_LATENCY),
             too_large_log: RateLimit::default(),
+            takeover_log: RateLimit::default(),
+            foreign_logs: Foreign::ALL.map(|_| RateLimit::every(FOREIGN_LOG_PAUSE)),
             started: Instant::now(),
             phase: AtomicU8::new(Phase::Running as u8),
             open: AtomicU32::new(0),
@@ -125,19 +135,27 @@ impl Drop for Admitted {
     }
 }
 
-/// Allows something once a second.
-#[derive(Default)]
+/// Allows something once in a while, by default once a second.
 pub struct RateLimit {
+    pause: Duration,
     last: Mutex<Option<Instant>>,
 }
 
+impl Default for RateLimit {
+    fn default() -> RateLimit {
+        RateLimit::every(Duration::from_secs(1))
+    }
+}
+
 impl RateLimit {
-    const PAUSE: Duration = Duration::from_secs(1);
+    pub fn every(pause: Duration) -> RateLimit {
+        RateLimit { pause, last: Mutex::default() }
+    }
 
     pub fn allows(&self) -> bool {
         let mut last = self.last.lock();
         let now = Instant::now();
-        let allows = last.is_none_or(|last| now.duration_since(last) >= Self::PAUSE);
+        let allows = last.is_none_or(|last| now.duration_since(last) >= self.pause);
         if allows {
             *last = Some(now);
         }

@@ -13,6 +13,8 @@ pub const ACKNOWLEDGEMENT_LATENCY: &str = "landfall_acknowledgement_latency_seco
 pub const CONNECTIONS: &str = "landfall_connections";
 pub const CONNECTIONS_LIMIT: &str = "landfall_connections_limit";
 pub const CONNECTIONS_CLOSED: &str = "landfall_connections_closed_total";
+pub const TAKEOVERS: &str = "landfall_takeovers_total";
+pub const EVENT_TIMES_UNUSABLE: &str = "landfall_event_times_unusable_total";
 pub const PACKETS_MALFORMED: &str = "landfall_packets_malformed_total";
 pub const MESSAGES_RECEIVED: &str = "landfall_messages_received_total";
 pub const MESSAGES_LANDED: &str = "landfall_messages_landed_total";
@@ -48,7 +50,7 @@ pub const LOCAL_DROPPED: &str = "landfall_local_dropped_total";
 pub const LOCAL_TOO_LARGE_FOR_CLIENT: &str = "landfall_local_too_large_for_client_total";
 
 /// Name, type and help of everything on `/metrics`.
-const DESCRIPTIONS: [(&str, &str, &str); 45] = [
+const DESCRIPTIONS: [(&str, &str, &str); 47] = [
     (
         MESSAGES_RECEIVED,
         "counter",
@@ -68,6 +70,16 @@ const DESCRIPTIONS: [(&str, &str, &str); 45] = [
     (CONNECTIONS, "gauge", "Open sockets."),
     (CONNECTIONS_LIMIT, "gauge", "Sockets that may be open."),
     (CONNECTIONS_CLOSED, "counter", "Connections that ended, by reason."),
+    (
+        TAKEOVERS,
+        "counter",
+        "Connections that took a client id over, once or again and again, by kind.",
+    ),
+    (
+        EVENT_TIMES_UNUSABLE,
+        "counter",
+        "Messages with an event time that counts as absent, by reason.",
+    ),
     (
         PACKETS_MALFORMED,
         "counter",

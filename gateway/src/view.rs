@@ -204,6 +204,12 @@ impl AdminView for View {
         if let Some(figures) = self.edge.bridge.object_figures() {
             collect_object_store(&figures);
         }
+        for (kind, count) in self.edge.clients.takeovers() {
+            counter!(names::TAKEOVERS, "kind" => kind).absolute(count);
+        }
+        for (reason, count) in self.edge.bridge.event_time_faults() {
+            counter!(names::EVENT_TIMES_UNUSABLE, "reason" => reason).absolute(count);
+        }
         self.edge.local.collect_metrics();
     }
 }

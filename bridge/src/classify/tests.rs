@@ -108,11 +108,15 @@ fn event_times_that_cannot_be_are_absent() {
     ] {
         let properties = [("event-start", text)];
         let published = message(&device, "a", &properties);
-        assert_eq!(routing.classify(&published).metadata.event_start_ms, expected, "{text}");
+        let metadata = routing.classify(&published).metadata;
+        assert_eq!(metadata.event_start_ms, expected, "{text}");
+        let fault = metadata.event_time_fault;
+        assert_eq!(fault.is_none(), expected.is_some(), "{text}: {fault:?}");
     }
     let properties = [("event-start", "1759320000000"), ("event-end", "1759310000000")];
     let metadata = routing.classify(&message(&device, "a", &properties)).metadata;
     assert_eq!(metadata.event_end_ms, None, "an end before its start");
+    assert_eq!(metadata.event_time_fault, Some(EventTimeFault::EndBeforeStart));
 }
 
 #[test]

@@ -68,6 +68,9 @@ struct Explanation {
     firmware_version: String,
     group: String,
     event_start_ms: Option<i64>,
+    /// What is wrong with the event time that was given; what is wrong counts as absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event_time_fault: Option<String>,
 }
 
 pub fn explain(arguments: &Arguments) -> Result<ExitCode, Failure> {
@@ -193,6 +196,7 @@ fn explanation(settings: &Settings, message: &Message<'_>) -> Explanation {
         firmware_version: decision.metadata.firmware_version.to_string(),
         group: decision.metadata.group.to_string(),
         event_start_ms: decision.metadata.event_start_ms,
+        event_time_fault: decision.metadata.event_time_fault.map(|fault| fault.to_string()),
     }
 }
 
@@ -220,6 +224,9 @@ fn print(out: &mut impl io::Write, explanation: &Explanation) -> io::Result<()> 
         if !value.is_empty() {
             writeln!(out, "{name:<10}{}", escape(value))?;
         }
+    }
+    if let Some(fault) = &explanation.event_time_fault {
+        writeln!(out, "event     counts as absent: the event time {fault}")?;
     }
     Ok(())
 }

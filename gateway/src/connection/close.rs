@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use super::Foreign;
 use crate::mqtt::{Malformed, Version, encode, reason};
 use crate::session::WindowFault;
 
@@ -23,6 +24,10 @@ pub enum Close {
     DisconnectedWithWill,
     /// The socket was closed or broke.
     PeerGone,
+    /// The socket was closed or broke before CONNECT was here: a health check, a port scan.
+    BeforeConnect,
+    /// The client speaks something else.
+    Foreign(Foreign),
     Malformed(Malformed),
     /// A well-formed packet that is not allowed here; the label says which rule, the code is v5's.
     Protocol {
@@ -61,6 +66,8 @@ impl Close {
         match self {
             Close::Disconnected | Close::DisconnectedWithWill => "disconnected",
             Close::PeerGone => "peer_gone",
+            Close::BeforeConnect => "before_connect",
+            Close::Foreign(foreign) => foreign.label(),
             Close::Malformed(_) => "malformed",
             Close::Protocol { label, .. } => label,
             Close::TooLarge => "too_large",
@@ -87,7 +94,11 @@ impl Close {
     /// The code of a v5 DISCONNECT; None where nobody would read it.
     fn code(&self) -> Option<u8> {
         Some(match self {
-            Close::Disconnected | Close::DisconnectedWithWill | Close::PeerGone => return None,
+            Close::Disconnected
+            | Close::DisconnectedWithWill
+            | Close::PeerGone
+            | Close::BeforeConnect
+            | Close::Foreign(_) => return None,
             Close::Malformed(fault) => fault.code(),
             Close::Protocol { code, .. } => *code,
             Close::TooLarge => reason::PACKET_TOO_LARGE,

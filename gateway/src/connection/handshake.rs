@@ -10,7 +10,8 @@ use tokio::time::sleep;
 
 use super::close::part;
 use super::deadlines::Deadlines;
-use super::{Close, Connection, FREE_PARTIAL_BYTES, Intake, Shared, StoredWill};
+use super::foreign::{Recognised, recognise};
+use super::{Close, Connection, FREE_PARTIAL_BYTES, Foreign, Intake, Shared, StoredWill};
 use crate::clients::Claim;
 use crate::edge::{Admitted, Edge, Phase};
 use crate::mqtt::encode::ConnAckProperties;
@@ -132,6 +133,14 @@ pub(super) async fn shake(
         let code = reason::SERVER_UNAVAILABLE;
         refuse(Close::TakenOver, code, "another connection takes this client id")
     })?;
+    if claim.again && edge.takeover_log.allows() {
+        let peer = stream.peer_addr().map(|peer| peer.to_string()).unwrap_or_default();
+        tracing::warn!(
+            client_id = &*client_id,
+            peer,
+            "connections with one client id throw each other out: give each device its own"
+        );
+    }
     let mut patience = Patience::new(CONNACK_WAIT);
     match write_within(stream, &connack, &mut patience).await {
         Ok(true) => {}
@@ -204,9 +213,19 @@ async fn read_connect(
 ) -> Result<usize, Refused> {
     let mut large: Option<Reservation> = None;
     let mut patience = Patience::new(CONNECT_WAIT);
+    let foreign = |foreign: Foreign, stream: &TcpStream| {
+        foreign.log(edge, stream.peer_addr().ok());
+        Refused::silently(Close::Foreign(foreign))
+    };
     loop {
-        if let Some(header) = mqtt::fixed_header(received)
-            .map_err(|fault| Refused::silently(Close::Malformed(fault)))?
+        let perhaps = match recognise(received) {
+            Recognised::Foreign(kind) => return Err(foreign(kind, stream)),
+            Recognised::Perhaps(kind) => Some(kind),
+            Recognised::Nothing => None,
+        };
+        if perhaps.is_none()
+            && let Some(header) = mqtt::fixed_header(received)
+                .map_err(|fault| Refused::silently(Close::Malformed(fault)))?
         {
             if header.kind != PacketType::Connect {
                 let code = reason::PROTOCOL_ERROR;
@@ -232,9 +251,15 @@ async fn read_connect(
         }
         let mut buffer = [0; READ_BYTES];
         match read_within(stream, &mut buffer, &mut patience).await {
-            Ok(None) => return Err(Refused::silently(Close::TooSlow)),
-            Ok(Some(0)) | Err(_) => return Err(Refused::silently(Close::PeerGone)),
-            Ok(Some(bytes)) => received.extend_from_slice(&buffer[..bytes]),
+            Ok(Some(bytes @ 1..)) => received.extend_from_slice(&buffer[..bytes]),
+            ended => {
+                if let Some(Some(kind)) = perhaps {
+                    return Err(foreign(kind, stream));
+                }
+                let late = matches!(ended, Ok(None));
+                let close = if late { Close::TooSlow } else { Close::BeforeConnect };
+                return Err(Refused::silently(close));
+            }
         }
     }
 }

@@ -271,6 +271,68 @@ fn a_standstill_of_the_gateway_is_not_its_clients() {
 }
 
 #[test]
+fn what_is_not_mqtt_is_counted_by_its_name() {
+    let gateway = GatewayConfig::new(Kafka::shared()).start_ready();
+    let closed = |reason: &str| {
+        let labels = [("reason", reason)];
+        gateway.metrics().sum("landfall_connections_closed_total", &labels)
+    };
+    let upgrade =
+        b"GET /mqtt HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    for (reason, bytes, log) in [
+        ("tls", &[0x16, 3, 1, 0, 0xc4, 1, 0, 0, 0xc0, 3, 3][..], "TLS came"),
+        ("proxy_header", b"PROXY TCP4 10.0.0.1 10.0.0.2 4711 1883\r\n\x10", "a PROXY header"),
+        ("proxy_header", b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c", "a PROXY header"),
+        ("http", b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP came"),
+        ("websocket", upgrade, "over WebSocket"),
+    ] {
+        let before = closed(reason);
+        for _ in 0..3 {
+            let mut client = Client::open(gateway.mqtt(), Version::V311);
+            client.send(bytes);
+            client.expect_closed(SOON);
+        }
+        until_true("they are counted", SOON, || closed(reason) == before + 3.0);
+        let lines = gateway.log().lines().filter(|line| line.contains(log)).count();
+        assert_eq!(lines, 1, "one line says what to do:\n{}", gateway.log());
+    }
+    assert_eq!(closed("malformed"), 0.0);
+    // Health checks: a socket that is opened and closed, and half a CONNECT.
+    let connect = encode::connect(&Connect::new(Version::V5, "gone"));
+    for bytes in [&[][..], &[0x10], &connect[..10], &connect[..connect.len() - 1]] {
+        let mut client = Client::open(gateway.mqtt(), Version::V5);
+        client.send(bytes);
+    }
+    until_true("they are counted", SOON, || closed("before_connect") == 4.0);
+    assert_eq!(closed("peer_gone"), 0.0);
+    drop(Client::connect(gateway.mqtt(), Version::V5, "lost"));
+    until_true("it is counted", SOON, || closed("peer_gone") == 1.0);
+}
+
+#[test]
+fn devices_that_share_a_client_id_are_named() {
+    let gateway = GatewayConfig::new(Kafka::shared()).start_ready();
+    let takeovers =
+        |kind: &str| gateway.metrics().sum("landfall_takeovers_total", &[("kind", kind)]);
+    // One that comes back from a dead network is nothing to talk about.
+    let roaming = [(); 2].map(|()| Client::connect(gateway.mqtt(), Version::V311, "roaming"));
+    assert_eq!((takeovers("once"), takeovers("again")), (1.0, 0.0));
+    drop(roaming);
+    let name = "twin\u{202e}\u{1b}[2J\n";
+    let mut twins = vec![Client::connect(gateway.mqtt(), Version::V311, name)];
+    for _ in 0..20 {
+        twins.push(Client::connect(gateway.mqtt(), Version::V311, name));
+    }
+    assert_eq!((takeovers("once"), takeovers("again")), (2.0, 19.0));
+    let log = gateway.log();
+    let named = log.lines().filter(|line| line.contains("throw each other out"));
+    let named: Vec<&str> = named.collect();
+    assert!((1..10).contains(&named.len()), "named, and not in a flood:\n{log}");
+    assert!(named[0].contains("twin") && !log.contains(['\u{202e}', '\u{1b}']), "{log:?}");
+    assert!(!log.contains("roaming"), "{log}");
+}
+
+#[test]
 fn connections_beyond_the_limit_are_told() {
     let gateway = GatewayConfig::new(Kafka::shared()).set("limits.connections", 5).start_ready();
     let mut clients: Vec<Client> = (0..5)

@@ -349,6 +349,38 @@ fn a_lane_that_stands_still_holds_up_no_other() {
 }
 
 #[test]
+fn an_event_time_that_cannot_be_is_counted() {
+    let kafka = Kafka::shared();
+    let gateway = GatewayConfig::new(kafka).start_ready();
+    let mut client = Client::connect(gateway.mqtt(), Version::V5, "m-1");
+    let times = [
+        ("no_time", vec![("event-start", "yesterday")]),
+        ("implausible", vec![("event-start", "1970-01-01T00:00:09Z")]),
+        ("implausible", vec![("event-end", "9000000000000")]),
+        (
+            "end_before_start",
+            vec![("event-start", "1759320000000"), ("event-end", "1759310000000")],
+        ),
+        ("", vec![("event-start", "1759320000000")]),
+        ("", vec![]),
+    ];
+    for (index, (_, properties)) in times.iter().enumerate() {
+        let id = index as u16 + 1;
+        let mut publish = Publish::new("devices/meter/m-1/power", b"21").qos1(id);
+        for (name, value) in properties {
+            publish = publish.with(Property::user(name, value));
+        }
+        client.publish(&publish);
+        client.expect_puback(id);
+    }
+    for (reason, count) in [("no_time", 1.0), ("implausible", 2.0), ("end_before_start", 1.0)] {
+        let labels = [("reason", reason)];
+        let counted = gateway.metrics().sum("landfall_event_times_unusable_total", &labels);
+        assert_eq!(counted, count, "{reason}");
+    }
+}
+
+#[test]
 fn explain_says_what_run_does() {
     let kafka = Kafka::shared();
     let gateway = GatewayConfig::new(kafka).start_ready();
@@ -368,6 +400,14 @@ fn explain_says_what_run_does() {
     let large = explain(&["--topic", "devices/meter/m-1/dump", "--size", "300KiB"]);
     assert_eq!(large["lane"], "slow", "{large}");
     // Without an object store, the inline limit is the largest there is.
+    let fault = |property: &str| {
+        let told = explain(&["--topic", "devices/meter/m-1/power", "--property", property]);
+        assert!(told["event_start_ms"].is_null(), "{told}");
+        told["event_time_fault"].as_str().unwrap_or_default().to_owned()
+    };
+    assert!(fault("event-start=yesterday").contains("no time"));
+    assert!(fault("event-start=1000").contains("before 2000"));
+    assert_eq!(fault("event-end=2026-01-01T00:00:00Z"), "");
     let larger = explain(&["--topic", "devices/meter/m-1/dump", "--size", "2MiB"]);
     assert_eq!((&larger["outcome"], &larger["payload"]), (&json!("refused"), &json!("none")));
 }
