@@ -125,7 +125,14 @@ pub fn main() -> ExitCode {
 
 /// The configuration of a file, with the process's environment.
 fn load(file: Option<&std::path::Path>, secrets: Secrets) -> Result<Settings, config::Faults> {
-    config::load(file, std::env::vars(), secrets)
+    config::load(file, environment(), secrets)
+}
+
+/// The process's environment. What is no UTF-8 of it is a fault where it is read, and nowhere else.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().map(|(name, value)| {
+        (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
+    })
 }
 
 /// Sends the log to standard error.

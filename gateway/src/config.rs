@@ -2,7 +2,9 @@
 //! with what to write instead.
 
 mod check;
+mod environment;
 mod memory;
+mod node;
 mod values;
 mod written;
 
@@ -17,8 +19,11 @@ use bridge::classify::Routing;
 use schemars::Schema;
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use url::Url;
+
+use environment::Overrides;
+use node::Node;
 
 pub use written::Configuration;
 
@@ -26,8 +31,6 @@ pub use memory::{CONNECTION_COST, MemoryPlan, descriptor_limit};
 
 /// Longest configuration file, in bytes.
 const FILE_MAX_BYTES: u64 = 16 * 1024 * 1024;
-/// Environment variables with this prefix override keys of the file.
-pub const ENV_PREFIX: &str = "LANDFALL__";
 
 /// What the configuration means.
 #[derive(Clone, Debug)]
@@ -43,6 +46,8 @@ pub struct Settings {
     /// By [`bridge::classify::LaneId`].
     pub lanes: Vec<LaneSettings>,
     pub memory: MemoryPlan,
+    /// What may be meant otherwise, for people.
+    pub hints: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -203,29 +208,40 @@ pub fn parse(
     environment: impl IntoIterator<Item = (String, String)>,
     secrets: Secrets,
 ) -> Result<Settings, Faults> {
-    let mut faults = Faults::default();
-    let mut written = match text.trim().is_empty() {
-        true => Value::Object(Map::new()),
-        false => values::yaml(text)
-            .map_err(|error| Faults(vec![Fault { place: "the file".to_owned(), text: error }]))?,
-    };
+    let mut written = Node::parse(text)
+        .map_err(|error| Faults(vec![Fault { place: "the file".to_owned(), text: error }]))?;
     if written.is_null() {
-        // A file of comments only.
-        written = Value::Object(Map::new());
+        // An empty file, or one of comments only.
+        written = Node::map([]);
     }
-    if !written.is_object() {
+    let mut faults = Faults::default();
+    if !matches!(written, Node::Map(_)) {
         faults.add("the file", "is no map of sections: write `kafka: …`, `lanes: …` and so on");
         return Err(faults);
     }
-    let mut overrides: Vec<(String, String)> = environment
-        .into_iter()
-        .filter(|(name, _)| name.to_ascii_uppercase().starts_with(ENV_PREFIX))
-        .collect();
-    overrides.sort();
-    for (name, value) in overrides {
-        values::override_with(&mut written, &name, &value, &mut faults);
+    let environment: Vec<(String, String)> = environment.into_iter().collect();
+    let sections = sections();
+    let sections: Vec<&str> = sections.iter().map(String::as_str).collect();
+    let names = environment.iter().map(|(name, _)| name.as_str());
+    let hints = environment::hints(names, &sections);
+    let overrides = Overrides::apply(&mut written, environment, &mut faults);
+    match check::settings(written, faults, secrets) {
+        Ok(settings) => Ok(Settings { hints, ..settings }),
+        Err(mut faults) => {
+            overrides.name_in(&mut faults);
+            for hint in hints {
+                faults.add("the environment", hint);
+            }
+            Err(faults)
+        }
     }
-    check::settings(written, faults, secrets)
+}
+
+/// The names of the sections.
+fn sections() -> Vec<String> {
+    let schema = schema();
+    let sections = schema["properties"].as_object().expect("a configuration has sections");
+    sections.keys().cloned().collect()
 }
 
 fn read(path: &Path) -> Result<String, Faults> {

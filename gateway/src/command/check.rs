@@ -20,6 +20,9 @@ pub struct Arguments {
 pub fn check(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let secrets = if arguments.without_secrets { Secrets::Assumed } else { Secrets::Read };
     let settings = load(Some(&arguments.config.config), secrets)?;
+    for hint in &settings.hints {
+        writeln!(io::stderr(), "{hint}")?;
+    }
     let mut out = io::stdout().lock();
     writeln!(out, "configuration ok")?;
     writeln!(out)?;

@@ -92,9 +92,10 @@ pub fn dev(arguments: &Arguments) -> Result<ExitCode, Failure> {
         "kafka": { "bootstrap_servers": bootstrap_servers, "create_topics": arguments.kafka.is_some() },
         "object_store": { "url": object_store.as_str() },
     });
-    let mut settings = config::parse(&written.to_string(), std::env::vars(), Secrets::Read)?;
+    let mut settings = config::parse(&written.to_string(), super::environment(), Secrets::Read)?;
     settings.kafka.embedded = embedded.is_some();
     start_logging("warn");
+    run::log_hints(&settings);
     let app = App::build(settings).context(
         "landfall dev cannot start; --mqtt-port and --admin-port take other ports, --data-dir another folder",
     )?;

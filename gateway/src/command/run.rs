@@ -5,13 +5,21 @@ use std::process::ExitCode;
 
 use super::{Failure, load, start_logging};
 use crate::app::App;
-use crate::config::Secrets;
+use crate::config::{Secrets, Settings};
 
 pub fn run(config: &Path) -> Result<ExitCode, Failure> {
     let settings = load(Some(config), Secrets::Read)?;
     start_logging("info");
+    log_hints(&settings);
     let app = App::build(settings)?;
     serve(app)
+}
+
+/// Tells what may be meant otherwise.
+pub fn log_hints(settings: &Settings) {
+    for hint in &settings.hints {
+        tracing::warn!(hint, "the configuration may be meant otherwise");
+    }
 }
 
 /// Runs a gateway to its end. Exit 0 when nothing was left open.

@@ -12,9 +12,9 @@ use std::time::Duration;
 use bridge::classify::{Routing, Unrouted};
 use bridge::sink::object::{self, Objects};
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
 
 use super::memory::{self, MESSAGES_MIN, MemoryPlan};
+use super::node::Node;
 use super::values::{Length, Secret, Size};
 use super::written;
 use super::{Drain, Faults, Limits, ListenerSettings, ObjectStore, Secrets, Settings};
@@ -29,7 +29,7 @@ const DEFAULT_MESSAGE_SIZE: u64 = 64 * MIB;
 const MESSAGE_SIZE_MAX: u64 = 256 * MIB - 1;
 
 struct Checker {
-    written: Map<String, Value>,
+    written: BTreeMap<String, Node>,
     faults: Faults,
     secrets: Secrets,
     /// Properties of which a producer was made already.
@@ -37,11 +37,11 @@ struct Checker {
 }
 
 pub(super) fn settings(
-    written: Value,
+    written: Node,
     faults: Faults,
     secrets: Secrets,
 ) -> Result<Settings, Faults> {
-    let Value::Object(written) = written else { return Err(faults) };
+    let Node::Map(written) = written else { return Err(faults) };
     let mut checker = Checker { written, faults, secrets, tried_producers: BTreeSet::new() };
     let settings = checker.all();
     if checker.faults.0.is_empty() { Ok(settings) } else { Err(checker.faults) }
@@ -83,15 +83,14 @@ impl Checker {
             routing: Routing { routes, unrouted, rules, lanes: lane_routing, devices },
             lanes,
             memory: plan,
+            hints: Vec::new(),
         }
     }
 
     fn unknown_sections(&mut self) {
-        let schema = super::schema();
-        let known = schema["properties"].as_object().expect("a configuration has sections");
-        for key in self.written.keys().filter(|key| !known.contains_key(*key)) {
-            let names: Vec<&str> = known.keys().map(String::as_str).collect();
-            self.faults.add(key, format!("is no section: there are {}", names.join(", ")));
+        let known = super::sections();
+        for key in self.written.keys().filter(|key| !known.contains(key)) {
+            self.faults.add(key, format!("is no section: there are {}", known.join(", ")));
         }
     }
 
@@ -101,21 +100,21 @@ impl Checker {
         self.read(name, value)
     }
 
-    fn read<T: DeserializeOwned>(&mut self, place: &str, value: Value) -> Option<T> {
-        match serde_json::from_value(value) {
+    fn read<T: DeserializeOwned>(&mut self, place: &str, node: Node) -> Option<T> {
+        match T::deserialize(node) {
             Ok(read) => Some(read),
             Err(error) => {
-                self.faults.add(place, error.to_string());
+                self.faults.add(error.place(place), error.to_string());
                 None
             }
         }
     }
 
     /// The elements of a list section; None where it is absent.
-    fn list(&mut self, name: &str) -> Option<Vec<Value>> {
+    fn list(&mut self, name: &str) -> Option<Vec<Node>> {
         match self.written.remove(name)? {
-            Value::Null => None,
-            Value::Array(items) => Some(items),
+            Node::Null => None,
+            Node::List(items) => Some(items),
             _ => {
                 self.faults.add(name, "is no list: begin each element with `- `");
                 None
@@ -159,7 +158,10 @@ impl Checker {
     }
 
     fn listeners(&mut self) -> Vec<ListenerSettings> {
-        let default = || vec![serde_json::json!({ "name": "plain", "bind": "127.0.0.1:1883" })];
+        let default = || {
+            let plain = [("name", Node::text("plain")), ("bind", Node::text("127.0.0.1:1883"))];
+            vec![Node::map(plain)]
+        };
         let items = self.list("listeners").unwrap_or_else(default);
         if items.is_empty() {
             self.faults.add("listeners", "is empty: write at least one, or leave the section out");

@@ -262,6 +262,120 @@ kafka:
     assert_eq!(found[0].place, "kafka.properties.max.in.flight");
 }
 
+/// YAML would read them as numbers or booleans.
+#[test]
+fn a_text_stays_what_was_written() {
+    let text = "
+gateway_id: 007
+kafka: { properties: { sasl.username: 0012345678, sasl.password: 1e5, client.id: 0x1F, client.rack: yes } }
+object_store: { url: 's3://b', options: { access_key_id: 1_000, secret_access_key: 1.10, region: 0 } }
+routes: [{ filter: 'a/{device_id}', attributes: { group: 0042, site: no } }]
+rules: [{ when: { attributes: { group: 1e3 }, property: { priority: 1.0 } }, lane: slow }]
+lanes: { fast: { properties: { client.id: 1_0 } } }
+";
+    let check = |settings: Settings| {
+        assert_eq!(settings.gateway_id, "007");
+        let Kafka { properties, .. } = &settings.kafka;
+        assert_eq!(properties["sasl.username"], "0012345678");
+        assert_eq!(properties["sasl.password"], "1e5");
+        assert_eq!(properties["client.id"], "0x1F");
+        assert_eq!(properties["client.rack"], "yes");
+        assert_eq!(settings.lanes[1].properties["client.id"], "1_0");
+        let options = settings.object_store.expect("there is one").options;
+        assert_eq!(options["access_key_id"], "1_000");
+        assert_eq!(options["secret_access_key"], "1.10");
+        assert_eq!(options["region"], "0");
+        let attributes = &settings.routing.routes[0].attributes;
+        assert_eq!((&*attributes["group"], &*attributes["site"]), ("0042", "no"));
+        let when = &settings.routing.rules[0].when;
+        assert_eq!((&*when.attributes["group"], &*when.property["priority"]), ("1e3", "1.0"));
+    };
+    check(load_text(text).expect("valid"));
+    let environment = [
+        ("LANDFALL__GATEWAY_ID", "007"),
+        (
+            "LANDFALL__KAFKA__PROPERTIES",
+            "{ sasl.username: 0012345678, sasl.password: 1e5, client.id: 0x1F, client.rack: yes }",
+        ),
+        ("LANDFALL__OBJECT_STORE__OPTIONS__ACCESS_KEY_ID", "1_000"),
+        ("LANDFALL__OBJECT_STORE__OPTIONS__SECRET_ACCESS_KEY", "1.10"),
+        ("LANDFALL__OBJECT_STORE__OPTIONS", "{ region: 0 }"),
+        (
+            "LANDFALL__ROUTES",
+            "[{ filter: 'a/{device_id}', attributes: { group: 0042, site: no } }]",
+        ),
+        (
+            "LANDFALL__RULES",
+            "[{ when: { attributes: { group: 1e3 }, property: { priority: 1.0 } }, lane: slow }]",
+        ),
+        ("LANDFALL__LANES__FAST__PROPERTIES", "{ client.id: 1_0 }"),
+    ];
+    let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let text = "object_store: { url: 's3://b' }";
+    check(parse(text, environment, Secrets::Read).expect("valid"));
+    let settings = load_text("kafka: { create_topics: yes, properties: { linger.ms: 7 } }");
+    assert!(settings.expect("a flag and a number").kafka.create_topics);
+    let found = faults("gateway_id: 1e+5");
+    assert!(found[0].text.contains("1e+5"), "{found:?}");
+}
+
+#[test]
+fn faults_from_the_environment_name_the_variable() {
+    for (name, value, place, word) in [
+        ("LANDFALL__LIMITS__WINDOW_MESSAGES", "many", "limits.window_messages", "u16"),
+        ("LANDFALL__LIMITS__WINDOW_MESSAGES", "0", "limits.window_messages", "zero"),
+        ("LANDFALL__LIMITS", "{ workers: 1000 }", "limits.workers", "1000"),
+        ("LANDFALL__LISTENERS__0__BIND", "nowhere", "listeners[0].bind", "nowhere"),
+        ("LANDFALL__LISTENERS", "[{ name: x, bind: nowhere }]", "listeners[0].bind", "nowhere"),
+        ("LANDFALL__LANES__DEAD_LETTER__TOPIC", "a b", "lanes.dead-letter.topic", "Kafka topic"),
+        ("LANDFALL__KAFKA__PROPERTIES", "{ acks: 1 }", "kafka.properties.acks", "in-sync"),
+        ("LANDFALL__NOWHERE__X", "1", "nowhere", "no section"),
+        ("LANDFALL__KAFKA__NOWHERE", "1", "kafka.nowhere", "unknown field"),
+        (
+            "LANDFALL__KAFKA__PROPERTIES__LINGER_MS",
+            "7",
+            "kafka.properties.linger_ms",
+            "write LANDFALL__KAFKA__PROPERTIES='{ linger.ms: … }'",
+        ),
+        (
+            "LANDFALL__LANES__FAST__PROPERTIES__BATCH_NUM_MESSAGES",
+            "7",
+            "lanes.fast.properties.batch_num_messages",
+            "write LANDFALL__LANES__FAST__PROPERTIES='{ batch.num.messages: … }'",
+        ),
+    ] {
+        let environment = [(name.to_owned(), value.to_owned())];
+        let text = "
+listeners: [{ name: plain, bind: '127.0.0.1:1883' }]
+kafka: { properties: { no.such: 1 } }
+unrouted: maybe
+";
+        let found = parse(text, environment, Secrets::Read).expect_err(name).0;
+        let fault = found.iter().find(|fault| fault.place == place);
+        let fault = fault.unwrap_or_else(|| panic!("{name}: {place} is missing in {found:?}"));
+        assert!(fault.text.contains(name) && fault.text.contains(word), "{fault:?}");
+        for place in ["unrouted", "kafka.properties.no.such"] {
+            let of_file = found.iter().find(|fault| fault.place == place);
+            let of_file = of_file.map(|fault| fault.text.contains("environment"));
+            assert_ne!(of_file, Some(true), "{name}: {place} is the file's: {found:?}");
+        }
+    }
+}
+
+#[test]
+fn a_variable_that_only_looks_like_an_override_gets_a_hint() {
+    let environment = [("LANDFALL_KAFKA_BOOTSTRAP_SERVERS".to_owned(), "kafka:9092".to_owned())];
+    let settings = parse("", environment.clone(), Secrets::Read).expect("it is none");
+    assert_eq!(settings.kafka.bootstrap_servers, "localhost:9092");
+    assert!(
+        settings.hints[0].contains("LANDFALL__KAFKA__BOOTSTRAP_SERVERS"),
+        "{:?}",
+        settings.hints
+    );
+    let found = parse("unrouted: maybe", environment, Secrets::Read).expect_err("a fault").0;
+    assert!(found[1].text.contains("LANDFALL__KAFKA__BOOTSTRAP_SERVERS"), "{found:?}");
+}
+
 #[test]
 fn secrets_come_from_elsewhere_and_are_not_printed() {
     let file = std::env::temp_dir().join(format!("landfall-secret-{}", std::process::id()));
@@ -291,7 +405,7 @@ fn secrets_of_another_machine_can_be_assumed_and_nothing_else_is() {
 fn a_secret_with_two_sources_is_refused() {
     let text = "kafka: { properties: { sasl.password: { from_file: /a, from_env: B } } }";
     let fault = &faults(text)[0];
-    assert_eq!(fault.place, "kafka");
+    assert_eq!(fault.place, "kafka.properties.sasl.password");
     assert!(fault.text.contains("{ from_file: … } or { from_env: … }"), "{}", fault.text);
 }
 

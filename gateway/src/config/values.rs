@@ -1,5 +1,4 @@
-//! The smallest pieces of a configuration: YAML, overrides from the environment, sizes, lengths of
-//! time, secrets.
+//! The smallest pieces of a configuration: sizes, lengths of time, secrets.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,83 +7,10 @@ use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
-use serde::de::{self, Deserializer, Visitor};
-use serde_json::{Map, Value};
-
-use super::{ENV_PREFIX, Faults};
+use serde::de::{self, Deserializer, MapAccess, Visitor};
 
 /// Longest secret, in bytes.
 const SECRET_MAX_BYTES: u64 = 64 * 1024;
-
-/// A YAML text, or where and why it is none.
-pub fn yaml(text: &str) -> Result<Value, String> {
-    serde_saphyr::from_str(text).map_err(|error| format!("is no valid YAML: {error}"))
-}
-
-/// Sets the key that `name` names (`LANDFALL__KAFKA__CREATE_TOPICS`) to `value`, which is YAML.
-pub fn override_with(root: &mut Value, name: &str, value: &str, faults: &mut Faults) {
-    let path: Vec<String> =
-        name[ENV_PREFIX.len()..].split("__").map(str::to_ascii_lowercase).collect();
-    let place = || format!("environment {name}");
-    if path.iter().any(String::is_empty) {
-        faults
-            .add(place(), "write the sections between double underscores: LANDFALL__SECTION__KEY");
-        return;
-    }
-    let value = match yaml(value) {
-        Ok(value) => value,
-        Err(error) => return faults.add(place(), error),
-    };
-    let mut at = root;
-    for (depth, key) in path.iter().enumerate() {
-        let last = depth + 1 == path.len();
-        at = match at {
-            Value::Array(items) => {
-                match key.parse().ok().and_then(|index: usize| items.get_mut(index)) {
-                    Some(item) => item,
-                    None => {
-                        return faults
-                            .add(place(), format!("there is no element {key} in the list"));
-                    }
-                }
-            }
-            at => {
-                if !at.is_object() {
-                    *at = Value::Object(Map::new());
-                }
-                let map = at.as_object_mut().expect("it was made one");
-                // A variable's name can hold no hyphen.
-                let key = match key.replace('_', "-") {
-                    hyphened
-                        if depth == 1
-                            && path[0] == "lanes"
-                            && (map.contains_key(&hyphened) || hyphened == "dead-letter") =>
-                    {
-                        hyphened
-                    }
-                    _ => key.clone(),
-                };
-                map.entry(key).or_insert(Value::Null)
-            }
-        };
-        if last {
-            merge(at, value);
-            return;
-        }
-    }
-}
-
-/// Maps merge, everything else is replaced.
-fn merge(into: &mut Value, value: Value) {
-    match (into, value) {
-        (Value::Object(into), Value::Object(map)) => {
-            for (key, value) in map {
-                merge(into.entry(key).or_insert(Value::Null), value);
-            }
-        }
-        (into, value) => *into = value,
-    }
-}
 
 /// Bytes: a number, or a text such as `512KiB` or `64MB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,32 +111,73 @@ impl<T: FromStr<Err = String>> Visitor<'_> for Parsed<T> {
 }
 
 /// A text that may be a secret kept elsewhere: { from_file: … } or { from_env: … }.
-#[derive(Clone, Deserialize, JsonSchema)]
-#[serde(
-    untagged,
-    expecting = "write a text, a number, true, false, { from_file: … } or { from_env: … }"
-)]
+#[derive(Clone)]
 pub enum Secret {
+    /// As it is written, number or not.
     Text(String),
-    Flag(bool),
-    Whole(i64),
-    Number(f64),
-    File(FromFile),
-    Environment(FromEnvironment),
+    /// A file.
+    File(String),
+    /// An environment variable.
+    Environment(String),
 }
 
-/// The content of a file, without the line's end.
-#[derive(Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct FromFile {
-    from_file: String,
+impl JsonSchema for Secret {
+    fn schema_name() -> Cow<'static, str> {
+        "Secret".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let elsewhere = |key: &str, description: &str| {
+            json_schema!({
+                "description": description,
+                "type": "object",
+                "properties": { key: { "type": "string" } },
+                "required": [key],
+                "additionalProperties": false,
+            })
+        };
+        json_schema!({
+            "description": "A text that may be a secret kept elsewhere: { from_file: … } or { from_env: … }.",
+            "anyOf": [
+                { "type": ["string", "boolean", "integer", "number"] },
+                elsewhere("from_file", "The content of a file, without the line's end."),
+                elsewhere("from_env", "The value of an environment variable."),
+            ],
+        })
+    }
 }
 
-/// The value of an environment variable.
-#[derive(Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct FromEnvironment {
-    from_env: String,
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+        deserializer.deserialize_string(SecretVisitor)
+    }
+}
+
+struct SecretVisitor;
+
+impl<'de> Visitor<'de> for SecretVisitor {
+    type Value = Secret;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a text, { from_file: … } or { from_env: … }")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Secret, E> {
+        Ok(Secret::Text(text.to_owned()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Secret, A::Error> {
+        let wrong = || de::Error::custom("write a text, { from_file: … } or { from_env: … }");
+        let secret = match map.next_entry::<String, String>()? {
+            Some((key, file)) if key == "from_file" => Secret::File(file),
+            Some((key, variable)) if key == "from_env" => Secret::Environment(variable),
+            _ => return Err(wrong()),
+        };
+        match map.next_key::<String>()? {
+            None => Ok(secret),
+            Some(_) => Err(wrong()),
+        }
+    }
 }
 
 impl fmt::Debug for Secret {
@@ -224,10 +191,7 @@ impl Secret {
     pub fn reveal(self) -> Result<String, String> {
         match self {
             Secret::Text(text) => Ok(text),
-            Secret::Flag(flag) => Ok(flag.to_string()),
-            Secret::Whole(number) => Ok(number.to_string()),
-            Secret::Number(number) => Ok(number.to_string()),
-            Secret::File(FromFile { from_file }) => {
+            Secret::File(from_file) => {
                 let failed =
                     |error: &dyn fmt::Display| format!("{from_file} cannot be read: {error}");
                 let size = std::fs::metadata(&from_file).map_err(|error| failed(&error))?.len();
@@ -240,7 +204,7 @@ impl Secret {
                     text => Ok(text.to_owned()),
                 }
             }
-            Secret::Environment(FromEnvironment { from_env }) => match std::env::var(&from_env) {
+            Secret::Environment(from_env) => match std::env::var(&from_env) {
                 Ok(text) if text.is_empty() => {
                     Err(format!("the environment variable {from_env} is empty"))
                 }

@@ -181,7 +181,8 @@ fn a_wrong_value_in_the_environment_is_named() {
         .environment("LANDFALL__LIMITS__WINDOW_MESSAGES", "many")
         .start_and_end();
     assert_eq!(code, Some(64), "{said}");
-    assert!(said.contains("limits") && said.contains("many"), "{said}");
+    assert!(said.contains("limits.window_messages") && said.contains("many"), "{said}");
+    assert!(said.contains("LANDFALL__LIMITS__WINDOW_MESSAGES"), "{said}");
 }
 
 #[test]

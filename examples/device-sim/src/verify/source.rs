@@ -98,7 +98,14 @@ impl Source {
     fn of_config(path: &Path) -> anyhow::Result<Source> {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("{} cannot be read", path.display()))?;
-        let config: Config = serde_saphyr::from_str(&text)
+        // Where a text is wanted it is what was written, as for the gateway; what could be another text as
+        // well fits none of the forms of a secret.
+        let as_written = serde_saphyr::options! {
+            strict_booleans: true,
+            leading_zero_numbers_as_strings: true,
+            underscored_numbers_as_strings: true,
+        };
+        let config: Config = serde_saphyr::from_str_with_options(&text, as_written)
             .with_context(|| format!("{} is no configuration of Landfall", path.display()))?;
         let mut topics = Vec::new();
         for name in LANES {

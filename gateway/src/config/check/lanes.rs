@@ -1,5 +1,6 @@
 //! The lanes: their names, topics, keys, limits and shares of memory.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bridge::LaneSettings;
@@ -7,11 +8,11 @@ use bridge::classify::{self, BUILT_IN, LANES_MAX, LaneRouting, TopicName, is_kaf
 use bridge::key::{KeyStrategy, Template};
 use bridge::sink::kafka::properties;
 use bridge::sink::object::PART_SIZE;
-use serde_json::{Map, Value};
 
 use super::kafka::Properties;
 use super::{Checker, KIB, MIB};
 use crate::config::memory::MemoryPlan;
+use crate::config::node::Node;
 use crate::config::values::{Length, Size};
 use crate::config::{Limits, written};
 
@@ -24,8 +25,8 @@ impl Checker {
     pub(super) fn lane_names(&mut self) -> Vec<String> {
         let mut names: Vec<String> = BUILT_IN.iter().map(|&name| name.to_owned()).collect();
         match self.written.get("lanes") {
-            None | Some(Value::Null) => {}
-            Some(Value::Object(lanes)) => {
+            None | Some(Node::Null) => {}
+            Some(Node::Map(lanes)) => {
                 let added = lanes.keys().filter(|name| !BUILT_IN.contains(&name.as_str()));
                 names.extend(added.cloned());
             }
@@ -66,8 +67,8 @@ impl Checker {
         has_store: bool,
     ) -> (Vec<LaneRouting>, Vec<LaneSettings>) {
         let mut written = match self.written.remove("lanes") {
-            Some(Value::Object(lanes)) => lanes,
-            _ => Map::new(),
+            Some(Node::Map(lanes)) => lanes,
+            _ => BTreeMap::new(),
         };
         let shares = plan.shares(names.len());
         let mut routing = Vec::new();

@@ -6,6 +6,7 @@ use bridge::classify::{self, LaneId, Rule, VersionRange, When};
 use bridge::route::{Filter, Route};
 
 use super::{Checker, KIB, MIB};
+use crate::config::node::Node;
 use crate::config::values::{Length, Size};
 use crate::config::written;
 
@@ -30,7 +31,8 @@ impl Checker {
 
     pub(super) fn routes(&mut self) -> Vec<Route> {
         let default = || {
-            vec![serde_json::json!({ "filter": "devices/{device_type}/{device_id}/{stream}/#" })]
+            let filter = Node::text("devices/{device_type}/{device_id}/{stream}/#");
+            vec![Node::map([("filter", filter)])]
         };
         let items = self.list("routes").unwrap_or_else(default);
         if items.len() > ROUTES_MAX {
