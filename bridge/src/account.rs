@@ -65,6 +65,26 @@ impl Reservation {
         })
     }
 
+    /// For what would be held ahead of its time; None without much room.
+    pub(crate) fn take_ahead(
+        account: &Arc<Account>,
+        class: Class,
+        bytes: u64,
+    ) -> Option<Reservation> {
+        account.share(class).try_take_ahead(bytes).then(|| Reservation {
+            account: Arc::clone(account),
+            class,
+            bytes,
+        })
+    }
+
+    /// Parts with `bytes` of it, which have to be there.
+    pub(crate) fn split(&mut self, bytes: u64) -> Reservation {
+        assert!(bytes <= self.bytes, "nobody gives away what he has not");
+        self.bytes -= bytes;
+        Reservation { account: Arc::clone(&self.account), class: self.class, bytes }
+    }
+
     /// For what is already held.
     pub(crate) fn take_over_limit(account: &Arc<Account>, class: Class, bytes: u64) -> Reservation {
         account.share(class).take(bytes);
@@ -117,6 +137,17 @@ impl Share {
     pub fn try_take(&self, bytes: u64) -> bool {
         let before = self.used.fetch_add(bytes, Ordering::Relaxed);
         if before + bytes <= self.limit || before == 0 {
+            return true;
+        }
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+        false
+    }
+
+    /// Takes `bytes` if half of the share stays free: for what only makes haste, so that it never keeps
+    /// another from beginning.
+    pub fn try_take_ahead(&self, bytes: u64) -> bool {
+        let before = self.used.fetch_add(bytes, Ordering::Relaxed);
+        if before + bytes <= self.limit / 2 {
             return true;
         }
         self.used.fetch_sub(bytes, Ordering::Relaxed);
@@ -277,6 +308,17 @@ mod tests {
         assert!(!share.try_take(1));
         share.release(1_000);
         assert_eq!(share.used(), 0);
+    }
+
+    #[test]
+    fn who_makes_haste_leaves_half_of_a_share() {
+        let share = Share::new(100);
+        assert!(share.try_take_ahead(30));
+        assert!(share.try_take(20));
+        assert!(!share.try_take_ahead(1));
+        assert!(share.try_take(50), "the other half is for those who begin");
+        share.release(60);
+        assert!(share.try_take_ahead(10));
     }
 
     #[test]

@@ -126,6 +126,16 @@ impl Bridge {
         }
     }
 
+    /// Why large messages do not land, as far as the object store is the reason.
+    pub fn store_problem(&self) -> Option<String> {
+        self.store.as_ref().and_then(|store| store.objects.problem())
+    }
+
+    /// The object store fails, so that what waits for it may wait in vain.
+    pub fn store_fails(&self) -> bool {
+        self.store.as_ref().is_some_and(|store| store.objects.fails())
+    }
+
     /// Messages whose outcome is open.
     pub fn in_flight(&self) -> u64 {
         self.accounts().map(|account| account.ledger.totals().in_flight).sum()

@@ -17,6 +17,7 @@ pub mod receipt;
 pub mod record;
 pub mod route;
 pub mod sink;
+pub mod text;
 pub mod upload;
 
 pub use account::{Account, Class, Reservation, Totals};

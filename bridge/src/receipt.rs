@@ -162,14 +162,6 @@ impl Receipt {
         Receipt { account, mailbox, slot, charge, class, open: true }
     }
 
-    /// Gives back what the message no longer holds, down to `charge` bytes.
-    pub(crate) fn shrink_charge(&mut self, charge: u64) {
-        if charge < self.charge {
-            self.account.share(self.class).release(self.charge - charge);
-            self.charge = charge;
-        }
-    }
-
     /// Says what became of the message and wakes its session.
     pub fn resolve(mut self, outcome: Outcome) {
         self.settle(outcome, &mut Tally::default());

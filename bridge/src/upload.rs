@@ -1,15 +1,18 @@
 //! The claim check: a payload too large for its lane goes to the object store while it arrives, never
 //! held whole, and a reference to it through the lane.
 //!
-//! An upload holds one part in memory, which came out of the lane's share before its first byte was
-//! read; while the part is on its way to the store, the device's socket is not read. A message counts
-//! as received when its last byte is here. Dropping an upload before that aborts it.
+//! An upload fills one part in memory, which came out of the lane's share before its first byte was
+//! read. The part's memory goes with it to the store and comes back for the next one; while it is on its
+//! way, the next may take more, as long as half of the share is free. Without room the device's socket is
+//! not read. A message counts as received when its last byte is here; from then on nothing of its device
+//! waits for it. Dropping an upload before that aborts it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -19,14 +22,7 @@ use crate::envelope::{self, Body};
 use crate::lane::{Lane, Pending};
 use crate::receipt::{Mailbox, Outcome, Receipt};
 use crate::record::{RECORD_COST, RecordBuf};
-use crate::sink::object::{Object, PART_SIZE, Parts};
-
-/// The store has the last part: the next may be filled.
-const READY: u8 = 0;
-/// A part is on its way.
-const BUSY: u8 = 1;
-/// The store failed for good.
-const FAILED: u8 = 2;
+use crate::sink::object::{Object, ObjectError, PART_SIZE};
 
 /// A large message that arrives.
 pub struct Upload {
@@ -34,8 +30,10 @@ pub struct Upload {
     object: Arc<Object>,
     runtime: Handle,
     mailbox: Arc<Mailbox>,
-    state: Arc<AtomicU8>,
+    progress: Arc<Progress>,
     part: Vec<u8>,
+    /// The memory of `part`, taken from the account's share; None until it has some.
+    room: Option<Reservation>,
     hasher: Sha256,
     size: u64,
     received: u64,
@@ -43,10 +41,31 @@ pub struct Upload {
     record: RecordBuf,
     dedupe: Dedupe,
     on_landing: Outcome,
-    /// Taken from the account's share until the receipt takes it over.
+    /// That of the record, until the receipt takes it over.
     charge: Reservation,
     /// To the task that writes the parts; none while everything fits in one.
-    parts: Option<mpsc::Sender<Step>>,
+    parts: Option<Writer>,
+}
+
+/// What an upload and the task that writes its parts tell each other.
+#[derive(Default)]
+struct Progress {
+    /// The store failed for good.
+    failed: AtomicBool,
+    /// No more parts begin.
+    ended: AtomicBool,
+    /// Nobody sends the rest.
+    abandoned: AtomicBool,
+    /// Memory for the next part, while no part has it.
+    spare: Mutex<Option<Reservation>>,
+}
+
+/// The way to the task. What waits there is bounded by the share that its memory came from.
+struct Writer {
+    steps: mpsc::UnboundedSender<Step>,
+    progress: Arc<Progress>,
+    /// The last part was sent.
+    finished: bool,
 }
 
 /// How the dedupe key comes about.
@@ -57,9 +76,10 @@ pub(crate) enum Dedupe {
     FromHash(Box<dyn FnOnce(u128) -> [u8; 16] + Send>),
 }
 
+/// Bytes come with their memory, which is free when the store has them.
 enum Step {
-    Part(Bytes),
-    Finish(Bytes, Box<Whole>),
+    Part(Bytes, Option<Reservation>),
+    Finish(Bytes, Option<Reservation>, Box<Whole>),
 }
 
 /// A message whose last byte is here.
@@ -89,15 +109,18 @@ impl Upload {
         record: RecordBuf,
         dedupe: Dedupe,
         on_landing: Outcome,
-        charge: Reservation,
+        mut charge: Reservation,
     ) -> Upload {
+        let progress = Progress::default();
+        *progress.spare.lock() = Some(charge.split(size.min(PART_SIZE)));
         Upload {
             lane,
             object: Arc::new(object),
             runtime,
             mailbox,
-            state: Arc::new(AtomicU8::new(READY)),
+            progress: Arc::new(progress),
             part: Vec::new(),
+            room: None,
             hasher: Sha256::new(),
             size,
             received: 0,
@@ -114,20 +137,20 @@ impl Upload {
         size.min(PART_SIZE) + RECORD_COST
     }
 
-    /// Takes what fits of the next bytes and says how many. Zero: the last part is still on its way,
-    /// and the mailbox's owner is woken when it has arrived.
+    /// Takes what fits of the next bytes and says how many. Zero: there is no room before a part has
+    /// arrived, and then the mailbox's owner is woken.
     pub fn push(&mut self, bytes: &[u8]) -> Result<usize, StoreFailed> {
-        match self.state.load(Ordering::Acquire) {
-            FAILED => return Err(StoreFailed),
-            BUSY => return Ok(0),
-            _ => {}
+        if self.progress.failed.load(Ordering::Acquire) {
+            return Err(StoreFailed);
         }
         let left = self.size - self.received;
-        let room = (PART_SIZE - self.part.len() as u64).min(left) as usize;
-        let taken = &bytes[..bytes.len().min(room)];
-        if self.part.capacity() == 0 {
+        if self.room.is_none() {
+            let Some(room) = self.take_room(left.min(PART_SIZE)) else { return Ok(0) };
+            self.room = Some(room);
             self.part.reserve_exact(left.min(PART_SIZE) as usize);
         }
+        let room = (PART_SIZE - self.part.len() as u64).min(left) as usize;
+        let taken = &bytes[..bytes.len().min(room)];
         self.part.extend_from_slice(taken);
         self.hasher.update(taken);
         self.received += taken.len() as u64;
@@ -135,6 +158,12 @@ impl Upload {
             self.send_part();
         }
         Ok(taken.len())
+    }
+
+    /// Memory for a part: what this upload has, or more.
+    fn take_room(&self, bytes: u64) -> Option<Reservation> {
+        let spare = self.progress.spare.lock().take();
+        spare.or_else(|| Reservation::take_ahead(&self.charge.account, Class::Large, bytes))
     }
 
     /// All bytes are here.
@@ -174,37 +203,63 @@ impl Upload {
             submitted: Instant::now(),
         });
         let last = Bytes::from(std::mem::take(&mut self.part));
+        let room = self.room;
         match self.parts {
             None => {
                 let object = self.object;
                 self.runtime.spawn(async move {
-                    match object.put(last).await {
+                    let put = object.put(last).await;
+                    drop(room);
+                    match put {
                         Ok(()) => whole.land(&object),
-                        Err(error) => whole.fail(&error),
+                        Err(error) => whole.fail(&object, &error),
                     }
                 });
             }
-            Some(parts) => {
-                // The task takes a step only after the one before it, so there is room for one; if
-                // it is gone, the receipt in the step fails the message.
-                let _ = parts.try_send(Step::Finish(last, whole));
-            }
+            Some(parts) => parts.finish(Step::Finish(last, room, whole)),
         }
     }
 
     fn send_part(&mut self) {
-        self.state.store(BUSY, Ordering::Release);
         let part = Bytes::from(std::mem::take(&mut self.part));
+        let step = Step::Part(part, self.room.take());
         let parts = self.parts.get_or_insert_with(|| {
-            let (sender, steps) = mpsc::channel(1);
+            let (sender, steps) = mpsc::unbounded_channel();
             let object = Arc::clone(&self.object);
-            let state = Arc::clone(&self.state);
+            let progress = Arc::clone(&self.progress);
             let mailbox = Arc::clone(&self.mailbox);
-            self.runtime.spawn(write_parts(object, steps, state, mailbox));
-            sender
+            self.runtime.spawn(write_parts(object, steps, progress, mailbox));
+            Writer { steps: sender, progress: Arc::clone(&self.progress), finished: false }
         });
-        if parts.try_send(Step::Part(part)).is_err() {
-            self.state.store(FAILED, Ordering::Release);
+        if parts.steps.send(step).is_err() {
+            self.progress.failed.store(true, Ordering::Release);
+        }
+    }
+}
+
+impl Writer {
+    fn finish(mut self, last: Step) {
+        self.finished = true;
+        // If the task is gone, the receipt in the step fails the message.
+        let _ = self.steps.send(last);
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        let mut spare = self.progress.spare.lock();
+        self.progress.ended.store(true, Ordering::Release);
+        self.progress.abandoned.store(!self.finished, Ordering::Release);
+        *spare = None;
+    }
+}
+
+impl Progress {
+    /// A part's memory is free: for the next one, if this upload has no other.
+    fn give_back(&self, room: Option<Reservation>) {
+        let mut spare = self.spare.lock();
+        if spare.is_none() && !self.ended.load(Ordering::Acquire) {
+            *spare = room;
         }
     }
 }
@@ -212,13 +267,13 @@ impl Upload {
 /// Writes the parts of one object as they come. Ends with the object completed or aborted.
 async fn write_parts(
     object: Arc<Object>,
-    mut steps: mpsc::Receiver<Step>,
-    state: Arc<AtomicU8>,
+    mut steps: mpsc::UnboundedReceiver<Step>,
+    progress: Arc<Progress>,
     mailbox: Arc<Mailbox>,
 ) {
-    let failed = |error: &dyn std::fmt::Display| {
-        tracing::warn!(%error, "an upload failed; its device has to send the message again");
-        state.store(FAILED, Ordering::Release);
+    let failed = |error: &ObjectError| {
+        object.log_failure(error);
+        progress.failed.store(true, Ordering::Release);
         mailbox.wake();
     };
     let mut parts = match object.put_parts().await {
@@ -227,43 +282,41 @@ async fn write_parts(
     };
     loop {
         match steps.recv().await {
-            Some(Step::Part(part)) => {
+            Some(Step::Part(part, room)) if !progress.abandoned.load(Ordering::Acquire) => {
                 if let Err(error) = parts.put(part).await {
                     failed(&error);
-                    return abort(parts).await;
+                    drop((steps, room));
+                    return parts.abort().await;
                 }
-                state.store(READY, Ordering::Release);
+                progress.give_back(room);
                 mailbox.wake();
             }
-            Some(Step::Finish(last, whole)) => {
+            Some(Step::Finish(last, room, whole)) => {
                 let written = async {
                     if !last.is_empty() {
                         parts.put(last).await?;
                     }
+                    drop(room);
                     parts.complete().await
                 };
                 return match written.await {
                     Ok(()) => whole.land(&object),
                     Err(error) => {
-                        whole.fail(&error);
-                        abort(parts).await
+                        whole.fail(&object, &error);
+                        parts.abort().await
                     }
                 };
             }
-            None => return abort(parts).await,
+            Some(Step::Part(..)) | None => {
+                drop(steps);
+                return parts.abort().await;
+            }
         }
-    }
-}
-
-async fn abort(mut parts: Parts) {
-    if let Err(error) = parts.abort().await {
-        tracing::warn!(%error, "the parts of an abandoned upload stay until the bucket's lifecycle rule removes them");
     }
 }
 
 impl Whole {
     fn land(mut self, object: &Object) {
-        self.receipt.shrink_charge(RECORD_COST);
         let body = Body::Reference { uri: object.uri(), size: self.size, sha256: &self.sha256 };
         let dedupe_key = self.dedupe_key;
         self.record.value(|out| envelope::write_payload(&dedupe_key, body, out));
@@ -271,8 +324,8 @@ impl Whole {
         lane.submit(record.as_record(), Pending { receipt, on_landing, submitted });
     }
 
-    fn fail(self, error: &dyn std::fmt::Display) {
-        tracing::warn!(%error, "a large message could not be stored; its device has to send it again");
+    fn fail(self, object: &Object, error: &ObjectError) {
+        object.log_failure(error);
         self.receipt.resolve(Outcome::Failed);
     }
 }

@@ -9,6 +9,7 @@ import argparse
 import base64
 import hashlib
 import json
+import os
 import sys
 from collections import OrderedDict
 from urllib.parse import unquote, urlsplit
@@ -18,6 +19,8 @@ from google.protobuf.message import DecodeError
 from landfall.v1 import envelope_pb2
 
 CHUNK_BYTES = 1024 * 1024
+# The most that limits.message_size may be.
+LARGEST_BYTES = 256 * 1024 * 1024
 
 
 def main():
@@ -144,19 +147,27 @@ class Store:
         if not self.holds(place):
             raise ValueError(f"{uri!r} is not under --object-store {self.url}")
         if reference.compression != envelope_pb2.COMPRESSION_NONE:
-            raise ValueError(f"{uri} is compressed in a way that is not known here")
+            raise ValueError(f"{uri!r} is compressed in a way that is not known here")
+        if reference.size > LARGEST_BYTES:
+            raise ValueError(f"{uri!r} is larger than any message of Landfall")
         digest, payload = hashlib.sha256(), bytearray()
         # Held whole here; write the pieces to a file where payloads are too large for that.
         for piece in self.pieces(place):
             digest.update(piece)
             payload += piece
+            if len(payload) > reference.size:
+                break
         if len(payload) != reference.size or digest.digest() != reference.sha256:
-            raise ValueError(f"{uri} is not what the gateway wrote: its hash differs")
+            raise ValueError(f"{uri!r} is not what the gateway wrote: its size or hash differs")
         return bytes(payload)
 
     def pieces(self, place):
         if place.scheme == "file":
-            with open(place.path, "rb") as file:
+            # Links are followed first: what counts is where the file is.
+            root, path = (os.path.realpath(it.path) for it in (Place(self.url), place))
+            if os.path.commonpath([root, path]) != root or not os.path.isfile(path):
+                raise ValueError(f"{place.path!r} is no file in {root!r}")
+            with open(path, "rb") as file:
                 while piece := file.read(CHUNK_BYTES):
                     yield piece
         elif place.scheme == "s3":

@@ -65,10 +65,12 @@ impl App {
             .context("the thread for the object store cannot be started")?;
         let store = match &settings.object_store {
             None => None,
-            Some(store) => Some(Store {
-                objects: Arc::new(Objects::open(&store.url, &store.options)?),
-                runtime: background.handle().clone(),
-            }),
+            Some(store) => {
+                let objects = Arc::new(Objects::open(&store.url, &store.options)?);
+                let runtime = background.handle().clone();
+                runtime.spawn(Arc::clone(&objects).watch(settings.gateway_id.clone()));
+                Some(Store { objects, runtime })
+            }
         };
         let has_store = store.is_some();
         let bridge = Arc::new(Bridge::new(

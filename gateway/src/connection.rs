@@ -25,7 +25,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bridge::classify::LaneId;
 use bridge::message::Device;
-use bridge::{Full, Mailbox, Mark, ROOM, Reservation};
+use bridge::{Class, Full, Mailbox, Mark, ROOM, Reservation};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
@@ -58,6 +58,9 @@ const OUT_SOFT_BYTES: usize = 64 * 1024;
 const KEEP_BYTES: usize = 1024;
 /// A packet that is not whole may keep this much without asking the memory budget.
 pub(crate) const FREE_PARTIAL_BYTES: usize = 4 * 1024;
+/// How long a large message may wait for room while the object store fails: as long as one that has
+/// room waits for the store.
+const STORE_WAIT: Duration = Duration::from_secs(30);
 /// How soon a connection that waits for room looks again by itself.
 const ROOM_RECHECK: Duration = Duration::from_secs(1);
 
@@ -73,7 +76,7 @@ thread_local! {
 enum Block {
     /// The next packet needs room in a share of the memory budget.
     Room { full: Full, recheck_at: Instant },
-    /// The next packet is a PUBLISH and the window is full, or it is large and one is open.
+    /// The next packet is a PUBLISH and the window is full.
     Window,
     /// A part of an upload is on its way to the store.
     Upload,
@@ -242,6 +245,12 @@ impl Connection {
     /// Tries again what stopped the reading.
     fn try_unblock(&mut self, room: bool, decided: bool, clock: &Clock) -> Result<(), Close> {
         let Some((block, since)) = self.block else { return Ok(()) };
+        if let Block::Room { full: Full { class: Class::Large, .. }, .. } = block
+            && clock.now.saturating_duration_since(since) >= STORE_WAIT
+            && self.edge.bridge.store_fails()
+        {
+            return Err(Close::StoreFailed);
+        }
         let in_line = match block {
             Block::Room { recheck_at, .. } if !room && clock.now < recheck_at => return Ok(()),
             Block::Room { full, .. } => (!room).then_some(full),

@@ -41,6 +41,7 @@ pub const KAFKA_ROUND_TRIP: &str = "landfall_kafka_round_trip_p99_seconds";
 pub const KAFKA_BROKERS_UP: &str = "landfall_kafka_brokers_up";
 pub const OBJECT_STORE_REQUESTS: &str = "landfall_object_store_requests_total";
 pub const OBJECT_STORE_ATTEMPTS: &str = "landfall_object_store_attempts_total";
+pub const OBJECT_STORE_UP: &str = "landfall_object_store_up";
 pub const OBJECT_STORE_OPEN: &str = "landfall_object_store_open_requests";
 pub const OBJECT_STORE_OLDEST: &str = "landfall_object_store_oldest_request_seconds";
 pub const ROUTER_REBUILDS: &str = "landfall_router_rebuilds_total";
@@ -50,7 +51,7 @@ pub const LOCAL_DROPPED: &str = "landfall_local_dropped_total";
 pub const LOCAL_TOO_LARGE_FOR_CLIENT: &str = "landfall_local_too_large_for_client_total";
 
 /// Name, type and help of everything on `/metrics`.
-const DESCRIPTIONS: [(&str, &str, &str); 47] = [
+const DESCRIPTIONS: [(&str, &str, &str); 48] = [
     (
         MESSAGES_RECEIVED,
         "counter",
@@ -128,6 +129,11 @@ const DESCRIPTIONS: [(&str, &str, &str); 47] = [
         OBJECT_STORE_LATENCY,
         "histogram",
         "Seconds that a request to the object store took, with all its tries.",
+    ),
+    (
+        OBJECT_STORE_UP,
+        "gauge",
+        "1 while the object store takes what is written; it is asked at the start, and while it fails.",
     ),
     (OBJECT_STORE_OPEN, "gauge", "Requests to the object store that are under way."),
     (OBJECT_STORE_OLDEST, "gauge", "Age of the oldest request under way, in seconds."),

@@ -463,11 +463,6 @@ impl Window {
         }
         Ok(if self.unreleased.remove(packet_id) { Released::Done } else { Released::Unknown })
     }
-
-    /// A message of such a group is open.
-    pub fn has_open(&self, in_group: impl Fn(u8) -> bool) -> bool {
-        self.queues.iter().any(|queue| in_group(queue.group))
-    }
 }
 
 /// The same message once more. At QoS 1 only DUP says so; at QoS 2 the packet id does (v5 4.3.3).

@@ -59,7 +59,7 @@ impl View {
         }
     }
 
-    /// Everything that is not as it should be.
+    /// Everything that keeps messages of any size from landing.
     fn problems(&self) -> Vec<String> {
         let mut problems = self.topics.problems();
         for (lane, kafka) in self.edge.bridge.lanes().iter().zip(&self.kafka) {
@@ -110,13 +110,21 @@ impl AdminView for View {
         if problems.is_empty() {
             self.was_ready.store(true, Ordering::Release);
         }
+        // Small messages need no store: without one a gateway is of use.
+        let store = self.edge.bridge.store_problem();
         if self.draining.load(Ordering::Acquire) {
             let reasons = vec!["the gateway drains".to_owned()];
-            return Readiness { ready: false, reasons, degraded: problems };
+            let degraded = problems.into_iter().chain(store).collect();
+            return Readiness { ready: false, reasons, degraded };
         }
         match self.was_ready.load(Ordering::Acquire) {
-            true => Readiness { ready: true, reasons: Vec::new(), degraded: problems },
-            false => Readiness { ready: false, reasons: problems, degraded: Vec::new() },
+            true => {
+                let degraded = problems.into_iter().chain(store).collect();
+                Readiness { ready: true, reasons: Vec::new(), degraded }
+            }
+            false => {
+                Readiness { ready: false, reasons: problems, degraded: store.into_iter().collect() }
+            }
         }
     }
 
@@ -222,6 +230,7 @@ fn collect_object_store(figures: &ObjectFigures) {
         counter!(name, "result" => "ok").absolute(results.ok);
         counter!(name, "result" => "failed").absolute(results.failed);
     }
+    gauge!(names::OBJECT_STORE_UP).set(f64::from(figures.is_well));
     gauge!(names::OBJECT_STORE_OPEN).set(figures.open as f64);
     gauge!(names::OBJECT_STORE_OLDEST).set(figures.oldest.as_secs_f64());
 }

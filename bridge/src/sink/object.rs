@@ -2,38 +2,46 @@
 //! go that are too large for their lane.
 //!
 //! An object is whole or absent: one request for what fits in a part, a multipart upload for the
-//! rest, aborted when anything fails. `file://` is written with fsync.
+//! rest, aborted when anything fails. `file://` is written with fsync. `write.rs` writes, `request.rs`
+//! tries again, by the table of `reaction.rs`, and `health.rs` keeps what is known of the store.
 
+mod folder;
+mod health;
 mod meter;
 mod place;
+mod reaction;
+mod read;
+mod request;
+#[cfg(test)]
+mod tests;
+mod write;
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
-use object_store::local::LocalFileSystem;
+use object_store::multipart::MultipartStore;
 use object_store::path::Path;
-use object_store::{
-    BackoffConfig, MultipartUpload, ObjectStore, ObjectStoreExt as _, PutPayload, RetryConfig,
-};
+use object_store::{ObjectStore, RetryConfig};
 use url::Url;
 
+use self::folder::Folder;
+use self::health::{FailureLog, Health};
 use self::meter::{Meter, MeteredConnector};
 pub use self::meter::{ObjectFigures, Results};
 use self::place::Place;
 pub use self::place::parse_url;
+pub use self::read::{Expected, Limits, Looked, Verdict};
+pub use self::write::{Object, Parts};
 
 /// Bytes of a part; S3 takes none smaller, but for the last.
 pub const PART_SIZE: u64 = 5 * 1024 * 1024;
-/// How long a failing request is tried again before the upload fails. Devices give up at 30 s.
-const RETRY_TIMEOUT: Duration = Duration::from_secs(30);
-/// How often a failing request is tried again at most: more than fits into that time, which decides.
-const RETRIES_MAX: usize = 1000;
+/// A request under way for longer says that the store does not answer.
+const SLOW_ANSWER: Duration = Duration::from_secs(10);
 
 /// What went wrong with the object store.
 #[derive(Debug, thiserror::Error)]
@@ -44,36 +52,47 @@ pub enum ObjectError {
     Option { key: String, reason: String },
     #[error("the object store failed: {0}")]
     Store(#[from] object_store::Error),
+    #[error("the object store failed: {0}")]
+    Failed(String),
 }
 
 /// An object store and the place in it that Landfall writes to.
 pub struct Objects {
-    store: Arc<dyn ObjectStore>,
+    backend: Backend,
     meter: Arc<Meter>,
+    health: Health,
+    /// Of messages that could not be stored.
+    failures: FailureLog,
+    /// Of uploads that could not be aborted.
+    leftovers: FailureLog,
     place: Place,
 }
+
+/// Who keeps the objects.
+enum Backend {
+    Remote(Arc<dyn Remote>),
+    Folder(Folder),
+}
+
+/// A store that is asked over HTTP.
+trait Remote: ObjectStore + MultipartStore {}
+
+impl<S: ObjectStore + MultipartStore> Remote for S {}
 
 impl Objects {
     /// Opens the store at `url`: `s3://bucket/prefix`, `gs://`, `az://` or `file:///path`. No request
     /// is made.
     pub fn open(url: &Url, options: &BTreeMap<String, String>) -> Result<Objects, ObjectError> {
-        let retry = RetryConfig {
-            backoff: BackoffConfig {
-                init_backoff: Duration::from_millis(100),
-                max_backoff: Duration::from_secs(2),
-                base: 2.0,
-            },
-            max_retries: RETRIES_MAX,
-            retry_timeout: RETRY_TIMEOUT,
-        };
+        // What is tried again, and when, is decided in `request.rs`.
+        let retry = RetryConfig { max_retries: 0, ..RetryConfig::default() };
         let key = |key: &str, reason: object_store::Error| ObjectError::Option {
             key: key.to_owned(),
             reason: reason.to_string(),
         };
         let place = Place::new(url).map_err(ObjectError::Url)?;
-        let meter = Meter::new(url.scheme() == "file");
+        let meter = Meter::new();
         let metered = MeteredConnector(Arc::clone(&meter));
-        let store: Arc<dyn ObjectStore> = match url.scheme() {
+        let backend = match url.scheme() {
             "s3" => {
                 let mut builder = AmazonS3Builder::from_env()
                     .with_url(url.as_str())
@@ -83,7 +102,7 @@ impl Objects {
                     let parsed = AmazonS3ConfigKey::from_str(name).map_err(|e| key(name, e))?;
                     builder = builder.with_config(parsed, value);
                 }
-                Arc::new(builder.build()?)
+                Backend::Remote(Arc::new(builder.build()?))
             }
             "gs" => {
                 let mut builder = GoogleCloudStorageBuilder::from_env()
@@ -94,7 +113,7 @@ impl Objects {
                     let parsed = GoogleConfigKey::from_str(name).map_err(|e| key(name, e))?;
                     builder = builder.with_config(parsed, value);
                 }
-                Arc::new(builder.build()?)
+                Backend::Remote(Arc::new(builder.build()?))
             }
             "az" | "abfs" | "abfss" => {
                 let mut builder = MicrosoftAzureBuilder::from_env()
@@ -105,7 +124,7 @@ impl Objects {
                     let parsed = AzureConfigKey::from_str(name).map_err(|e| key(name, e))?;
                     builder = builder.with_config(parsed, value);
                 }
-                Arc::new(builder.build()?)
+                Backend::Remote(Arc::new(builder.build()?))
             }
             "file" => {
                 let folder = url
@@ -117,7 +136,8 @@ impl Objects {
                         folder.display()
                     ))
                 })?;
-                Arc::new(LocalFileSystem::new_with_prefix(&folder)?.with_fsync(true))
+                let folder = Folder::open(&folder);
+                Backend::Folder(folder.map_err(|error| ObjectError::Url(error.to_string()))?)
             }
             other => {
                 return Err(ObjectError::Url(format!(
@@ -125,7 +145,14 @@ impl Objects {
                 )));
             }
         };
-        Ok(Objects { store, meter, place })
+        Ok(Objects {
+            backend,
+            meter,
+            health: Health::new(),
+            failures: FailureLog::default(),
+            leftovers: FailureLog::default(),
+            place,
+        })
     }
 
     /// What [`Objects::open`] would refuse, each with its place; touches neither disk nor network.
@@ -165,64 +192,28 @@ impl Objects {
 
     /// How the store is doing.
     pub fn figures(&self) -> ObjectFigures {
-        self.meter.figures()
+        ObjectFigures { is_well: self.health.is_well(), ..self.meter.figures() }
     }
 
-    /// Reads the object behind a reference's URI, if it lies under this store's place.
-    pub async fn read(&self, uri: &str) -> Result<Bytes, ObjectError> {
+    /// The store fails: what is written to it now may have to be written again.
+    pub fn fails(&self) -> bool {
+        self.health.problem().is_some()
+    }
+
+    /// Why large messages do not land, for those who can mend it.
+    pub fn problem(&self) -> Option<String> {
+        let problem = self.health.problem();
+        problem.map(|reason| format!("the object store fails: {reason}")).or_else(|| {
+            let oldest = self.meter.figures().oldest;
+            (oldest > SLOW_ANSWER).then(|| {
+                format!("the object store has not answered a request for {} s", oldest.as_secs())
+            })
+        })
+    }
+
+    /// Where the store has what a reference names, if that lies under this store's place.
+    fn path_of(&self, uri: &str) -> Result<Path, ObjectError> {
         let outside = || ObjectError::Url(format!("{uri:?} is not under the configured store"));
-        let path = self.place.find(uri).ok_or_else(outside)?;
-        Ok(self.store.get(&path).await?.bytes().await?)
-    }
-}
-
-/// A place for one object.
-pub struct Object {
-    objects: Arc<Objects>,
-    path: Path,
-    uri: String,
-}
-
-impl Object {
-    /// What a reference to it says.
-    pub fn uri(&self) -> &str {
-        &self.uri
-    }
-
-    /// Writes it in one request.
-    pub async fn put(&self, payload: Bytes) -> Result<(), ObjectError> {
-        let Objects { store, meter, .. } = &*self.objects;
-        meter.request(store.put(&self.path, PutPayload::from_bytes(payload))).await?;
-        Ok(())
-    }
-
-    /// Starts to write it in parts of [`PART_SIZE`], the last of which may be smaller.
-    pub async fn put_parts(&self) -> Result<Parts, ObjectError> {
-        let Objects { store, meter, .. } = &*self.objects;
-        let upload = meter.request(store.put_multipart(&self.path)).await?;
-        Ok(Parts { upload, meter: Arc::clone(meter) })
-    }
-}
-
-/// An object being written in parts. It has to be completed or aborted: the store keeps the parts of
-/// an upload that was neither until a lifecycle rule removes them.
-pub struct Parts {
-    upload: Box<dyn MultipartUpload>,
-    meter: Arc<Meter>,
-}
-
-impl Parts {
-    pub async fn put(&mut self, part: Bytes) -> Result<(), ObjectError> {
-        let put = self.upload.put_part(PutPayload::from_bytes(part));
-        Ok(self.meter.request(put).await?)
-    }
-
-    pub async fn complete(&mut self) -> Result<(), ObjectError> {
-        self.meter.request(self.upload.complete()).await?;
-        Ok(())
-    }
-
-    pub async fn abort(&mut self) -> Result<(), ObjectError> {
-        Ok(self.meter.request(self.upload.abort()).await?)
+        self.place.find(uri).ok_or_else(outside)
     }
 }

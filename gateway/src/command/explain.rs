@@ -6,10 +6,10 @@ use std::process::ExitCode;
 
 use bridge::classify::{Carriage, LaneId, Outcome};
 use bridge::message::{Device, Message, Payload};
+use bridge::text::escape;
 use clap::ValueEnum;
 use serde::Serialize;
 
-use super::show::escape;
 use super::{Failure, load};
 use crate::config::{Secrets, Settings};
 
@@ -205,7 +205,7 @@ fn print(out: &mut impl io::Write, explanation: &Explanation) -> io::Result<()> 
     writeln!(out, "lane      {lane}")?;
     writeln!(out, "outcome   {outcome}")?;
     if let Some(reason) = &explanation.reason {
-        writeln!(out, "reason    {reason}")?;
+        writeln!(out, "reason    {}", escape(reason))?;
     }
     writeln!(out, "topic     {topic}")?;
     writeln!(out, "key       {}", escape(key))?;

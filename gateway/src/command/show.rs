@@ -1,15 +1,22 @@
 //! A record as a person wants to see it: one line of who, what and how much, and what it says.
-//! Control characters are escaped: devices choose these texts.
+//!
+//! Everything in it may be a stranger's: devices choose texts, and whoever may write to the topic chooses
+//! all of it. So what a terminal would obey is escaped, and of an object no more is held than is shown.
 
 use prost::Message as _;
-use proto::v1::{Envelope, envelope::Payload};
+use proto::v1::{Envelope, Reference, envelope::Payload};
 use tokio::runtime::Runtime;
 
 use bridge::record::Record;
-use bridge::sink::object::Objects;
+use bridge::sink::object::{Expected, Limits, Objects, Verdict};
+use bridge::text::escape;
 
 /// Characters of a payload that are shown.
 const PREVIEW_CHARS: usize = 160;
+/// Bytes of a payload that may become those.
+const PREVIEW_BYTES: usize = 4 * PREVIEW_CHARS;
+/// Bytes of an object that are read to hold it against its hash.
+const CHECK_MAX_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Describes a record; references are read through `objects`.
 pub fn line(record: Record<'_>, objects: Option<(&Objects, &Runtime)>) -> String {
@@ -20,7 +27,7 @@ pub fn line(record: Record<'_>, objects: Option<(&Objects, &Runtime)>) -> String
         .map_or("?".to_owned(), |time| format!("{time:.3}"));
     let mut line = format!(
         "{time}  {:<9} {}  {}  {}",
-        envelope.lane,
+        escape(&envelope.lane),
         escape(&envelope.device_id),
         escape(&envelope.source_topic),
         size(envelope.payload_size),
@@ -29,14 +36,13 @@ pub fn line(record: Record<'_>, objects: Option<(&Objects, &Runtime)>) -> String
         line.push_str(&format!("  dead letter: {}", escape(&envelope.dead_letter_reason)));
     }
     match &envelope.payload {
-        Some(Payload::Inline(payload)) => line.push_str(&format!("  {}", preview(payload))),
+        Some(Payload::Inline(payload)) => {
+            line.push_str(&format!("  {}", preview(payload, payload.len() as u64)));
+        }
         Some(Payload::Reference(reference)) => {
             line.push_str(&format!("  at {}", escape(&reference.uri)));
             if let Some((objects, runtime)) = objects {
-                match runtime.block_on(objects.read(&reference.uri)) {
-                    Ok(payload) => line.push_str(&format!("  {}", preview(&payload))),
-                    Err(error) => line.push_str(&format!("  (cannot be read: {error})")),
-                }
+                line.push_str(&format!("  {}", runtime.block_on(referred(reference, objects))));
             }
         }
         None => line.push_str("  (no payload)"),
@@ -44,33 +50,48 @@ pub fn line(record: Record<'_>, objects: Option<(&Objects, &Runtime)>) -> String
     line
 }
 
-/// Control characters as a person can read them, and nothing else changed.
-pub fn escape(text: &str) -> String {
-    text.chars()
-        .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
-        .collect()
+/// What an object begins with, and what is wrong with it.
+async fn referred(reference: &Reference, objects: &Objects) -> String {
+    let Reference { uri, size: expected, sha256, .. } = reference;
+    let limits = Limits { start: PREVIEW_BYTES, check: CHECK_MAX_BYTES };
+    let looked = match objects.look(Expected { uri, size: *expected, sha256 }, limits).await {
+        Ok(looked) => looked,
+        Err(error) => return format!("(cannot be read: {})", escape(&error.to_string())),
+    };
+    let (fault, bytes) = match looked.verdict {
+        Verdict::Same => (String::new(), *expected),
+        Verdict::OtherSize(bytes) => {
+            (format!("(not what was written: {bytes} bytes, not {expected}) "), bytes)
+        }
+        Verdict::OtherHash => ("(not what was written: its hash differs) ".to_owned(), *expected),
+        Verdict::Unchecked => {
+            (format!("(not checked: larger than {}) ", size(CHECK_MAX_BYTES)), *expected)
+        }
+    };
+    format!("{fault}{}", preview(&looked.start, bytes))
 }
 
 fn size(bytes: u64) -> String {
     bytesize::ByteSize(bytes).to_string()
 }
 
-fn preview(payload: &[u8]) -> String {
-    let head = &payload[..payload.len().min(4 * PREVIEW_CHARS)];
+/// The beginning of a payload of `size` bytes, of which `start` is at least what is shown.
+fn preview(start: &[u8], size: u64) -> String {
+    let head = &start[..start.len().min(PREVIEW_BYTES)];
     let text = match std::str::from_utf8(head) {
         Ok(text) if !text.contains(is_binary) => text,
         // Cut within a character.
-        Err(error) if error.error_len().is_none() && head.len() < payload.len() => {
+        Err(error) if error.error_len().is_none() && (head.len() as u64) < size => {
             std::str::from_utf8(&head[..error.valid_up_to()]).unwrap_or_default()
         }
         _ => {
             let hex: Vec<String> = head.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-            let more = if payload.len() > 16 { " …" } else { "" };
+            let more = if size > 16 { " …" } else { "" };
             return format!("{}{more}", hex.join(" "));
         }
     };
     let shown: String = text.chars().take(PREVIEW_CHARS).collect();
-    let more = if shown.len() < payload.len() { "…" } else { "" };
+    let more = if (shown.len() as u64) < size { "…" } else { "" };
     format!("{}{more}", escape(&shown))
 }
 
@@ -81,26 +102,86 @@ fn is_binary(character: char) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
     use bridge::record::RecordBuf;
+    use sha2::{Digest as _, Sha256};
 
     use super::*;
+
+    fn line_of(envelope: &Envelope, objects: Option<(&Objects, &Runtime)>) -> String {
+        let mut record = RecordBuf::default();
+        record.begin("landfall.fast", 0);
+        record.value(|out| out.extend_from_slice(&envelope.encode_to_vec()));
+        line(record.as_record(), objects)
+    }
 
     #[test]
     fn a_line_tells_the_message_and_escapes_what_a_device_wrote() {
         let envelope = Envelope {
             device_id: "m\u{1b}[2J".into(),
-            source_topic: "devices/meter/m/power".into(),
-            lane: "fast".into(),
+            source_topic: "devices/meter/m\u{202e}/power".into(),
+            lane: "fast\u{1b}]0;x\u{7}\u{9b}31m".into(),
+            dead_letter_reason: "a\u{2028}b\u{85}".into(),
             payload_size: 4,
-            payload: Some(Payload::Inline("21\n5".into())),
+            payload: Some(Payload::Inline("21\n5\u{200f}".into())),
             ..Envelope::default()
         };
-        let mut record = RecordBuf::default();
-        record.begin("landfall.fast", 0);
-        record.value(|out| out.extend_from_slice(&envelope.encode_to_vec()));
-        let line = line(record.as_record(), None);
+        let line = line_of(&envelope, None);
         assert!(line.contains("fast") && line.contains("21\\n5"), "{line}");
-        assert!(!line.contains(['\u{1b}', '\n']), "{line}");
-        assert_eq!(preview(&[0, 255]), "00 ff");
+        let harmful = |c: char| c.is_control() || matches!(c, '\u{200f}' | '\u{2028}' | '\u{202e}');
+        assert!(!line.contains(harmful), "{line:?}");
+        assert_eq!(preview(&[0, 255], 2), "00 ff");
+    }
+
+    #[test]
+    fn an_object_is_held_against_its_record_and_read_as_far_as_it_is_shown() {
+        let base = std::env::temp_dir().join(format!("landfall-show-{}", std::process::id()));
+        let root = base.join("store");
+        fs::create_dir_all(&root).expect("it can be made");
+        let url = url::Url::from_directory_path(&root).expect("an absolute path");
+        let objects = Objects::open(&url, &BTreeMap::new()).expect("a folder is a store");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.expect("a runtime can be built");
+        fs::write(root.join("1"), b"the payload").expect("it can be written");
+        fs::write(base.join("secret"), b"the payload").expect("it can be written");
+        symlink(base.join("secret"), root.join("out")).expect("it can be written");
+        // A file of 3 GiB that takes no room.
+        let huge = fs::File::create(root.join("huge")).expect("it can be written");
+        huge.set_len(3 << 30).expect("it can be that long");
+        let shown = |uri: String, size: u64, payload: &[u8]| {
+            let sha256 = Sha256::digest(payload).to_vec();
+            let reference = Reference { uri, size, sha256, ..Reference::default() };
+            let envelope =
+                Envelope { payload: Some(Payload::Reference(reference)), ..Envelope::default() };
+            line_of(&envelope, Some((&objects, &runtime)))
+        };
+        let at = |name: &str| format!("{url}{name}");
+        for (uri, size, payload, expected) in [
+            (at("1"), 11, &b"the payload"[..], "  the payload"),
+            (at("1"), 11, b"another one", "  (not what was written: its hash differs) the payload"),
+            (at("1"), 12, b"the payload", "  (not what was written: 11 bytes, not 12) the payload"),
+            (
+                at("huge"),
+                3 << 30,
+                b"",
+                "  (not checked: larger than 64.0 MiB) 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 …",
+            ),
+            (at("out"), 11, b"the payload", "leads out of the folder, or to what is no file)"),
+            (
+                format!("file://{}/secret", base.display()),
+                11,
+                b"the payload",
+                "is not under the configured store)",
+            ),
+            (at("no\u{1b}"), 11, b"the payload", "configured store)"),
+        ] {
+            let line = shown(uri, size, payload);
+            assert!(line.ends_with(expected), "{line} does not end with {expected}");
+            assert!(!line.contains('\u{1b}'), "{line:?}");
+        }
+        fs::remove_dir_all(&base).expect("it can be removed");
     }
 }

@@ -365,13 +365,11 @@ impl Connection {
                 }));
                 return Ok(taken);
             }
-            let one_is_open = self.window.has_open(is_large);
             match self.window.admit(&publish) {
                 Admission::PacketIdInUse => {
                     return self.known_again(Admission::PacketIdInUse, &publish, 0);
                 }
                 Admission::Full => return self.wait_for_window(publish.packet_id, clock),
-                _ if one_is_open => return self.wait_for_window(publish.packet_id, clock),
                 _ => {}
             }
         }
@@ -542,10 +540,6 @@ impl Connection {
 /// The window's group for a lane and class.
 fn group(lane: classify::LaneId, class: Class) -> u8 {
     2 * lane.0 + u8::from(class == Class::Large)
-}
-
-fn is_large(group: u8) -> bool {
-    group % 2 == 1
 }
 
 /// Hands a message to local subscribers, if there are any.

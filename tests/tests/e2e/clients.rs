@@ -184,11 +184,20 @@ fn the_example_consumer_drops_doubles_and_trusts_no_reference() {
     // What it cannot trust ends it, and says so.
     let without_store = ends_badly(example_consumer(&servers, &slow, "1"));
     assert!(without_store.contains("is not under --object-store"), "{without_store}");
+    let elsewhere = Folder::new("elsewhere");
+    let outside = elsewhere.join("1");
     for object in files(&folder) {
+        std::fs::rename(&object, &outside).expect("the object can be moved");
+        std::os::unix::fs::symlink(&outside, &object).expect("a link");
+    }
+    let led_out = ends_badly(consume(&slow, "1"));
+    assert!(led_out.contains("is no file in"), "{led_out}");
+    for object in files(&folder) {
+        std::fs::remove_file(&object).expect("it is a link");
         std::fs::write(object, vec![8; LARGE]).expect("the object can be changed");
     }
     let changed = ends_badly(consume(&slow, "1"));
-    assert!(changed.contains("its hash differs"), "{changed}");
+    assert!(changed.contains("its size or hash differs"), "{changed}");
 }
 
 #[test]

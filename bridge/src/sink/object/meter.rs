@@ -2,7 +2,8 @@
 //!
 //! A request that fails is tried again for half a minute before anybody is told, so each try is counted
 //! where it leaves, at the HTTP client: a store that answers 503 shows with its first answer. A store
-//! that does not answer at all shows by the age of the oldest request.
+//! that does not answer at all shows by the age of the oldest request. What the HTTP client sees of an
+//! answer is also what decides what to do about it.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -10,11 +11,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use futures_util::StreamExt as _;
 use object_store::ClientOptions;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
 };
 use parking_lot::Mutex;
+
+use super::reaction::Answer;
+use super::request;
+
+/// Bytes of an error's body, or of an answer to a POST, that are read.
+const BODY_MAX_BYTES: usize = 64 * 1024;
 
 /// Counts of things that went well or failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,6 +43,8 @@ pub struct ObjectFigures {
     pub open: usize,
     /// How long the oldest of them has been under way; zero where there is none.
     pub oldest: Duration,
+    /// The store takes what is written, as far as is known.
+    pub is_well: bool,
 }
 
 /// Counts a store's requests.
@@ -42,8 +53,6 @@ pub(super) struct Meter {
     attempts: Counts,
     open: Mutex<Open>,
     latency: metrics::Histogram,
-    /// The store is a folder: no HTTP client sees its requests, and each is its only try.
-    is_folder: bool,
 }
 
 #[derive(Default)]
@@ -72,39 +81,28 @@ impl Counts {
 }
 
 impl Meter {
-    pub fn new(is_folder: bool) -> Arc<Meter> {
+    pub fn new() -> Arc<Meter> {
         Arc::new(Meter {
             requests: Counts::default(),
             attempts: Counts::default(),
             open: Mutex::default(),
             latency: metrics::histogram!(crate::metrics::OBJECT_STORE_LATENCY),
-            is_folder,
         })
     }
 
-    /// Runs a request and counts it. One that is dropped before its end counts as nothing.
-    pub async fn request<T>(
-        &self,
-        request: impl Future<Output = object_store::Result<T>>,
-    ) -> object_store::Result<T> {
+    /// A request begins, with all its tries. One that is dropped before its end counts as nothing.
+    pub fn begin(&self) -> UnderWay<'_> {
         let started = Instant::now();
-        let open = self.open_request(started);
-        let result = request.await;
-        drop(open);
-        self.latency.record(started.elapsed());
-        self.requests.count(result.is_ok());
-        if self.is_folder {
-            self.attempts.count(result.is_ok());
-        }
-        result
-    }
-
-    fn open_request(&self, started: Instant) -> OpenRequest<'_> {
         let mut open = self.open.lock();
         let number = open.next;
         open.next += 1;
         open.starts.insert(number, started);
-        OpenRequest { meter: self, number }
+        UnderWay { meter: self, number, started }
+    }
+
+    /// Counts a try that no HTTP client sees.
+    pub fn attempt(&self, ok: bool) {
+        self.attempts.count(ok);
     }
 
     pub fn figures(&self) -> ObjectFigures {
@@ -115,17 +113,26 @@ impl Meter {
             attempts: self.attempts.results(),
             open: open.starts.len(),
             oldest: oldest.map_or(Duration::ZERO, |(_, started)| started.elapsed()),
+            is_well: false,
         }
     }
 }
 
 /// A request under way, until it is dropped.
-struct OpenRequest<'m> {
+pub(super) struct UnderWay<'m> {
     meter: &'m Meter,
     number: u64,
+    started: Instant,
 }
 
-impl Drop for OpenRequest<'_> {
+impl UnderWay<'_> {
+    pub fn end(self, ok: bool) {
+        self.meter.latency.record(self.started.elapsed());
+        self.meter.requests.count(ok);
+    }
+}
+
+impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         self.meter.open.lock().starts.remove(&self.number);
     }
@@ -157,14 +164,51 @@ impl HttpService for MeteredClient {
         Self: 'f,
     {
         Box::pin(async move {
-            let result = self.client.execute(request).await;
-            let is_error = |response: &HttpResponse| {
-                response.status().is_client_error() || response.status().is_server_error()
+            let path = request.uri().path().to_owned();
+            // S3 sends 200 before it knows, and an error in the body when it knows: to POST only.
+            let may_err_late = request.method().as_str() == "POST";
+            let result = match self.client.execute(request).await {
+                Ok(response) if !response.status().is_success() || may_err_late => {
+                    with_body(response).await
+                }
+                Ok(response) => Ok((response, Bytes::new())),
+                Err(error) => Err(error),
             };
-            self.meter.attempts.count(result.as_ref().is_ok_and(|response| !is_error(response)));
-            result
+            match result {
+                Ok((response, body)) => {
+                    let headers = response.headers();
+                    let header = |name: &str| headers.get(name).and_then(|text| text.to_str().ok());
+                    let answer = Answer::read(response.status().as_u16(), header, &body);
+                    self.meter.attempts.count(answer.is_ok());
+                    request::see_answer(&path, answer);
+                    Ok(response)
+                }
+                Err(error) => {
+                    self.meter.attempts.count(false);
+                    request::see_error(&path, &error);
+                    Err(error)
+                }
+            }
         })
     }
+}
+
+/// The response with what its body begins with, up to [`BODY_MAX_BYTES`]: as much as errors and the
+/// answers to POST ever have.
+async fn with_body(response: HttpResponse) -> Result<(HttpResponse, Bytes), HttpError> {
+    let (head, body) = response.into_parts();
+    let mut stream = body.bytes_stream();
+    let mut start = Vec::new();
+    while let Some(piece) = stream.next().await {
+        let piece = piece?;
+        let room = BODY_MAX_BYTES - start.len();
+        start.extend_from_slice(&piece[..piece.len().min(room)]);
+        if start.len() == BODY_MAX_BYTES {
+            break;
+        }
+    }
+    let start = Bytes::from(start);
+    Ok((HttpResponse::from_parts(head, start.clone().into()), start))
 }
 
 // Both traits ask for it; there is nothing to tell.
@@ -182,100 +226,64 @@ impl std::fmt::Debug for MeteredClient {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-    use std::io::{Read as _, Write as _};
-    use std::net::TcpListener;
-
-    use bytes::Bytes;
-    use url::Url;
-
     use super::super::Objects;
+    use super::super::tests::{Reply, Server, payload, runtime, s3};
     use super::*;
 
-    /// An HTTP server that gives one answer after the other, each on a connection of its own, and then
-    /// takes requests without an answer.
-    fn server(answers: &'static [u16]) -> String {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("there are free ports");
-        let address = listener.local_addr().expect("a bound socket has an address");
-        std::thread::spawn(move || {
-            let mut silent = Vec::new();
-            for (at, stream) in listener.incoming().flatten().enumerate() {
-                let Some(code) = answers.get(at) else {
-                    silent.push(stream);
-                    continue;
-                };
-                let mut stream = stream;
-                let mut head = Vec::new();
-                while !head.windows(4).any(|end| end == b"\r\n\r\n") {
-                    let mut byte = [0];
-                    if stream.read(&mut byte).unwrap_or(0) == 0 {
-                        break;
-                    }
-                    head.push(byte[0]);
-                }
-                let answer = format!(
-                    "HTTP/1.1 {code} Test\r\nETag: \"1\"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-                );
-                // The client may be gone.
-                let _ = stream.write_all(answer.as_bytes());
-            }
-        });
-        format!("http://{address}")
-    }
-
-    fn s3(endpoint: String) -> Arc<Objects> {
-        let options = [
-            ("endpoint", endpoint.as_str()),
-            ("allow_http", "true"),
-            ("region", "us-east-1"),
-            ("access_key_id", "key"),
-            ("secret_access_key", "secret"),
-        ];
-        let options: BTreeMap<String, String> =
-            options.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        let url = Url::parse("s3://bucket/prefix").expect("a URL");
-        Arc::new(Objects::open(&url, &options).expect("no request is made"))
-    }
-
-    fn runtime() -> tokio::runtime::Runtime {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.expect("a runtime can be built")
+    fn counted(objects: &Objects) -> (Results, Results) {
+        let figures = objects.figures();
+        assert_eq!((figures.open, figures.oldest), (0, Duration::ZERO));
+        (figures.attempts, figures.requests)
     }
 
     #[test]
     fn each_try_counts_and_the_request_once() {
-        let objects = s3(server(&[503, 500, 200]));
-        runtime()
-            .block_on(objects.object("key").put(Bytes::from_static(b"payload")))
-            .expect("the third try works");
-        let figures = objects.figures();
-        assert_eq!(figures.attempts, Results { ok: 1, failed: 2 });
-        assert_eq!(figures.requests, Results { ok: 1, failed: 0 });
-        assert_eq!((figures.open, figures.oldest), (0, Duration::ZERO));
+        let mut answers = [503, 500].into_iter();
+        let server = Server::start(move |asked| {
+            (asked.method == "PUT").then(|| answers.next().map(Reply::status)).flatten()
+        });
+        let objects = s3(&server);
+        runtime().block_on(objects.object("key").put(payload())).expect("the third try works");
+        // And it is asked whether the object is there.
+        let expected = (Results { ok: 2, failed: 2 }, Results { ok: 2, failed: 0 });
+        assert_eq!(counted(&objects), expected);
     }
 
     #[test]
     fn what_no_try_can_mend_fails_at_once() {
-        let objects = s3(server(&[403]));
-        runtime()
-            .block_on(objects.object("key").put(Bytes::from_static(b"payload")))
-            .expect_err("the key is refused");
-        let figures = objects.figures();
-        assert_eq!(figures.attempts, Results { ok: 0, failed: 1 });
-        assert_eq!(figures.requests, Results { ok: 0, failed: 1 });
+        let server = Server::start(|_| Some(Reply::error(400, "EntityTooLarge")));
+        let objects = s3(&server);
+        runtime().block_on(objects.object("key").put(payload())).expect_err("it is too large");
+        let expected = (Results { ok: 0, failed: 1 }, Results { ok: 0, failed: 1 });
+        assert_eq!(counted(&objects), expected);
+    }
+
+    #[test]
+    fn a_redirection_and_an_error_with_status_200_are_not_ok() {
+        let mut answers = [Reply::status(301), Reply::error(200, "InvalidPart")].into_iter();
+        let server = Server::start(move |_| answers.next());
+        let objects = s3(&server);
+        let object = Arc::new(objects.object("key"));
+        runtime().block_on(async {
+            let begin = tokio::time::timeout(Duration::from_millis(200), object.put_parts());
+            assert!(begin.await.is_err(), "it waits for somebody to mend it");
+            objects.health.probe_worked();
+            object.put_parts().await.err().expect("what it says is an error");
+        });
+        assert_eq!(counted(&objects).0, Results { ok: 0, failed: 2 });
     }
 
     #[test]
     fn a_store_that_does_not_answer_shows_by_the_age_of_its_requests() {
-        let objects = s3(server(&[]));
+        let server = Server::start(|_| Some(Reply::Silence));
+        let objects = s3(&server);
         runtime().block_on(async {
             let (first, second) = (objects.object("first"), objects.object("second"));
-            let payload = Bytes::from_static(b"payload");
-            let puts = async { tokio::join!(first.put(payload.clone()), second.put(payload)) };
+            let puts = async { tokio::join!(first.put(payload()), second.put(payload())) };
             let wait = Duration::from_millis(200);
             tokio::time::timeout(wait, puts).await.expect_err("nobody answers");
             assert_eq!(objects.figures().open, 0, "what is given up is not under way");
-            let put = first.put(Bytes::from_static(b"payload"));
+            let put = first.put(payload());
             tokio::pin!(put);
             let _ = tokio::time::timeout(wait, &mut put).await;
             let figures = objects.figures();
@@ -288,20 +296,19 @@ mod tests {
     #[test]
     fn a_folder_counts_too() {
         let folder = std::env::temp_dir().join(format!("landfall-meter-{}", std::process::id()));
-        let url = Url::from_file_path(&folder).expect("an absolute path");
+        let url = url::Url::from_file_path(&folder).expect("an absolute path");
         let objects =
             Arc::new(Objects::open(&url, &BTreeMap::new()).expect("the folder can be made"));
         runtime().block_on(async {
             let object = objects.object("key");
-            object.put(Bytes::from_static(b"payload")).await.expect("the folder is there");
+            object.put(payload()).await.expect("the folder is there");
             // A folder in the place of the object cannot be replaced by it.
             std::fs::create_dir_all(folder.join("taken/below")).expect("it can be written");
             let taken = objects.object("taken");
-            taken.put(Bytes::from_static(b"payload")).await.expect_err("a folder is there");
+            taken.put(payload()).await.expect_err("a folder is there");
         });
-        let figures = objects.figures();
-        assert_eq!(figures.attempts, Results { ok: 1, failed: 1 });
-        assert_eq!(figures.requests, Results { ok: 1, failed: 1 });
+        let expected = (Results { ok: 1, failed: 1 }, Results { ok: 1, failed: 1 });
+        assert_eq!(counted(&objects), expected);
         std::fs::remove_dir_all(&folder).expect("it can be removed");
     }
 }
