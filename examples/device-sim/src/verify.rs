@@ -68,7 +68,7 @@ pub fn verify(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let verdict = judge::judge(&account, &observed, ledger.torn);
     match arguments.format {
         Format::Text => show(&verdict),
-        Format::Json => println(&verdict.json()),
+        Format::Json => println(&ascii(&verdict.json())),
     }
     Ok(if verdict.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -88,8 +88,40 @@ fn show(verdict: &Verdict) {
     println(&verdict.summary());
 }
 
+/// The same JSON without a character that a terminal might obey.
+fn ascii(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for character in json.chars() {
+        match character {
+            ' '..='~' | '\n' => escaped.push(character),
+            // Outside of strings there is none of these.
+            _ => {
+                for unit in character.encode_utf16(&mut [0; 2]) {
+                    escaped.push_str(&format!("\\u{unit:04x}"));
+                }
+            }
+        }
+    }
+    escaped
+}
+
 /// A reader that went away is no reason to end.
 fn println(text: &str) {
     use std::io::Write as _;
     let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_strangers_wrote_is_harmless_as_json_too() {
+        let text = "m\u{9b}31m\u{202e}\u{7f}é🚜\n";
+        let json = serde_json::json!({ "text": text }).to_string();
+        let escaped = ascii(&json);
+        assert!(escaped.is_ascii() && !escaped.contains(char::is_control), "{escaped:?}");
+        let read: serde_json::Value = serde_json::from_str(&escaped).unwrap();
+        assert_eq!(read["text"], text);
+    }
 }

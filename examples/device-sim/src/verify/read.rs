@@ -27,6 +27,8 @@ const CLOCKS_APART_MS: i64 = 10 * 60 * 1000;
 /// How long no record may come although there are more.
 const RECORD_WAIT: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(100);
+/// The largest message that a gateway takes.
+const OBJECT_MAX_BYTES: u64 = 256 * 1024 * 1024;
 /// How long an object may send nothing.
 const OBJECT_WAIT: Duration = Duration::from_secs(30);
 
@@ -215,7 +217,14 @@ async fn object(source: &Source, reference: &Reference) -> anyhow::Result<Object
     })?;
     let path = objects.path(&reference.uri)?;
     let cannot = || format!("{} cannot be read", reference.uri);
-    let mut stream = objects.store().get(&path).await.with_context(cannot)?.into_stream();
+    objects.stays_inside(&path).with_context(cannot)?;
+    let found = objects.store().get(&path).await.with_context(cannot)?;
+    let larger = found.meta.size > OBJECT_MAX_BYTES;
+    anyhow::ensure!(!larger, "{} is larger than any message of Landfall", reference.uri);
+    if found.meta.size != reference.size {
+        return Ok(Object { start: Vec::new(), size: found.meta.size, sha256: Vec::new() });
+    }
+    let mut stream = found.into_stream();
     let (mut start, mut size, mut hasher) = (Vec::new(), 0, Sha256::new());
     while let Some(chunk) =
         tokio::time::timeout(OBJECT_WAIT, stream.next()).await.with_context(cannot)?

@@ -186,6 +186,18 @@ impl Objects {
         anyhow::ensure!(below, "{uri} is not below {}: it is not opened", self.url);
         Ok(path)
     }
+
+    /// An error for a file that a link leads to from outside of the store's folder.
+    pub fn stays_inside(&self, path: &ObjectPath) -> anyhow::Result<()> {
+        if self.url.scheme() != "file" {
+            return Ok(());
+        }
+        let real = |path: &ObjectPath| Path::new("/").join(path.as_ref()).canonicalize();
+        let (root, file) = (real(&ObjectPath::from_url_path(self.url.path())?)?, real(path)?);
+        let inside = file.starts_with(&root) && file.is_file();
+        anyhow::ensure!(inside, "{} is no file in {}", file.display(), root.display());
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -209,5 +221,22 @@ mod tests {
         ] {
             assert!(objects.path(uri).is_err(), "{uri}");
         }
+    }
+
+    #[test]
+    fn no_link_leads_out_of_the_store() {
+        let base = std::env::temp_dir().join(format!("landfall-verify-{}", std::process::id()));
+        std::fs::create_dir_all(base.join("store")).unwrap();
+        for file in ["secret", "store/1"] {
+            std::fs::write(base.join(file), b"object").unwrap();
+        }
+        std::os::unix::fs::symlink(base.join("secret"), base.join("store/out")).unwrap();
+        std::os::unix::fs::symlink("1", base.join("store/in")).unwrap();
+        let url = Url::from_directory_path(base.join("store")).unwrap();
+        let objects = Objects::open(url.as_str(), std::iter::empty()).unwrap();
+        let inside = |name: &str| objects.stays_inside(&objects.path(&format!("{url}{name}"))?);
+        assert!(inside("1").is_ok() && inside("in").is_ok());
+        assert!(inside("out").is_err() && inside("absent").is_err());
+        std::fs::remove_dir_all(&base).unwrap();
     }
 }
