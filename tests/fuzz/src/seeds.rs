@@ -76,9 +76,11 @@ pub fn session() -> Vec<Vec<u8>> {
     let qos1_again = publish(0x3a, POWER, b"\0\x0121.5");
     let qos2 = publish(0x34, POWER, b"\0\x0221.5");
     let qos2_again = publish(0x3c, POWER, b"\0\x0221.5");
+    let qos2_other = publish(0x34, POWER, b"\0\x0222.0");
     let alarm = publish(0x32, "devices/meter/m-1/alarm", b"\0\x03hot");
     // Larger than a lane takes inline.
     let large = publish(0x32, POWER, &[&b"\0\x09"[..], &[b'x'; 80]].concat());
+    let large_qos2 = |byte| publish(0x34, POWER, &[&b"\0\x02"[..], &[byte; 80]].concat());
     let own = publish(0x32, "own/m-1/x", b"\0\x04\x0a\x01\x37\x4a\x01x");
     let own_bad = publish(0x32, "own/m-1/x", b"\0\x05\xff");
     let unrouted = publish(0x32, "$x", b"\0\x061");
@@ -87,6 +89,7 @@ pub fn session() -> Vec<Vec<u8>> {
     let unrouted_v5 = publish(0x34, "$x", b"\0\x06\x001");
     let pubrel = packet(0x62, &[b"\0\x02"]);
     let subscribe = packet(0x82, &[b"\0\x07\0\x03a/#\0\0\x01#\x01"]);
+    let no_local = packet(0x82, &[b"\0\x07\0\0\x03a/#\x04\0\x01#\0"]);
     let subscribe_v5 = packet(0x82, &[b"\0\x07\0\0\x03a/#\0"]);
     let unsubscribe = packet(0xa2, &[b"\0\x08\0\x03a/#"]);
     let (ping, disconnect) = (packet(0xc0, &[]), packet(0xe0, &[]));
@@ -107,6 +110,15 @@ pub fn session() -> Vec<Vec<u8>> {
         seed(&[0, 9, 0], &[&v311, &large, &qos1, &disconnect]),
         seed(&[3, 0, 0], &[&v311, &large, &alarm]),
         seed(&[0, 0, 0], &[&v311, &subscribe, &local, &unsubscribe]),
+        seed(&[0, 0, 0], &[&v5, &no_local, &of_v5, &ping]),
+        // One id of QoS 2 again and again, and its PUBREL before its PUBREC.
+        seed(&[0, 0, 0], &[&v311, &qos2, &qos2, &qos2_other, &pubrel, &qos2]),
+        seed(&[1, 0, 0], &[&v311, &qos2, &qos2_other, &pubrel, &qos2_again, &pubrel]),
+        seed(&[0, 5, 2, 8, 16], &[&v31, &qos2, &qos2_other, &qos2, &pubrel]),
+        seed(
+            &[0, 0, 0],
+            &[&v311, &large_qos2(b'x'), &large_qos2(b'x'), &large_qos2(b'y'), &pubrel],
+        ),
         seed(&[0, 0, 0], &[&v311, &own, &own_bad, &unrouted]),
         seed(&[4, 30, 0], &[&v311, &many, &large, &qos2]),
         seed(&[0, 0, 1, 8], &[&v5, &subscribe_v5, &of_v5, &unrouted_v5, &ping]),

@@ -155,6 +155,7 @@ impl Answers {
     pub fn check(&self, asked: &Asked, store: &MemoryStore) {
         use client::Packet;
         let mut acknowledged: BTreeMap<(u16, u8), usize> = BTreeMap::new();
+        let mut received: BTreeMap<u16, usize> = BTreeMap::new();
         let mut pings = 0;
         for packet in &self.packets {
             match packet {
@@ -169,6 +170,7 @@ impl Answers {
                 // A resend of what was received is answered again.
                 Packet::Pubrec { packet_id, .. } => {
                     acknowledged.insert((*packet_id, 2), 1);
+                    *received.entry(*packet_id).or_default() += 1;
                 }
                 Packet::Pubcomp { packet_id, .. } => {
                     assert!(asked.has(PacketType::PubRel, *packet_id), "{packet:?}");
@@ -199,13 +201,26 @@ impl Answers {
         }
         for ((packet_id, qos), count) in acknowledged {
             let mut candidates: Vec<Identity> = Vec::new();
+            let mut received_at_most = 0;
             for (id, own_qos, topic, payload) in &asked.publishes {
                 let size = payload.len() as u64;
                 let inline = (size <= INLINE_SIZE.into()).then(|| payload.clone());
                 let identity = (topic.clone(), u32::from(*own_qos), size, inline);
-                if (*id, *own_qos) == (packet_id, qos) && !candidates.contains(&identity) {
+                if (*id, *own_qos) != (packet_id, qos) {
+                    continue;
+                }
+                received_at_most += usize::from(stored.contains_key(&identity));
+                if !candidates.contains(&identity) {
                     candidates.push(identity);
                 }
+            }
+            if qos == 2 {
+                // Nothing is received because other content under its id was.
+                let count = received[&packet_id];
+                assert!(
+                    count <= received_at_most,
+                    "packet {packet_id} was received {count} times, and {received_at_most} of its publishes are stored"
+                );
             }
             let durable: usize =
                 candidates.iter().map(|identity| stored.get(identity).unwrap_or(&0)).sum();
