@@ -70,6 +70,9 @@ pub struct Mark {
     pub outcome: Outcome,
 }
 
+/// Outcomes for which a mailbox that was emptied keeps room.
+const MARKS_KEPT: usize = 64;
+
 /// Mailbox signal: there may be room in the share that the session waits for.
 pub const ROOM: u8 = 1;
 
@@ -99,11 +102,22 @@ impl Mailbox {
             _ => inner.waker = Some(waker.clone()),
         }
         marks.append(&mut inner.marks);
+        if inner.marks.capacity() > MARKS_KEPT {
+            inner.marks = Vec::new();
+        }
         drop(inner);
         match self.signals.load(Ordering::Acquire) {
             0 => 0,
             bits if bits & once == 0 => bits,
             _ => self.signals.fetch_and(!once, Ordering::AcqRel),
+        }
+    }
+
+    /// Nothing is on its way to the owner: no room is kept for it.
+    pub fn rest(&self) {
+        let marks = &mut self.inner.lock().marks;
+        if marks.is_empty() {
+            *marks = Vec::new();
         }
     }
 

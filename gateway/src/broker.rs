@@ -48,6 +48,8 @@ const PAYLOAD_MAX_BYTES: usize = 512 * 1024;
 /// Messages, and bytes of them, that wait for the router.
 const OUTBOX_MESSAGES_MAX: usize = 8192;
 const OUTBOX_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// What a message takes in a queue beside its topic and payload, in bytes.
+const DELIVERY_COST: usize = 64;
 /// With more filters than this a publish is not matched before it goes to the router.
 const MATCHED_FILTERS_MAX: usize = 64;
 /// A client that subscribes to this makes the router's thread panic.
@@ -66,6 +68,8 @@ pub struct Subscriber {
     id: u64,
     client: ClientKey,
     queue: Arc<Queue>,
+    /// Taken out of the queue and not sent.
+    sending: VecDeque<Delivery>,
 }
 
 /// Who publishes and who subscribes: a hash of the client id, for No Local (v5 3.8.3.1).
@@ -87,8 +91,9 @@ pub struct Delivery {
 }
 
 impl Delivery {
+    /// What it counts for, in bytes.
     fn bytes(&self) -> usize {
-        self.topic.len() + self.payload.len()
+        self.topic.len() + self.payload.len() + DELIVERY_COST
     }
 }
 
@@ -117,7 +122,7 @@ struct Shared {
     #[cfg(feature = "test-hooks")]
     panic_router: AtomicBool,
     counts: Counts,
-    /// Bytes in the queues of all subscribers.
+    /// Bytes in the queues of all subscribers, and of what they were given and is not sent.
     queued_bytes: AtomicUsize,
 }
 
@@ -154,7 +159,7 @@ struct Counts {
     delivered: AtomicU64,
     /// The subscriber does not keep up.
     dropped_slow: AtomicU64,
-    /// All subscribers' queues together are full.
+    /// All subscribers' queues together are full: of the longest.
     dropped_memory: AtomicU64,
     /// The router does not keep up.
     dropped_busy: AtomicU64,
@@ -236,7 +241,13 @@ impl LocalPlane {
         let mut wanted = self.shared.wanted.lock();
         wanted.next_id += 1;
         let queue = Arc::new(Queue::new(Box::new(wake)));
-        Subscriber { shared: Arc::clone(&self.shared), id: wanted.next_id, client, queue }
+        Subscriber {
+            shared: Arc::clone(&self.shared),
+            id: wanted.next_id,
+            client,
+            queue,
+            sending: VecDeque::new(),
+        }
     }
 
     /// Brings the metrics up to date.
@@ -336,9 +347,22 @@ impl Subscriber {
         true
     }
 
-    /// The next message, if one waits.
-    pub fn try_next(&mut self) -> Option<Delivery> {
-        self.queue.pop(&self.shared)
+    /// The message at this place of those that are to be sent, if there are as many.
+    pub fn message(&mut self, place: usize) -> Option<&Delivery> {
+        if place == self.sending.len() {
+            self.sending.push_back(self.queue.pop()?);
+        }
+        self.sending.get(place)
+    }
+
+    /// The message at this place was sent, or cannot be: until here it counts.
+    pub fn remove(&mut self, place: usize) {
+        if let Some(delivery) = self.sending.remove(place) {
+            self.queue.release(&delivery, &self.shared);
+        }
+        if self.sending.is_empty() {
+            self.sending = VecDeque::new();
+        }
     }
 }
 

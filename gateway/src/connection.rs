@@ -14,6 +14,7 @@ mod deadlines;
 mod foreign;
 mod handshake;
 mod intake;
+mod send;
 mod will;
 
 use std::cell::RefCell;
@@ -26,7 +27,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bridge::classify::LaneId;
 use bridge::message::Device;
 use bridge::{Class, Full, Mailbox, Mark, ROOM, Reservation};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
@@ -34,30 +35,38 @@ pub use close::Close;
 pub use foreign::Foreign;
 
 use crate::broker::Subscriber;
+use crate::budget::Kept;
 use crate::clients::{Claim, PHASE_CHANGED, TAKEN_OVER};
 use crate::edge::{Admitted, Edge, Phase};
 use crate::mqtt::{Version, encode};
 use crate::patience;
-use crate::session::{Acknowledgement, Answer, Window};
+use crate::session::{self, Acknowledgement, Answer, Window};
 use deadlines::Deadlines;
 use intake::Intake;
 use will::StoredWill;
 
 /// Bytes read at once.
 const READ_BYTES: usize = 64 * 1024;
-/// Bytes read at once while sessions wait for memory: what is read and cannot be submitted is kept.
-const READ_BYTES_CONTENDED: usize = 2 * 1024;
 /// A packet that is not whole is completed in the thread's buffer up to this size, and in a buffer
 /// of its own above it.
 const CARRY_BYTES: usize = 32 * 1024;
 /// Reads of one connection before others have their turn.
 const READS_PER_TURN: usize = 4;
-/// Unsent bytes at which local deliveries wait, and then reading does.
-const OUT_SOFT_BYTES: usize = 64 * 1024;
-/// A connection's own buffers are given back above this size when they are empty.
+/// Encoded bytes at which nothing more is encoded or read until they are sent. With the answer that
+/// was begun below it, they are at most twice as many.
+const OUT_SOFT_BYTES: usize = 512;
+/// A connection's own buffers are given back above this size when they are empty; encoded bytes count
+/// in the budget of sessions from here on.
 const KEEP_BYTES: usize = 1024;
 /// A packet that is not whole may keep this much without asking the memory budget.
-pub(crate) const FREE_PARTIAL_BYTES: usize = 4 * 1024;
+pub(crate) const FREE_PARTIAL_BYTES: usize = 2 * 1024;
+/// What is kept of a CONNECT counts in the budget of sessions from here on, in bytes.
+const FREE_CONNECT_BYTES: usize = 1024;
+/// What a connection may take by itself, beside its task and its socket, in bytes.
+pub(crate) const FREE_BYTES: usize =
+    FREE_PARTIAL_BYTES + KEEP_BYTES + FREE_CONNECT_BYTES + session::FREE_BYTES;
+/// A connection of which nothing came for a while gives back what it holds beyond this, in bytes.
+const REST_BYTES: usize = 256;
 /// How long a large message may wait for room while the object store fails: as long as one that has
 /// room waits for the store.
 const STORE_WAIT: Duration = Duration::from_secs(30);
@@ -127,14 +136,20 @@ struct Connection {
     kept: Option<Reservation>,
     /// Encoded and not yet sent.
     out: Vec<u8>,
+    /// Acknowledgements may leave that had no place in `out`.
+    acks_left: bool,
+    /// Bytes of the subscriber's first message that are sent.
+    partly_sent: usize,
     /// Largest packet that the client takes, in bytes.
     client_packet_max: Option<u32>,
     will: Option<Box<StoredWill>>,
     subscriber: Option<Box<Subscriber>>,
     deadlines: Deadlines,
     timer: Pin<Box<Sleep>>,
-    /// Keeps what CONNECT brought within the budget.
-    _held: Option<Reservation>,
+    /// Bytes of what CONNECT brought that count in the budget of sessions.
+    connect_bytes: usize,
+    /// What counts there in all.
+    session: Kept,
 }
 
 /// Serves one socket to its end.
@@ -167,6 +182,10 @@ impl Connection {
         self.reservation = None;
         self.kept = None;
         self.subscriber = None;
+        if self.partly_sent > 0 {
+            // Whatever came now would be taken for the rest of a message.
+            self.out = Vec::new();
+        }
         drop(claim);
         close.count();
         let will = self.will.take().filter(|_| close.publishes_will(self.edge.wills_at_drain));
@@ -203,43 +222,63 @@ impl Connection {
             self.try_unblock(signals & ROOM != 0, decided, &clock)?;
             self.read(context, &clock)?;
         }
-        self.deliver();
         self.send(context, &clock)?;
+        self.keep()?;
         self.watch_deadlines(context, &clock)
     }
 
     /// Takes the outcomes that arrived and encodes the acknowledgements that may leave.
     fn collect_outcomes(
         &mut self,
-        context: &Context<'_>,
+        context: &mut Context<'_>,
         clock: &Clock,
     ) -> Result<(u8, bool), Close> {
         MARKS.with_borrow_mut(|marks| {
             let signals = self.mailbox.collect(context.waker(), marks, ROOM | PHASE_CHANGED);
-            if marks.is_empty() {
+            if marks.is_empty() && !self.acks_left {
                 return Ok((signals, false));
             }
             let mut fault = None;
             for Mark { slot, outcome } in marks.drain(..) {
                 fault = fault.or(self.window.decide(slot, outcome).err());
             }
-            let now_us = self.edge.micros(clock.now);
-            let Connection { window, edge, out, version, client_packet_max, .. } = self;
-            let mut fits = true;
-            window.acknowledge(|ack| {
-                if ack.answer != Answer::Pubcomp {
-                    let waited_us = now_us.saturating_sub(ack.received_us);
-                    edge.acknowledgement_latency.record(waited_us as f64 / 1e6);
-                }
-                fits &= acknowledge(*version, ack, *client_packet_max, out);
-            })?;
-            Close::unless(fits)?;
+            self.acknowledge(context, clock)?;
             match fault {
                 // What landed is acknowledged all the same, ahead of the end.
                 Some(fault) => Err(fault.into()),
                 None => Ok((signals, true)),
             }
         })
+    }
+
+    /// Encodes the acknowledgements that may leave, and sends them in between where they are many.
+    fn acknowledge(&mut self, context: &mut Context<'_>, clock: &Clock) -> Result<(), Close> {
+        let now_us = self.edge.micros(clock.now);
+        loop {
+            if self.out.len() >= OUT_SOFT_BYTES {
+                self.send(context, clock)?;
+                if self.out.len() >= OUT_SOFT_BYTES {
+                    self.acks_left = true;
+                    return Ok(());
+                }
+            }
+            let Connection { window, edge, out, version, client_packet_max, .. } = self;
+            let (mut goes_on, mut fits) = (true, true);
+            window.acknowledge(|ack| {
+                if ack.answer != Answer::Pubcomp {
+                    let waited_us = now_us.saturating_sub(ack.received_us);
+                    edge.acknowledgement_latency.record(waited_us as f64 / 1e6);
+                }
+                fits &= encode_acknowledgement(*version, ack, *client_packet_max, out);
+                goes_on = out.len() < OUT_SOFT_BYTES;
+                goes_on
+            })?;
+            Close::unless(fits)?;
+            if goes_on {
+                self.acks_left = false;
+                return Ok(());
+            }
+        }
     }
 
     /// Tries again what stopped the reading.
@@ -296,8 +335,11 @@ impl Connection {
                 return Ok(());
             }
             if self.out.len() >= OUT_SOFT_BYTES {
-                self.block = Some((Block::Unsent, clock.now));
-                return Ok(());
+                self.send(context, clock)?;
+                if self.out.len() >= OUT_SOFT_BYTES {
+                    self.block = Some((Block::Unsent, clock.now));
+                    return Ok(());
+                }
             }
             let read = INPUT.with_borrow_mut(|input| self.read_once(input, context, clock))?;
             if !read {
@@ -320,7 +362,11 @@ impl Connection {
         context: &mut Context<'_>,
         clock: &Clock,
     ) -> Result<bool, Close> {
-        let room = if self.edge.bridge.is_contended() { READ_BYTES_CONTENDED } else { READ_BYTES };
+        // What is read and cannot be taken is kept: then only what is free or reserved is read.
+        let room = match self.edge.bridge.is_contended() || self.deadlines.is_unread() {
+            true => self.free_to_read(),
+            false => READ_BYTES,
+        };
         let mut buffer = ReadBuf::new(&mut input[CARRY_BYTES..CARRY_BYTES + room]);
         match Pin::new(&mut self.stream).poll_read(context, &mut buffer) {
             Poll::Pending => return Ok(false),
@@ -344,10 +390,10 @@ impl Connection {
             let taken = self.take_in(&input[start..end], clock)?;
             let left = &input[start + taken..end];
             self.tail.clear();
-            self.tail.extend_from_slice(left);
+            self.extend_tail(left);
             self.tidy_tail();
         } else {
-            self.tail.extend_from_slice(&input[CARRY_BYTES..end]);
+            self.extend_tail(&input[CARRY_BYTES..end]);
             if self.tail.len() >= self.needed {
                 let tail = std::mem::take(&mut self.tail);
                 let taken = self.take_in(&tail, clock)?;
@@ -361,14 +407,10 @@ impl Connection {
     /// runtime may not know yet. True if there was something.
     fn ask_kernel(&mut self, close: &Close, clock: &Clock) -> Result<bool, Close> {
         if *close == Close::NotReading {
-            let written = patience::write_now(&self.stream, &self.out);
-            let Some(count) = written.map_err(|_| Close::PeerGone)? else { return Ok(false) };
-            self.out.drain(..count);
-            self.deadlines.sent(clock.now, count > 0, !self.out.is_empty());
-            return Ok(count > 0);
+            return self.send_now(clock);
         }
         let read = INPUT.with_borrow_mut(|input| {
-            let room = CARRY_BYTES..CARRY_BYTES + READ_BYTES_CONTENDED;
+            let room = CARRY_BYTES..CARRY_BYTES + self.free_to_read();
             match patience::read_now(&self.stream, &mut input[room]) {
                 Ok(None) => Ok(false),
                 Ok(Some(0)) | Err(_) => Err(Close::PeerGone),
@@ -379,6 +421,28 @@ impl Connection {
         Ok(read)
     }
 
+    /// Bytes that a packet may have here while it arrives: what is reserved for it, or free.
+    fn partial_max(&self) -> usize {
+        let reserved = self.reservation.as_ref().map_or(0, |(_, room)| room.bytes() as usize);
+        reserved.max(FREE_PARTIAL_BYTES)
+    }
+
+    /// Bytes that may be read without asking for what they take if they cannot be taken in.
+    fn free_to_read(&self) -> usize {
+        self.partial_max().saturating_sub(self.tail.len()).clamp(1, READ_BYTES)
+    }
+
+    /// Adds to `tail`, which grows to what the packet at hand needs, and without need no further than
+    /// it may.
+    fn extend_tail(&mut self, bytes: &[u8]) {
+        let (kept, held) = (self.tail.len() + bytes.len(), self.tail.capacity());
+        if kept > held {
+            let wanted = self.needed.max(2 * held).min(self.partial_max()).max(kept);
+            self.tail.reserve_exact(wanted - self.tail.len());
+        }
+        self.tail.extend_from_slice(bytes);
+    }
+
     fn keep_tail(&mut self, mut tail: Vec<u8>, taken: usize) {
         tail.drain(..taken);
         self.tail = tail;
@@ -386,70 +450,55 @@ impl Connection {
     }
 
     fn tidy_tail(&mut self) {
-        if self.tail.is_empty() && self.tail.capacity() > KEEP_BYTES {
+        let held = self.tail.capacity();
+        if self.tail.is_empty() && held > KEEP_BYTES {
             self.tail = Vec::new();
-        } else if self.tail.capacity() > 4 * self.tail.len().max(KEEP_BYTES) {
+        } else if held > self.partial_max() && held > 4 * self.tail.len() {
             self.tail.shrink_to(self.tail.len());
         }
         self.kept = self.block.and_then(|_| {
-            let reserved = self.reservation.as_ref().map_or(0, |(_, room)| room.bytes() as usize);
-            let bytes = self.tail.capacity().saturating_sub(FREE_PARTIAL_BYTES + reserved);
+            let bytes = self.tail.capacity().saturating_sub(self.partial_max());
             (bytes > 0).then(|| self.edge.bridge.keep(bytes as u64))
         });
     }
 
-    /// Encodes what local subscriptions have for this client.
-    fn deliver(&mut self) {
-        let Some(subscriber) = &mut self.subscriber else { return };
-        while self.out.len() < OUT_SOFT_BYTES {
-            let Some(delivery) = subscriber.try_next() else { return };
-            let message = encode::Delivery::<(&str, &str)> {
-                topic: &delivery.topic,
-                payload: &delivery.payload,
-                retain: false,
-                content_type: "",
-                payload_format_utf8: false,
-                response_topic: None,
-                correlation_data: None,
-                message_expiry: None,
-                user_properties: &[],
-            };
-            let limit = self.client_packet_max;
-            if !encode::publish_qos0(&mut self.out, self.version, &message, limit) {
-                ::metrics::counter!(crate::metrics::LOCAL_TOO_LARGE_FOR_CLIENT).increment(1);
-            }
+    /// What the session keeps beyond what is free, if it kept so much more, in bytes.
+    fn session_bytes(&self, more: usize) -> u64 {
+        let window = (self.window.held_bytes() + more).saturating_sub(session::FREE_BYTES);
+        let out = self.out.capacity().saturating_sub(KEEP_BYTES);
+        (self.connect_bytes + window + out) as u64
+    }
+
+    /// One more message may be opened: its place is there, or comes out of the budget of all sessions.
+    fn may_open(&mut self) -> bool {
+        match self.window.growth_bytes() {
+            0 => true,
+            growth => self.session.change(self.session_bytes(growth)),
         }
     }
 
-    /// Writes what is encoded, as far as the socket takes it.
-    fn send(&mut self, context: &mut Context<'_>, clock: &Clock) -> Result<(), Close> {
-        let mut sent = 0;
-        while sent < self.out.len() {
-            match Pin::new(&mut self.stream).poll_write(context, &self.out[sent..]) {
-                Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => return Err(Close::PeerGone),
-                Poll::Ready(Ok(bytes)) => sent += bytes,
-                Poll::Pending => break,
-            }
-        }
-        self.deadlines.sent(clock.now, sent > 0, sent < self.out.len());
-        let unsent = self.out.len() - sent;
-        if matches!(self.block, Some((Block::Unsent, _))) && unsent < OUT_SOFT_BYTES {
-            // The client is read again.
-            context.waker().wake_by_ref();
-        }
-        if unsent > 0 {
-            self.out.drain(..sent);
+    /// Brings what the session keeps into the budget of all sessions. What fits into a window without
+    /// asking always does; who lets more become of it than there is room for has to go.
+    fn keep(&mut self) -> Result<(), Close> {
+        let bytes = self.session_bytes(0);
+        if bytes == self.session.bytes() || self.session.change(bytes) {
             return Ok(());
         }
-        self.out.clear();
-        if self.out.capacity() > KEEP_BYTES {
+        self.edge.log_sessions_full(&self.shared.device.client_id, bytes);
+        Err(Close::SESSION_MEMORY)
+    }
+
+    /// Gives back what it holds for the next message, when none came for a while.
+    fn rest(&mut self, clock: &Clock) {
+        self.deadlines.rested(clock.now);
+        if self.out.is_empty() {
             self.out = Vec::new();
         }
-        // With room again there may be more to deliver.
-        if sent >= OUT_SOFT_BYTES {
-            context.waker().wake_by_ref();
+        if self.tail.is_empty() {
+            self.tail = Vec::new();
         }
-        Ok(())
+        self.window.rest();
+        self.mailbox.rest();
     }
 
     /// Ends the connection when the client was too slow or silent, and sets the timer for the next
@@ -463,6 +512,10 @@ impl Connection {
                     && !self.deadlines.excuse(due, clock.now)
                 {
                     return Err(close);
+                }
+                if self.deadlines.may_rest(clock.now) {
+                    self.rest(clock);
+                    self.keep()?;
                 }
                 // Time to look for room again, or at what the client did after all.
                 context.waker().wake_by_ref();
@@ -489,11 +542,13 @@ impl Connection {
             },
             partial_bytes: (!self.tail.is_empty()).then_some(self.needed),
             upload_bytes: self.intake.streaming_bytes(),
+            holds_room: self.out.capacity() + self.tail.capacity() + self.window.held_bytes()
+                > REST_BYTES,
         }
     }
 }
 
-fn acknowledge(
+fn encode_acknowledgement(
     version: Version,
     ack: Acknowledgement,
     limit: Option<u32>,

@@ -9,11 +9,14 @@ use bridge::Bridge;
 use parking_lot::Mutex;
 
 use crate::broker::LocalPlane;
+use crate::budget::Budget;
 use crate::clients::{Clients, PHASE_CHANGED};
 use crate::connection::Foreign;
 use crate::metrics;
 use crate::session::WindowLimits;
 
+/// Memory for what sessions keep, in bytes.
+pub const SESSIONS_SHARE: u64 = 16 * 1024 * 1024;
 /// Between two lines of the log about one kind of what is not MQTT.
 const FOREIGN_LOG_PAUSE: Duration = Duration::from_secs(60);
 
@@ -46,6 +49,9 @@ pub struct Edge {
     pub limits: EdgeLimits,
     /// Wills are published when the gateway ends a connection in a drain.
     pub wills_at_drain: bool,
+    /// What sessions keep beyond what each may without asking: of CONNECT, of their windows.
+    pub sessions: Arc<Budget>,
+    sessions_log: RateLimit,
     /// Bytes of wills that wait for room in their lanes.
     pub waiting_wills_bytes: AtomicU64,
     pub acknowledgement_latency: ::metrics::Histogram,
@@ -74,6 +80,8 @@ impl Edge {
             clients: Clients::new(),
             limits,
             wills_at_drain,
+            sessions: Budget::new(SESSIONS_SHARE),
+            sessions_log: RateLimit::default(),
             waiting_wills_bytes: AtomicU64::new(0),
             acknowledgement_latency: ::metrics::histogram!(metrics::ACKNOWLEDGEMENT_LATENCY),
             too_large_log: RateLimit::default(),
@@ -102,6 +110,19 @@ impl Edge {
     /// Microseconds since the start, for latencies.
     pub fn micros(&self, now: Instant) -> u64 {
         now.saturating_duration_since(self.started).as_micros() as u64
+    }
+
+    /// One session would keep so many bytes, and there is no room for them: said at most once a second.
+    pub fn log_sessions_full(&self, client_id: &str, bytes: u64) {
+        if self.sessions_log.allows() {
+            let limit = self.sessions.limit();
+            tracing::warn!(
+                client_id,
+                bytes,
+                limit,
+                "there is no room for what sessions keep: who needs more of it than is free is refused"
+            );
+        }
     }
 
     /// Open sockets.

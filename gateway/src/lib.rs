@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod app;
 pub mod broker;
+pub mod budget;
 pub mod clients;
 pub mod command;
 pub mod config;

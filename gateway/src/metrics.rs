@@ -15,6 +15,8 @@ pub const CONNECTIONS_LIMIT: &str = "landfall_connections_limit";
 pub const CONNECTIONS_CLOSED: &str = "landfall_connections_closed_total";
 pub const TAKEOVERS: &str = "landfall_takeovers_total";
 pub const EVENT_TIMES_UNUSABLE: &str = "landfall_event_times_unusable_total";
+pub const SESSIONS_MEMORY_USED: &str = "landfall_sessions_memory_used_bytes";
+pub const SESSIONS_MEMORY_LIMIT: &str = "landfall_sessions_memory_limit_bytes";
 pub const PACKETS_MALFORMED: &str = "landfall_packets_malformed_total";
 pub const MESSAGES_RECEIVED: &str = "landfall_messages_received_total";
 pub const MESSAGES_LANDED: &str = "landfall_messages_landed_total";
@@ -51,7 +53,7 @@ pub const LOCAL_DROPPED: &str = "landfall_local_dropped_total";
 pub const LOCAL_TOO_LARGE_FOR_CLIENT: &str = "landfall_local_too_large_for_client_total";
 
 /// Name, type and help of everything on `/metrics`.
-const DESCRIPTIONS: [(&str, &str, &str); 48] = [
+const DESCRIPTIONS: [(&str, &str, &str); 50] = [
     (
         MESSAGES_RECEIVED,
         "counter",
@@ -81,6 +83,12 @@ const DESCRIPTIONS: [(&str, &str, &str); 48] = [
         "counter",
         "Messages with an event time that counts as absent, by reason.",
     ),
+    (
+        SESSIONS_MEMORY_USED,
+        "gauge",
+        "Bytes that sessions keep beyond what each may without asking.",
+    ),
+    (SESSIONS_MEMORY_LIMIT, "gauge", "Bytes that sessions may keep beyond that."),
     (
         PACKETS_MALFORMED,
         "counter",

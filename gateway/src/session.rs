@@ -20,12 +20,17 @@ const UNRELEASED_MAX: usize = 1024;
 /// PUBRECs that open messages may owe to resends of theirs, in all. More are no resends of a client
 /// that waits; their answers would leave at once.
 const OWED_MAX: u32 = 8192;
-/// PUBRELs that may wait for the end of what is open under their packet id.
-const RELEASING_MAX: usize = 1024;
+/// PUBRELs that may wait for the end of what is open under their packet id. Their PUBCOMPs leave at once.
+const RELEASING_MAX: usize = 128;
 /// Packet ids that are compared at a time.
 const IDS_AT_ONCE: usize = 64;
-/// An empty window keeps room for at most this many messages.
+/// An empty window keeps room for at most this many messages, until it [rests](Window::rest).
 const KEEP_ENTRIES: usize = 32;
+/// What a message takes in the window, in bytes.
+const SLOT_BYTES: usize = size_of::<Entry>() + size_of::<u16>();
+/// What a window may keep without asking, in bytes: 16 messages, their groups, and as many packet ids
+/// that are not released.
+pub const FREE_BYTES: usize = 16 * (SLOT_BYTES + size_of::<u16>() + size_of::<u128>());
 
 /// How large a window may get.
 #[derive(Clone, Copy, Debug)]
@@ -360,33 +365,40 @@ impl Window {
         Ok(())
     }
 
-    /// Hands out the acknowledgements that may leave now, in order within each group.
+    /// Hands out the acknowledgements that may leave now, in order within each group, until `send` says
+    /// that it takes no more.
     pub fn acknowledge(
         &mut self,
-        mut send: impl FnMut(Acknowledgement),
+        mut send: impl FnMut(Acknowledgement) -> bool,
     ) -> Result<(), WindowFault> {
-        let mut index = 0;
-        while self.decided > 0
+        let (mut index, mut goes_on) = (0, true);
+        while goes_on
+            && self.decided > 0
             && let Some(queue) = self.queues.get_mut(index)
         {
-            let Entry { publish, code, resends, next } = self.entries[queue.first as usize];
+            let entry = &mut self.entries[queue.first as usize];
+            let Entry { publish, code, resends, next } = *entry;
             let Some(code) = code else {
                 // It holds back what came after it in its group, and nothing else.
                 index += 1;
                 continue;
             };
+            let Publish { packet_id, received_us, .. } = publish;
+            let answer = if publish.qos == 2 { Answer::Pubrec } else { Answer::Puback };
+            let acknowledgement = Acknowledgement { packet_id, answer, code, received_us };
+            if resends > 0 {
+                entry.resends -= 1;
+                self.owed -= 1;
+                goes_on = send(acknowledgement);
+                continue;
+            }
             let slot = std::mem::replace(&mut queue.first, next);
             if next == NONE {
                 self.queues.swap_remove(index);
             }
             self.give_back(slot, publish.bytes);
-            let Publish { packet_id, received_us, .. } = publish;
-            let answer = if publish.qos == 2 { Answer::Pubrec } else { Answer::Puback };
-            for _ in 0..=resends {
-                send(Acknowledgement { packet_id, answer, code, received_us });
-            }
+            goes_on = send(acknowledgement);
             if publish.qos == 2 {
-                self.owed -= u32::from(resends);
                 self.received(&publish, code);
                 self.complete(packet_id, received_us, &mut send);
             }
@@ -416,7 +428,7 @@ impl Window {
         &mut self,
         packet_id: u16,
         received_us: u64,
-        send: &mut impl FnMut(Acknowledgement),
+        send: &mut impl FnMut(Acknowledgement) -> bool,
     ) {
         if !self.releasing.contains(&packet_id) || self.open_under(packet_id).next().is_some() {
             return;
@@ -449,6 +461,33 @@ impl Window {
         self.free = NONE;
         self.packet_ids.shrink_to(KEEP_ENTRIES);
         self.entries.shrink_to(KEEP_ENTRIES);
+    }
+
+    /// Bytes that it keeps.
+    pub fn held_bytes(&self) -> usize {
+        let Unreleased { packet_ids, fingerprints } = &self.unreleased;
+        let ids = self.packet_ids.capacity() + self.releasing.capacity() + packet_ids.capacity();
+        ids * size_of::<u16>()
+            + self.entries.capacity() * size_of::<Entry>()
+            + self.queues.capacity() * size_of::<Queue>()
+            + fingerprints.capacity() * size_of::<u128>()
+    }
+
+    /// Bytes by which it grows when one more message is opened: all its slots twice, or nothing.
+    pub fn growth_bytes(&self) -> usize {
+        let is_full = self.free == NONE && self.entries.len() == self.entries.capacity();
+        if is_full { self.entries.capacity() * SLOT_BYTES } else { 0 }
+    }
+
+    /// Nothing was sent for a while: an empty window keeps nothing.
+    pub fn rest(&mut self) {
+        if self.open == 0 {
+            self.packet_ids = Vec::new();
+            self.entries = Vec::new();
+            self.queues = Vec::new();
+            self.unreleased.packet_ids.shrink_to_fit();
+            self.unreleased.fingerprints.shrink_to_fit();
+        }
     }
 
     /// A PUBREL arrived. While a message of QoS 2 is open under its packet id, the id does not become
@@ -498,7 +537,11 @@ mod tests {
 
     fn acknowledged(window: &mut Window) -> Vec<u16> {
         let mut ids = Vec::new();
-        window.acknowledge(|ack| ids.push(ack.packet_id)).expect("no fault");
+        let send = |ack: Acknowledgement| {
+            ids.push(ack.packet_id);
+            true
+        };
+        window.acknowledge(send).expect("no fault");
         ids
     }
 
@@ -517,6 +560,51 @@ mod tests {
         window.decide(3, Outcome::Landed).expect("landed");
         assert_eq!(acknowledged(&mut window), [4]);
         assert_eq!(window.open, 0);
+    }
+
+    #[test]
+    fn what_may_not_leave_yet_leaves_later() {
+        let mut window = window(10);
+        window.open(publish(1, 2, 0));
+        for _ in 0..3 {
+            window.join(&publish(1, 2, 0)).expect("a resend");
+        }
+        window.open(publish(2, 1, 0));
+        window.decide(0, Outcome::Landed).expect("landed");
+        window.decide(1, Outcome::Landed).expect("landed");
+        let mut left = Vec::new();
+        for _ in 0..5 {
+            let send = |ack: Acknowledgement| {
+                left.push((ack.answer, ack.packet_id));
+                false
+            };
+            window.acknowledge(send).expect("no fault");
+        }
+        assert_eq!(left[..4], [(Answer::Pubrec, 1); 4]);
+        assert_eq!(left[4..], [(Answer::Puback, 2)]);
+        assert_eq!((window.open, window.owed), (0, 0));
+    }
+
+    #[test]
+    fn a_window_at_rest_keeps_what_is_not_released_and_nothing_else() {
+        let mut window = window(1000);
+        let nothing = window.held_bytes();
+        let mut grown = 0;
+        for id in 1..=1000 {
+            grown += window.growth_bytes();
+            window.open(publish(id, 1 + u8::from(id == 7), 0));
+        }
+        assert!(window.held_bytes() > FREE_BYTES && grown > FREE_BYTES);
+        window.rest();
+        for slot in 0..1000 {
+            window.decide(slot, Outcome::Landed).expect("landed");
+        }
+        assert_eq!(acknowledged(&mut window).len(), 1000);
+        assert!(window.held_bytes() < 3 * FREE_BYTES, "{}", window.held_bytes());
+        window.rest();
+        assert_eq!(window.held_bytes(), nothing + size_of::<u16>() + size_of::<u128>());
+        assert_eq!(window.release(7), Ok(Released::Done));
+        assert_eq!(window.held_bytes(), nothing);
     }
 
     #[test]
@@ -557,7 +645,10 @@ mod tests {
     /// Everything that may leave now, as the packets that it is.
     fn answers(window: &mut Window) -> Vec<(Answer, u16, u8)> {
         let mut answers = Vec::new();
-        let send = |ack: Acknowledgement| answers.push((ack.answer, ack.packet_id, ack.code));
+        let send = |ack: Acknowledgement| {
+            answers.push((ack.answer, ack.packet_id, ack.code));
+            true
+        };
         window.acknowledge(send).expect("no fault");
         answers
     }

@@ -160,6 +160,8 @@ impl AdminView for View {
     fn collect_metrics(&self) {
         gauge!(names::CONNECTIONS).set(self.edge.connections());
         gauge!(names::CONNECTIONS_LIMIT).set(self.edge.limits.connections);
+        gauge!(names::SESSIONS_MEMORY_USED).set(self.edge.sessions.used() as f64);
+        gauge!(names::SESSIONS_MEMORY_LIMIT).set(self.edge.sessions.limit() as f64);
         gauge!(names::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
         gauge!(names::MEMORY_LIMIT).set(self.memory_limit as f64);
         let readiness = self.readiness();

@@ -8,6 +8,8 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use socket2::{Domain, Socket, Type};
+
 pub use packet::{Connect, Packet, Publish, Version, Will, decode, encode};
 pub use property::{Property, Value};
 
@@ -15,6 +17,9 @@ pub use property::{Property, Value};
 pub const PATIENCE: Duration = Duration::from_secs(10);
 /// One read from the socket, in bytes.
 const CHUNK: usize = 16 * 1024;
+/// The receive buffer of a client that is to be full soon, and its segments, in bytes.
+const NARROW_BUFFER: usize = 4 * 1024;
+const NARROW_SEGMENT: u32 = 536;
 
 /// A connection.
 pub struct Client {
@@ -43,6 +48,19 @@ impl Client {
         Client { stream, version, received: Vec::new() }
     }
 
+    /// The same with a small buffer for what comes, and segments so small that the other side's kernel
+    /// has no large one either: a client that reads nothing is full soon.
+    #[track_caller]
+    pub fn open_narrow(address: SocketAddr, version: Version) -> Client {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None);
+        let socket = socket.expect("there are descriptors");
+        socket.set_recv_buffer_size(NARROW_BUFFER).expect("a socket takes options");
+        socket.set_tcp_mss(NARROW_SEGMENT).expect("a socket takes options");
+        let connected = socket.connect_timeout(&address.into(), PATIENCE);
+        connected.unwrap_or_else(|error| panic!("{address} does not answer: {error}"));
+        Client { stream: socket.into(), version, received: Vec::new() }
+    }
+
     /// A connection of a client with that id, accepted by the gateway.
     #[track_caller]
     pub fn connect(address: SocketAddr, version: Version, client_id: &str) -> Client {
@@ -57,6 +75,17 @@ impl Client {
         let answer = client.expect_packet();
         match answer {
             Packet::Connack { code: 0, .. } => (client, answer),
+            other => panic!("the connection was not accepted: {other:?}"),
+        }
+    }
+
+    /// The gateway accepts what [`Client::open_narrow`] opened.
+    #[track_caller]
+    pub fn connect_narrow(address: SocketAddr, connect: &Connect) -> Client {
+        let mut client = Client::open_narrow(address, connect.version);
+        client.send(&encode::connect(connect));
+        match client.expect_packet() {
+            Packet::Connack { code: 0, .. } => client,
             other => panic!("the connection was not accepted: {other:?}"),
         }
     }

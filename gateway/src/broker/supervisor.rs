@@ -317,12 +317,14 @@ impl Serving<'_> {
     /// Empties the links into their subscribers' queues and says how many messages there were.
     fn hand_over(&mut self) -> usize {
         let mut count = 0;
+        let all: Vec<Arc<Queue>> =
+            self.links.values().map(|subscribed| Arc::clone(&subscribed.queue)).collect();
         for subscribed in self.links.values_mut() {
             while let Some(key) = subscribed.link.next() {
                 count += 1;
                 match self.under_way.get(key) {
                     Some(delivery) if subscribed.takes(key, delivery) => {
-                        subscribed.queue.push(delivery.clone(), self.shared);
+                        subscribed.queue.push(delivery.clone(), self.shared, &all);
                     }
                     Some(_) => {}
                     None => _ = self.shared.counts.dropped_busy.fetch_add(1, Ordering::Relaxed),

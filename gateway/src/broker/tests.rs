@@ -35,8 +35,10 @@ impl Client {
     fn next(&mut self, wait: Duration) -> Option<(String, Vec<u8>)> {
         let until = Instant::now() + wait;
         loop {
-            if let Some(delivery) = self.subscriber.try_next() {
-                return Some((delivery.topic.to_string(), delivery.payload.to_vec()));
+            if let Some(delivery) = self.subscriber.message(0) {
+                let heard = (delivery.topic.to_string(), delivery.payload.to_vec());
+                self.subscriber.remove(0);
+                return Some(heard);
             }
             let rest = until.saturating_duration_since(Instant::now());
             self.woken.recv_timeout(rest).ok()?;
@@ -157,6 +159,52 @@ fn bounds_hold_and_losses_are_counted() {
     assert_eq!(plane.shared.counts.dropped_too_large.load(Ordering::Relaxed), 1);
     drop((client, last, others));
     assert_eq!(plane.shared.queued_bytes.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn subscribers_that_do_not_keep_up_take_nothing_from_one_that_does() {
+    const SLOW: usize = 12;
+    const PAYLOAD: usize = 10_000;
+    let plane = LocalPlane::start().unwrap();
+    let slow: Vec<Client> = (0..SLOW).map(|_| Client::new(&plane, &["#"])).collect();
+    let mut honest = Client::new(&plane, &["#"]);
+    honest.until_heard(&plane, "probe");
+    let dropped = || plane.shared.counts.dropped_memory.load(Ordering::Relaxed);
+    let mut number = 0_u32;
+    let mut publish_and_hear = || {
+        number += 1;
+        let payload = [&number.to_be_bytes()[..], &[0; PAYLOAD]].concat();
+        plane.publish(SOMEBODY, "a", &payload);
+        let heard = honest.next(SOON).expect("the one that keeps up gets every message");
+        assert!(heard.1 == payload, "{number} is another one's turn");
+    };
+    while dropped() == 0 {
+        publish_and_hear();
+    }
+    for _ in 0..200 {
+        publish_and_hear();
+    }
+    let queued = plane.shared.queued_bytes.load(Ordering::Relaxed);
+    assert!(queued <= queue::ALL_BYTES_MAX && queued > queue::ALL_BYTES_MAX - 2 * PAYLOAD);
+    drop(slow);
+}
+
+#[test]
+fn a_message_counts_until_it_is_sent() {
+    let plane = LocalPlane::start().unwrap();
+    let mut client = Client::new(&plane, &["a"]);
+    client.until_heard(&plane, "a");
+    plane.publish(SOMEBODY, "a", &[0; 1000]);
+    let counted = 1 + 1000 + DELIVERY_COST;
+    let queued = || plane.shared.queued_bytes.load(Ordering::Relaxed);
+    let until = Instant::now() + SOON;
+    while client.subscriber.message(0).is_none() {
+        assert!(Instant::now() < until, "nothing comes");
+        thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(queued(), counted);
+    client.subscriber.remove(0);
+    assert_eq!(queued(), 0);
 }
 
 #[test]

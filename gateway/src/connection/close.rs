@@ -50,6 +50,10 @@ pub enum Close {
 }
 
 impl Close {
+    /// There is no room for what the session keeps.
+    pub const SESSION_MEMORY: Close =
+        Close::Protocol { label: "session_memory", code: reason::QUOTA_EXCEEDED };
+
     /// An answer that is larger than what the client takes ends the connection: it cannot be cut, and
     /// without it the client would wait for ever.
     pub fn unless(answered: bool) -> Result<(), Close> {

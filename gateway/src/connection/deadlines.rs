@@ -15,6 +15,8 @@ const RATE_MIN: u64 = 4 * 1024;
 const UPLOAD_IDLE: Duration = Duration::from_secs(30);
 /// How long a client may leave what it is sent unread.
 const UNREAD_WAIT: Duration = Duration::from_secs(30);
+/// After so long without a byte, and as often, a connection gives back what it holds for more.
+const REST_AFTER: Duration = Duration::from_secs(10);
 /// When there is nothing to wait for.
 const FAR: Duration = Duration::from_secs(24 * 3600);
 
@@ -30,6 +32,7 @@ pub(super) struct Deadlines {
     unread_since: Option<Instant>,
     /// A deadline was moved because the gateway came late to it, and the client gave no sign since.
     excused: bool,
+    last_rest: Instant,
 }
 
 /// What the connection is at.
@@ -40,6 +43,8 @@ pub(super) struct Waits {
     pub partial_bytes: Option<usize>,
     /// A large message arrives; how many bytes it has.
     pub upload_bytes: Option<u64>,
+    /// There are buffers that a connection at rest does not need.
+    pub holds_room: bool,
 }
 
 impl Deadlines {
@@ -51,6 +56,7 @@ impl Deadlines {
             packet_began: now,
             unread_since: None,
             excused: false,
+            last_rest: now,
         }
     }
 
@@ -101,6 +107,25 @@ impl Deadlines {
         }
     }
 
+    /// The client takes nothing of what it is sent.
+    pub fn is_unread(&self) -> bool {
+        self.unread_since.is_some()
+    }
+
+    /// Nothing came for a while.
+    pub fn may_rest(&self, now: Instant) -> bool {
+        now >= self.rest_at()
+    }
+
+    /// Buffers were given back.
+    pub fn rested(&mut self, now: Instant) {
+        self.last_rest = now;
+    }
+
+    fn rest_at(&self) -> Instant {
+        self.last_bytes.max(self.last_rest) + REST_AFTER
+    }
+
     /// The next time to look, and how the connection ends if nothing changed until then; None where
     /// it does not end.
     pub fn next(&self, waits: Waits) -> (Instant, Option<Close>) {
@@ -115,6 +140,9 @@ impl Deadlines {
         }
         if let Some(at) = waits.recheck_at {
             consider(at, None);
+        }
+        if waits.holds_room {
+            consider(self.rest_at(), None);
         }
         if waits.reading {
             let slowest = |bytes: u64| {
@@ -142,8 +170,13 @@ impl Deadlines {
 mod tests {
     use super::*;
 
-    const IDLE: Waits =
-        Waits { reading: true, recheck_at: None, partial_bytes: None, upload_bytes: None };
+    const IDLE: Waits = Waits {
+        reading: true,
+        recheck_at: None,
+        partial_bytes: None,
+        upload_bytes: None,
+        holds_room: false,
+    };
 
     #[test]
     fn keep_alive_counts_received_packets_and_stands_still_while_not_reading() {
@@ -204,6 +237,21 @@ mod tests {
         deadlines.sent(moved, true, true);
         assert!(deadlines.excuse(unread, unread + 5 * second));
         assert_eq!(deadlines.unread_since, Some(moved + 10 * second));
+    }
+
+    #[test]
+    fn a_connection_rests_after_a_while_without_a_byte_and_not_at_once_again() {
+        let start = Instant::now();
+        let mut deadlines = Deadlines::new(0, start);
+        let holds = || Waits { holds_room: true, ..IDLE };
+        assert_eq!(deadlines.next(holds()), (start + REST_AFTER, None));
+        let later = start + Duration::from_secs(7);
+        deadlines.bytes_received(later, true);
+        assert!(!deadlines.may_rest(start + REST_AFTER));
+        assert!(deadlines.may_rest(later + REST_AFTER));
+        deadlines.rested(later + REST_AFTER);
+        assert!(!deadlines.may_rest(later + REST_AFTER));
+        assert_eq!(deadlines.next(holds()), (later + 2 * REST_AFTER, None));
     }
 
     #[test]

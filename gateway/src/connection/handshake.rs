@@ -11,7 +11,10 @@ use tokio::time::sleep;
 use super::close::part;
 use super::deadlines::Deadlines;
 use super::foreign::{Recognised, recognise};
-use super::{Close, Connection, FREE_PARTIAL_BYTES, Foreign, Intake, Shared, StoredWill};
+use super::{
+    Close, Connection, FREE_CONNECT_BYTES, FREE_PARTIAL_BYTES, Foreign, Intake, Shared, StoredWill,
+};
+use crate::budget::Kept;
 use crate::clients::Claim;
 use crate::edge::{Admitted, Edge, Phase};
 use crate::mqtt::encode::ConnAckProperties;
@@ -27,6 +30,8 @@ const CONNACK_WAIT: Duration = Duration::from_secs(10);
 const CLIENT_ID_MAX_BYTES: usize = 1024;
 /// Bytes read at once.
 const READ_BYTES: usize = 1024;
+/// What a property takes beside its two texts, in bytes.
+const PROPERTY_COST: usize = 64;
 
 /// Why there is no session, and what the client is told.
 pub(super) struct Refused {
@@ -58,7 +63,9 @@ pub(super) struct Established {
     asked_for_session: bool,
     client_packet_max: Option<u32>,
     will: Option<Box<StoredWill>>,
-    held: Option<Reservation>,
+    /// What is kept of CONNECT beyond what is free.
+    connect_bytes: usize,
+    session: Kept,
     /// What came behind CONNECT.
     rest: Vec<u8>,
 }
@@ -70,7 +77,8 @@ pub(super) async fn shake(
     admitted: &Admitted,
 ) -> Result<Established, Refused> {
     let mut received = Vec::new();
-    let size = read_connect(edge, stream, &mut received).await?;
+    // Room for a large one, while it is here.
+    let (size, _room) = read_connect(edge, stream, &mut received).await?;
     let rest = received.split_off(size);
     let header = mqtt::fixed_header(&received).ok().flatten();
     let connect = header.and_then(|header| {
@@ -109,17 +117,6 @@ pub(super) async fn shake(
         let close = Close::Protocol { label: "retain", code };
         return Err(refuse(close, code, "retained messages are not available"));
     }
-    let mut held = match size {
-        0..=FREE_PARTIAL_BYTES => None,
-        size => match edge.bridge.reserve(None, size as u64) {
-            Ok(reservation) => Some(reservation),
-            Err(_) => {
-                let code = reason::SERVER_UNAVAILABLE;
-                let close = Close::Protocol { label: "connect_memory", code };
-                return Err(refuse(close, code, "too many large CONNECT packets at once"));
-            }
-        },
-    };
     let assigned = connect.client_id.is_empty().then(|| format!("auto-{:032x}", rand_u128()));
     // Before the client id is taken over: who cannot be accepted ends nobody else's session.
     let connack = acceptance(edge, &connect, assigned.as_deref()).ok_or_else(|| {
@@ -128,6 +125,25 @@ pub(super) async fn shake(
         refuse(close, code, "the CONNACK is larger than your Maximum Packet Size")
     })?;
     let client_id: Arc<str> = assigned.as_deref().unwrap_or(connect.client_id).into();
+    let own = |(name, value): (&str, &str)| (name.into(), value.into());
+    let device = Device {
+        client_id: (&*client_id).into(),
+        verified_id: None,
+        properties: connect.user_properties.iter().map(own).collect(),
+    };
+    let will = connect.will.map(|will| Box::new(StoredWill::new(&will)));
+    let connect_bytes = kept_bytes(&device, will.as_deref()).saturating_sub(FREE_CONNECT_BYTES);
+    let mut session = Kept::nothing(&edge.sessions);
+    if !session.change(connect_bytes as u64) {
+        edge.log_sessions_full(&client_id, connect_bytes as u64);
+        // v3 says "server unavailable" for it.
+        let code = match connect.version {
+            Version::V5 => reason::QUOTA_EXCEEDED,
+            _ => reason::SERVER_UNAVAILABLE,
+        };
+        let text = "too much is kept of CONNECT packets: fewer properties, or a smaller will";
+        return Err(refuse(Close::SESSION_MEMORY, code, text));
+    }
     let mailbox = Arc::new(Mailbox::default());
     let claim = edge.clients.claim(&client_id, &mailbox).await.map_err(|_| {
         let code = reason::SERVER_UNAVAILABLE;
@@ -147,18 +163,6 @@ pub(super) async fn shake(
         Ok(false) => return Err(Refused::silently(Close::NotReading)),
         Err(_) => return Err(Refused::silently(Close::PeerGone)),
     }
-    let own = |(name, value): (&str, &str)| (name.into(), value.into());
-    let device = Device {
-        client_id: (&*client_id).into(),
-        verified_id: None,
-        properties: connect.user_properties.iter().map(own).collect(),
-    };
-    let will = connect.will.map(|will| Box::new(StoredWill::new(&will)));
-    if let Some(held) = &mut held {
-        // What is not kept, such as a long password, takes no room any more.
-        let kept = device.bytes() + will.as_ref().map_or(0, |will| will.bytes());
-        held.shrink(kept as u64);
-    }
     Ok(Established {
         claim,
         mailbox,
@@ -168,7 +172,8 @@ pub(super) async fn shake(
         asked_for_session: connect.session_expiry > 0,
         client_packet_max: connect.maximum_packet_size,
         will,
-        held,
+        connect_bytes,
+        session,
         rest,
     })
 }
@@ -192,25 +197,29 @@ impl Established {
             block: (!self.rest.is_empty()).then_some((super::Block::Upload, now)),
             tail: self.rest,
             out: Vec::new(),
+            acks_left: false,
+            partly_sent: 0,
             client_packet_max: self.client_packet_max,
             will: self.will,
             subscriber: None,
             deadlines: Deadlines::new(self.keep_alive_s, now),
             timer: Box::pin(sleep(Duration::from_secs(1))),
-            _held: self.held,
+            connect_bytes: self.connect_bytes,
+            session: self.session,
         };
         (connection, self.claim)
     }
 }
 
-/// Reads until CONNECT is whole, in its time, and returns its size in bytes; more may be behind it.
+/// Reads until CONNECT is whole, in its time, and returns its size in bytes, and the room that was
+/// taken for it; more may be behind it.
 ///
 /// Not cancel safe in that a part of CONNECT may be in `received`.
 async fn read_connect(
     edge: &Edge,
     stream: &mut TcpStream,
     received: &mut Vec<u8>,
-) -> Result<usize, Refused> {
+) -> Result<(usize, Option<Reservation>), Refused> {
     let mut large: Option<Reservation> = None;
     let mut patience = Patience::new(CONNECT_WAIT);
     let foreign = |foreign: Foreign, stream: &TcpStream| {
@@ -218,6 +227,7 @@ async fn read_connect(
         Refused::silently(Close::Foreign(foreign))
     };
     loop {
+        let mut missing = READ_BYTES;
         let perhaps = match recognise(received) {
             Recognised::Foreign(kind) => return Err(foreign(kind, stream)),
             Recognised::Perhaps(kind) => Some(kind),
@@ -232,7 +242,7 @@ async fn read_connect(
                 return Err(Refused::silently(Close::Protocol { label: "no_connect", code }));
             }
             match mqtt::connect(&header, &received[usize::from(header.len)..]) {
-                Ok(Some(_)) => return Ok(header.packet_size() as usize),
+                Ok(Some(_)) => return Ok((header.packet_size() as usize, large)),
                 Ok(None) => {}
                 Err(fault) => {
                     let mut connack = Vec::new();
@@ -248,9 +258,12 @@ async fn read_connect(
                     Refused::silently(Close::Protocol { label: "connect_memory", code })
                 })?);
             }
+            missing = size - received.len();
+            received.reserve_exact(missing);
         }
         let mut buffer = [0; READ_BYTES];
-        match read_within(stream, &mut buffer, &mut patience).await {
+        let buffer = &mut buffer[..missing.min(READ_BYTES)];
+        match read_within(stream, buffer, &mut patience).await {
             Ok(Some(bytes @ 1..)) => received.extend_from_slice(&buffer[..bytes]),
             ended => {
                 if let Some(Some(kind)) = perhaps {
@@ -262,6 +275,14 @@ async fn read_connect(
             }
         }
     }
+}
+
+/// What a session keeps of its CONNECT, in bytes. The client id is kept twice, and each text has a place
+/// of its own.
+fn kept_bytes(device: &Device, will: Option<&StoredWill>) -> usize {
+    let properties = device.properties.len() + will.map_or(0, StoredWill::properties);
+    let texts = device.bytes() + device.client_id.len() + will.map_or(0, StoredWill::bytes);
+    texts + properties * PROPERTY_COST
 }
 
 /// The CONNACK that refuses; None where the version has no code for it, or the client takes none of

@@ -9,13 +9,19 @@ use bridge::{Class, Full, Refusal, Upload};
 use sha2::{Digest, Sha256};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128, xxh3_128_with_seed};
 
-use super::{Block, Clock, Close, Connection, FREE_PARTIAL_BYTES, ROOM_RECHECK, Shared};
+use super::{
+    Block, Clock, Close, Connection, FREE_PARTIAL_BYTES, OUT_SOFT_BYTES, ROOM_RECHECK, Shared,
+};
 use crate::broker::{ClientKey, SubscribeError};
 use crate::mqtt::{
     self, FixedHeader, Packet, PacketType, PublishHead, Subscribe, Unsubscribe, Version, encode,
     reason,
 };
 use crate::session::{Admission, Publish, Released};
+
+/// Filters of one SUBSCRIBE or UNSUBSCRIBE: more than a client may hold, and an answer that fits beside
+/// what waits to be sent.
+const FILTERS_MAX: usize = 500;
 
 /// What the next bytes are.
 pub(super) enum Intake {
@@ -89,6 +95,10 @@ impl Connection {
         let mut taken = 0;
         self.needed = 1;
         while taken < data.len() && self.block.is_none() {
+            if self.out.len() >= OUT_SOFT_BYTES {
+                self.block = Some((Block::Unsent, clock.now));
+                break;
+            }
             let rest = &data[taken..];
             let step = match &mut self.intake {
                 Intake::Packets => self.take_packet(&shared, rest, clock)?,
@@ -172,6 +182,13 @@ impl Connection {
             let label = "receive_maximum_exceeded";
             return Err(Close::Protocol { label, code: reason::RECEIVE_MAXIMUM_EXCEEDED });
         }
+        self.block = Some((Block::Window, clock.now));
+        Ok(Step::Blocked)
+    }
+
+    /// The window keeps as many messages as it may without asking, of which one has its outcome sooner
+    /// or later, and there is no room for more.
+    fn wait_for_place(&mut self, clock: &Clock) -> Result<Step, Close> {
         self.block = Some((Block::Window, clock.now));
         Ok(Step::Blocked)
     }
@@ -273,7 +290,8 @@ impl Connection {
             received_us: edge.micros(clock.now),
         };
         match self.window.admit(&publish) {
-            Admission::New => {}
+            Admission::New if self.may_open() => {}
+            Admission::New => return self.wait_for_place(clock),
             Admission::Full => return self.wait_for_window(publish.packet_id, clock),
             known => return self.known_again(known, &publish, size),
         }
@@ -490,6 +508,7 @@ impl Connection {
         }
         let mut codes = Vec::new();
         for filter in subscribe.filters() {
+            has_place(&codes)?;
             codes.push(if filter.shared {
                 reason::SHARED_SUBSCRIPTIONS_NOT_SUPPORTED
             } else {
@@ -519,6 +538,7 @@ impl Connection {
     fn unsubscribe(&mut self, unsubscribe: &Unsubscribe<'_>) -> Result<(), Close> {
         let mut codes = Vec::new();
         for filter in unsubscribe.filters() {
+            has_place(&codes)?;
             let existed =
                 self.subscriber.as_mut().is_some_and(|subscriber| subscriber.unsubscribe(filter));
             codes.push(if existed { reason::SUCCESS } else { reason::NO_SUBSCRIPTION_EXISTED });
@@ -534,6 +554,14 @@ impl Connection {
             let limit = self.edge.limits.message_size;
             tracing::warn!(client_id, size, limit, "a packet is too large to be taken anywhere");
         }
+    }
+}
+
+/// The answer to a packet of many filters is bounded.
+fn has_place(codes: &[u8]) -> Result<(), Close> {
+    match codes.len() < FILTERS_MAX {
+        true => Ok(()),
+        false => Err(Close::Protocol { label: "filters", code: reason::QUOTA_EXCEEDED }),
     }
 }
 

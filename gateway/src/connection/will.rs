@@ -112,6 +112,11 @@ impl StoredWill {
         (self.bytes() + shared.device.bytes()) as u64 + WAITING_COST
     }
 
+    /// How many properties it has.
+    pub fn properties(&self) -> usize {
+        self.properties.len()
+    }
+
     /// Bytes of its texts.
     pub fn bytes(&self) -> usize {
         let properties = self.properties.iter().map(|(name, value)| name.len() + value.len());

@@ -335,13 +335,27 @@ pub fn publish_qos0<S: AsRef<str>>(
     delivery: &Delivery<'_, (S, S)>,
     limit: Option<u32>,
 ) -> bool {
+    let begun = publish_qos0_head(out, version, delivery, limit);
+    if begun {
+        out.extend_from_slice(delivery.payload);
+    }
+    begun
+}
+
+/// [`publish_qos0`] without the payload, which follows it.
+#[must_use = "a message that is not sent is counted"]
+pub fn publish_qos0_head<S: AsRef<str>>(
+    out: &mut Vec<u8>,
+    version: Version,
+    delivery: &Delivery<'_, (S, S)>,
+    limit: Option<u32>,
+) -> bool {
     let Some(sizes) = publish_sizes(version, delivery) else {
         return false;
     };
     if sizes.remaining > REMAINING_MAX || exceeds(packet_size(sizes.remaining), limit) {
         return false;
     }
-    out.reserve(packet_size(sizes.remaining) as usize);
     out.push(0x30 | u8::from(delivery.retain));
     variable(out, sizes.remaining);
     string(out, delivery.topic.as_bytes());
@@ -349,8 +363,15 @@ pub fn publish_qos0<S: AsRef<str>>(
         variable(out, properties);
         publish_properties(out, delivery);
     }
-    out.extend_from_slice(delivery.payload);
     true
+}
+
+/// The size of [`publish_qos0`] in bytes; `None` where it is more than MQTT can say.
+pub fn publish_qos0_size<S: AsRef<str>>(
+    version: Version,
+    delivery: &Delivery<'_, (S, S)>,
+) -> Option<u32> {
+    publish_sizes(version, delivery).map(|sizes| packet_size(sizes.remaining))
 }
 
 struct PublishSizes {

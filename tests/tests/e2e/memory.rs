@@ -4,12 +4,52 @@
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use tests::gateway::{Gateway, GatewayConfig};
 use tests::kafka::Kafka;
-use tests::mqtt::{Client, Version};
+use tests::mqtt::property::Property;
+use tests::mqtt::{Client, Connect, Packet, Publish, Seen, Version, encode};
 use tests::tools::{Folder, program};
-use tests::wait::{START, until_true};
+use tests::wait::{SOON, START, until_true};
+
+const MIB: u64 = 1024 * 1024;
+/// What the plan has beside the connections, with as little for messages as there may be.
+const BESIDE_CONNECTIONS: u64 = 224 * MIB;
+/// What the plan has for each connection.
+const CONNECTION: u64 = 8 * 1024;
+/// What the plan has for packets that were read too early to be taken.
+const READ_EARLY: u64 = 16 * MIB;
+/// A flood ends when nobody has taken anything for so long, or at the latest after the other.
+const STANDSTILL: Duration = Duration::from_millis(500);
+const FLOOD: Duration = Duration::from_secs(6);
+
+/// A gateway with as little memory as so many connections may have, and how much that is.
+fn smallest(connections: usize) -> (GatewayConfig, u64) {
+    let connections = connections as u64 + 10;
+    let memory = (BESIDE_CONNECTIONS + connections * CONNECTION).div_ceil(MIB);
+    let config = GatewayConfig::new(Kafka::shared())
+        .set("limits.connections", connections)
+        .set("limits.memory", format!("{memory}MiB"));
+    (config, memory * MIB)
+}
+
+/// The most that the process ever had resident, in bytes.
+fn peak(gateway: &Gateway) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.id()));
+    let status = status.expect("the gateway runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+    kilobytes.expect("the system says it") * 1024
+}
+
+#[track_caller]
+fn assert_held(what: &str, taken: u64, planned: u64) {
+    let taken = taken.div_ceil(MIB);
+    eprintln!("{what}: {taken} MiB at the most, of {} MiB", planned / MIB);
+    assert!(taken <= planned / MIB, "{what}: {taken} MiB of {} MiB", planned / MIB);
+}
 
 /// Whoever behaves is served.
 #[track_caller]
@@ -17,6 +57,172 @@ fn assert_serves(gateway: &Gateway) {
     let mut honest = Client::connect(gateway.mqtt(), Version::V5, "honest");
     honest.publish_acknowledged("devices/meter/honest/power", 1, b"well");
     assert_eq!(gateway.page("/livez").code, 200);
+}
+
+/// Clients that will not read what they are sent.
+fn narrow(gateway: &Gateway, count: usize, version: Version) -> Vec<Client> {
+    let client = |number| {
+        let connect = Connect::new(version, &format!("c-{number}"));
+        Client::connect_narrow(gateway.mqtt(), &connect)
+    };
+    (0..count).map(client).collect()
+}
+
+/// Sends `packets` from all of them, at most so many times each and as fast as they are taken, and reads
+/// nothing. A client that was closed is left alone.
+fn flood(clients: &[Client], packets: &[u8], times: usize) {
+    let mut sent = vec![0; clients.len()];
+    let (begin, mut last) = (Instant::now(), Instant::now());
+    for client in clients {
+        client.stream().set_nonblocking(true).expect("a socket takes options");
+    }
+    while begin.elapsed() < FLOOD && last.elapsed() < STANDSTILL {
+        for (client, sent) in clients.iter().zip(&mut sent) {
+            if *sent >= packets.len() * times {
+                continue;
+            }
+            match client.stream().write(&packets[*sent % packets.len()..]) {
+                Ok(bytes) => (*sent, last) = (*sent + bytes, Instant::now()),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(_) => *sent = usize::MAX,
+            }
+        }
+    }
+    for client in clients {
+        client.stream().set_nonblocking(false).expect("a socket takes options");
+    }
+}
+
+#[test]
+fn answers_that_nobody_reads_stay_within_it() {
+    const CLIENTS: usize = 600;
+    /// As many as a packet may have.
+    const FILTERS: usize = 500;
+    // A packet identifier, no properties, and filters of one byte.
+    let filters = [0, 1, 0].into_iter().chain([0, 1, b'a'].repeat(FILTERS));
+    let unsubscribe = encode::packet(0xa2, &filters.collect::<Vec<u8>>());
+    let pubrel = encode::acknowledgement(0x62, 7);
+    let kinds = [("PINGREQ", vec![0xc0, 0]), ("UNSUBSCRIBE", unsubscribe), ("PUBREL", pubrel)];
+    for (kind, packet) in kinds {
+        let (config, limit) = smallest(CLIENTS);
+        let gateway = config.start_ready();
+        let before = peak(&gateway);
+        let clients = narrow(&gateway, CLIENTS, Version::V5);
+        let packets = packet.repeat((64 * 1024_usize).div_ceil(packet.len()));
+        flood(&clients, &packets, usize::MAX / packets.len());
+        assert_held(kind, peak(&gateway), limit);
+        let planned = CLIENTS as u64 * CONNECTION + READ_EARLY;
+        assert_held(kind, peak(&gateway) - before, planned);
+        assert_serves(&gateway);
+    }
+}
+
+#[test]
+fn messages_that_nobody_reads_stay_within_it() {
+    const SUBSCRIBERS: usize = 390;
+    let (config, limit) = smallest(SUBSCRIBERS);
+    let gateway = config.start_ready();
+    let mut subscribers = narrow(&gateway, SUBSCRIBERS, Version::V5);
+    for (number, subscriber) in subscribers.iter_mut().enumerate() {
+        subscriber.subscribe(1, &format!("devices/meter/own/{number}"), 0);
+        assert!(matches!(subscriber.expect_packet(), Packet::Suback { .. }));
+    }
+    let delivered = || gateway.metrics().sum("landfall_local_delivered_total", &[]);
+    let mut publisher = Client::connect(gateway.mqtt(), Version::V5, "publisher");
+    until_true("the subscriptions work", SOON, || {
+        let last = format!("devices/meter/own/{}", SUBSCRIBERS - 1);
+        publisher.publish(&Publish::new(&last, b"probe"));
+        thread::sleep(Duration::from_millis(100));
+        delivered() > 0.0
+    });
+    for number in 0..SUBSCRIBERS {
+        let topic = format!("devices/meter/own/{number}");
+        publisher.publish_acknowledged(&topic, 1, &vec![7; 500_000]);
+    }
+    assert_held("messages", peak(&gateway), limit);
+    assert_serves(&gateway);
+    // Who reads after all gets a whole message.
+    match subscribers[0].expect_packet() {
+        Packet::Publish(publish) => assert_eq!(publish.payload.len(), 500_000),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_sessions_keep_stays_within_it() {
+    const CLIENTS: usize = 1200;
+    /// As many as a client may leave unreleased.
+    const UNRELEASED: u16 = 1024;
+    let (config, limit) = smallest(CLIENTS);
+    let gateway = config.start_ready();
+    let clients = narrow(&gateway, CLIENTS, Version::V311);
+    let publish = |id| {
+        let publish = Publish::new("devices/m/x/power", b"7").qos2(id);
+        encode::publish(Version::V311, &publish)
+    };
+    let packets: Vec<u8> = (1..=UNRELEASED).flat_map(publish).collect();
+    flood(&clients, &packets, 1);
+    let labels = [("reason", "session_memory")];
+    until_true("the budget of all is used up", START, || {
+        gateway.metrics().sum("landfall_connections_closed_total", &labels) > 0.0
+    });
+    let metrics = gateway.metrics();
+    let used = metrics.sum("landfall_sessions_memory_used_bytes", &[]);
+    let most = metrics.sum("landfall_sessions_memory_limit_bytes", &[]);
+    assert!(used <= most, "{used} of {most}");
+    assert_held("sessions", peak(&gateway), limit);
+    assert_serves(&gateway);
+}
+
+#[test]
+fn what_is_kept_of_connects_starves_nothing_that_is_under_way() {
+    const CLIENTS: usize = 400;
+    let (config, limit) = smallest(CLIENTS);
+    let gateway = config.start_ready();
+    let wordy = |number: usize| {
+        let mut connect = Connect::new(Version::V5, &format!("wordy-{number}"));
+        connect.properties = vec![Property::user("note", &"x".repeat(62_000))];
+        connect
+    };
+    let mut kept = Vec::new();
+    let refusal = (0..CLIENTS).find_map(|number| {
+        let mut client = Client::open(gateway.mqtt(), Version::V5);
+        client.send(&encode::connect(&wordy(number)));
+        match client.expect_packet() {
+            Packet::Connack { code: 0, .. } => {
+                kept.push(client);
+                None
+            }
+            Packet::Connack { code, .. } => Some(code),
+            other => panic!("{other:?}"),
+        }
+    });
+    assert_eq!(refusal, Some(0x97), "there is an end to it");
+    let labels = [("reason", "session_memory")];
+    assert_eq!(gateway.metrics().sum("landfall_connections_closed_total", &labels), 1.0);
+    assert!(gateway.log().contains("what sessions keep"), "it is said: {}", gateway.log());
+    // A long CONNECT of which nothing is kept, and a long head.
+    let mut honest = Connect::new(Version::V5, "honest-1");
+    honest.user_name = Some("m-1".to_owned());
+    honest.password = Some(vec![b'x'; 60_000]);
+    let (mut honest, _) = Client::connect_with(gateway.mqtt(), &honest);
+    let publish = Publish::new("devices/meter/honest/power", b"well").qos1(1);
+    let publish = publish.with(Property::user("note", &"x".repeat(50_000)));
+    let bytes = encode::publish(Version::V5, &publish);
+    let (head, rest) = bytes.split_at(20_000);
+    honest.send(head);
+    thread::sleep(Duration::from_millis(100));
+    honest.send(rest);
+    honest.expect_puback(1);
+    // What they keep is given back with them.
+    drop(kept);
+    until_true("others get in again", SOON, || {
+        let mut client = Client::open(gateway.mqtt(), Version::V5);
+        client.send(&encode::connect(&wordy(0)));
+        matches!(client.read(SOON), Seen::Packet(Packet::Connack { code: 0, .. }))
+    });
+    assert_held("CONNECT", peak(&gateway), limit);
+    assert_serves(&gateway);
 }
 
 #[test]
@@ -30,7 +236,7 @@ fn half_requests_to_the_admin_port_shut_out_nobody() {
     std::fs::write(&script, text).expect("the folder can be written");
     let executable = std::fs::Permissions::from_mode(0o755);
     std::fs::set_permissions(&script, executable).expect("the folder is the test's");
-    let config = GatewayConfig::new(Kafka::shared()).set("limits.connections", 100);
+    let (config, limit) = smallest(100);
     let gateway = config.program(&script).start_ready();
     let half = |number| {
         let mut stream = TcpStream::connect(gateway.admin()).expect("the admin port accepts");
@@ -40,6 +246,7 @@ fn half_requests_to_the_admin_port_shut_out_nobody() {
         stream
     };
     let requests: Vec<TcpStream> = (0..REQUESTS).map(half).collect();
+    assert_held("half requests", peak(&gateway), limit);
     assert_serves(&gateway);
     until_true("each of them has an end", START, || requests.iter().all(is_closed));
 }
