@@ -224,8 +224,8 @@ pub fn parse(
     let sections: Vec<&str> = sections.iter().map(String::as_str).collect();
     let names = environment.iter().map(|(name, _)| name.as_str());
     let hints = environment::hints(names, &sections);
-    let overrides = Overrides::apply(&mut written, environment, &mut faults);
-    match check::settings(written, faults, secrets) {
+    let overrides = Overrides::apply(&mut written, environment.clone(), &mut faults);
+    match check::settings(written, environment, faults, secrets) {
         Ok(settings) => Ok(Settings { hints, ..settings }),
         Err(mut faults) => {
             overrides.name_in(&mut faults);

@@ -3,11 +3,13 @@
 //!
 //! An object is whole or absent: one request for what fits in a part, a multipart upload for the
 //! rest, aborted when anything fails. `file://` is written with fsync. `write.rs` writes, `request.rs`
-//! tries again, by the table of `reaction.rs`, and `health.rs` keeps what is known of the store.
+//! tries again, by the table of `reaction.rs`, `health.rs` keeps what is known of the store, and `open.rs`
+//! opens one.
 
 mod folder;
 mod health;
 mod meter;
+mod open;
 mod place;
 mod reaction;
 mod read;
@@ -17,21 +19,17 @@ mod tests;
 mod write;
 
 use std::collections::BTreeMap;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
-use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
-use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+use object_store::ObjectStore;
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
-use object_store::{ObjectStore, RetryConfig};
 use url::Url;
 
 use self::folder::Folder;
 use self::health::{FailureLog, Health};
-use self::meter::{Meter, MeteredConnector};
+use self::meter::Meter;
 pub use self::meter::{ObjectFigures, Results};
 use self::place::Place;
 pub use self::place::parse_url;
@@ -83,70 +81,13 @@ impl Objects {
     /// Opens the store at `url`: `s3://bucket/prefix`, `gs://`, `az://` or `file:///path`. No request
     /// is made.
     pub fn open(url: &Url, options: &BTreeMap<String, String>) -> Result<Objects, ObjectError> {
-        // What is tried again, and when, is decided in `request.rs`.
-        let retry = RetryConfig { max_retries: 0, ..RetryConfig::default() };
-        let key = |key: &str, reason: object_store::Error| ObjectError::Option {
-            key: key.to_owned(),
-            reason: reason.to_string(),
-        };
         let place = Place::new(url).map_err(ObjectError::Url)?;
         let meter = Meter::new();
-        let metered = MeteredConnector(Arc::clone(&meter));
-        let backend = match url.scheme() {
-            "s3" => {
-                let mut builder = AmazonS3Builder::from_env()
-                    .with_url(url.as_str())
-                    .with_retry(retry)
-                    .with_http_connector(metered);
-                for (name, value) in options {
-                    let parsed = AmazonS3ConfigKey::from_str(name).map_err(|e| key(name, e))?;
-                    builder = builder.with_config(parsed, value);
-                }
-                Backend::Remote(Arc::new(builder.build()?))
-            }
-            "gs" => {
-                let mut builder = GoogleCloudStorageBuilder::from_env()
-                    .with_url(url.as_str())
-                    .with_retry(retry)
-                    .with_http_connector(metered);
-                for (name, value) in options {
-                    let parsed = GoogleConfigKey::from_str(name).map_err(|e| key(name, e))?;
-                    builder = builder.with_config(parsed, value);
-                }
-                Backend::Remote(Arc::new(builder.build()?))
-            }
-            "az" | "abfs" | "abfss" => {
-                let mut builder = MicrosoftAzureBuilder::from_env()
-                    .with_url(url.as_str())
-                    .with_retry(retry)
-                    .with_http_connector(metered);
-                for (name, value) in options {
-                    let parsed = AzureConfigKey::from_str(name).map_err(|e| key(name, e))?;
-                    builder = builder.with_config(parsed, value);
-                }
-                Backend::Remote(Arc::new(builder.build()?))
-            }
-            "file" => {
-                let folder = url
-                    .to_file_path()
-                    .map_err(|()| ObjectError::Url(format!("{url} is not an absolute path")))?;
-                std::fs::create_dir_all(&folder).map_err(|error| {
-                    ObjectError::Url(format!(
-                        "the folder {} cannot be made: {error}",
-                        folder.display()
-                    ))
-                })?;
-                let folder = Folder::open(&folder);
-                Backend::Folder(folder.map_err(|error| ObjectError::Url(error.to_string()))?)
-            }
-            other => {
-                return Err(ObjectError::Url(format!(
-                    "{other}:// is not known: write s3://, gs://, az:// or file:///"
-                )));
-            }
-        };
+        let variables = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
         Ok(Objects {
-            backend,
+            backend: open::open(url, options, variables, &meter)?,
             meter,
             health: Health::new(),
             failures: FailureLog::default(),
@@ -155,33 +96,15 @@ impl Objects {
         })
     }
 
-    /// What [`Objects::open`] would refuse, each with its place; touches neither disk nor network.
-    pub fn faults(url: &Url, options: &BTreeMap<String, String>) -> Vec<(String, String)> {
-        let known: fn(&str) -> bool = match url.scheme() {
-            "s3" => |name| AmazonS3ConfigKey::from_str(name).is_ok(),
-            "gs" => |name| GoogleConfigKey::from_str(name).is_ok(),
-            "az" | "abfs" | "abfss" => |name| AzureConfigKey::from_str(name).is_ok(),
-            _ => |_| false,
-        };
-        let mut faults = Vec::new();
-        if let Err(text) = parse_url(url.as_str()) {
-            faults.push(("url".to_owned(), text));
-        }
-        for name in options.keys().filter(|name| !known(name)) {
-            let text = format!("is no option of {}:// stores", url.scheme());
-            faults.push((format!("options.{name}"), text));
-        }
-        let plain = options.iter().any(|(name, value)| {
-            name.to_ascii_lowercase().ends_with("endpoint") && value.starts_with("http://")
-        });
-        let allowed = options.iter().any(|(name, value)| {
-            name.to_ascii_lowercase().ends_with("allow_http") && value == "true"
-        });
-        if plain && !allowed {
-            let text = "is needed for an http:// endpoint: write allow_http: \"true\"";
-            faults.push(("options.allow_http".to_owned(), text.to_owned()));
-        }
-        faults
+    /// What [`Objects::open`] would refuse, or what could not be used afterwards, each with its place:
+    /// `url`, `options.NAME` or `environment NAME`. No request is made, and nothing is written. An option
+    /// without a value, and an absent environment, are another machine's and taken to be right.
+    pub fn faults(
+        url: &Url,
+        options: &BTreeMap<String, Option<String>>,
+        environment: Option<&[(String, String)]>,
+    ) -> Vec<(String, String)> {
+        open::faults(url, options, environment)
     }
 
     /// The object for `key`, slash-separated parts that nothing of a device may be in.

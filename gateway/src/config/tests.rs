@@ -219,6 +219,77 @@ fn a_kafka_that_run_can_use_is_taken() {
     }
 }
 
+/// The rest of what is known of options stands in `sink/object/open.rs`.
+#[test]
+fn a_store_that_run_could_not_use_is_refused() {
+    let store =
+        |rest: &str| format!("object_store: {{ url: 's3://fleet/a', options: {{ {rest} }} }}");
+    for (text, environment, place, word) in [
+        (store("timeout: 30"), ("PATH", "/"), "object_store.options.timeout", "30s"),
+        (
+            store("checksum_algorithm: md5"),
+            ("PATH", "/"),
+            "object_store.options.checksum_algorithm",
+            "sha256",
+        ),
+        (
+            store("endpoint: 'localhost:9000'"),
+            ("PATH", "/"),
+            "object_store.options.endpoint",
+            "http://HOST:PORT",
+        ),
+        (
+            store("endpoint_url: 'http://h'"),
+            ("PATH", "/"),
+            "object_store.options.allow_http",
+            "allow_http: \"true\"",
+        ),
+        (
+            store(""),
+            ("AWS_ENDPOINT_URL", "http://h"),
+            "object_store.options.allow_http",
+            "AWS_ENDPOINT_URL",
+        ),
+        (store(""), ("AWS_TIMEOUT", "30"), "environment AWS_TIMEOUT", "30s"),
+        (
+            store("token: { from_file: /dev/null }"),
+            ("PATH", "/"),
+            "object_store.options.token",
+            "is empty",
+        ),
+        (
+            "object_store: { url: 's3://b/a//b' }".to_owned(),
+            ("PATH", "/"),
+            "object_store.url",
+            "single slashes",
+        ),
+        (
+            "object_store: { url: 'file:///dev/null/a' }".to_owned(),
+            ("PATH", "/"),
+            "object_store.url",
+            "/dev/null is no folder",
+        ),
+        (
+            "".to_owned(),
+            ("LANDFALL__OBJECT_STORE__URL", "s3://b/#a"),
+            "object_store.url",
+            "LANDFALL__OBJECT_STORE__URL",
+        ),
+    ] {
+        let environment = [(environment.0.to_owned(), environment.1.to_owned())];
+        let found = parse(&text, environment, Secrets::Read).expect_err(&text).0;
+        let fault = found.iter().find(|fault| fault.place == place);
+        let fault = fault.unwrap_or_else(|| panic!("{text}: {place} is missing in {found:?}"));
+        assert!(fault.text.contains(word), "{text}: {fault:?}");
+        assert_eq!(found.len(), 1, "{text}: {found:?}");
+    }
+    let text = store("endpoint: 'http://h', allow_http: 'True'");
+    load_text(&text).expect("object_store takes that for true");
+    let elsewhere =
+        store("access_key_id: { from_file: /nowhere/a }, allow_http: true, endpoint: 'http://h'");
+    parse(&elsewhere, [], Secrets::Assumed).expect("another machine has it");
+}
+
 #[test]
 fn a_lane_says_more_than_kafka_by_any_name_and_a_client_has_its_lanes_name() {
     let text = "
