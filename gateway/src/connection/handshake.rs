@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bridge::message::Device;
+use bridge::text::escape;
 use bridge::{Mailbox, Reservation};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
@@ -152,7 +153,7 @@ pub(super) async fn shake(
     if claim.again && edge.takeover_log.allows() {
         let peer = stream.peer_addr().map(|peer| peer.to_string()).unwrap_or_default();
         tracing::warn!(
-            client_id = &*client_id,
+            client_id = escape(&client_id).as_str(),
             peer,
             "connections with one client id throw each other out: give each device its own"
         );

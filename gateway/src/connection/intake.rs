@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bridge::classify::{self, Carriage, Decision};
 use bridge::message::{Message, Payload};
+use bridge::text::escape;
 use bridge::{Class, Full, Refusal, Upload};
 use sha2::{Digest, Sha256};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128, xxh3_128_with_seed};
@@ -550,8 +551,9 @@ impl Connection {
     /// The one refusal that may lose a message: its device is named, at most once a second.
     fn log_too_large(&self, size: u32) {
         if self.edge.too_large_log.allows() {
-            let client_id = &*self.shared.device.client_id;
+            let client_id = escape(&self.shared.device.client_id);
             let limit = self.edge.limits.message_size;
+            let client_id = client_id.as_str();
             tracing::warn!(client_id, size, limit, "a packet is too large to be taken anywhere");
         }
     }

@@ -322,25 +322,35 @@ fn what_is_not_mqtt_is_counted_by_its_name() {
 
 #[test]
 fn devices_that_share_a_client_id_are_named() {
-    let gateway = GatewayConfig::new(Kafka::shared()).start_ready();
-    let takeovers =
-        |kind: &str| gateway.metrics().sum("landfall_takeovers_total", &[("kind", kind)]);
-    // One that comes back from a dead network is nothing to talk about.
-    let roaming = [(); 2].map(|()| Client::connect(gateway.mqtt(), Version::V311, "roaming"));
-    assert_eq!((takeovers("once"), takeovers("again")), (1.0, 0.0));
-    drop(roaming);
-    let name = "twin\u{202e}\u{1b}[2J\n";
-    let mut twins = vec![Client::connect(gateway.mqtt(), Version::V311, name)];
-    for _ in 0..20 {
-        twins.push(Client::connect(gateway.mqtt(), Version::V311, name));
+    for format in ["text", "json"] {
+        let gateway = GatewayConfig::new(Kafka::shared())
+            .environment("LANDFALL_LOG_FORMAT", format)
+            .set("limits.message_size", "1MiB")
+            .start_ready();
+        let takeovers =
+            |kind: &str| gateway.metrics().sum("landfall_takeovers_total", &[("kind", kind)]);
+        let again = |name: &str| Client::connect(gateway.mqtt(), Version::V311, name);
+        // One that comes back from a dead network is nothing to talk about.
+        let roaming = [again("roaming"), again("roaming")];
+        assert_eq!((takeovers("once"), takeovers("again")), (1.0, 0.0));
+        drop(roaming);
+        // What a terminal would obey is not written to it.
+        let name = "twin\u{202e}\u{9b}\u{1b}[2J\n";
+        let mut twins: Vec<Client> = (0..21).map(|_| again(name)).collect();
+        assert_eq!((takeovers("once"), takeovers("again")), (2.0, 19.0));
+        let last = twins.last_mut().expect("there are some");
+        last.send(&[0x32, 0xff, 0xff, 0xff, 0x7f]);
+        last.expect_closed(SOON);
+        let log = gateway.log();
+        let named = |text: &str| -> Vec<&str> {
+            log.lines().filter(|line| line.contains(text) && line.contains("twin")).collect()
+        };
+        let contested = named("throw each other out").len();
+        assert!((1..10).contains(&contested), "named, and not in a flood:\n{log}");
+        assert_eq!(named("too large to be taken").len(), 1, "{log}");
+        assert!(!log.contains(['\u{202e}', '\u{9b}', '\u{1b}']), "{log:?}");
+        assert!(!log.contains("roaming"), "{log}");
     }
-    assert_eq!((takeovers("once"), takeovers("again")), (2.0, 19.0));
-    let log = gateway.log();
-    let named = log.lines().filter(|line| line.contains("throw each other out"));
-    let named: Vec<&str> = named.collect();
-    assert!((1..10).contains(&named.len()), "named, and not in a flood:\n{log}");
-    assert!(named[0].contains("twin") && !log.contains(['\u{202e}', '\u{1b}']), "{log:?}");
-    assert!(!log.contains("roaming"), "{log}");
 }
 
 #[test]
