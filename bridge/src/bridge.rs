@@ -8,17 +8,20 @@ use std::time::Instant;
 use tokio::runtime::Handle;
 
 use crate::account::{Account, Class, Reservation};
-use crate::classify::{self, Carriage, Decision, EventTimeFault, LaneId, Routing};
+use crate::classify::{self, Carriage, DEAD_LETTER, Decision, EventTimeFault, LaneId, Routing};
 use crate::envelope::{self, Body, Stamp};
 use crate::lane::{Lane, LaneSettings, LaneThread, Pending, SinkFactory};
+use crate::letter::{self, DeadLetters};
 use crate::message::{Message, Payload};
 use crate::receipt::{Fault, Mailbox, Outcome, Receipt, Refusal};
-use crate::record::{RECORD_COST, RecordBuf};
+use crate::record::{HEAD_ROOM_BYTES, RECORD_COST, REFERENCE_MAX_BYTES, RecordBuf};
 use crate::sink::object::{ObjectFigures, Objects};
 use crate::upload::{Dedupe, Upload};
 
 /// Memory for packets whose lane is not known yet and for what connections keep, in bytes.
 pub const UNCLASSIFIED_SHARE: u64 = 16 * 1024 * 1024;
+/// A dead letter with a larger head, in bytes, is cut; a reference to its payload still fits beside it.
+const LETTER_HEAD_MAX_BYTES: u32 = HEAD_ROOM_BYTES - REFERENCE_MAX_BYTES;
 /// A thread's record buffer keeps at most this many bytes.
 const SCRATCH_KEEP_BYTES: usize = 64 * 1024;
 
@@ -65,14 +68,15 @@ impl Bridge {
         lanes: &[LaneSettings],
         store: Option<Store>,
     ) -> Bridge {
-        let dead_letter_id = usize::from(classify::DEAD_LETTER.0);
+        let dead_letter_id = usize::from(DEAD_LETTER.0);
         let dead_letter = Lane::new(&lanes[dead_letter_id], None);
+        let letters = || DeadLetters { lane: Arc::clone(&dead_letter), store: store.clone() };
         let lanes = lanes
             .iter()
             .enumerate()
             .map(|(id, settings)| match id == dead_letter_id {
                 true => Arc::clone(&dead_letter),
-                false => Lane::new(settings, Some(Arc::clone(&dead_letter))),
+                false => Lane::new(settings, Some(letters())),
             })
             .collect();
         Bridge {
@@ -151,9 +155,10 @@ impl Bridge {
             })
     }
 
-    /// How a payload of `size` bytes travels; see [`Decision::carriage`].
-    pub fn carriage(&self, decision: &mut Decision<'_>, size: u64) -> Carriage {
-        decision.carriage(size, self.store.is_some(), |way| self.lane(way).inline_size)
+    /// How a decided message travels; see [`Routing::carriage`].
+    pub fn carriage(&self, decision: &mut Decision<'_>, message: &Message<'_>) -> Carriage {
+        let inline_size = |way| self.lane(way).inline_size;
+        self.routing.carriage(decision, message, self.store.is_some(), inline_size)
     }
 
     /// Counts a message that was turned away before it was submitted; no lane where it was not read.
@@ -212,9 +217,10 @@ impl Bridge {
         SCRATCH.with_borrow_mut(|record| {
             let (lane, on_landing) = self.begin_record(decision, message, record);
             let dedupe_key = envelope::dedupe_key(&decision.metadata, message, fingerprint);
-            record.value(|out| {
-                envelope::write_payload(&dedupe_key, Body::Inline(payload), out);
-            });
+            let is_cut = decision.way() == DEAD_LETTER && payload.len() > lane.inline_size as usize;
+            let cut = is_cut.then(|| letter::cut_payload(payload));
+            let body = cut.as_ref().map_or(Body::Inline(payload), Body::Cut);
+            record.value(|out| envelope::write_payload(&dedupe_key, body, out));
             let account = &self.lane(decision.lane).account;
             let charge = record.as_record().len() as u64 + RECORD_COST;
             let share = account.share(Class::Inline);
@@ -255,7 +261,11 @@ impl Bridge {
             Some(_) => Dedupe::Known(envelope::dedupe_key(&decision.metadata, message, 0)),
             None => Dedupe::FromHash(envelope::dedupe_key_later(&decision.metadata, message)),
         };
-        let object = store.objects.object(&self.object_key(decision.lane, message_id, message));
+        let lane_name = &self.lane(decision.lane).account.name;
+        let message_id = uuid::Uuid::from_bytes(message_id);
+        let place =
+            envelope::object_key(lane_name, message.received_ms, &self.gateway_id, message_id);
+        let object = store.objects.object(&place);
         Some(Ok(Upload::new(
             Arc::clone(lane),
             object,
@@ -267,14 +277,6 @@ impl Bridge {
             on_landing,
             charge,
         )))
-    }
-
-    /// `{lane}/{yyyy}/{mm}/{dd}/{hh}/{gateway_id}/{message_id}`: nothing of the device is in it.
-    fn object_key(&self, lane: LaneId, message_id: [u8; 16], message: &Message<'_>) -> String {
-        let received = jiff::Timestamp::from_millisecond(message.received_ms).unwrap_or_default();
-        let hour = received.strftime("%Y/%m/%d/%H").to_string();
-        let id = uuid::Uuid::from_bytes(message_id);
-        format!("{}/{hour}/{}/{id}", self.lane(lane).account.name, self.gateway_id)
     }
 
     fn begin_record(
@@ -317,6 +319,9 @@ impl Bridge {
         envelope::headers(record, &reason);
         record.key(|out| self.routing.write_key(way, decision, message, out));
         record.value(|out| envelope::write_head(&stamp, &decision.metadata, message, out));
+        if way == DEAD_LETTER && record.as_record().len() > LETTER_HEAD_MAX_BYTES as usize {
+            letter::cut_head(record);
+        }
         (message_id, lane, on_landing)
     }
 
@@ -332,3 +337,6 @@ impl Bridge {
         &self.lanes[usize::from(id.0)]
     }
 }
+
+#[cfg(test)]
+mod tests;

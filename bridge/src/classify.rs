@@ -15,12 +15,20 @@ use proto::v1::DeviceEnvelope;
 use crate::key::{KeyStrategy, Template};
 use crate::message::{Message, Payload};
 use crate::receipt::{Fault, Refusal};
+use crate::record::{HEAD_ROOM_BYTES, REFERENCE_MAX_BYTES};
 use crate::route::{Captures, Filter, Route, last_level};
 
 /// 2000-01-01T00:00:00Z: earlier events come from clocks that were never set.
 const EVENT_MIN_MS: i64 = 946_684_800_000;
 /// Events may be this far ahead of the gateway's clock.
 const EVENT_AHEAD_MAX_MS: i64 = 24 * 3600 * 1000;
+/// What a record's head takes beside the texts that a device chooses, in bytes: the Kafka topic's name,
+/// headers, ids, times, gateway, lane and a dead letter's reason, with their lengths.
+const HEAD_FIXED_BYTES: usize = 1280;
+/// The length of a field of the envelope and its number, in bytes.
+const FIELD_BYTES: usize = 8;
+/// Bytes of the texts in a payload's own envelope: as many as the properties of a packet may have.
+const DECLARED_TEXTS_MAX_BYTES: usize = 64 * 1024;
 /// Longest name of a Kafka topic, in bytes.
 pub const KAFKA_TOPIC_MAX_BYTES: usize = 249;
 
@@ -154,8 +162,6 @@ pub enum Carriage {
     Inline,
     /// Through the object store.
     Large,
-    /// There is no place that takes it.
-    Nowhere,
 }
 
 impl Decision<'_> {
@@ -166,25 +172,21 @@ impl Decision<'_> {
             Outcome::DeadLetter { .. } | Outcome::Refused { .. } => DEAD_LETTER,
         }
     }
+}
 
-    /// How a payload of `size` bytes travels. Without an object store, what its lane cannot take inline
-    /// becomes a dead letter, if that lane takes it. `inline_size` tells each lane's limit, in bytes.
-    pub fn carriage(
-        &mut self,
-        size: u64,
-        has_store: bool,
-        inline_size: impl Fn(LaneId) -> u32,
-    ) -> Carriage {
-        let fits = |way| size <= u64::from(inline_size(way));
-        if fits(self.way()) {
-            return Carriage::Inline;
-        }
-        if has_store {
-            return Carriage::Large;
-        }
-        let reason = "larger than its lane takes inline, and there is no object store".into();
-        self.outcome = Outcome::DeadLetter { fault: Fault::Size, reason };
-        if fits(self.way()) { Carriage::Inline } else { Carriage::Nowhere }
+/// How a payload of `size` bytes travels in a lane beside a head of `head` bytes, or why it cannot. So no
+/// record of the lane is larger than [`crate::record::max_bytes`] of its `inline_size`.
+fn fit(size: u64, head: u64, inline_size: u32, has_store: bool) -> Result<Carriage, &'static str> {
+    let (inline_size, head_room) = (u64::from(inline_size), u64::from(HEAD_ROOM_BYTES));
+    if size + head.saturating_sub(head_room) <= inline_size {
+        return Ok(Carriage::Inline);
+    }
+    if head + u64::from(REFERENCE_MAX_BYTES) > inline_size + head_room {
+        return Err("its topic, id and properties are larger than its lane takes");
+    }
+    match has_store {
+        true => Ok(Carriage::Large),
+        false => Err("larger than its lane takes inline, and there is no object store"),
     }
 }
 
@@ -262,9 +264,9 @@ impl Routing {
         };
         let declared = route.filter(|(_, route)| route.device_envelope).map(|_| message.payload);
         let (declared, undecodable) = match declared {
-            Some(Payload::Inline(payload)) => match DeviceEnvelope::decode(payload) {
+            Some(Payload::Inline(payload)) => match declared_envelope(payload) {
                 Ok(envelope) => (Some(envelope), None),
-                Err(error) => (None, Some(error.to_string())),
+                Err(error) => (None, Some(error)),
             },
             // A payload that arrives in pieces is not read.
             Some(Payload::Streamed { .. }) | None => (None, None),
@@ -289,6 +291,49 @@ impl Routing {
         Decision { metadata, captures, lane, outcome, route, rule }
     }
 
+    /// How a decided message travels. What its lane cannot take, by value or by reference, becomes a dead
+    /// letter, and that always fits: what is too much of it is cut. `inline_size` tells each lane's limit,
+    /// in bytes.
+    pub fn carriage(
+        &self,
+        decision: &mut Decision<'_>,
+        message: &Message<'_>,
+        has_store: bool,
+        inline_size: impl Fn(LaneId) -> u32,
+    ) -> Carriage {
+        let (way, size) = (decision.way(), message.payload.size());
+        if way != DEAD_LETTER {
+            let head = self.head_bytes(way, decision, message);
+            match fit(size, head, inline_size(way), has_store) {
+                Ok(carriage) => return carriage,
+                Err(reason) => {
+                    let reason = reason.into();
+                    decision.outcome = Outcome::DeadLetter { fault: Fault::Size, reason };
+                }
+            }
+        }
+        match has_store && size > u64::from(inline_size(DEAD_LETTER)) {
+            true => Carriage::Large,
+            false => Carriage::Inline,
+        }
+    }
+
+    /// What a decided message's record holds at most beside its payload, in bytes.
+    fn head_bytes(&self, way: LaneId, decision: &Decision<'_>, message: &Message<'_>) -> u64 {
+        let Metadata { device_id, device_type, firmware_version, group, .. } = &decision.metadata;
+        let Metadata { traceparent, tracestate, .. } = &decision.metadata;
+        let texts = [device_id, device_type, firmware_version, group, traceparent, tracestate];
+        let texts: usize = texts.into_iter().map(|text| text.len()).sum();
+        let connect =
+            message.device.properties.iter().map(|(name, value)| name.len() + value.len());
+        let publish = message.properties.iter().map(|(name, value)| name.len() + value.len());
+        let properties: usize = connect.chain(publish).map(|pair| pair + 3 * FIELD_BYTES).sum();
+        let key = &self.lanes[usize::from(way.0)].key;
+        let key = key.size_max(device_id, || self.facts_of(decision, message));
+        let own = message.topic.len() + message.content_type.len();
+        (HEAD_FIXED_BYTES + texts + properties + key + own) as u64
+    }
+
     /// Appends the key that a decided message has in a lane.
     pub fn write_key(
         &self,
@@ -297,10 +342,12 @@ impl Routing {
         message: &Message<'_>,
         out: &mut Vec<u8>,
     ) {
+        self.lanes[usize::from(lane.0)].key.write(&self.facts_of(decision, message), out);
+    }
+
+    fn facts_of<'b>(&'b self, decision: &'b Decision<'b>, message: &Message<'_>) -> Facts<'b> {
         let of_route = decision.route.map(|index| &self.routes[index].attributes);
-        let facts =
-            self.facts(&decision.metadata, decision.captures, of_route, message.received_ms);
-        self.lanes[usize::from(lane.0)].key.write(&facts, out);
+        self.facts(&decision.metadata, decision.captures, of_route, message.received_ms)
     }
 
     fn facts<'b>(
@@ -476,6 +523,22 @@ pub fn is_kafka_topic(name: &str) -> bool {
         && name != "."
         && name != ".."
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+}
+
+/// The envelope that a payload brings, or why it is none. Its texts become those of the record, where
+/// they have the limit of any other.
+fn declared_envelope(payload: &[u8]) -> Result<DeviceEnvelope, String> {
+    let envelope = DeviceEnvelope::decode(payload).map_err(|error| error.to_string())?;
+    let DeviceEnvelope { message_id, device_type, firmware_version, group, .. } = &envelope;
+    let DeviceEnvelope { priority, traceparent, .. } = &envelope;
+    let texts = [message_id, device_type, firmware_version, group, priority, traceparent];
+    let size: usize = texts.into_iter().map(String::len).sum();
+    match size <= DECLARED_TEXTS_MAX_BYTES {
+        true => Ok(envelope),
+        false => {
+            Err(format!("its texts have {size} bytes, and {DECLARED_TEXTS_MAX_BYTES} are taken"))
+        }
+    }
 }
 
 /// RFC 3339, or decimal milliseconds since 1970 UTC.

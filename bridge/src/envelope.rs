@@ -7,7 +7,6 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 
-use prost::Message as _;
 use prost::encoding::WireType;
 use proto::v1;
 use rand::RngExt as _;
@@ -32,7 +31,13 @@ pub struct Stamp<'a> {
 #[derive(Clone, Copy, Debug)]
 pub enum Body<'a> {
     Inline(&'a [u8]),
-    Reference { uri: &'a str, size: u64, sha256: &'a [u8; 32] },
+    Reference {
+        uri: &'a str,
+        size: u64,
+        sha256: &'a [u8; 32],
+    },
+    /// It is not there: only its size and hash are.
+    Cut(&'a v1::Cut),
 }
 
 thread_local! {
@@ -132,6 +137,18 @@ impl DedupeParts {
     }
 }
 
+/// Where the payload of a large message lies: `{lane}/{yyyy}/{mm}/{dd}/{hh}/{gateway_id}/{message_id}`, by
+/// the hour of receipt. Nothing of the device is in it.
+pub fn object_key(
+    lane: &str,
+    received_ms: i64,
+    gateway_id: &str,
+    message_id: uuid::Uuid,
+) -> String {
+    let received = jiff::Timestamp::from_millisecond(received_ms).unwrap_or_default();
+    format!("{lane}/{}/{gateway_id}/{message_id}", received.strftime("%Y/%m/%d/%H"))
+}
+
 /// The headers of an envelope's record; `reason` only where it is a dead letter.
 pub fn headers(record: &mut RecordBuf, reason: &str) {
     record.header("content-type", proto::CONTENT_TYPE.as_bytes());
@@ -200,14 +217,8 @@ pub fn write_payload(dedupe_key: &[u8; 16], body: Body<'_>, out: &mut Vec<u8>) {
             };
             prost::encoding::message::encode(31, &reference, out);
         }
+        Body::Cut(cut) => prost::encoding::message::encode(23, cut, out),
     }
-}
-
-/// The same envelope as a dead letter: its value with the reason set. None if it is no envelope.
-pub fn with_dead_letter_reason(value: &[u8], reason: &str) -> Option<Vec<u8>> {
-    let mut envelope = v1::Envelope::decode(value).ok()?;
-    envelope.dead_letter_reason = reason.to_owned();
-    Some(envelope.encode_to_vec())
 }
 
 /// Cuts a reason to what fits into a header, at a character's end.
@@ -216,11 +227,7 @@ pub fn reason_text(reason: &str) -> Cow<'_, str> {
     if reason.len() <= REASON_MAX_BYTES {
         return Cow::Borrowed(reason);
     }
-    let mut end = REASON_MAX_BYTES;
-    while !reason.is_char_boundary(end) {
-        end -= 1;
-    }
-    Cow::Owned(format!("{}…", &reason[..end]))
+    Cow::Owned(format!("{}…", &reason[..reason.floor_char_boundary(REASON_MAX_BYTES)]))
 }
 
 /// A length-delimited field of number `tag`; absent when it is empty, as proto3 has it.

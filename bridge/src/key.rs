@@ -6,6 +6,9 @@ use std::io::Write as _;
 use crate::classify::Facts;
 use crate::route::is_name;
 
+/// Digits of a time in milliseconds, with its sign.
+const TIME_MAX_BYTES: usize = 20;
+
 /// How a lane makes its records' keys.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub enum KeyStrategy {
@@ -46,6 +49,25 @@ impl KeyStrategy {
                 Ok(())
             }
         };
+    }
+}
+
+impl KeyStrategy {
+    /// Bytes of the key at most; `facts` are made only where they are needed.
+    pub(crate) fn size_max<'a>(&self, device_id: &str, facts: impl FnOnce() -> Facts<'a>) -> usize {
+        match self {
+            KeyStrategy::DeviceId => device_id.len(),
+            KeyStrategy::ReceivedMs | KeyStrategy::EventMs => TIME_MAX_BYTES,
+            KeyStrategy::DeviceIdBucket { .. } => device_id.len() + 1 + TIME_MAX_BYTES,
+            KeyStrategy::Template(template) => {
+                let facts = facts();
+                let part = |part: &Part| match part {
+                    Part::Text(text) => text.len(),
+                    Part::Attribute(name) => facts.attribute(name).map_or(0, str::len),
+                };
+                template.parts.iter().map(part).sum()
+            }
+        }
     }
 }
 
@@ -145,6 +167,7 @@ mod tests {
         let facts = Facts::bare(&metadata, received_ms);
         let mut out = Vec::new();
         strategy.write(&facts, &mut out);
+        assert!(out.len() <= strategy.size_max(&metadata.device_id, || facts));
         String::from_utf8(out).expect("keys are UTF-8")
     }
 

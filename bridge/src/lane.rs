@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::account::Account;
-use crate::envelope;
+use crate::letter::DeadLetters;
 use crate::receipt::{Fault, Outcome, Receipt, Tally};
 use crate::record::{Record, RecordBatch, RecordBuf};
 use crate::sink::{AppendError, Decided, Sink, Token, Verdict};
@@ -80,7 +80,7 @@ pub struct Lane {
     thread: OnceLock<Thread>,
     gather: Duration,
     /// Where records go that the sink refuses for good; none for the dead-letter lane itself.
-    dead_letter: Option<Arc<Lane>>,
+    dead_letters: Option<DeadLetters>,
     landing_latency: metrics::Histogram,
     status: LaneStatus,
 }
@@ -114,7 +114,7 @@ pub struct LaneThread {
 }
 
 impl Lane {
-    pub(crate) fn new(settings: &LaneSettings, dead_letter: Option<Arc<Lane>>) -> Arc<Lane> {
+    pub(crate) fn new(settings: &LaneSettings, dead_letters: Option<DeadLetters>) -> Arc<Lane> {
         let name = settings.name.clone();
         Arc::new(Lane {
             account: Arc::new(Account::new(&name, settings.inline_memory, settings.large_memory)),
@@ -124,7 +124,7 @@ impl Lane {
             state: AtomicU8::new(IDLE),
             thread: OnceLock::new(),
             gather: settings.gather,
-            dead_letter,
+            dead_letters,
             landing_latency: metrics::histogram!(crate::metrics::LANDING_LATENCY, "lane" => name),
             status: LaneStatus {
                 started: Instant::now(),
@@ -170,6 +170,12 @@ impl Lane {
             self.state.store(GATHERING, Ordering::SeqCst);
             self.wake();
         }
+    }
+
+    /// Bytes of the records that wait for the lane's thread.
+    #[cfg(test)]
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.queue.lock().batch.bytes()
     }
 
     fn wake(&self) {
@@ -422,12 +428,12 @@ impl<'l> Worker<'l> {
             }
             Err(AppendError::TooLarge) => {
                 self.free.push(token);
-                self.dead_letter(record.to_owned(), pending, Fault::Size, "too large for Kafka");
+                self.dead_letter(record, pending, Fault::Size, "too large for Kafka");
                 return false;
             }
             Err(AppendError::Refused(reason)) => {
                 self.free.push(token);
-                self.dead_letter(record.to_owned(), pending, Fault::Record, &reason);
+                self.dead_letter(record, pending, Fault::Record, &reason);
                 return false;
             }
             Err(AppendError::Full) => Duration::from_millis(10),
@@ -529,14 +535,19 @@ impl<'l> Worker<'l> {
                     pending.receipt.resolve_into(pending.on_landing, &mut self.tally);
                 }
                 Verdict::TooLarge(record) if suspect => {
-                    self.dead_letter(record, pending, Fault::Size, "too large for Kafka");
+                    self.dead_letter(
+                        record.as_record(),
+                        pending,
+                        Fault::Size,
+                        "too large for Kafka",
+                    );
                 }
                 Verdict::TooLarge(record) => {
                     self.reset_wanted = true;
                     self.hold(record, pending, sequence, true, Some(Duration::ZERO));
                 }
                 Verdict::Refused { record, reason } => {
-                    self.dead_letter(record, pending, Fault::Record, &reason);
+                    self.dead_letter(record.as_record(), pending, Fault::Record, &reason);
                 }
                 Verdict::Undecided { record, reason } => {
                     tracing::debug!(lane = &*self.lane.account.name, %reason, "a record is tried again");
@@ -608,28 +619,17 @@ impl<'l> Worker<'l> {
     }
 
     /// Sends a record that its own lane can never land to the dead-letter lane.
-    fn dead_letter(&mut self, record: RecordBuf, pending: Pending, fault: Fault, reason: &str) {
-        let record = record.as_record();
-        let Some(lane) = &self.lane.dead_letter else {
-            tracing::error!(reason, "a dead letter was refused by Kafka; its sender has to resend");
-            pending.receipt.resolve_into(Outcome::Failed, &mut self.tally);
-            return;
-        };
-        let reason = envelope::reason_text(reason);
-        let Some(value) = envelope::with_dead_letter_reason(record.value(), &reason) else {
-            tracing::error!("a record that is no envelope cannot become a dead letter");
-            pending.receipt.resolve_into(Outcome::Failed, &mut self.tally);
-            return;
-        };
-        let mut letter = RecordBuf::default();
-        letter.begin(&lane.topic, record.timestamp_ms());
-        envelope::headers(&mut letter, &reason);
-        letter.key(|out| out.extend_from_slice(record.key()));
-        letter.value(|out| out.extend_from_slice(&value));
-        lane.submit(
-            letter.as_record(),
-            Pending { on_landing: Outcome::DeadLettered(fault), ..pending },
-        );
+    fn dead_letter(&mut self, record: Record<'_>, pending: Pending, fault: Fault, reason: &str) {
+        match &self.lane.dead_letters {
+            Some(letters) => letters.take(record, pending, fault, reason),
+            None => {
+                tracing::error!(
+                    reason,
+                    "a dead letter was refused by Kafka; its sender has to resend"
+                );
+                pending.receipt.resolve_into(Outcome::Failed, &mut self.tally);
+            }
+        }
     }
 }
 

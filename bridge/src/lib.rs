@@ -11,6 +11,7 @@ pub mod classify;
 pub mod envelope;
 pub mod key;
 pub mod lane;
+mod letter;
 pub mod message;
 pub mod metrics;
 pub mod receipt;

@@ -5,6 +5,22 @@
 /// the receipt and the lane's slot.
 pub const RECORD_COST: u64 = 512;
 
+/// The most that a record holds beside its payload, in bytes: topic, key, headers, and what the envelope
+/// says. With the lane's `inline_size` it is what its Kafka topics have to take, and its producer takes.
+pub const HEAD_MAX_BYTES: u32 = 96 * 1024;
+/// Of [`HEAD_MAX_BYTES`], for what Kafka puts around a record and a batch.
+const FRAMING_BYTES: u32 = 1024;
+/// What is left for what we write.
+pub(crate) const HEAD_ROOM_BYTES: u32 = HEAD_MAX_BYTES - FRAMING_BYTES;
+
+/// Of [`HEAD_ROOM_BYTES`], for a reference to an object, of which the URI takes most.
+pub(crate) const REFERENCE_MAX_BYTES: u32 = 4 * 1024;
+
+/// The largest record of a lane with this `inline_size`, in bytes, as Kafka counts it.
+pub fn max_bytes(inline_size: u32) -> u32 {
+    inline_size.saturating_add(HEAD_MAX_BYTES)
+}
+
 /// Where the parts of one record end in their buffer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Layout {

@@ -28,8 +28,6 @@ use crate::view::View;
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
 /// How long connections may take to be told goodbye.
 const GOODBYE_WAIT: Duration = Duration::from_secs(2);
-/// Head and properties of a packet beside its payload, in bytes: room in the announced maximum.
-const PACKET_HEAD_MAX: u32 = 64 * 1024 + 5;
 
 /// A gateway that is built and bound; nothing is accepted yet.
 pub struct App {
@@ -72,7 +70,6 @@ impl App {
                 Some(Store { objects, runtime })
             }
         };
-        let has_store = store.is_some();
         let bridge = Arc::new(Bridge::new(
             &settings.gateway_id,
             settings.routing.clone(),
@@ -116,7 +113,7 @@ impl App {
         )
         .context("the thread for Kafka's topics cannot be started")?;
         let local = LocalPlane::start().context("the local plane cannot be started")?;
-        let limits = edge_limits(&settings, has_store);
+        let limits = edge_limits(&settings);
         let edge = Arc::new(Edge::new(Arc::clone(&bridge), local, limits, settings.drain.wills));
         let listeners = {
             let _context = runtime.enter();
@@ -232,16 +229,10 @@ async fn drain(
     Ok(edge.bridge.in_flight())
 }
 
-/// What connections may do. Without an object store nothing larger than the largest inline limit can
-/// land, and CONNACK says so.
-fn edge_limits(settings: &Settings, has_store: bool) -> EdgeLimits {
-    let inline_max = settings.lanes.iter().map(|lane| lane.inline_size).max().unwrap_or(0);
-    let message_size = match has_store {
-        true => settings.limits.message_size,
-        false => settings.limits.message_size.min(inline_max.saturating_add(PACKET_HEAD_MAX)),
-    };
+/// What connections may do.
+fn edge_limits(settings: &Settings) -> EdgeLimits {
     EdgeLimits {
-        message_size,
+        message_size: settings.packet_size_max(),
         window: WindowLimits {
             messages: settings.limits.window_messages,
             bytes: settings.limits.window_size,

@@ -25,10 +25,14 @@ use url::Url;
 use environment::Overrides;
 use node::Node;
 
+use crate::mqtt::{FIXED_HEADER_MAX, PUBLISH_HEAD_MAX};
+
 pub use written::Configuration;
 
 pub use memory::{CONNECTION_COST, MemoryPlan, descriptor_limit};
 
+/// Head and properties of a packet beside its payload, in bytes: room in the announced maximum.
+const PACKET_HEAD_MAX: u32 = PUBLISH_HEAD_MAX + FIXED_HEADER_MAX as u32;
 /// Longest configuration file, in bytes.
 const FILE_MAX_BYTES: u64 = 16 * 1024 * 1024;
 
@@ -48,6 +52,18 @@ pub struct Settings {
     pub memory: MemoryPlan,
     /// What may be meant otherwise, for people.
     pub hints: Vec<String>,
+}
+
+impl Settings {
+    /// The largest packet that is taken, in bytes. Without an object store nothing larger than the largest
+    /// inline limit can land, and CONNACK says so.
+    pub fn packet_size_max(&self) -> u32 {
+        if self.object_store.is_some() {
+            return self.limits.message_size;
+        }
+        let inline_max = self.lanes.iter().map(|lane| lane.inline_size).max().unwrap_or(0);
+        self.limits.message_size.min(inline_max.saturating_add(PACKET_HEAD_MAX))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

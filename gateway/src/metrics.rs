@@ -5,7 +5,7 @@
 
 mod recorder;
 
-use bridge::metrics::{LANDING_LATENCY, OBJECT_STORE_LATENCY};
+use bridge::metrics::{DEAD_LETTER_CUTS, LANDING_LATENCY, OBJECT_STORE_LATENCY};
 
 pub use recorder::{MetricsHandle, install};
 
@@ -53,7 +53,7 @@ pub const LOCAL_DROPPED: &str = "landfall_local_dropped_total";
 pub const LOCAL_TOO_LARGE_FOR_CLIENT: &str = "landfall_local_too_large_for_client_total";
 
 /// Name, type and help of everything on `/metrics`.
-const DESCRIPTIONS: [(&str, &str, &str); 50] = [
+const DESCRIPTIONS: [(&str, &str, &str); 51] = [
     (
         MESSAGES_RECEIVED,
         "counter",
@@ -61,6 +61,11 @@ const DESCRIPTIONS: [(&str, &str, &str); 50] = [
     ),
     (MESSAGES_LANDED, "counter", "Messages durable in their lane."),
     (MESSAGES_DEAD_LETTERED, "counter", "Messages of the lane that are durable as dead letters."),
+    (
+        DEAD_LETTER_CUTS,
+        "counter",
+        "Dead letters of which something was left out so that they fit, by part.",
+    ),
     (MESSAGES_REFUSED, "counter", "Messages turned away before anything was promised, by reason."),
     (MESSAGES_FAILED, "counter", "Messages whose device has to send them again."),
     (MESSAGES_IN_FLIGHT, "gauge", "Messages whose outcome is open."),

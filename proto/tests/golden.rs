@@ -6,7 +6,9 @@
 
 use prost::Message;
 use proto::v1::envelope::Payload;
-use proto::v1::{Compression, DeviceEnvelope, Envelope, IdentityTrust, Reference, UserProperty};
+use proto::v1::{
+    Compression, Cut, DeviceEnvelope, Envelope, IdentityTrust, Reference, UserProperty,
+};
 
 const MESSAGE_ID: [u8; 16] = *b"\x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f";
 const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -40,6 +42,20 @@ fn a_dead_letter() {
         ..full()
     };
     golden(include_str!("golden/dead_letter.hex"), &letter);
+}
+
+#[test]
+fn a_dead_letter_without_its_payload() {
+    let cut = Cut { field: "payload".into(), size: 70_000, sha256: (0x40..0x60).collect() };
+    let letter = Envelope {
+        message_id: MESSAGE_ID.into(),
+        device_id: "d".into(),
+        payload_size: 70_000,
+        dead_letter_reason: "no place".into(),
+        cut: vec![cut],
+        ..Envelope::default()
+    };
+    golden(include_str!("golden/cut.hex"), &letter);
 }
 
 #[test]
@@ -116,6 +132,7 @@ fn fields_keep_their_numbers_and_types() {
         (20, LENGTH_DELIMITED, Envelope { traceparent: text(), ..none() }),
         (21, LENGTH_DELIMITED, Envelope { tracestate: text(), ..none() }),
         (22, LENGTH_DELIMITED, Envelope { dead_letter_reason: text(), ..none() }),
+        (23, LENGTH_DELIMITED, Envelope { cut: vec![Cut::default()], ..none() }),
         (30, LENGTH_DELIMITED, Envelope { payload: Some(inline), ..none() }),
         (31, LENGTH_DELIMITED, Envelope { payload: Some(reference), ..none() }),
     ];
@@ -164,6 +181,7 @@ fn full() -> Envelope {
         traceparent: TRACEPARENT.into(),
         tracestate: "vendor=1".into(),
         dead_letter_reason: String::new(),
+        cut: Vec::new(),
         payload: Some(Payload::Inline(b"21.5".as_slice().into())),
     }
 }

@@ -161,6 +161,26 @@ fn a_declared_envelope_is_read_or_dead_lettered() {
     assert!(matches!(outcome, Outcome::DeadLetter { fault: Fault::Payload, .. }), "{outcome:?}");
 }
 
+/// Its texts become those of the record: a payload is no way to make them larger than a packet's own.
+#[test]
+fn a_declared_envelope_with_endless_texts_is_a_dead_letter_without_them() {
+    let mut routing = routing();
+    routing.routes[0].device_envelope = true;
+    let envelope = DeviceEnvelope { device_type: "x".repeat(520_000), ..DeviceEnvelope::default() };
+    let payload = envelope.encode_to_vec();
+    let device = device();
+    let message = Message {
+        payload: Payload::Inline(&payload),
+        ..message(&device, "devices/meter/m-1/power", &[])
+    };
+    let decision = routing.classify(&message);
+    let Outcome::DeadLetter { fault: Fault::Payload, reason } = &decision.outcome else {
+        panic!("it has no lane: {:?}", decision.outcome);
+    };
+    assert!(reason.contains("520000 bytes"), "{reason}");
+    assert_eq!(decision.metadata.device_type, "meter");
+}
+
 #[test]
 fn unrouted_topics_go_where_the_configuration_says() {
     let (mut routing, device) = (routing(), device());

@@ -4,18 +4,24 @@ use std::task::{Wake, Waker};
 
 use prost::Message as _;
 use proto::v1;
+use proto::v1::envelope::Payload;
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
+use sha2::{Digest as _, Sha256};
 
 use super::*;
 use crate::account::Class;
+use crate::bridge::Store;
+use crate::envelope;
 use crate::receipt::{Mailbox, Mark};
 use crate::sink::memory::{Fate, MemoryStore};
+use crate::sink::object::Objects;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// What a message takes of its lane's share, in bytes.
 const CHARGE: u64 = 100;
 const DEAD: &str = "dead";
+const INLINE_SIZE: u32 = 1_000_000;
 
 /// A lane, the dead-letter lane behind it, and a session's end of both.
 struct Rig {
@@ -32,7 +38,7 @@ fn settings(name: &str, topic: &str) -> LaneSettings {
     LaneSettings {
         name: name.into(),
         topics: vec![topic.into()],
-        inline_size: 1_000_000,
+        inline_size: INLINE_SIZE,
         gather: Duration::from_millis(2),
         properties: BTreeMap::new(),
         inline_memory: u64::MAX / 2,
@@ -47,9 +53,15 @@ fn started(lane: &Arc<Lane>, store: &Arc<MemoryStore>) -> LaneThread {
 
 impl Rig {
     fn new() -> Rig {
+        Rig::with_dead_letters(INLINE_SIZE, None)
+    }
+
+    fn with_dead_letters(inline_size: u32, objects: Option<Store>) -> Rig {
         let (store, dead_store) = (MemoryStore::new(), MemoryStore::new());
-        let dead = Lane::new(&settings("dead-letter", DEAD), None);
-        let lane = Lane::new(&settings("fast", "a"), Some(Arc::clone(&dead)));
+        let dead = LaneSettings { inline_size, ..settings("dead-letter", DEAD) };
+        let dead = Lane::new(&dead, None);
+        let letters = DeadLetters { lane: Arc::clone(&dead), store: objects };
+        let lane = Lane::new(&settings("fast", "a"), Some(letters));
         let threads = vec![started(&lane, &store), started(&dead, &dead_store)];
         Rig {
             store,
@@ -73,7 +85,7 @@ impl Rig {
         let envelope = v1::Envelope {
             device_id: "m-1".into(),
             payload_size: number.into(),
-            payload: Some(v1::envelope::Payload::Inline(vec![b'x'; payload_bytes].into())),
+            payload: Some(Payload::Inline(vec![b'x'; payload_bytes].into())),
             ..v1::Envelope::default()
         };
         let mut record = RecordBuf::default();
@@ -269,9 +281,49 @@ fn what_can_never_land_is_a_dead_letter_under_its_own_lane() {
         let letter = letter.as_record();
         assert!(reason.starts_with("refused"), "{reason}");
         assert!(letter.headers().any(|header| header == ("landfall-reason", reason.as_bytes())));
-        assert_eq!((letter.key(), letter.timestamp_ms()), (&b"m-1"[..], 42));
+        assert_eq!(letter.key(), b"m-1");
+        let age_ms = jiff::Timestamp::now().as_millisecond() - letter.timestamp_ms();
+        assert!((0..60_000).contains(&age_ms), "its time is that of its writing: {age_ms}");
         assert_eq!(envelope_of(&letter).device_id, "m-1");
     }
+}
+
+/// A lane that takes more inline than the dead-letter lane, and what becomes of a payload between both.
+fn letter_of_a_large_payload(store: Option<Store>) -> (Rig, v1::Envelope) {
+    let mut rig = Rig::with_dead_letters(1_000, store);
+    rig.store.tell_fates([Fate::Refuse]);
+    rig.submit("a", 5_000);
+    rig.settle();
+    assert!(rig.all(Outcome::DeadLettered(Fault::Record)), "{:?}", rig.outcomes);
+    let letter = envelope_of(&rig.dead_store.stored()[0].as_record());
+    (rig, letter)
+}
+
+#[test]
+fn a_payload_too_large_for_its_dead_letter_goes_by_reference() {
+    let folder = std::env::temp_dir().join(format!("landfall-letters-{}", std::process::id()));
+    let url = url::Url::from_file_path(&folder).expect("an absolute path");
+    let objects = Objects::open(&url, &BTreeMap::new()).expect("a folder can be made");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let store = Store { objects: Arc::new(objects), runtime: runtime.handle().clone() };
+    let (_rig, letter) = letter_of_a_large_payload(Some(store));
+    let Some(Payload::Reference(reference)) = letter.payload else {
+        panic!("no reference: {letter:?}");
+    };
+    assert_eq!(reference.size, 5_000);
+    let path = url::Url::parse(&reference.uri).ok().and_then(|uri| uri.to_file_path().ok());
+    let stored = std::fs::read(path.expect("a file")).expect("it is there");
+    assert_eq!(stored, [b'x'; 5_000]);
+    assert_eq!(reference.sha256, Sha256::digest(&stored).to_vec());
+    std::fs::remove_dir_all(folder).expect("it can be removed");
+}
+
+#[test]
+fn without_a_store_such_a_payload_is_cut_and_the_letter_says_what_it_was() {
+    let (_rig, letter) = letter_of_a_large_payload(None);
+    let sha256 = Sha256::digest([b'x'; 5_000]).to_vec();
+    assert_eq!(letter.payload, None);
+    assert_eq!(letter.cut, [v1::Cut { field: "payload".into(), size: 5_000, sha256 }]);
 }
 
 #[test]

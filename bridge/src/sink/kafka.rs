@@ -26,15 +26,13 @@ use rdkafka::producer::{BaseProducer, Producer, ProducerContext, PurgeConfig};
 
 use self::first::{Firsts, Placement, Waiting};
 use self::native::{Hook, TopicHandles};
-use crate::record::{Record, RecordBuf};
+use crate::record::{self, Record, RecordBuf};
 use crate::sink::{AppendError, Decided, Sink, Token, Verdict};
 
 /// Bytes of a batch per partition, unless the configuration or a topic's limit says less.
 const BATCH_SIZE: u32 = 256 * 1024;
 /// Room in librdkafka's own queue: the lane's share of memory is the real bound, and comes first.
 const QUEUE_MAX_KBYTES: u32 = 2_000_000;
-/// What an envelope, its key and headers may add to a payload, in bytes.
-pub const RECORD_OVERHEAD_MAX: u32 = 192 * 1024;
 /// A Kafka that comes back is found within this, in milliseconds: devices give up at 30 s.
 const RECONNECT_MAX_MS: &str = "500";
 /// What a producer has unless the configuration says something else.
@@ -177,11 +175,6 @@ impl KafkaStatus {
     }
 }
 
-/// The largest record of a lane that takes payloads of `inline_size` inline, in bytes.
-pub fn record_max(inline_size: u32) -> u32 {
-    inline_size.saturating_add(RECORD_OVERHEAD_MAX)
-}
-
 /// librdkafka's configuration for a lane: what Landfall fixes, over the lane's, over Landfall's
 /// defaults.
 fn client_config(
@@ -190,7 +183,7 @@ fn client_config(
     inline_size: u32,
     batch_size: u32,
 ) -> ClientConfig {
-    let max_bytes = record_max(inline_size).max(1_000_000).to_string();
+    let max_bytes = record::max_bytes(inline_size).max(1_000_000).to_string();
     let (batch_size, queue_max) = (batch_size.to_string(), QUEUE_MAX_KBYTES.to_string());
     let statistics_interval = STATISTICS_INTERVAL.as_millis().to_string();
     let max_bytes = ("message.max.bytes", max_bytes.as_str());

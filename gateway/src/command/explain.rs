@@ -144,11 +144,9 @@ fn explanation(settings: &Settings, message: &Message<'_>) -> Explanation {
     let mut decision = settings.routing.classify(message);
     let size = message.payload.size();
     let inline_size = |way: LaneId| settings.lanes[usize::from(way.0)].inline_size;
-    let mut carriage = decision.carriage(size, settings.object_store.is_some(), inline_size);
-    if size > u64::from(settings.limits.message_size) {
-        carriage = Carriage::Nowhere;
-    }
-    let nowhere = carriage == Carriage::Nowhere;
+    let has_store = settings.object_store.is_some();
+    let carriage = settings.routing.carriage(&mut decision, message, has_store, inline_size);
+    let nowhere = size > u64::from(settings.packet_size_max());
     let way = decision.way();
     let dead_letters = &settings.lanes[usize::from(bridge::classify::DEAD_LETTER.0)].topics[0];
     let (outcome, reason, topic) = match &decision.outcome {
@@ -185,9 +183,10 @@ fn explanation(settings: &Settings, message: &Message<'_>) -> Explanation {
         key: String::from_utf8_lossy(&key).into_owned(),
         headers,
         payload: match carriage {
+            _ if nowhere => "none",
+            Carriage::Inline if size > u64::from(inline_size(way)) => "cut: its size and hash",
             Carriage::Inline => "inline",
             Carriage::Large => "reference",
-            Carriage::Nowhere => "none",
         },
         route,
         rule,

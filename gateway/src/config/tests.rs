@@ -150,10 +150,10 @@ fn a_kafka_that_run_could_not_use_is_refused() {
         (
             of_kafka("message.max.bytes: 100000"),
             "kafka.properties.message.max.bytes",
-            "at least 720896",
+            "at least 622592",
         ),
         (
-            of_fast("message.max.bytes: 700000"),
+            of_fast("message.max.bytes: 600000"),
             "lanes.fast.properties.message.max.bytes",
             "lanes.fast.inline_size",
         ),

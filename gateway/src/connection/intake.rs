@@ -240,15 +240,10 @@ impl Connection {
         };
         let bridge = &shared.edge.bridge;
         let mut decision = bridge.classify(&message);
-        let carriage = bridge.carriage(&mut decision, size);
+        let carriage = bridge.carriage(&mut decision, &message);
         let publishing =
             Publishing { shared, header, head: &head, decision: &decision, message: &message };
         match (carriage, whole) {
-            (Carriage::Nowhere, _) => {
-                bridge.refuse(Some(decision.lane), Refusal::TooLarge);
-                self.log_too_large(header.packet_size());
-                Err(Close::TooLarge)
-            }
             (Carriage::Large, _) => self.begin_large(&publishing, clock),
             (Carriage::Inline, Some(payload)) => self.take_inline(&publishing, payload, clock),
             (Carriage::Inline, None) => {

@@ -68,10 +68,7 @@ impl StoredWill {
         let inline = message(Payload::Inline(&self.payload));
         let mut decision = bridge.classify(&inline);
         let size = self.payload.len() as u64;
-        let carriage = bridge.carriage(&mut decision, size);
-        if carriage == Carriage::Nowhere {
-            return bridge.refuse(Some(decision.lane), Refusal::TooLarge);
-        }
+        let carriage = bridge.carriage(&mut decision, &inline);
         let fingerprint = xxh3_128_with_seed(&self.payload, xxh3_64(self.topic.as_bytes()));
         let deadline = Instant::now() + ROOM_WAIT;
         let mut waiting = None;

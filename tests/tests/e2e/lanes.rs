@@ -9,6 +9,7 @@ use proto::v1::{DeviceEnvelope, IdentityTrust};
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use tests::gateway::{Gateway, GatewayConfig};
 use tests::kafka::Kafka;
 use tests::load::{Load, assert_landed_in_order};
@@ -236,6 +237,105 @@ fn a_record_too_large_for_kafka_harms_none_beside_it() {
     assert_eq!(seen[1..], expected, "in order, behind the first");
     let dead = kafka.wait_for(&gateway.topic("dead-letter"), 1, SOON);
     assert_eq!(dead[0].payload().len(), 60_000);
+    sums_hold(&gateway);
+}
+
+/// The code of the PUBACK that comes next.
+#[track_caller]
+fn puback_code(client: &mut Client) -> u8 {
+    match client.expect_packet() {
+        Packet::Puback { code, .. } => code,
+        other => panic!("a PUBACK was expected: {other:?}"),
+    }
+}
+
+/// A topic counts three times in a record, as topic, device id and key, and properties count too. Kafka's
+/// topics take what README asks of them, and nothing more.
+#[test]
+fn a_device_with_a_large_head_slows_nobody_and_its_messages_have_an_end() {
+    const INLINE_SIZE: usize = 512 * 1024;
+    let kafka = Kafka::shared();
+    let config = GatewayConfig::without_topics(&kafka.address())
+        .set("slow_over_size", "1MiB")
+        .set("lanes.fast.inline_size", INLINE_SIZE);
+    let topics = LANES.map(|lane| config.topic(lane));
+    let limit = (INLINE_SIZE + 96 * 1024).to_string();
+    kafka.create_topics(
+        &topics.each_ref().map(String::as_str),
+        3,
+        &[("max.message.bytes", &limit)],
+    );
+    let gateway = config.start_ready();
+
+    let load = Load::start(gateway.mqtt(), 2);
+    load.goes_on(50);
+    let topic = format!("devices/meter/{}/power", "d".repeat(40_000));
+    let property = Property::user("site", &"s".repeat(60_000));
+    let mut client = Client::connect(gateway.mqtt(), Version::V5, "large-head");
+    for (id, payload, code) in
+        [(1, 100_000, 0), (2, 500_000, 0x97), (3, 10, 0), (4, INLINE_SIZE, 0x97)]
+    {
+        let publish = Publish::new(&topic, &vec![b'x'; payload]).with(property.clone());
+        client.publish(&publish.qos1(id));
+        assert_eq!(puback_code(&mut client), code, "{payload} bytes");
+    }
+    load.goes_on(50);
+    let acknowledged = load.stop();
+    let metrics = gateway.metrics();
+    assert_eq!(metrics.sum("landfall_lane_producer_resets_total", &[]), 0.0);
+
+    let records = kafka.read_all(&topics[1]);
+    let (large, small): (Vec<_>, Vec<_>) =
+        records.into_iter().partition(|record| record.envelope().source_topic == topic);
+    assert_landed_in_order(&acknowledged, &small);
+    let sizes: Vec<usize> = large.iter().map(|record| record.payload().len()).collect();
+    assert_eq!(sizes, [100_000, 10]);
+    assert_eq!(large[0].envelope().device_id.len(), 40_000, "what landed is whole");
+    let letters = kafka.read_all(&topics[3]);
+    assert_eq!(letters.len(), 2);
+    for letter in letters {
+        let letter = letter.envelope();
+        assert!(letter.dead_letter_reason.contains("inline"), "{}", letter.dead_letter_reason);
+        let cut: Vec<&str> = letter.cut.iter().map(|cut| cut.field.as_str()).collect();
+        assert_eq!(cut, ["user_properties", "source_topic"], "as much as had to be");
+    }
+    assert_eq!(metrics.sum("landfall_dead_letter_cuts_total", &[("part", "texts")]), 2.0);
+    sums_hold(&gateway);
+}
+
+#[test]
+fn poison_is_a_dead_letter_however_large_it_is() {
+    let kafka = Kafka::shared();
+    // What its lane takes, the dead-letter lane does not.
+    let gateway = GatewayConfig::new(kafka)
+        .set("slow_over_size", "1MiB")
+        .set(
+            "routes",
+            json!([{ "filter": "own/{device_id}", "payload": "landfall.v1.DeviceEnvelope" }]),
+        )
+        .set("lanes.dead-letter.inline_size", "64KiB")
+        .start_ready();
+    let mut client = Client::connect(gateway.mqtt(), Version::V5, "poison");
+    let endless = DeviceEnvelope { device_type: "t".repeat(510_000), ..DeviceEnvelope::default() };
+    let payloads = [endless.encode_to_vec(), vec![0xff; 200_000], vec![0xff; 1_000]];
+    for (id, payload) in (1..).zip(&payloads) {
+        client.publish(&Publish::new("own/p-1", payload).qos1(id));
+        assert_eq!(puback_code(&mut client), 0x99);
+    }
+    let mut letters = kafka.read_all(&gateway.topic("dead-letter"));
+    letters.sort_by_key(|letter| letter.envelope().payload_size);
+    let letters: Vec<_> = letters.iter().map(|letter| letter.envelope()).collect();
+    assert_eq!(letters.len(), 3);
+    assert!(letters[0].cut.is_empty() && letters[0].payload.is_some());
+    for (letter, payload) in letters[1..].iter().zip([&payloads[1], &payloads[0]]) {
+        assert_eq!(letter.payload, None);
+        let [cut] = &letter.cut[..] else { panic!("the payload alone is cut: {:?}", letter.cut) };
+        assert_eq!((cut.field.as_str(), cut.size), ("payload", payload.len() as u64));
+        assert_eq!(cut.sha256, Sha256::digest(payload).to_vec());
+        assert_eq!(letter.device_type, "");
+    }
+    let metrics = gateway.metrics();
+    assert_eq!(metrics.sum("landfall_dead_letter_cuts_total", &[("part", "payload")]), 2.0);
     sums_hold(&gateway);
 }
 

@@ -18,7 +18,8 @@ use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
 use tokio::runtime::Handle;
 
-use super::{KafkaStatus, RECONNECT_MAX_MS, RECORD_OVERHEAD_MAX, properties};
+use super::{KafkaStatus, RECONNECT_MAX_MS, properties};
+use crate::record::{self, HEAD_MAX_BYTES};
 
 /// How long one request to Kafka may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -291,14 +292,13 @@ impl State {
 fn compare_limits(lane: &LaneTopics, limits: &BTreeMap<String, u32>, problems: &mut Vec<String>) {
     let known = lane.topics.iter().filter_map(|topic| Some((topic, *limits.get(topic)?)));
     for (topic, bytes) in known.clone() {
-        // Half of the overhead's bound is more than any real head takes.
-        if lane.inline_size.saturating_add(RECORD_OVERHEAD_MAX / 2) > bytes {
+        if record::max_bytes(lane.inline_size) > bytes {
             problems.push(format!(
                 "lanes.{}.inline_size ({} bytes) does not fit topic {topic}, which takes {bytes} bytes \
                  (max.message.bytes): write at most {}",
                 lane.lane,
                 lane.inline_size,
-                bytes.saturating_sub(RECORD_OVERHEAD_MAX / 2),
+                bytes.saturating_sub(HEAD_MAX_BYTES),
             ));
         }
     }

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv6Addr;
 use std::path::Path;
 
+use bridge::record;
 use bridge::sink::kafka::properties::{self, ClientFault};
-use bridge::sink::kafka::record_max;
 
 use super::{ASSUMED_SECRET, Checker};
 use crate::config::values::Secret;
@@ -112,14 +112,14 @@ impl Checker {
     pub(super) fn producer(&mut self, place: &str, properties: &Properties, inline_size: u32) {
         let most = properties.values.get("message.max.bytes");
         if let Some(bytes) = most.and_then(|bytes| bytes.parse::<u32>().ok())
-            && bytes < record_max(inline_size)
+            && bytes < record::max_bytes(inline_size)
         {
             let place_of_bytes = &properties.places["message.max.bytes"];
             self.add_once(
                 place_of_bytes,
                 format!(
                     "{bytes} bytes are less than a record of {place}.inline_size ({inline_size} bytes) and its head: write at least {}, or leave it out",
-                    record_max(inline_size)
+                    record::max_bytes(inline_size)
                 ),
             );
         }
