@@ -31,6 +31,8 @@ pub(super) struct Health {
 struct Facts {
     probe: Probe,
     writes: Option<Trouble>,
+    /// Why what was written cannot be looked at.
+    looks: Option<String>,
     told: Option<Instant>,
     /// Failures since the last line of log.
     untold: u64,
@@ -81,6 +83,19 @@ impl Health {
         self.doubt.notify_one();
     }
 
+    /// What was written could be looked at.
+    pub fn look_worked(&self) {
+        self.facts.lock().looks = None;
+    }
+
+    /// It could not, which no write shows and no probe: a user without the right to get objects is told
+    /// what one without the right to list is told of what is absent.
+    pub fn look_was_refused(&self, reason: &str) {
+        let mut facts = self.facts.lock();
+        facts.looks = Some(format!("what was written cannot be looked at: {reason}"));
+        facts.tell(Instant::now(), reason);
+    }
+
     /// The probe found the store well: whoever waits may try.
     pub fn probe_worked(&self) {
         self.works(&mut self.facts.lock());
@@ -96,7 +111,7 @@ impl Health {
 
     fn works(&self, facts: &mut Facts) {
         facts.probe = Probe::Works;
-        if facts.writes.is_none() && facts.told.take().is_some() {
+        if facts.writes.is_none() && facts.looks.is_none() && facts.told.take().is_some() {
             tracing::info!(failures = facts.untold, "the object store works again");
             facts.untold = 0;
         }
@@ -132,10 +147,11 @@ impl Facts {
         if let Probe::Fails(reason) = &self.probe {
             return Some(reason);
         }
-        let trouble = self.writes.as_ref()?;
-        let shows = trouble.refuses || now.duration_since(trouble.since) >= TROUBLE_SHOWN_AFTER;
-        let is_fresh = now.duration_since(trouble.last) < TROUBLE_TOLD;
-        (shows && is_fresh).then_some(&*trouble.reason)
+        let trouble = self.writes.as_ref().filter(|trouble| {
+            let shows = trouble.refuses || now.duration_since(trouble.since) >= TROUBLE_SHOWN_AFTER;
+            shows && now.duration_since(trouble.last) < TROUBLE_TOLD
+        });
+        trouble.map(|trouble| &trouble.reason).or(self.looks.as_ref()).map(String::as_str)
     }
 
     fn tell(&mut self, now: Instant, reason: &str) {

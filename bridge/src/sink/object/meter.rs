@@ -164,6 +164,7 @@ impl HttpService for MeteredClient {
         Self: 'f,
     {
         Box::pin(async move {
+            let host = request.uri().host().unwrap_or_default().to_owned();
             let path = request.uri().path().to_owned();
             // S3 sends 200 before it knows, and an error in the body when it knows: to POST only.
             let may_err_late = request.method().as_str() == "POST";
@@ -180,12 +181,12 @@ impl HttpService for MeteredClient {
                     let header = |name: &str| headers.get(name).and_then(|text| text.to_str().ok());
                     let answer = Answer::read(response.status().as_u16(), header, &body);
                     self.meter.attempts.count(answer.is_ok());
-                    request::see_answer(&path, answer);
+                    request::see_answer(&host, &path, answer);
                     Ok(response)
                 }
                 Err(error) => {
                     self.meter.attempts.count(false);
-                    request::see_error(&path, &error);
+                    request::see_error(&host, &path, &error);
                     Err(error)
                 }
             }

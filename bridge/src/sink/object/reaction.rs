@@ -217,7 +217,10 @@ impl Fault {
 
     /// Nothing was asked of the store, because there is nothing to ask it with.
     pub fn no_credentials(text: &str) -> Fault {
-        let reason = format!("there are no credentials for it: {}", printable(text));
+        let reason = format!(
+            "there are no credentials for it ({}): write them into object_store.options, or let the environment or a role give them",
+            printable(text)
+        );
         Fault { reaction: Reaction::Wait, reason }
     }
 }

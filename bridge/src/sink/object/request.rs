@@ -127,15 +127,15 @@ pub(super) async fn observed<T>(
 }
 
 /// Notes an answer, for the try under way in this task, if there is one.
-pub(super) fn see_answer(path: &str, answer: Answer) {
+pub(super) fn see_answer(host: &str, path: &str, answer: Answer) {
     see(path, |about_object| match about_object {
         true => Last::Answer(answer),
-        false => Last::Elsewhere(answer.fault().reason),
+        false => Last::Elsewhere(format!("{host} answers {} {}", answer.status, answer.message)),
     });
 }
 
 /// Notes that there was no answer.
-pub(super) fn see_error(path: &str, error: &HttpError) {
+pub(super) fn see_error(host: &str, path: &str, error: &HttpError) {
     let mut causes = Vec::new();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
@@ -145,7 +145,7 @@ pub(super) fn see_error(path: &str, error: &HttpError) {
     let fault = Fault::no_answer(error.kind(), &causes.join(": "));
     see(path, |about_object| match about_object {
         true => Last::NoAnswer(fault),
-        false => Last::Elsewhere(fault.reason),
+        false => Last::Elsewhere(format!("{host}: {}", fault.reason)),
     });
 }
 

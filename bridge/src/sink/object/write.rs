@@ -133,10 +133,14 @@ impl Object {
         match &self.objects.backend {
             Backend::Folder(folder) => self.counted(folder.size(&self.path).await),
             Backend::Remote(store) => match observed(self.name(), store.head(&self.path)).await {
-                Ok(found) => Ok(Some(found.size)),
+                Ok(found) => {
+                    self.objects.health.look_worked();
+                    Ok(Some(found.size))
+                }
                 Err((object_store::Error::NotFound { .. }, _)) => Ok(None),
                 // S3 does not tell those who may not list what is absent from what is forbidden.
                 Err((object_store::Error::PermissionDenied { .. }, fault)) => {
+                    self.objects.health.look_was_refused(&fault.reason);
                     Err(Fault { reaction: Reaction::Anew, ..fault })
                 }
                 Err((_, fault)) => Err(fault),
