@@ -121,7 +121,8 @@ pub(super) async fn shake(
     let assigned = connect.client_id.is_empty().then(|| format!("auto-{:032x}", rand_u128()));
     // Before the client id is taken over: who cannot be accepted ends nobody else's session.
     let connack = acceptance(edge, &connect, assigned.as_deref()).ok_or_else(|| {
-        let code = reason::PACKET_TOO_LARGE;
+        // 0x95 would call the CONNECT too large (v5 3.2.2.2).
+        let code = reason::IMPLEMENTATION_SPECIFIC;
         let close = Close::Protocol { label: "answer_too_large", code };
         refuse(close, code, "the CONNACK is larger than your Maximum Packet Size")
     })?;

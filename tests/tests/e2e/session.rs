@@ -484,6 +484,13 @@ fn no_client_gets_more_than_it_takes() {
     let connect = b"\x10\x13\x00\x04MQTT\x05\x02\x00\x0a\x05\x27\x00\x00\x00\x02\x00\x01p";
     smallest.send(connect);
     smallest.expect_closed(SOON);
+    // More than a CONNACK that refuses has, and less than one that accepts.
+    let mut connect = Connect::new(Version::V5, "small");
+    connect.properties = vec![Property::new(property::MAXIMUM_PACKET_SIZE, Value::FourBytes(10))];
+    let mut refused = Client::open(gateway.mqtt(), Version::V5);
+    refused.send(&encode::connect(&connect));
+    assert!(matches!(refused.expect_packet(), Packet::Connack { code: 0x83, .. }));
+    refused.expect_closed(SOON);
     let filters: Vec<u8> = (0..40).flat_map(|_| [0, 1, b'a', 0]).collect();
     let subscribe = encode::packet(0x82, &[&[0, 1, 0][..], &filters].concat());
     let malformed = [0xc1, 0];
