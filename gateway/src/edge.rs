@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bridge::Bridge;
+use bridge::text::escape;
 use parking_lot::Mutex;
 
 use crate::broker::LocalPlane;
@@ -117,7 +118,7 @@ impl Edge {
         if self.sessions_log.allows() {
             let limit = self.sessions.limit();
             tracing::warn!(
-                client_id,
+                client_id = escape(client_id).as_str(),
                 bytes,
                 limit,
                 "there is no room for what sessions keep: who needs more of it than is free is refused"
