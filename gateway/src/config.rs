@@ -2,6 +2,7 @@
 //! with what to write instead.
 
 mod check;
+mod descriptors;
 mod environment;
 mod memory;
 mod node;
@@ -29,7 +30,8 @@ use crate::mqtt::{FIXED_HEADER_MAX, PUBLISH_HEAD_MAX};
 
 pub use written::Configuration;
 
-pub use memory::{CONNECTION_COST, MemoryPlan, descriptor_limit};
+pub use descriptors::{DescriptorPlan, descriptor_limit};
+pub use memory::{CONNECTION_COST, MemoryPlan};
 
 /// Head and properties of a packet beside its payload, in bytes: room in the announced maximum.
 const PACKET_HEAD_MAX: u32 = PUBLISH_HEAD_MAX + FIXED_HEADER_MAX as u32;
@@ -50,6 +52,7 @@ pub struct Settings {
     /// By [`bridge::classify::LaneId`].
     pub lanes: Vec<LaneSettings>,
     pub memory: MemoryPlan,
+    pub descriptors: DescriptorPlan,
     /// What may be meant otherwise, for people.
     pub hints: Vec<String>,
 }

@@ -21,8 +21,9 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 const USER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Pause after the process ran out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Connections over the limit that are still read, to be told so in their CONNACK; more are closed.
-const REFUSED_MAX: u32 = 64;
+/// Connections over the limit that are still read, to be told so in their CONNACK; more are closed. The
+/// plan of descriptors has one for each.
+pub const REFUSED_MAX: u32 = 64;
 
 /// A bound listener.
 pub struct Listener {

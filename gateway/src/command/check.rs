@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use super::{ConfigArgument, Failure, load};
-use crate::config::Secrets;
+use crate::config::{DescriptorPlan, Secrets};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -47,6 +47,13 @@ pub fn check(arguments: &Arguments) -> Result<ExitCode, Failure> {
         plan.connections / MIB,
         plan.fixed / MIB,
         plan.messages / MIB,
+    )?;
+    let DescriptorPlan { kafka, object_store, admin, process } = settings.descriptors;
+    writeln!(
+        out,
+        "descriptors: {} = {} connections + Kafka {kafka} + object store {object_store} + admin {admin} + process {process}",
+        u64::from(settings.limits.connections) + settings.descriptors.reserved(),
+        settings.limits.connections,
     )?;
     match &settings.object_store {
         Some(store) => writeln!(out, "large messages: {}", store.url)?,

@@ -9,10 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bridge::LaneSettings;
 use bridge::classify::{Routing, Unrouted};
 use bridge::sink::object::{self, Objects};
 use serde::de::DeserializeOwned;
 
+use super::descriptors::{self, DEFAULT_CONNECTIONS_MIN, DescriptorPlan, StoreKind};
 use super::memory::{self, MESSAGES_MIN, MemoryPlan};
 use super::node::Node;
 use super::values::{Length, Secret, Size};
@@ -51,21 +53,51 @@ pub(super) fn settings(
     if checker.faults.0.is_empty() { Ok(settings) } else { Err(checker.faults) }
 }
 
+/// Both cannot be bound at a time. `[::]` takes IPv4 too.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let takes = |one: SocketAddr, other: SocketAddr| {
+        one.ip().is_unspecified() && (one.is_ipv6() || other.is_ipv4())
+    };
+    let same_address = one.ip() == other.ip() || takes(one, other) || takes(other, one);
+    one.port() == other.port() && one.port() != 0 && same_address
+}
+
+fn taken(bind: SocketAddr, name: &str, by: SocketAddr) -> String {
+    match bind == by {
+        true => format!("{bind} is used twice: listener {name} has it"),
+        false => format!(
+            "{bind} cannot be beside {by} of listener {name}, which takes the same port of the same addresses: write another port, or one of both ([::] takes IPv4 too)"
+        ),
+    }
+}
+
 impl Checker {
     fn all(&mut self) -> Settings {
         self.unknown_sections();
         let gateway_id = self.gateway_id();
         let listeners = self.listeners();
-        let admin = self.admin();
+        let admin = self.admin(&listeners);
         let drain = self.drain();
         let (kafka, properties) = self.kafka();
         let object_store = self.object_store();
-        let (limits, plan) = self.limits();
         let names = self.lane_names();
+        let brokers = kafka.bootstrap_servers.split(',').count();
+        let store = object_store.as_ref().map(|store| match store.url.scheme() {
+            "file" => StoreKind::Folder,
+            _ => StoreKind::Remote,
+        });
+        let descriptors =
+            |requests| DescriptorPlan::new(names.len(), brokers, listeners.len(), store, requests);
+        let (limits, plan) = self.limits(descriptors);
         let rules = self.rules(&names);
         let routes = self.routes();
         let (lane_routing, lanes) =
             self.lanes(&names, &gateway_id, &properties, &limits, &plan, object_store.is_some());
+        let requests = |lane: &LaneSettings| {
+            descriptors::requests(lane.large_memory, u64::from(lane.inline_size))
+        };
+        let descriptors = descriptors(lanes.iter().map(requests).sum());
+        self.hold_descriptors(&descriptors, limits.connections);
         let unrouted = match self.section::<String>("unrouted").as_deref() {
             None | Some("fast") => Unrouted::Fast,
             Some("refuse") => Unrouted::Refuse,
@@ -87,6 +119,7 @@ impl Checker {
             routing: Routing { routes, unrouted, rules, lanes: lane_routing, devices },
             lanes,
             memory: plan,
+            descriptors,
             hints: Vec::new(),
         }
     }
@@ -186,21 +219,25 @@ impl Checker {
                 self.faults
                     .add(format!("{place}.name"), format!("{:?} is used twice", written.name));
             }
-            if bind.port() != 0 && listeners.iter().any(|known| known.bind == bind) {
-                self.faults.add(&bind_place, format!("{bind} is used twice"));
+            if let Some(known) = listeners.iter().find(|known| overlap(known.bind, bind)) {
+                self.faults.add(&bind_place, taken(bind, &known.name, known.bind));
             }
             listeners.push(ListenerSettings { name: written.name, bind });
         }
         listeners
     }
 
-    fn admin(&mut self) -> SocketAddr {
+    fn admin(&mut self, listeners: &[ListenerSettings]) -> SocketAddr {
         let default = SocketAddr::from(([127, 0, 0, 1], 8080));
         let written: written::Admin = self.section("admin").unwrap_or_default();
-        match written.bind {
+        let bind = match written.bind {
             Some(bind) => self.address("admin.bind", &bind).unwrap_or(default),
             None => default,
+        };
+        if let Some(known) = listeners.iter().find(|known| overlap(known.bind, bind)) {
+            self.faults.add("admin.bind", taken(bind, &known.name, known.bind));
         }
+        bind
     }
 
     fn drain(&mut self) -> Drain {
@@ -281,20 +318,58 @@ impl Checker {
         size
     }
 
-    fn limits(&mut self) -> (Limits, MemoryPlan) {
+    /// Descriptors that there are; another machine's are not known here.
+    fn descriptor_limit(&self) -> Option<u64> {
+        (self.secrets == Secrets::Read).then(descriptors::descriptor_limit)
+    }
+
+    /// Connections where none are written; `descriptors` is the plan by the requests of uploads.
+    fn default_connections(
+        &mut self,
+        memory: u64,
+        descriptors: impl Fn(u64) -> DescriptorPlan,
+    ) -> u32 {
+        let requests =
+            descriptors::requests(memory::default_large_memory(memory), lanes::DEFAULT_INLINE_SIZE);
+        let plan = descriptors(requests);
+        let left = self.descriptor_limit().map(|limit| limit.saturating_sub(plan.reserved()));
+        let enough = left.is_none_or(|left| left >= DEFAULT_CONNECTIONS_MIN);
+        if enough {
+            return memory::default_connections(memory, left.unwrap_or(u64::MAX));
+        }
+        // What is too few is told with the whole plan.
+        memory::default_connections(memory, DEFAULT_CONNECTIONS_MIN)
+    }
+
+    /// Connections take no descriptor that others need.
+    fn hold_descriptors(&mut self, plan: &DescriptorPlan, connections: u32) {
+        let Some(limit) = self.descriptor_limit() else { return };
+        let reserved = plan.reserved();
+        if u64::from(connections) + reserved <= limit {
+            return;
+        }
+        let DescriptorPlan { kafka, object_store, admin, process } = plan;
+        let holders =
+            format!("Kafka {kafka}, object store {object_store}, admin {admin}, process {process}");
+        let what = match limit.saturating_sub(reserved) {
+            0 => "raise the hard limit (ulimit -Hn)".to_owned(),
+            left => format!("write at most {left}, or raise the hard limit (ulimit -Hn)"),
+        };
+        self.faults.add(
+            "limits.connections",
+            format!("{connections} connections need as many descriptors, and {reserved} are for others ({holders}): the system allows {limit}. {what}"),
+        );
+    }
+
+    fn limits(&mut self, descriptors: impl Fn(u64) -> DescriptorPlan) -> (Limits, MemoryPlan) {
         let written: written::Limits = self.section("limits").unwrap_or_default();
         let memory = written.memory.map_or_else(memory::default_memory, |Size(memory)| memory);
-        let connections =
-            written.connections.unwrap_or_else(|| memory::default_connections(memory));
+        let connections = match written.connections {
+            Some(connections) => connections,
+            None => self.default_connections(memory, descriptors),
+        };
         if connections == 0 {
             self.faults.add("limits.connections", "is zero: write at least 1");
-        }
-        let descriptors = memory::descriptor_limit();
-        if u64::from(connections) > descriptors {
-            self.faults.add(
-                "limits.connections",
-                format!("{connections} connections need as many descriptors, of which the system allows {descriptors}: write less, or raise the hard limit (ulimit -Hn)"),
-            );
         }
         let plan = MemoryPlan::new(memory, connections);
         if plan.messages < MESSAGES_MIN {

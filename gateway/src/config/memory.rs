@@ -23,8 +23,6 @@ const DEFAULT_MEMORY: u64 = 1024 * 1024 * 1024;
 pub const MESSAGES_MIN: u64 = 64 * 1024 * 1024;
 /// Connections where nothing says less.
 const DEFAULT_CONNECTIONS: u32 = 100_000;
-/// Descriptors that are not for connections: Kafka, files, the object store.
-const DESCRIPTOR_RESERVE: u64 = 256;
 
 /// Shares of the message budget, in thousandths: inline and large, by built-in lane.
 const BUILT_IN_SHARES: [(u64, u64); 4] = [(100, 40), (300, 40), (150, 300), (50, 20)];
@@ -70,19 +68,15 @@ pub fn default_memory() -> u64 {
         .unwrap_or(DEFAULT_MEMORY)
 }
 
-/// What the descriptors and half of the memory allow, at most 100,000.
-pub fn default_connections(memory: u64) -> u32 {
-    let by_descriptors = descriptor_limit().saturating_sub(DESCRIPTOR_RESERVE);
-    let by_memory = memory / 2 / CONNECTION_COST;
-    u64::from(DEFAULT_CONNECTIONS).min(by_descriptors).min(by_memory).max(1) as u32
+/// What the descriptors that are left for connections and half of the memory allow, at most 100,000.
+pub fn default_connections(memory: u64, descriptors: u64) -> u32 {
+    let by_memory = (memory / 2 / CONNECTION_COST).max(1);
+    u64::from(DEFAULT_CONNECTIONS).min(descriptors).min(by_memory) as u32
 }
 
-/// The hard limit of open descriptors.
-pub fn descriptor_limit() -> u64 {
-    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    limits
-        .lines()
-        .find(|line| line.starts_with("Max open files"))
-        .and_then(|line| line.split_whitespace().nth(4)?.parse().ok())
-        .unwrap_or(1024)
+/// The bytes of `memory` that parts of large messages may take at most, where no lane says otherwise.
+pub fn default_large_memory(memory: u64) -> u64 {
+    let total: u64 = BUILT_IN_SHARES.iter().map(|(inline, large)| inline + large).sum();
+    let large: u64 = BUILT_IN_SHARES.iter().map(|(_, large)| large).sum();
+    memory / total * large
 }

@@ -219,6 +219,35 @@ fn a_kafka_that_run_can_use_is_taken() {
     }
 }
 
+#[test]
+fn an_address_has_one_listener() {
+    let listener = |bind: &str| format!("{{ name: '{bind}', bind: '{bind}', anonymous: true }}");
+    for (first, second, are_both_possible) in [
+        ("0.0.0.0:1883", "[::]:1883", false),
+        ("[::]:1883", "0.0.0.0:1883", false),
+        ("0.0.0.0:1883", "127.0.0.1:1883", false),
+        ("[::]:1883", "127.0.0.1:1883", false),
+        ("[::]:1883", "[::1]:1883", false),
+        ("127.0.0.1:1883", "127.0.0.1:1883", false),
+        ("0.0.0.0:1883", "[::1]:1883", true),
+        ("127.0.0.1:1883", "127.0.0.2:1883", true),
+        ("0.0.0.0:1883", "[::]:1884", true),
+        ("127.0.0.1:0", "127.0.0.1:0", true),
+    ] {
+        let listeners = format!("listeners: [{}, {}]", listener(first), listener(second));
+        let listeners = listeners.replacen(&format!("name: '{first}'"), "name: first", 1);
+        let admin = format!("listeners: [{}]\nadmin: {{ bind: '{second}' }}", listener(first));
+        for (text, place) in [(listeners, "listeners[1].bind"), (admin, "admin.bind")] {
+            let found = load_text(&text).err().unwrap_or_default().0;
+            let places: Vec<&str> = found.iter().map(|fault| fault.place.as_str()).collect();
+            let expected: &[&str] = if are_both_possible { &[] } else { &[place] };
+            assert_eq!(places, expected, "{text}: {found:?}");
+        }
+    }
+    let found = faults("listeners: [{ name: a, bind: '127.0.0.1:8080' }]");
+    assert_eq!(found[0].place, "admin.bind", "it is there by default: {found:?}");
+}
+
 /// The rest of what is known of options stands in `sink/object/open.rs`.
 #[test]
 fn a_store_that_run_could_not_use_is_refused() {

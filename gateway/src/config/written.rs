@@ -118,8 +118,8 @@ pub struct ObjectStore {
 pub struct Limits {
     /// Of the process. Default: the container's limit, or 1GiB.
     pub memory: Option<Size>,
-    /// Open connections. Default: the smallest of 100000, the hard descriptor limit less 256, and what half
-    /// of the memory allows.
+    /// Open connections. Default: the smallest of 100000, the hard descriptor limit less what Kafka, the
+    /// object store, the admin port and the process need, and what half of the memory allows.
     #[schemars(range(min = 1))]
     pub connections: Option<u32>,
     /// The whole packet, 1KiB to 256MiB. Default: 64MiB.

@@ -4,6 +4,7 @@
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -230,12 +231,7 @@ fn half_requests_to_the_admin_port_shut_out_nobody() {
     const REQUESTS: usize = 1100;
     const DESCRIPTORS: usize = 1024;
     let folder = Folder::new("descriptors");
-    let script = folder.join("landfall");
-    let landfall = program("landfall");
-    let text = format!("#!/bin/sh\nulimit -n {DESCRIPTORS}\nexec {} \"$@\"\n", landfall.display());
-    std::fs::write(&script, text).expect("the folder can be written");
-    let executable = std::fs::Permissions::from_mode(0o755);
-    std::fs::set_permissions(&script, executable).expect("the folder is the test's");
+    let script = with_descriptors(&folder, DESCRIPTORS);
     let (config, limit) = smallest(100);
     let gateway = config.program(&script).start_ready();
     let half = |number| {
@@ -249,6 +245,44 @@ fn half_requests_to_the_admin_port_shut_out_nobody() {
     assert_held("half requests", peak(&gateway), limit);
     assert_serves(&gateway);
     until_true("each of them has an end", START, || requests.iter().all(is_closed));
+}
+
+/// The program, as one that may have so many descriptors.
+fn with_descriptors(folder: &Folder, limit: usize) -> PathBuf {
+    let script = folder.join("landfall");
+    let landfall = program("landfall");
+    let text = format!("#!/bin/sh\nulimit -n {limit}\nexec {} \"$@\"\n", landfall.display());
+    std::fs::write(&script, text).expect("the folder can be written");
+    let executable = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(&script, executable).expect("the folder is the test's");
+    script
+}
+
+#[test]
+fn devices_that_stay_leave_descriptors_for_a_kafka_that_comes_back() {
+    let kafka = Kafka::start();
+    let folder = Folder::new("descriptors");
+    let script = with_descriptors(&folder, 1024);
+    let config = GatewayConfig::new(&kafka).set("limits.memory", "512MiB");
+    let gateway = config.program(&script).start_ready();
+    let status = gateway.page("/api/v1/status").body;
+    let status: serde_json::Value = serde_json::from_str(&status).expect("it is JSON");
+    let connections = status["connections_limit"].as_u64().expect("it is a number");
+    assert!(connections >= 100, "what is left for them by default: {connections}");
+    let connect =
+        |number| Client::connect(gateway.mqtt(), Version::V311, &format!("stays-{number}"));
+    let mut devices: Vec<Client> = (0..connections).map(connect).collect();
+    kafka.kill();
+    // Those that the limit refuses and the admin port's own are there at the same time.
+    let mut others = Vec::new();
+    for address in [gateway.mqtt(), gateway.admin()] {
+        others.extend((0..64).map(|_| TcpStream::connect(address).expect("it accepts")));
+    }
+    let last = devices.last_mut().expect("there are some");
+    last.publish(&Publish::new("devices/meter/stays/power", b"21").qos1(1));
+    kafka.start_again();
+    last.expect_puback(1);
+    drop(others);
 }
 
 /// The other side has closed it, perhaps after it said why.

@@ -2,13 +2,16 @@
 //! reason to end, only not to be ready and to acknowledge nothing.
 
 use std::net::TcpListener;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::json;
 use tests::gateway::GatewayConfig;
 use tests::kafka::{Kafka, KafkaOptions};
 use tests::mqtt::{Client, Publish, Version};
+use tests::process::Process;
 use tests::proxy::Proxy;
+use tests::tools::{Folder, program};
 use tests::wait::{SOON, until, until_true};
 use tests::{http, ports};
 
@@ -183,6 +186,40 @@ fn a_wrong_value_in_the_environment_is_named() {
     assert_eq!(code, Some(64), "{said}");
     assert!(said.contains("limits.window_messages") && said.contains("many"), "{said}");
     assert!(said.contains("LANDFALL__LIMITS__WINDOW_MESSAGES"), "{said}");
+}
+
+/// A shell that may open so many, then what follows.
+fn with_descriptors(limit: u32, config: &str) -> (Option<i32>, String) {
+    let folder = Folder::new("descriptors");
+    let file = folder.join("landfall.yaml");
+    std::fs::write(&file, config).expect("the test's folder can be written");
+    let mut command = Command::new("/bin/sh");
+    let check = format!("ulimit -n {limit} && exec \"$0\" check --config \"$1\"");
+    command.args(["-c", &check]).arg(program("landfall")).arg(file);
+    let mut process = Process::start("check", command, &folder);
+    (process.wait(SOON).code(), process.log())
+}
+
+#[test]
+fn connections_leave_descriptors_for_kafka_and_the_rest() {
+    let (code, said) = with_descriptors(256, "limits: { memory: 512MiB, connections: 250 }");
+    assert_eq!(code, Some(64), "{said}");
+    assert!(said.contains("limits.connections: 250 connections"), "{said}");
+    assert!(said.contains("raise the hard limit"), "{said}");
+    // Without a setting it does not become one connection.
+    let (code, said) = with_descriptors(256, "limits: { memory: 512MiB }");
+    assert_eq!(code, Some(64), "{said}");
+    let (code, said) = with_descriptors(1024, "limits: { memory: 512MiB, connections: 1000 }");
+    assert_eq!(code, Some(64), "{said}");
+    let most = said.split("write at most ").nth(1).and_then(|rest| rest.split(',').next());
+    let most: u32 = most.and_then(|most| most.parse().ok()).unwrap_or_else(|| panic!("{said}"));
+    assert!(most > 100, "{said}");
+    let (code, said) =
+        with_descriptors(1024, &format!("limits: {{ memory: 512MiB, connections: {most} }}"));
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = with_descriptors(1024, "limits: { memory: 512MiB }");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains(&format!("descriptors: 1024 = {most} connections")), "{said}");
 }
 
 #[test]

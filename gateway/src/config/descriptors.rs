@@ -1,0 +1,112 @@
+//! The plan of descriptors: what Kafka, the object store, the admin port and the process itself may have
+//! open at a time, so that connections take none of it, however long they stay. Checked at start, as
+//! the plan of memory is.
+
+use bridge::sink::object::PART_SIZE;
+
+use crate::admin;
+use crate::listen::REFUSED_MAX;
+
+/// Brokers that are planned for, unless more are named: the cluster may have others than the first ones.
+const KAFKA_BROKERS: u64 = 12;
+/// For each broker that a client knows: its socket, and the two ends of a pipe that wakes its thread.
+const PER_BROKER: u64 = 3;
+/// A client's own such pipe.
+const PER_CLIENT: u64 = 2;
+/// A producer that is made anew stands beside the one that it replaces.
+const CLIENTS_PER_LANE: u64 = 2;
+/// What looks after the topics.
+const OTHER_CLIENTS: u64 = 1;
+/// Standard streams, what wakes the runtimes, look-ups of names, files that are read.
+const PROCESS: u64 = 64;
+/// An object that is written to a folder, and the folder that is synced.
+const PER_FILE: u64 = 2;
+/// Requests to the object store beside the uploads: whether it is there, and credentials.
+const OTHER_REQUESTS: u64 = 8;
+/// Without a setting, fewer connections are no plan but a fault.
+pub const DEFAULT_CONNECTIONS_MIN: u64 = 100;
+
+/// Who may have how many open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DescriptorPlan {
+    pub kafka: u64,
+    pub object_store: u64,
+    pub admin: u64,
+    /// Listeners, connections over the limit that are told so, and the process itself.
+    pub process: u64,
+}
+
+/// Where the objects are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum StoreKind {
+    Remote,
+    Folder,
+}
+
+impl DescriptorPlan {
+    /// `brokers` are those that the configuration names; `requests` are those that uploads may have under
+    /// way.
+    pub fn new(
+        lanes: usize,
+        brokers: usize,
+        listeners: usize,
+        store: Option<StoreKind>,
+        requests: u64,
+    ) -> DescriptorPlan {
+        let clients = lanes as u64 * CLIENTS_PER_LANE + OTHER_CLIENTS;
+        // The named ones stay beside those that the cluster tells of.
+        let brokers = brokers as u64 + KAFKA_BROKERS.max(brokers as u64);
+        DescriptorPlan {
+            kafka: clients * (PER_CLIENT + brokers * PER_BROKER),
+            object_store: match store {
+                None => 0,
+                Some(StoreKind::Remote) => requests + OTHER_REQUESTS,
+                Some(StoreKind::Folder) => requests * PER_FILE + OTHER_REQUESTS,
+            },
+            admin: 1 + admin::CONNECTIONS_MAX as u64,
+            process: listeners as u64 + u64::from(REFUSED_MAX) + PROCESS,
+        }
+    }
+
+    /// What is not for connections.
+    pub fn reserved(&self) -> u64 {
+        self.kafka + self.object_store + self.admin + self.process
+    }
+}
+
+/// Requests that uploads of a lane may have under way at a time: none is smaller than what is too large
+/// for a record, and each holds its bytes, at most a part, from the lane's share.
+pub fn requests(large_memory: u64, inline_size: u64) -> u64 {
+    large_memory / inline_size.clamp(1, PART_SIZE)
+}
+
+/// The hard limit of open descriptors.
+pub fn descriptor_limit() -> u64 {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"))
+        .and_then(|line| line.split_whitespace().nth(4)?.parse().ok())
+        .unwrap_or(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_holder_has_its_part() {
+        let plan = DescriptorPlan::new(4, 1, 1, None, 0);
+        // Nine clients with a pipe of their own and thirteen brokers.
+        assert_eq!(plan.kafka, 9 * (2 + 13 * 3));
+        assert_eq!(plan.object_store, 0);
+        assert_eq!(plan.reserved(), plan.kafka + 65 + 129);
+        let more = DescriptorPlan::new(5, 24, 2, Some(StoreKind::Remote), 100);
+        assert_eq!(more.kafka, 11 * (2 + 48 * 3));
+        assert_eq!(more.object_store, 108);
+        let folder = DescriptorPlan::new(4, 1, 1, Some(StoreKind::Folder), 100);
+        assert_eq!(folder.object_store, 208);
+        assert_eq!(requests(64 << 20, 512 << 10), 128);
+        assert_eq!(requests(64 << 20, 64 << 20), 12, "a part is 5 MiB");
+    }
+}
