@@ -250,13 +250,15 @@ impl Bridge {
         let store = self.store.as_ref()?;
         let size = message.payload.size();
         let account = &self.lane(decision.lane).account;
-        let bytes = Upload::cost(size);
+        // Written before there is room for it, because only then its size is known; it may be longer
+        // than the payload.
+        let mut record = RecordBuf::default();
+        let (message_id, lane, on_landing) = self.head(decision, message, &mut record);
+        let bytes = Upload::cost(size) + record.held_bytes() as u64;
         let Some(charge) = Reservation::take(account, Class::Large, bytes) else {
             return Some(Err(Full { lane: Some(decision.lane), class: Class::Large, bytes }));
         };
         self.note_event_time(decision);
-        let mut record = RecordBuf::default();
-        let (message_id, lane, on_landing) = self.head(decision, message, &mut record);
         let dedupe = match decision.metadata.message_id {
             Some(_) => Dedupe::Known(envelope::dedupe_key(&decision.metadata, message, 0)),
             None => Dedupe::FromHash(envelope::dedupe_key_later(&decision.metadata, message)),

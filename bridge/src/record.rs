@@ -150,6 +150,11 @@ impl RecordBuf {
         Record { bytes: &self.bytes, layout: self.layout }
     }
 
+    /// Bytes that it takes.
+    pub fn held_bytes(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Lets go of a buffer that one large record made, so that a thread keeps at most `bytes`.
     pub fn shrink_over(&mut self, bytes: usize) {
         if self.bytes.capacity() > bytes {

@@ -1,7 +1,7 @@
 //! Connections that say nothing after CONNECT.
 
 use std::io::{Read as _, Write as _};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use crate::device;
@@ -25,11 +25,18 @@ pub fn run(options: &Options) -> Result<(), String> {
     let mut streams = Vec::with_capacity(options.connections);
     for number in 0..options.connections {
         let stream = device::connect(options.address, number, &format!("bench-idle-{number}"))?;
-        stream.set_nonblocking(true).map_err(|error| error.to_string())?;
         streams.push(stream);
     }
     let mut out = std::io::stdout();
     writeln!(out, "{CONNECTED}").and_then(|()| out.flush()).map_err(|error| error.to_string())?;
+    watch(&mut streams)
+}
+
+/// Looks at the connections until this process is ended from outside; an error when one is closed.
+pub fn watch(streams: &mut [TcpStream]) -> Result<(), String> {
+    for stream in &mut *streams {
+        stream.set_nonblocking(true).map_err(|error| error.to_string())?;
+    }
     loop {
         std::thread::sleep(LOOK);
         for (number, stream) in streams.iter_mut().enumerate() {

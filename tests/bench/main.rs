@@ -17,6 +17,7 @@ mod proc;
 mod report;
 mod rows;
 mod table;
+mod traffic;
 mod upload;
 
 use std::io::Write as _;
@@ -39,6 +40,8 @@ enum Command {
     Load(load::Options),
     /// Opens connections, and holds them
     Idle(idle::Options),
+    /// Opens connections, publishes from a few at a time, and holds them
+    Traffic(traffic::Options),
     /// Publishes one large message from each of many connections at once
     Upload(upload::Options),
     /// Writes to Kafka with nothing but a producer, and reports what was delivered
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Command::Table(options) => return rows::measure(&options),
         Command::Load(options) => load::run(&options).map(|report| report.to_json()),
         Command::Idle(options) => idle::run(&options).map(|()| String::new()),
+        Command::Traffic(options) => traffic::run(&options).map(|()| String::new()),
         Command::Upload(options) => upload::run(&options).map(|report| report.to_json()),
         Command::Produce(options) => bare::run(&options).map(|report| report.to_json()),
     };

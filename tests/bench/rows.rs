@@ -3,6 +3,7 @@
 mod idle;
 mod paced;
 mod start;
+mod traffic;
 mod uploads;
 mod window;
 
@@ -34,20 +35,21 @@ const WARM_UP: Duration = Duration::from_secs(1);
 type Row = fn(&Bench) -> Vec<Line>;
 
 /// By name, in the order of the table.
-const ROWS: [(&str, Row); 8] = [
+const ROWS: [(&str, Row); 9] = [
     ("window50", window::few),
     ("window5000", window::many),
     ("pages", window::pages),
     ("paced20k", paced::fast),
     ("paced5k", paced::slow),
     ("idle", idle::row),
+    ("traffic", traffic::row),
     ("uploads", uploads::row),
     ("start", start::row),
 ];
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
-    /// Only these: window50, window5000, pages, paced20k, paced5k, idle, uploads, start
+    /// Only these: window50, window5000, pages, paced20k, paced5k, idle, traffic, uploads, start
     #[arg(long, value_delimiter = ',')]
     pub rows: Vec<String>,
     /// Seconds that a repetition is measured

@@ -11,9 +11,9 @@ use crate::{idle, proc};
 
 const CONNECTIONS: usize = 10_000;
 /// How long connecting may take.
-const CONNECT_WAIT: Duration = Duration::from_secs(120);
+pub(super) const CONNECT_WAIT: Duration = Duration::from_secs(120);
 /// What a process does after a start or after so many connections is done then.
-const SETTLE: Duration = Duration::from_secs(1);
+pub(super) const SETTLE: Duration = Duration::from_secs(1);
 
 pub fn row(bench: &Bench) -> Vec<Line> {
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
