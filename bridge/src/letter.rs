@@ -62,7 +62,7 @@ impl DeadLetters {
         store.runtime.spawn(async move {
             let (size, sha256) = (payload.len() as u64, Sha256::digest(&payload).to_vec());
             if let Err(error) = object.put(payload).await {
-                tracing::warn!(%error, "a dead letter's payload could not be stored; its device has to send it again");
+                object.log_failure(&error);
                 return pending.receipt.resolve(Outcome::Failed);
             }
             let compression = Compression::None.into();

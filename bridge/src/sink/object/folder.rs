@@ -226,6 +226,23 @@ mod tests {
         fs::remove_dir_all(&base).unwrap();
     }
 
+    #[test]
+    fn a_full_disk_is_tried_again_and_a_folder_that_refuses_is_waited_for() {
+        for (kind, reaction) in [
+            (ErrorKind::StorageFull, Reaction::Again),
+            (ErrorKind::QuotaExceeded, Reaction::Again),
+            (ErrorKind::TimedOut, Reaction::Again),
+            (ErrorKind::Other, Reaction::Again),
+            (ErrorKind::PermissionDenied, Reaction::Wait),
+            (ErrorKind::ReadOnlyFilesystem, Reaction::Wait),
+            (ErrorKind::NotFound, Reaction::Wait),
+            (ErrorKind::IsADirectory, Reaction::Never),
+            (ErrorKind::FileTooLarge, Reaction::Never),
+        ] {
+            assert_eq!(of_writing(kind.into()).reaction, reaction, "{kind}");
+        }
+    }
+
     #[tokio::test]
     async fn a_file_is_whole_or_absent() {
         let root = std::env::temp_dir().join(format!("landfall-staged-{}", std::process::id()));
