@@ -70,7 +70,7 @@ impl Bridge {
     ) -> Bridge {
         let dead_letter_id = usize::from(DEAD_LETTER.0);
         let dead_letter = Lane::new(&lanes[dead_letter_id], None);
-        let letters = || DeadLetters { lane: Arc::clone(&dead_letter), store: store.clone() };
+        let letters = || DeadLetters::new(Arc::clone(&dead_letter), store.clone());
         let lanes = lanes
             .iter()
             .enumerate()

@@ -22,18 +22,29 @@ use crate::record::{Record, RecordBuf};
 /// Bytes of a letter's envelope without its payload, above which something is cut. With the key and the
 /// headers it stays well below [`crate::record::HEAD_MAX_BYTES`].
 const HEAD_MAX_BYTES: usize = 64 * 1024;
+/// What can be cut, as the label of its metric says.
+const CUT_PARTS: [&str; 2] = [TEXTS, PAYLOAD];
+const TEXTS: &str = "texts";
+const PAYLOAD: &str = "payload";
 /// Bytes that are left of a text that is cut, and of the key.
 const TEXT_KEPT_BYTES: usize = 1024;
 
 /// The way of records that their own lane can never land.
 pub(crate) struct DeadLetters {
-    /// The dead-letter lane.
-    pub lane: Arc<Lane>,
-    /// For payloads that it does not take inline.
-    pub store: Option<Store>,
+    lane: Arc<Lane>,
+    store: Option<Store>,
 }
 
 impl DeadLetters {
+    /// `lane` is the dead-letter lane; `store` is for payloads that it does not take inline.
+    pub fn new(lane: Arc<Lane>, store: Option<Store>) -> DeadLetters {
+        // What was never cut shows as a zero, and not as nothing.
+        CUT_PARTS
+            .into_iter()
+            .for_each(|part| counter!(DEAD_LETTER_CUTS, "part" => part).increment(0));
+        DeadLetters { lane, store }
+    }
+
     /// Sends a record that Kafka refused on as a dead letter, with its receipt.
     pub fn take(&self, record: Record<'_>, pending: Pending, fault: Fault, reason: &str) {
         let Ok(mut envelope) = Envelope::decode(record.value()) else {
@@ -99,8 +110,8 @@ pub(crate) fn cut_head(record: &mut RecordBuf) {
 
 /// Says of a payload what is left of it where nothing takes it.
 pub(crate) fn cut_payload(payload: &[u8]) -> Cut {
-    counter!(DEAD_LETTER_CUTS, "part" => "payload").increment(1);
-    cut("payload", payload.len(), Sha256::digest(payload).to_vec())
+    counter!(DEAD_LETTER_CUTS, "part" => PAYLOAD).increment(1);
+    cut(PAYLOAD, payload.len(), Sha256::digest(payload).to_vec())
 }
 
 fn cut(field: &str, size: usize, sha256: Vec<u8>) -> Cut {
@@ -111,7 +122,7 @@ fn cut(field: &str, size: usize, sha256: Vec<u8>) -> Cut {
 fn cut_texts(envelope: &mut Envelope) {
     let payload = envelope.payload.take();
     if envelope.encoded_len() > HEAD_MAX_BYTES {
-        counter!(DEAD_LETTER_CUTS, "part" => "texts").increment(1);
+        counter!(DEAD_LETTER_CUTS, "part" => TEXTS).increment(1);
         let mut cuts = Vec::new();
         let properties = std::mem::take(&mut envelope.user_properties);
         if !properties.is_empty() {

@@ -17,6 +17,16 @@ const LANES: [&str; 4] = ["priority", "fast", "slow", "dead-letter"];
 /// A gateway that was told to end drains for less than this, as [`GatewayConfig`] has it.
 const DRAIN: Duration = Duration::from_secs(30);
 
+/// Properties of librdkafka for all gateways, in JSON, so that the tests can be run under other timings than
+/// this machine's.
+pub const PROPERTIES_VARIABLE: &str = "LANDFALL_TEST_PROPERTIES";
+
+/// What [`PROPERTIES_VARIABLE`] says.
+pub fn other_timings() -> serde_json::Map<String, Value> {
+    let Ok(text) = std::env::var(PROPERTIES_VARIABLE) else { return serde_json::Map::new() };
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{PROPERTIES_VARIABLE}: {error}"))
+}
+
 /// What a gateway is started with.
 #[derive(Clone)]
 pub struct GatewayConfig {
@@ -56,7 +66,7 @@ impl GatewayConfig {
             "listeners": [{ "name": "plain", "bind": mqtt.to_string() }],
             "admin": { "bind": admin.to_string() },
             "drain": { "pause": "0s", "deadline": "10s" },
-            "kafka": { "bootstrap_servers": bootstrap_servers },
+            "kafka": { "bootstrap_servers": bootstrap_servers, "properties": other_timings() },
             "lanes": lanes,
         });
         GatewayConfig { value, environment: Vec::new(), mqtt, admin, prefix, program: None }

@@ -102,7 +102,7 @@ fn run(name: &str, topics: &[&str], dead_letter: Option<Arc<Lane>>) -> Running {
             inline_memory: 1024 * 1024,
             large_memory: 0,
         },
-        dead_letter.map(|lane| DeadLetters { lane, store: None }),
+        dead_letter.map(|lane| DeadLetters::new(lane, None)),
     );
     let stored = Stored::default();
     let sink = Batches { stored: Arc::clone(&stored), batches: Vec::new(), returned: Vec::new() };

@@ -60,7 +60,7 @@ impl Rig {
         let (store, dead_store) = (MemoryStore::new(), MemoryStore::new());
         let dead = LaneSettings { inline_size, ..settings("dead-letter", DEAD) };
         let dead = Lane::new(&dead, None);
-        let letters = DeadLetters { lane: Arc::clone(&dead), store: objects };
+        let letters = DeadLetters::new(Arc::clone(&dead), objects);
         let lane = Lane::new(&settings("fast", "a"), Some(letters));
         let threads = vec![started(&lane, &store), started(&dead, &dead_store)];
         Rig {

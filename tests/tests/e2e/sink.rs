@@ -1,5 +1,6 @@
 //! The bridge's Kafka sink on a real Kafka, put to the checks that every sink has to pass.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::Thread;
 
@@ -7,6 +8,7 @@ use bridge::record::RecordBuf;
 use bridge::sink::Sink;
 use bridge::sink::contract::{self, Fixture};
 use bridge::sink::kafka::{KafkaSink, KafkaStatus};
+use tests::gateway;
 use tests::kafka::{Kafka, unique};
 use tests::process::Signal;
 
@@ -21,7 +23,10 @@ impl Fixture for Real<'_> {
     fn sink(&mut self, wake: Thread) -> Box<dyn Sink> {
         let status = Arc::new(KafkaStatus::default());
         status.set_topic_limit(TOPIC_LIMIT);
-        let properties = [("socket.timeout.ms".to_owned(), "5000".to_owned())].into();
+        let other_timings = gateway::other_timings().into_iter();
+        let mut properties: BTreeMap<String, String> =
+            other_timings.map(|(name, value)| (name, value.to_string())).collect();
+        properties.insert("socket.timeout.ms".to_owned(), "5000".to_owned());
         let servers = self.kafka.address();
         Box::new(KafkaSink::new("test", &servers, &properties, 512 * 1024, status, wake))
     }
