@@ -21,6 +21,8 @@ use super::values::{Length, Secret, Size};
 use super::written;
 use super::{Drain, Faults, Limits, ListenerSettings, ObjectStore, Secrets, Settings};
 
+/// What is shorter stands in many words, and is no secret.
+const SECRET_MIN_BYTES: usize = 4;
 /// In place of a secret that is not here.
 const ASSUMED_SECRET: &str = "assumed";
 
@@ -38,6 +40,8 @@ struct Checker {
     environment: Vec<(String, String)>,
     /// Properties of which a producer was made already.
     tried_producers: BTreeSet<BTreeMap<String, String>>,
+    /// Secrets that were read: no fault tells them, wherever they were put.
+    revealed: Vec<String>,
 }
 
 pub(super) fn settings(
@@ -47,10 +51,25 @@ pub(super) fn settings(
     secrets: Secrets,
 ) -> Result<Settings, Faults> {
     let Node::Map(written) = written else { return Err(faults) };
-    let mut checker =
-        Checker { written, faults, secrets, environment, tried_producers: BTreeSet::new() };
+    let mut checker = Checker {
+        written,
+        faults,
+        secrets,
+        environment,
+        tried_producers: BTreeSet::new(),
+        revealed: Vec::new(),
+    };
     let settings = checker.all();
-    if checker.faults.0.is_empty() { Ok(settings) } else { Err(checker.faults) }
+    if checker.faults.0.is_empty() {
+        return Ok(settings);
+    }
+    let Checker { mut faults, revealed, .. } = checker;
+    for fault in &mut faults.0 {
+        for secret in &revealed {
+            fault.text = fault.text.replace(secret.as_str(), "…");
+        }
+    }
+    Err(faults)
 }
 
 /// Both cannot be bound at a time. `[::]` takes IPv4 too.
@@ -264,8 +283,14 @@ impl Checker {
     ) -> Vec<(String, Option<String>)> {
         let mut revealed = Vec::new();
         for (name, secret) in written {
+            let is_elsewhere = secret.is_elsewhere();
             match secret.reveal() {
-                Ok(text) => revealed.push((name, Some(text))),
+                Ok(text) => {
+                    if is_elsewhere && text.len() >= SECRET_MIN_BYTES {
+                        self.revealed.push(text.clone());
+                    }
+                    revealed.push((name, Some(text)));
+                }
                 Err(_) if self.secrets == Secrets::Assumed => revealed.push((name, None)),
                 Err(error) => self.faults.add(format!("{place}.{name}"), error),
             }

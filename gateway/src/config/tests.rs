@@ -487,6 +487,18 @@ fn secrets_come_from_elsewhere_and_are_not_printed() {
     let settings = load_text(&text).expect("valid");
     assert_eq!(settings.kafka.properties["sasl.password"], "hunter2");
     assert!(!format!("{:?}", settings.kafka).contains("hunter2"));
+    // Wherever it was put.
+    for place in [
+        "kafka: { properties: { sasl.mechanism: SECRET } }",
+        "kafka: { properties: { message.max.bytes: SECRET } }",
+        "lanes: { fast: { properties: { compression.type: SECRET } } }",
+        "object_store: { url: 's3://b', options: { timeout: SECRET } }",
+        "object_store: { url: 's3://b', options: { endpoint: SECRET } }",
+    ] {
+        let secret = format!("{{ from_file: '{}' }}", file.display());
+        let found = faults(&place.replace("SECRET", &secret));
+        assert!(!format!("{found:?}").contains("hunter2"), "{found:?}");
+    }
     std::fs::remove_file(&file).expect("it is there");
     let found = faults("kafka: { properties: { sasl.password: { from_env: LANDFALL_NOT_SET } } }");
     assert_eq!(found[0].place, "kafka.properties.sasl.password");

@@ -187,6 +187,11 @@ impl fmt::Debug for Secret {
 }
 
 impl Secret {
+    /// It is not in the configuration itself.
+    pub fn is_elsewhere(&self) -> bool {
+        !matches!(self, Secret::Text(_))
+    }
+
     /// The text itself.
     pub fn reveal(self) -> Result<String, String> {
         match self {

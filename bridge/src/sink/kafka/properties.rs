@@ -177,7 +177,7 @@ pub fn fault(name: &str, value: Option<&str>) -> Option<String> {
         let known = MECHANISMS.iter().any(|known| value.trim().eq_ignore_ascii_case(known));
         if !known {
             return Some(format!(
-                "this build has no {value} (neither GSSAPI nor OAUTHBEARER, for example): write {}",
+                "this build has no such mechanism (neither GSSAPI nor OAUTHBEARER, for example): write {}",
                 MECHANISMS.join(" or ")
             ));
         }
@@ -468,9 +468,9 @@ mod tests {
         for mechanism in MECHANISMS {
             assert_eq!(fault("sasl.mechanism", Some(mechanism)), None);
         }
-        for (mechanism, word) in [("GSSAPI", "PLAIN"), ("oauthbearer", "PLAIN"), ("AWS", "PLAIN")] {
+        for mechanism in ["GSSAPI", "oauthbearer", "hunter2"] {
             let fault = fault("sasl.mechanisms", Some(mechanism)).expect(mechanism);
-            assert!(fault.contains(mechanism) && fault.contains(word), "{fault}");
+            assert!(fault.contains("PLAIN") && !fault.contains("hunter2"), "{fault}");
         }
     }
 }
