@@ -182,10 +182,6 @@ impl Connection {
         self.reservation = None;
         self.kept = None;
         self.subscriber = None;
-        if self.partly_sent > 0 {
-            // Whatever came now would be taken for the rest of a message.
-            self.out = Vec::new();
-        }
         drop(claim);
         close.count();
         let will = self.will.take().filter(|_| close.publishes_will(self.edge.wills_at_drain));
@@ -193,6 +189,10 @@ impl Connection {
             if let Some(will) = will {
                 let shared = Arc::clone(&self.shared);
                 tokio::spawn(async move { will.publish(&shared).await });
+            }
+            if self.partly_sent > 0 {
+                // Whatever came now would be taken for the rest of a message.
+                return close::part(&mut self.stream, &[]).await;
             }
             let limit = self.client_packet_max;
             close.tell(&mut self.stream, self.version, limit, &self.out).await;

@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 
 use super::{Block, Clock, Close, Connection, KEEP_BYTES, OUT_SOFT_BYTES};
 use crate::broker::{self, Subscriber};
+use crate::edge::Phase;
 use crate::mqtt::{Version, encode};
 use crate::patience;
 
@@ -60,7 +61,10 @@ impl Connection {
             }
         };
         self.deadlines.sent(clock.now, written > 0, !took_all);
-        let goes_on = self.acks_left || matches!(self.block, Some((Block::Unsent, _)));
+        // While the gateway drains nothing is read any more, whatever is sent.
+        let reads_on =
+            matches!(self.block, Some((Block::Unsent, _))) && self.edge.phase() == Phase::Running;
+        let goes_on = self.acks_left || reads_on;
         if goes_on && self.out.len() < OUT_SOFT_BYTES {
             context.waker().wake_by_ref();
         }

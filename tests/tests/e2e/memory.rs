@@ -148,6 +148,13 @@ fn messages_that_nobody_reads_stay_within_it() {
     }
     assert_held("messages", peak(&gateway), limit);
     assert_serves(&gateway);
+    // Who is ended in the middle of one gets no other packet into it.
+    let successor = Client::connect(gateway.mqtt(), Version::V5, "c-1");
+    let mut rest = Vec::new();
+    subscribers[1].stream().set_read_timeout(Some(SOON)).expect("a socket takes options");
+    subscribers[1].stream().read_to_end(&mut rest).expect("the gateway closes it");
+    assert!(rest.len() < 500_000 && rest.ends_with(&[7; 8]), "{:?}", &rest[rest.len() - 8..]);
+    drop(successor);
     // Who reads after all gets a whole message.
     match subscribers[0].expect_packet() {
         Packet::Publish(publish) => assert_eq!(publish.payload.len(), 500_000),
