@@ -181,7 +181,8 @@ fn fit(size: u64, head: u64, inline_size: u32, has_store: bool) -> Result<Carria
     if size + head.saturating_sub(head_room) <= inline_size {
         return Ok(Carriage::Inline);
     }
-    if head + u64::from(REFERENCE_MAX_BYTES) > inline_size + head_room {
+    // A payload of nothing is no object.
+    if size == 0 || head + u64::from(REFERENCE_MAX_BYTES) > inline_size + head_room {
         return Err("its topic, id and properties are larger than its lane takes");
     }
     match has_store {

@@ -47,7 +47,7 @@ proptest! {
         properties in prop::collection::vec(1..20_000_usize, 0..4),
         connect_properties in prop::collection::vec(1..20_000_usize, 0..4),
         attribute in 0..60_000_usize,
-        payload_size in prop_oneof![0..2_000_usize, 0..700_000_usize],
+        payload_size in prop_oneof![Just(0), 0..2_000_usize, 0..700_000_usize],
         inline_sizes in prop::array::uniform4(prop::sample::select(vec![1024, 64 * 1024, 512 * 1024])),
         twice in any::<bool>(),
         routed in any::<bool>(),
@@ -101,7 +101,7 @@ proptest! {
         } else if carriage == Carriage::Inline {
             prop_assert!(head + payload_size <= most, "{head} + {payload_size} > {most}");
         } else {
-            prop_assert!(has_store);
+            prop_assert!(has_store && payload_size > 0);
             prop_assert!(head + REFERENCE_MAX_BYTES as usize <= most, "{head} > {most}");
         }
         if carriage == Carriage::Inline {

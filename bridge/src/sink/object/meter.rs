@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn what_no_try_can_mend_fails_at_once() {
-        let server = Server::start(|_| Some(Reply::error(400, "EntityTooLarge")));
+        let server = Server::start(|_| Some(Reply::error(400, "EntityTooSmall")));
         let objects = s3(&server);
         runtime().block_on(objects.object("key").put(payload())).expect_err("it is too large");
         let expected = (Results { ok: 0, failed: 1 }, Results { ok: 0, failed: 1 });

@@ -95,6 +95,10 @@ const REACTIONS: &[Row] = &[
     row(504, "", Reaction::Again, ""),
     row(507, "XMinioStorageFull", Reaction::Again, "the store is full"),
     row(507, "", Reaction::Again, "the store is full"),
+    // What somebody has to mend, and meanwhile the store takes what is smaller: the device that sends it
+    // again at once would be told the same.
+    row(400, "EntityTooLarge", Reaction::Again, "raise the size that the store takes"),
+    row(413, "", Reaction::Again, "raise the size that the store, or a proxy before it, takes"),
     // What somebody has to mend.
     row(301, "PermanentRedirect", Reaction::Wait, ELSEWHERE),
     row(301, "", Reaction::Wait, ELSEWHERE),
@@ -149,8 +153,6 @@ const REACTIONS: &[Row] = &[
     row(416, "", Reaction::Anew, ""),
     // What is wrong with this object.
     row(400, "EntityTooSmall", Reaction::Never, UNKNOWN),
-    row(400, "EntityTooLarge", Reaction::Never, "the store takes no object of that size"),
-    row(413, "", Reaction::Never, "the store, or a proxy before it, takes no object of that size"),
 ];
 
 /// Bytes of a store's sentence that are told on.
