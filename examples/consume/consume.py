@@ -85,6 +85,9 @@ def work(envelope, payload):
         line["event_start_ms"] = envelope.event_start_ms
     if envelope.dead_letter_reason:
         line["dead_letter_reason"] = envelope.dead_letter_reason
+    if envelope.cut:
+        # The dead-letter lane did not take it whole; its size and hash are in the envelope.
+        line["cut"] = [cut.field for cut in envelope.cut]
     print(json.dumps(line), flush=True)
 
 

@@ -27,3 +27,23 @@ pub fn until<T>(what: &str, deadline: Duration, mut ask: impl FnMut() -> Option<
 pub fn until_true(what: &str, deadline: Duration, mut ask: impl FnMut() -> bool) {
     until(what, deadline, || ask().then_some(()));
 }
+
+/// Asks until it is true, however long that takes, and panics when `progress` stands still meanwhile. For
+/// work whose time is the machine's affair.
+#[track_caller]
+pub fn until_true_at_any_pace<P: PartialEq>(
+    what: &str,
+    standstill: Duration,
+    mut progress: impl FnMut() -> P,
+    mut ask: impl FnMut() -> bool,
+) {
+    let (mut last, mut moved) = (progress(), Instant::now());
+    while !ask() {
+        let now = progress();
+        if now != last {
+            (last, moved) = (now, Instant::now());
+        }
+        assert!(moved.elapsed() < standstill, "{what}: nothing moves for {standstill:?}");
+        thread::sleep(LOOK);
+    }
+}

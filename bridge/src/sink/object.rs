@@ -16,6 +16,7 @@ mod read;
 mod request;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod write;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ use std::time::Duration;
 use object_store::ObjectStore;
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
+use parking_lot::Mutex;
 use url::Url;
 
 use self::folder::Folder;
@@ -34,6 +36,8 @@ pub use self::meter::{ObjectFigures, Results};
 use self::place::Place;
 pub use self::place::parse_url;
 pub use self::read::{Expected, Limits, Looked, Verdict};
+use self::turns::Turns;
+pub use self::turns::{FILES_PER_LANE, REQUESTS_PER_LANE};
 pub use self::write::{Object, Parts};
 
 /// Bytes of a part; S3 takes none smaller, but for the last.
@@ -64,6 +68,8 @@ pub struct Objects {
     /// Of uploads that could not be aborted.
     leftovers: FailureLog,
     place: Place,
+    /// By lane, which is the first part of an object's key.
+    turns: Mutex<BTreeMap<Box<str>, Turns>>,
 }
 
 /// Who keeps the objects.
@@ -93,6 +99,7 @@ impl Objects {
             failures: FailureLog::default(),
             leftovers: FailureLog::default(),
             place,
+            turns: Mutex::default(),
         })
     }
 
@@ -110,7 +117,9 @@ impl Objects {
     /// The object for `key`, slash-separated parts that nothing of a device may be in.
     pub fn object(self: &Arc<Objects>, key: &str) -> Object {
         let (path, uri) = (self.place.path(key), self.place.uri(key));
-        Object { objects: Arc::clone(self), path, uri }
+        let lane = key.split('/').next().unwrap_or(key);
+        let turns = self.turns.lock().entry(lane.into()).or_default().clone();
+        Object { objects: Arc::clone(self), path, uri, turns }
     }
 
     /// How the store is doing.

@@ -4,7 +4,7 @@
 //! all of it. So what a terminal would obey is escaped, and of an object no more is held than is shown.
 
 use prost::Message as _;
-use proto::v1::{Envelope, Reference, envelope::Payload};
+use proto::v1::{Cut, Envelope, Reference, envelope::Payload};
 use tokio::runtime::Runtime;
 
 use bridge::record::Record;
@@ -34,6 +34,11 @@ pub fn line(record: Record<'_>, objects: Option<(&Objects, &Runtime)>) -> String
     );
     if !envelope.dead_letter_reason.is_empty() {
         line.push_str(&format!("  dead letter: {}", escape(&envelope.dead_letter_reason)));
+    }
+    if !envelope.cut.is_empty() {
+        let cut = |cut: &Cut| format!("{} of {}", escape(&cut.field), size(cut.size));
+        let cuts: Vec<String> = envelope.cut.iter().map(cut).collect();
+        line.push_str(&format!("  cut: {}", cuts.join(", ")));
     }
     match &envelope.payload {
         Some(Payload::Inline(payload)) => {
@@ -116,6 +121,20 @@ mod tests {
         record.begin("landfall.fast", 0);
         record.value(|out| out.extend_from_slice(&envelope.encode_to_vec()));
         line(record.as_record(), objects)
+    }
+
+    #[test]
+    fn a_line_tells_what_was_cut_of_a_dead_letter() {
+        let envelope = Envelope {
+            dead_letter_reason: "too large for Kafka".into(),
+            cut: vec![Cut { field: "payload".into(), size: 600_000, ..Cut::default() }],
+            ..Envelope::default()
+        };
+        let mut record = RecordBuf::default();
+        record.begin("landfall.dead-letter", 0);
+        record.value(|out| out.extend_from_slice(&envelope.encode_to_vec()));
+        let line = line(record.as_record(), None);
+        assert!(line.ends_with("cut: payload of 585.9 KiB  (no payload)"), "{line}");
     }
 
     #[test]

@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bridge::LaneSettings;
 use bridge::classify::{Routing, Unrouted};
 use bridge::sink::object::{self, Objects};
 use serde::de::DeserializeOwned;
@@ -105,17 +104,12 @@ impl Checker {
             "file" => StoreKind::Folder,
             _ => StoreKind::Remote,
         });
-        let descriptors =
-            |requests| DescriptorPlan::new(names.len(), brokers, listeners.len(), store, requests);
-        let (limits, plan) = self.limits(descriptors);
+        let descriptors = DescriptorPlan::new(names.len(), brokers, listeners.len(), store);
+        let (limits, plan) = self.limits(&descriptors);
         let rules = self.rules(&names);
         let routes = self.routes();
         let (lane_routing, lanes) =
             self.lanes(&names, &gateway_id, &properties, &limits, &plan, object_store.is_some());
-        let requests = |lane: &LaneSettings| {
-            descriptors::requests(lane.large_memory, u64::from(lane.inline_size))
-        };
-        let descriptors = descriptors(lanes.iter().map(requests).sum());
         self.hold_descriptors(&descriptors, limits.connections);
         let unrouted = match self.section::<String>("unrouted").as_deref() {
             None | Some("fast") => Unrouted::Fast,
@@ -348,15 +342,8 @@ impl Checker {
         (self.secrets == Secrets::Read).then(descriptors::descriptor_limit)
     }
 
-    /// Connections where none are written; `descriptors` is the plan by the requests of uploads.
-    fn default_connections(
-        &mut self,
-        memory: u64,
-        descriptors: impl Fn(u64) -> DescriptorPlan,
-    ) -> u32 {
-        let requests =
-            descriptors::requests(memory::default_large_memory(memory), lanes::DEFAULT_INLINE_SIZE);
-        let plan = descriptors(requests);
+    /// Connections where none are written.
+    fn default_connections(&mut self, memory: u64, plan: &DescriptorPlan) -> u32 {
         let left = self.descriptor_limit().map(|limit| limit.saturating_sub(plan.reserved()));
         let enough = left.is_none_or(|left| left >= DEFAULT_CONNECTIONS_MIN);
         if enough {
@@ -386,7 +373,7 @@ impl Checker {
         );
     }
 
-    fn limits(&mut self, descriptors: impl Fn(u64) -> DescriptorPlan) -> (Limits, MemoryPlan) {
+    fn limits(&mut self, descriptors: &DescriptorPlan) -> (Limits, MemoryPlan) {
         let written: written::Limits = self.section("limits").unwrap_or_default();
         let memory = written.memory.map_or_else(memory::default_memory, |Size(memory)| memory);
         let connections = match written.connections {

@@ -2,7 +2,7 @@
 //! open at a time, so that connections take none of it, however long they stay. Checked at start, as
 //! the plan of memory is.
 
-use bridge::sink::object::PART_SIZE;
+use bridge::sink::object::{FILES_PER_LANE, REQUESTS_PER_LANE};
 
 use crate::admin;
 use crate::listen::REFUSED_MAX;
@@ -44,15 +44,14 @@ pub enum StoreKind {
 }
 
 impl DescriptorPlan {
-    /// `brokers` are those that the configuration names; `requests` are those that uploads may have under
-    /// way.
+    /// `brokers` are those that the configuration names.
     pub fn new(
         lanes: usize,
         brokers: usize,
         listeners: usize,
         store: Option<StoreKind>,
-        requests: u64,
     ) -> DescriptorPlan {
+        let (requests, files) = (REQUESTS_PER_LANE as u64, FILES_PER_LANE as u64);
         let clients = lanes as u64 * CLIENTS_PER_LANE + OTHER_CLIENTS;
         // The named ones stay beside those that the cluster tells of.
         let brokers = brokers as u64 + KAFKA_BROKERS.max(brokers as u64);
@@ -60,8 +59,10 @@ impl DescriptorPlan {
             kafka: clients * (PER_CLIENT + brokers * PER_BROKER),
             object_store: match store {
                 None => 0,
-                Some(StoreKind::Remote) => requests + OTHER_REQUESTS,
-                Some(StoreKind::Folder) => requests * PER_FILE + OTHER_REQUESTS,
+                Some(StoreKind::Remote) => lanes as u64 * requests + OTHER_REQUESTS,
+                Some(StoreKind::Folder) => {
+                    lanes as u64 * (requests * PER_FILE + files) + OTHER_REQUESTS
+                }
             },
             admin: 1 + admin::CONNECTIONS_MAX as u64,
             process: listeners as u64 + u64::from(REFUSED_MAX) + PROCESS,
@@ -72,12 +73,6 @@ impl DescriptorPlan {
     pub fn reserved(&self) -> u64 {
         self.kafka + self.object_store + self.admin + self.process
     }
-}
-
-/// Requests that uploads of a lane may have under way at a time: none is smaller than what is too large
-/// for a record, and each holds its bytes, at most a part, from the lane's share.
-pub fn requests(large_memory: u64, inline_size: u64) -> u64 {
-    large_memory / inline_size.clamp(1, PART_SIZE)
 }
 
 /// The hard limit of open descriptors.
@@ -96,17 +91,15 @@ mod tests {
 
     #[test]
     fn each_holder_has_its_part() {
-        let plan = DescriptorPlan::new(4, 1, 1, None, 0);
+        let plan = DescriptorPlan::new(4, 1, 1, None);
         // Nine clients with a pipe of their own and thirteen brokers.
         assert_eq!(plan.kafka, 9 * (2 + 13 * 3));
         assert_eq!(plan.object_store, 0);
         assert_eq!(plan.reserved(), plan.kafka + 65 + 129);
-        let more = DescriptorPlan::new(5, 24, 2, Some(StoreKind::Remote), 100);
+        let more = DescriptorPlan::new(5, 24, 2, Some(StoreKind::Remote));
         assert_eq!(more.kafka, 11 * (2 + 48 * 3));
-        assert_eq!(more.object_store, 108);
-        let folder = DescriptorPlan::new(4, 1, 1, Some(StoreKind::Folder), 100);
-        assert_eq!(folder.object_store, 208);
-        assert_eq!(requests(64 << 20, 512 << 10), 128);
-        assert_eq!(requests(64 << 20, 64 << 20), 12, "a part is 5 MiB");
+        assert_eq!(more.object_store, 5 * 16 + 8);
+        let folder = DescriptorPlan::new(4, 1, 1, Some(StoreKind::Folder));
+        assert_eq!(folder.object_store, 4 * (16 * 2 + 48) + 8);
     }
 }

@@ -73,10 +73,3 @@ pub fn default_connections(memory: u64, descriptors: u64) -> u32 {
     let by_memory = (memory / 2 / CONNECTION_COST).max(1);
     u64::from(DEFAULT_CONNECTIONS).min(descriptors).min(by_memory) as u32
 }
-
-/// The bytes of `memory` that parts of large messages may take at most, where no lane says otherwise.
-pub fn default_large_memory(memory: u64) -> u64 {
-    let total: u64 = BUILT_IN_SHARES.iter().map(|(inline, large)| inline + large).sum();
-    let large: u64 = BUILT_IN_SHARES.iter().map(|(_, large)| large).sum();
-    memory / total * large
-}

@@ -13,7 +13,7 @@ use tests::kafka::Kafka;
 use tests::mqtt::property::Property;
 use tests::mqtt::{Client, Connect, Packet, Publish, Seen, Version, encode};
 use tests::tools::{Folder, program};
-use tests::wait::{SOON, START, until_true};
+use tests::wait::{SOON, START, until_true, until_true_at_any_pace};
 
 const MIB: u64 = 1024 * 1024;
 /// What the plan has beside the connections, with as little for messages as there may be.
@@ -177,7 +177,9 @@ fn what_sessions_keep_stays_within_it() {
     let packets: Vec<u8> = (1..=UNRELEASED).flat_map(publish).collect();
     flood(&clients, &packets, 1);
     let labels = [("reason", "session_memory")];
-    until_true("the budget of all is used up", START, || {
+    // Hundreds of thousands of messages have to land for that.
+    let landed = || gateway.lane("fast")["landed"].as_u64();
+    until_true_at_any_pace("the budget of all is used up", SOON, landed, || {
         gateway.metrics().sum("landfall_connections_closed_total", &labels) > 0.0
     });
     let metrics = gateway.metrics();

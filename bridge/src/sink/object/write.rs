@@ -12,10 +12,12 @@ use bytes::Bytes;
 use object_store::multipart::PartId;
 use object_store::path::Path;
 use object_store::{MultipartId, ObjectStoreExt as _, PutPayload};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::folder::Staged;
 use super::reaction::{Fault, Reaction};
 use super::request::{Done, Failed, observed, persist};
+use super::turns::Turns;
 use super::{Backend, ObjectError, Objects, Remote};
 
 /// How often an object is looked for that should be there, and how long is waited in between.
@@ -32,6 +34,8 @@ pub struct Object {
     pub(super) objects: Arc<Objects>,
     pub(super) path: Path,
     pub(super) uri: String,
+    /// Those of its lane.
+    pub(super) turns: Turns,
 }
 
 /// An object being written in parts. It has to be completed or aborted: the store keeps the parts of
@@ -44,8 +48,15 @@ pub struct Parts {
 }
 
 enum Upload {
-    Remote { id: MultipartId, parts: Vec<PartId> },
-    Folder(Arc<Staged>),
+    Remote {
+        id: MultipartId,
+        parts: Vec<PartId>,
+    },
+    Folder {
+        staged: Arc<Staged>,
+        /// Held as long as the file is.
+        _turn: OwnedSemaphorePermit,
+    },
 }
 
 impl From<Failed> for ObjectError {
@@ -87,18 +98,19 @@ impl Object {
 
     /// Starts to write it in parts of [`super::PART_SIZE`], the last of which may be smaller.
     pub async fn put_parts(self: &Arc<Object>) -> Result<Parts, ObjectError> {
-        let begun = self.persist(|| async move {
-            match &self.objects.backend {
-                Backend::Remote(store) => {
-                    let id = self.observed(store.create_multipart(&self.path)).await?;
-                    Ok(Upload::Remote { id, parts: Vec::new() })
-                }
-                Backend::Folder(folder) => {
-                    self.counted(folder.stage(&self.path).await).map(Upload::Folder)
-                }
+        let upload = match &self.objects.backend {
+            Backend::Remote(store) => {
+                let begin = || self.observed(store.create_multipart(&self.path));
+                Upload::Remote { id: self.persist(begin).await?.value, parts: Vec::new() }
             }
-        });
-        Ok(Parts { upload: begun.await?.value, object: Arc::clone(self), size: 0 })
+            Backend::Folder(folder) => {
+                let turn = self.turns.file().await;
+                let turn = turn.map_err(|fault| Failed { fault, tries: 0 })?;
+                let stage = || async move { self.counted(folder.stage(&self.path).await) };
+                Upload::Folder { staged: self.persist(stage).await?.value, _turn: turn }
+            }
+        };
+        Ok(Parts { upload, object: Arc::clone(self), size: 0 })
     }
 
     /// A message that was to be in this object is not stored; says so, but not in a flood.
@@ -152,7 +164,15 @@ impl Object {
         &self,
         attempt: impl FnMut() -> F,
     ) -> Result<Done<T>, Failed> {
-        persist(&self.objects.health, &self.objects.meter, attempt).await
+        let mut attempt = attempt;
+        persist(&self.objects.health, &self.objects.meter, || {
+            let attempt = attempt();
+            async move {
+                let _turn = self.turns.request().await?;
+                attempt.await
+            }
+        })
+        .await
     }
 
     /// One try over HTTP.
@@ -196,7 +216,7 @@ impl Parts {
                 });
                 parts.push(put.await?.value);
             }
-            Upload::Folder(staged) => {
+            Upload::Folder { staged, .. } => {
                 let staged = &*staged;
                 let put = object.persist(|| {
                     let write = Arc::clone(staged).write(part.clone(), offset);
@@ -219,7 +239,7 @@ impl Parts {
                 });
                 complete.await
             }
-            Upload::Folder(staged) => {
+            Upload::Folder { staged, .. } => {
                 let complete = object.persist(|| {
                     let complete = Arc::clone(staged).complete();
                     async move { object.counted(complete.await) }
@@ -248,7 +268,7 @@ impl Parts {
                     object.persist(|| object.observed(store.abort_multipart(&object.path, id)));
                 abort.await
             }
-            Upload::Folder(staged) => {
+            Upload::Folder { staged, .. } => {
                 let abort = object.persist(|| {
                     let abort = Arc::clone(staged).abort();
                     async move { object.counted(abort.await) }

@@ -16,7 +16,7 @@ use crate::config::node::Node;
 use crate::config::values::{Length, Size};
 use crate::config::{Limits, written};
 
-pub(super) const DEFAULT_INLINE_SIZE: u64 = 512 * KIB;
+const DEFAULT_INLINE_SIZE: u64 = 512 * KIB;
 const DEFAULT_GATHER: Duration = Duration::from_millis(2);
 const GATHER_MAX: Duration = Duration::from_millis(100);
 
