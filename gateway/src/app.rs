@@ -15,10 +15,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::admin::{Admin, AdminThread};
-use crate::broker::LocalPlane;
 use crate::config::Settings;
 use crate::edge::{Edge, EdgeLimits, Phase};
 use crate::listen::Listener;
+use crate::local::LocalPlane;
 use crate::metrics::MetricsHandle;
 use crate::pulse::Pulse;
 use crate::session::WindowLimits;

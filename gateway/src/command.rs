@@ -137,7 +137,7 @@ fn environment() -> impl Iterator<Item = (String, String)> {
 
 /// Sends the log to standard error.
 fn start_logging(default: &str) {
-    // What the disposable router says of itself is no news to anyone: see `broker`.
+    // What the disposable router says of itself is no news to anyone: see `local`.
     let default = format!("{default},rumqttd=off");
     let filter = EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new(default));
     let log = tracing_subscriber::fmt()

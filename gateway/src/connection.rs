@@ -34,10 +34,10 @@ use tokio::time::Sleep;
 pub use close::Close;
 pub use foreign::Foreign;
 
-use crate::broker::Subscriber;
 use crate::budget::Kept;
 use crate::clients::{Claim, PHASE_CHANGED, TAKEN_OVER};
 use crate::edge::{Admitted, Edge, Phase};
+use crate::local::Subscriber;
 use crate::mqtt::{Version, encode};
 use crate::patience;
 use crate::session::{self, Acknowledgement, Answer, Window};

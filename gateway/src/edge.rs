@@ -9,10 +9,10 @@ use bridge::Bridge;
 use bridge::text::escape;
 use parking_lot::Mutex;
 
-use crate::broker::LocalPlane;
 use crate::budget::Budget;
 use crate::clients::{Clients, PHASE_CHANGED};
 use crate::connection::Foreign;
+use crate::local::LocalPlane;
 use crate::metrics;
 use crate::session::WindowLimits;
 

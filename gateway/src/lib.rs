@@ -2,7 +2,6 @@
 
 pub mod admin;
 pub mod app;
-pub mod broker;
 pub mod budget;
 pub mod clients;
 pub mod command;
@@ -10,6 +9,7 @@ pub mod config;
 pub mod connection;
 pub mod edge;
 pub mod listen;
+pub mod local;
 pub mod metrics;
 pub mod mqtt;
 mod patience;

@@ -13,7 +13,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128, xxh3_128_with_seed};
 use super::{
     Block, Clock, Close, Connection, FREE_PARTIAL_BYTES, OUT_SOFT_BYTES, ROOM_RECHECK, Shared,
 };
-use crate::broker::{ClientKey, SubscribeError};
+use crate::local::{ClientKey, SubscribeError};
 use crate::mqtt::{
     self, FixedHeader, Packet, PacketType, PublishHead, Subscribe, Unsubscribe, Version, encode,
     reason,

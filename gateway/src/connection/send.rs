@@ -14,8 +14,8 @@ use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 
 use super::{Block, Clock, Close, Connection, KEEP_BYTES, OUT_SOFT_BYTES};
-use crate::broker::{self, Subscriber};
 use crate::edge::Phase;
+use crate::local::{self, Subscriber};
 use crate::mqtt::{Version, encode};
 use crate::patience;
 
@@ -163,7 +163,7 @@ impl Form {
     }
 }
 
-fn message(delivery: &broker::Delivery) -> encode::Delivery<'_> {
+fn message(delivery: &local::Delivery) -> encode::Delivery<'_> {
     encode::Delivery {
         topic: &delivery.topic,
         payload: &delivery.payload,

@@ -12,8 +12,8 @@ use tokio::time::sleep;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
 use super::{Clock, Shared};
-use crate::broker::ClientKey;
 use crate::edge::Edge;
+use crate::local::ClientKey;
 use crate::mqtt::Will;
 
 /// How long a will waits for room in its lane before it counts as refused.
