@@ -13,9 +13,9 @@ use crate::envelope::{self, Body, Stamp};
 use crate::lane::{Lane, LaneSettings, LaneThread, Pending, SinkFactory};
 use crate::letter::{self, DeadLetters};
 use crate::message::{Message, Payload};
+use crate::objects::{ObjectFigures, Objects};
 use crate::receipt::{Fault, Mailbox, Outcome, Receipt, Refusal};
 use crate::record::{HEAD_ROOM_BYTES, RECORD_COST, REFERENCE_MAX_BYTES, RecordBuf};
-use crate::sink::object::{ObjectFigures, Objects};
 use crate::upload::{Dedupe, Upload};
 
 /// Memory for packets whose lane is not known yet and for what connections keep, in bytes.

@@ -9,7 +9,6 @@ pub mod contract;
 pub mod kafka;
 #[cfg(any(test, feature = "contract-suite"))]
 pub mod memory;
-pub mod object;
 
 use std::borrow::Cow;
 

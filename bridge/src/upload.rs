@@ -20,9 +20,9 @@ use tokio::sync::mpsc;
 use crate::account::{Class, Reservation};
 use crate::envelope::{self, Body};
 use crate::lane::{Lane, Pending};
+use crate::objects::{Object, ObjectError, PART_SIZE};
 use crate::receipt::{Mailbox, Outcome, Receipt};
 use crate::record::{RECORD_COST, RecordBuf};
-use crate::sink::object::{Object, ObjectError, PART_SIZE};
 
 /// A large message that arrives.
 pub struct Upload {

@@ -6,9 +6,10 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use bridge::sink::kafka::topics::{LaneTopics, Questions, Topics, TopicsThread};
-use bridge::sink::kafka::{KafkaSink, KafkaStatus};
-use bridge::sink::object::Objects;
+use bridge::kafka::KafkaStatus;
+use bridge::kafka::topics::{LaneTopics, Questions, Topics, TopicsThread};
+use bridge::objects::Objects;
+use bridge::sink::kafka::KafkaSink;
 use bridge::{Bridge, LaneThread, Store};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};

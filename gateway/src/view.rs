@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use bridge::kafka::KafkaStatus;
+use bridge::kafka::topics::Topics;
 use bridge::lane::STALLED_AFTER;
-use bridge::sink::kafka::KafkaStatus;
-use bridge::sink::kafka::topics::Topics;
-use bridge::sink::object::ObjectFigures;
+use bridge::objects::ObjectFigures;
 use bridge::{Class, Refusal};
 use metrics::{counter, gauge};
 

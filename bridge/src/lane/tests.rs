@@ -13,9 +13,9 @@ use super::*;
 use crate::account::Class;
 use crate::bridge::Store;
 use crate::envelope;
+use crate::objects::Objects;
 use crate::receipt::{Mailbox, Mark};
 use crate::sink::memory::{Fate, MemoryStore};
-use crate::sink::object::Objects;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// What a message takes of its lane's share, in bytes.

@@ -11,8 +11,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use bridge::sink::kafka::embedded::EmbeddedKafka;
-use bridge::sink::kafka::reader::Reader;
+use bridge::kafka::consumer::Reader;
+use bridge::kafka::embedded::EmbeddedKafka;
 use serde::{Deserialize, Serialize};
 use url::Url;
 

@@ -7,8 +7,8 @@ use prost::Message as _;
 use proto::v1::{Cut, Envelope, Reference, envelope::Payload};
 use tokio::runtime::Runtime;
 
+use bridge::objects::{Expected, Limits, Objects, Verdict};
 use bridge::record::Record;
-use bridge::sink::object::{Expected, Limits, Objects, Verdict};
 use bridge::text::escape;
 
 /// Characters of a payload that are shown.

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use bridge::sink::kafka::reader::Reader;
-use bridge::sink::object::Objects;
+use bridge::kafka::consumer::Reader;
+use bridge::objects::Objects;
 use url::Url;
 
 use super::dev::Running;

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bridge::classify::{Routing, Unrouted};
-use bridge::sink::object::{self, Objects};
+use bridge::objects::{self, Objects};
 use serde::de::DeserializeOwned;
 
 use super::descriptors::{self, DEFAULT_CONNECTIONS_MIN, DescriptorPlan, StoreKind};
@@ -297,7 +297,7 @@ impl Checker {
         let before = self.faults.0.len();
         let options = self.secrets("object_store.options", written.options);
         let options: BTreeMap<String, Option<String>> = options.into_iter().collect();
-        let url = match object::parse_url(&written.url) {
+        let url = match objects::parse_url(&written.url) {
             Ok(url) => url,
             Err(error) => {
                 self.faults.add("object_store.url", error);

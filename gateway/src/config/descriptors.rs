@@ -2,7 +2,7 @@
 //! open at a time, so that connections take none of it, however long they stay. Checked at start, as
 //! the plan of memory is.
 
-use bridge::sink::object::{FILES_PER_LANE, REQUESTS_PER_LANE};
+use bridge::objects::{FILES_PER_LANE, REQUESTS_PER_LANE};
 
 use crate::admin;
 use crate::listen::REFUSED_MAX;

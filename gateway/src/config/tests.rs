@@ -248,7 +248,7 @@ fn an_address_has_one_listener() {
     assert_eq!(found[0].place, "admin.bind", "it is there by default: {found:?}");
 }
 
-/// The rest of what is known of options stands in `sink/object/open.rs`.
+/// The rest of what is known of options stands in `objects/open.rs`.
 #[test]
 fn a_store_that_run_could_not_use_is_refused() {
     let store =

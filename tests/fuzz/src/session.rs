@@ -23,9 +23,9 @@ use bridge::classify::{
     Unrouted, When,
 };
 use bridge::key::KeyStrategy;
+use bridge::objects::Objects;
 use bridge::route::{Filter, Route};
 use bridge::sink::memory::{Fate, MemoryStore};
-use bridge::sink::object::Objects;
 use bridge::{Bridge, Class, LaneSettings, LaneThread, Store, Totals};
 use gateway::connection;
 use gateway::edge::{Edge, EdgeLimits};

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::Thread;
 
+use bridge::kafka::KafkaStatus;
 use bridge::record::RecordBuf;
 use bridge::sink::Sink;
 use bridge::sink::contract::{self, Fixture};
-use bridge::sink::kafka::{KafkaSink, KafkaStatus};
+use bridge::sink::kafka::KafkaSink;
 use tests::gateway;
 use tests::kafka::{Kafka, unique};
 use tests::process::Signal;

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use rdkafka::producer::Partitioner;
 
-use super::native;
+use crate::kafka::native;
 use crate::record::{Record, RecordBuf};
 use crate::sink::Token;
 

@@ -5,8 +5,8 @@ use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
 use super::*;
+use crate::kafka::consumer::{Placed, Reader};
 use crate::sink::contract::{self, Fixture};
-use crate::sink::kafka::reader::Reader;
 
 const TOPIC: &str = "there";
 const PARTITIONS: i32 = 3;
@@ -29,7 +29,7 @@ impl Mock {
     }
 
     /// Records of all partitions, those of a partition in their order.
-    fn placed(&self) -> Vec<reader::Placed> {
+    fn placed(&self) -> Vec<Placed> {
         let servers = self.cluster.bootstrap_servers();
         let reader = Reader::open(&servers, &BTreeMap::new(), &[TOPIC.to_owned()]);
         let reader = reader.expect("the topic can be read");
@@ -248,23 +248,6 @@ fn a_closed_idle_connection_is_no_news_and_a_failed_one_is() {
     reports.error(cause, "Connect failed: Connection refused");
     reports.error(sum, "1/1 brokers are down");
     assert_eq!(status.last_error().as_deref(), Some("Connect failed: Connection refused"));
-}
-
-#[test]
-fn what_is_wrong_with_kafka_is_told_by_its_cause_and_seldom() {
-    let mut trouble = Trouble::default();
-    let transport = Some(RDKafkaErrorCode::BrokerTransportFailure);
-    trouble.note(transport, "disconnected");
-    assert_eq!(trouble.reason(), Some("disconnected"));
-    trouble.note(Some(RDKafkaErrorCode::Authentication), "wrong password");
-    trouble.note(transport, "disconnected");
-    assert_eq!(trouble.reason(), Some("wrong password"));
-    assert!(trouble.is_news());
-    assert!(!trouble.is_news(), "not again within half a minute");
-    assert!(trouble.is_over());
-    assert!(!trouble.is_over(), "once");
-    assert_eq!(trouble.reason(), None);
-    assert!(!trouble.is_news(), "also after a recovery");
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv6Addr;
 use std::path::Path;
 
+use bridge::kafka::properties::{self, ClientFault};
 use bridge::record;
-use bridge::sink::kafka::properties::{self, ClientFault};
 
 use super::{ASSUMED_SECRET, Checker};
 use crate::config::values::Secret;

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use bridge::LaneSettings;
 use bridge::classify::{self, BUILT_IN, LANES_MAX, LaneRouting, TopicName, is_kafka_topic};
+use bridge::kafka::properties;
 use bridge::key::{KeyStrategy, Template};
-use bridge::sink::kafka::properties;
-use bridge::sink::object::PART_SIZE;
+use bridge::objects::PART_SIZE;
 
 use super::kafka::Properties;
 use super::{Checker, KIB, MIB};

@@ -13,12 +13,12 @@ use rdkafka::admin::{
     TopicReplication,
 };
 use rdkafka::client::DefaultClientContext;
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
 use tokio::runtime::Handle;
 
-use super::{KafkaStatus, RECONNECT_MAX_MS, properties};
+use super::{KafkaStatus, client};
 use crate::record::{self, HEAD_MAX_BYTES};
 
 /// How long one request to Kafka may take.
@@ -53,7 +53,6 @@ pub struct LaneTopics {
 pub struct Topics {
     /// Why the lanes cannot land everything; None while Kafka was never asked.
     problems: Mutex<Option<Vec<String>>>,
-    reached: AtomicBool,
     stop: AtomicBool,
     finished: AtomicBool,
     started: Instant,
@@ -66,11 +65,6 @@ impl Topics {
     pub fn problems(&self) -> Vec<String> {
         let unknown = || vec!["Kafka was not reached yet".to_owned()];
         self.problems.lock().clone().unwrap_or_else(unknown)
-    }
-
-    /// All topics were there and as needed at least once.
-    pub fn were_all_well(&self) -> bool {
-        self.reached.load(Ordering::Acquire)
     }
 
     /// How long the thread gave no sign of life.
@@ -113,18 +107,17 @@ impl Topics {
     ) -> std::io::Result<(Arc<Topics>, TopicsThread)> {
         let topics = Arc::new(Topics {
             problems: Mutex::new(None),
-            reached: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             finished: AtomicBool::new(false),
             started: Instant::now(),
             beat_ms: AtomicU64::new(0),
         });
-        let config = client_config(bootstrap_servers, properties);
+        let config = client::admin(bootstrap_servers, properties);
         let shared = Arc::clone(&topics);
         let handle = thread::Builder::new().name("kafka-topics".to_owned()).spawn(move || {
             let _finished = Finished(&shared);
             for lane in &lanes {
-                let _ = lane.status.limits_thread.set(thread::current());
+                lane.status.set_limits_thread(thread::current());
             }
             let mut untold = None;
             while !shared.stop.load(Ordering::Acquire) {
@@ -139,9 +132,6 @@ impl Topics {
                 }
                 *known = Some(problems);
                 drop(known);
-                if well {
-                    shared.reached.store(true, Ordering::Release);
-                }
                 // A lane whose batches are too large for Kafka asks for a check ahead of its time.
                 thread::sleep(CHECKS_APART);
                 shared.rest(if well { CHECK_PAUSE } else { RETRY_PAUSE });
@@ -149,23 +139,6 @@ impl Topics {
         })?;
         Ok((Arc::clone(&topics), TopicsThread { topics, handle }))
     }
-}
-
-/// librdkafka's configuration for the questions.
-pub(super) fn client_config(
-    bootstrap_servers: &str,
-    properties: &BTreeMap<String, String>,
-) -> ClientConfig {
-    let mut config = ClientConfig::new();
-    config.set("reconnect.backoff.max.ms", RECONNECT_MAX_MS);
-    for (name, value) in properties::without_producers(properties) {
-        config.set(name, value);
-    }
-    config
-        .set(properties::canonical("bootstrap.servers"), bootstrap_servers)
-        .set("allow.auto.create.topics", "false")
-        .set_log_level(RDKafkaLogLevel::Critical);
-    config
 }
 
 /// Says so when the thread ends, however it does.

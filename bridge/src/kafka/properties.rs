@@ -13,7 +13,8 @@ use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, ProducerContext};
 use rdkafka::types::RDKafkaConfRes;
 
-use super::{DEFAULTS, client_config, native, reader, topics};
+use super::client::{self, BATCH_SIZE, DEFAULTS};
+use super::native;
 
 /// Properties that Landfall fixes, each by one of its names, with the reason.
 const FIXED: [(&str, &str); 21] = [
@@ -208,15 +209,15 @@ pub fn producer_fault(
     properties: &BTreeMap<String, String>,
     inline_size: u32,
 ) -> Option<ClientFault> {
-    let config = client_config("", properties, inline_size, super::BATCH_SIZE);
+    let config = client::producer("", properties, inline_size, BATCH_SIZE);
     sasl_fault(properties).or_else(|| made::<BaseProducer<Silent>>(config, properties))
 }
 
 /// Why what looks after Kafka's topics cannot be made, or what reads them. Nobody is contacted.
 pub fn reader_fault(properties: &BTreeMap<String, String>) -> Option<ClientFault> {
     sasl_fault(properties)
-        .or_else(|| made::<BaseProducer<Silent>>(topics::client_config("", properties), properties))
-        .or_else(|| made::<BaseConsumer<Silent>>(reader::client_config("", properties), properties))
+        .or_else(|| made::<BaseProducer<Silent>>(client::admin("", properties), properties))
+        .or_else(|| made::<BaseConsumer<Silent>>(client::consumer("", properties), properties))
 }
 
 /// What librdkafka says nothing of, or nothing that helps.
@@ -411,7 +412,7 @@ mod tests {
         for name in ["compression.codec", "compression.type", "topic.compression.codec"] {
             for _ in 0..20 {
                 let written = properties(&[(name, "zstd"), ("queue.buffering.max.ms", "77")]);
-                let config = client_config("", &written, 1024, super::super::BATCH_SIZE);
+                let config = client::producer("", &written, 1024, BATCH_SIZE);
                 let native = config.create_native_config().expect("it is valid");
                 assert_eq!(native.get("compression.codec").expect("it is set"), "zstd", "{name}");
                 assert_eq!(native.get("linger.ms").expect("it is set"), "77");

@@ -19,7 +19,7 @@ use crate::record::Record;
 use crate::sink::Token;
 
 /// Wakes a thread when the client's main queue is no longer empty. Dropped before its client.
-pub(super) struct Hook {
+pub(crate) struct Hook {
     queue: *mut bindings::rd_kafka_queue_t,
     /// Read by the callback; freed when no callback can come any more.
     thread: *mut Thread,
@@ -36,7 +36,7 @@ unsafe extern "C" fn wake(_: *mut bindings::rd_kafka_t, thread: *mut c_void) {
 }
 
 impl Hook {
-    pub(super) fn new<C: ClientContext>(client: &Client<C>, thread: Thread) -> Hook {
+    pub(crate) fn new<C: ClientContext>(client: &Client<C>, thread: Thread) -> Hook {
         let thread = Box::into_raw(Box::new(thread));
         // SAFETY: the client lives, so its pointer is valid; the queue is a new reference that
         // `drop` gives back, and the callback gets the box made above.
@@ -64,7 +64,7 @@ impl Drop for Hook {
 /// The topics that one client produced to; as many as the lane's configuration names. Dropped before
 /// its client.
 #[derive(Default)]
-pub(super) struct TopicHandles {
+pub(crate) struct TopicHandles {
     handles: Vec<(Box<str>, *mut bindings::rd_kafka_topic_t)>,
 }
 
@@ -74,7 +74,7 @@ unsafe impl Send for TopicHandles {}
 impl TopicHandles {
     /// Queues a record, of which librdkafka makes a copy; `token` comes back in its delivery report.
     /// All calls must be for the same client.
-    pub(super) fn produce<C: ClientContext>(
+    pub(crate) fn produce<C: ClientContext>(
         &mut self,
         client: &Client<C>,
         record: Record<'_>,
@@ -147,7 +147,7 @@ impl Drop for TopicHandles {
 
 /// librdkafka's own table of its properties, as text: names, aliases, and who heeds them. Empty where
 /// there is no memory for it.
-pub(super) fn property_table() -> String {
+pub(crate) fn property_table() -> String {
     let (mut text, mut bytes) = (ptr::null_mut::<libc::c_char>(), 0);
     // SAFETY: the stream writes into a buffer of its own, whose place and size it stores in the two
     // variables when it is closed; they outlive it. The buffer is read and freed after that, once.
@@ -166,7 +166,7 @@ pub(super) fn property_table() -> String {
 }
 
 /// The partition that the Java client, too, gives a record with that key.
-pub(super) fn partition(key: &[u8], count: i32) -> i32 {
+pub(crate) fn partition(key: &[u8], count: i32) -> i32 {
     let nothing = ptr::null_mut();
     // SAFETY: the key is only read; topic and opaques are not used.
     unsafe {

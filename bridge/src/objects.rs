@@ -1,4 +1,4 @@
-//! Object storage, and (with the files below it) the only place that knows object_store: where payloads
+//! The object store, and (with the files below it) the only place that knows object_store: where payloads
 //! go that are too large for their lane.
 //!
 //! An object is whole or absent: one request for what fits in a part, a multipart upload for the

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::properties;
+use super::client;
 use super::topics::State;
 use crate::record::RecordBuf;
 
@@ -50,7 +49,7 @@ impl Reader {
         properties: &BTreeMap<String, String>,
         topics: &[String],
     ) -> Result<Reader, ReadError> {
-        let consumer: BaseConsumer = client_config(servers, properties).create()?;
+        let consumer: BaseConsumer = client::consumer(servers, properties).create()?;
         let mut partitions = TopicPartitionList::new();
         for topic in topics {
             let metadata = consumer
@@ -87,36 +86,9 @@ impl Reader {
             Some(Err(error)) => return Err(error.into()),
         };
         Ok(Some(Placed {
-            record: super::copied(&message),
+            record: crate::sink::kafka::copied(&message),
             partition: message.partition(),
             offset: message.offset(),
         }))
     }
-}
-
-/// librdkafka's configuration for reading.
-pub(super) fn client_config(
-    bootstrap_servers: &str,
-    properties: &BTreeMap<String, String>,
-) -> ClientConfig {
-    let mut config = ClientConfig::new();
-    config.set("client.id", "landfall-tail");
-    for (name, value) in properties::without_producers(properties) {
-        // A consumer would hold it against limits of its own.
-        if name != "message.max.bytes" {
-            config.set(name, value);
-        }
-    }
-    for (name, value) in [
-        ("bootstrap.servers", bootstrap_servers),
-        ("group.id", "landfall-tail"),
-        ("enable.auto.commit", "false"),
-        ("enable.partition.eof", "false"),
-        ("allow.auto.create.topics", "false"),
-        ("auto.offset.reset", "earliest"),
-    ] {
-        config.set(properties::canonical(name), value);
-    }
-    config.set_log_level(RDKafkaLogLevel::Critical);
-    config
 }

@@ -1,0 +1,12 @@
+//! Everything that names rdkafka and is no sink: how clients are configured, whether topics are there,
+//! reading records back, a broker for `landfall dev`, and all calls that are unsafe.
+
+pub(crate) mod client;
+pub mod consumer;
+pub mod embedded;
+pub(crate) mod native;
+pub mod properties;
+mod status;
+pub mod topics;
+
+pub use self::status::{KafkaFigures, KafkaStatus};

@@ -1,0 +1,107 @@
+//! How each of Landfall's Kafka clients is configured: what Landfall fixes, over what the configuration
+//! says, over Landfall's defaults.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+
+use super::properties;
+use crate::record;
+
+/// Bytes of a batch per partition, unless the configuration or a topic's limit says less.
+pub(crate) const BATCH_SIZE: u32 = 256 * 1024;
+/// Room in librdkafka's own queue: the lane's share of memory is the real bound, and comes first.
+const QUEUE_MAX_KBYTES: u32 = 2_000_000;
+/// A Kafka that comes back is found within this, in milliseconds: devices give up at 30 s.
+const RECONNECT_MAX_MS: &str = "500";
+/// What a producer has unless the configuration says something else.
+pub(super) const DEFAULTS: [(&str, &str); 5] = [
+    ("linger.ms", "5"),
+    ("compression.type", "none"),
+    ("reconnect.backoff.max.ms", RECONNECT_MAX_MS),
+    ("socket.keepalive.enable", "true"),
+    ("socket.nagle.disable", "true"),
+];
+/// How often librdkafka tells its statistics, by which a producer is known to be ready. It asks for its
+/// id half a second after it was made, and has it soon after: the second time tells.
+const STATISTICS_INTERVAL: Duration = Duration::from_millis(280);
+
+/// A lane's producer.
+pub(crate) fn producer(
+    bootstrap_servers: &str,
+    properties: &BTreeMap<String, String>,
+    inline_size: u32,
+    batch_size: u32,
+) -> ClientConfig {
+    let max_bytes = record::max_bytes(inline_size).max(1_000_000).to_string();
+    let (batch_size, queue_max) = (batch_size.to_string(), QUEUE_MAX_KBYTES.to_string());
+    let statistics_interval = STATISTICS_INTERVAL.as_millis().to_string();
+    let max_bytes = ("message.max.bytes", max_bytes.as_str());
+    let fixed = [
+        ("bootstrap.servers", bootstrap_servers),
+        ("batch.size", &batch_size),
+        ("acks", "all"),
+        ("enable.idempotence", "true"),
+        // A batch that fails is a fatal error. Otherwise librdkafka renumbers what comes after it and
+        // sends that on, ahead of what the lane sends again.
+        ("enable.gapless.guarantee", "true"),
+        ("message.timeout.ms", "0"),
+        ("allow.auto.create.topics", "false"),
+        ("queue.buffering.max.messages", "0"),
+        ("queue.buffering.max.kbytes", &queue_max),
+        ("statistics.interval.ms", &statistics_interval),
+    ];
+    let own = properties.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let mut config = ClientConfig::new();
+    // Under one name each: librdkafka would set what has two names twice, in any order.
+    for (name, value) in DEFAULTS.into_iter().chain([max_bytes]).chain(own).chain(fixed) {
+        config.set(properties::canonical(name), value);
+    }
+    config.set_log_level(RDKafkaLogLevel::Info);
+    config
+}
+
+/// Who looks after the lanes' topics.
+pub(super) fn admin(
+    bootstrap_servers: &str,
+    properties: &BTreeMap<String, String>,
+) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("reconnect.backoff.max.ms", RECONNECT_MAX_MS);
+    for (name, value) in properties::without_producers(properties) {
+        config.set(name, value);
+    }
+    config
+        .set(properties::canonical("bootstrap.servers"), bootstrap_servers)
+        .set("allow.auto.create.topics", "false")
+        .set_log_level(RDKafkaLogLevel::Critical);
+    config
+}
+
+/// Who reads records.
+pub(super) fn consumer(
+    bootstrap_servers: &str,
+    properties: &BTreeMap<String, String>,
+) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("client.id", "landfall-tail");
+    for (name, value) in properties::without_producers(properties) {
+        // A consumer would hold it against limits of its own.
+        if name != "message.max.bytes" {
+            config.set(name, value);
+        }
+    }
+    for (name, value) in [
+        ("bootstrap.servers", bootstrap_servers),
+        ("group.id", "landfall-tail"),
+        ("enable.auto.commit", "false"),
+        ("enable.partition.eof", "false"),
+        ("allow.auto.create.topics", "false"),
+        ("auto.offset.reset", "earliest"),
+    ] {
+        config.set(properties::canonical(name), value);
+    }
+    config.set_log_level(RDKafkaLogLevel::Critical);
+    config
+}
