@@ -2,7 +2,7 @@
 #
 # The first stage builds the programs and lays out the whole root file system of the image in /out; the
 # last one only copies it. So everything but the copying can be run without a container engine, and the
-# tests do (tests/tests/e2e/image.rs): they run the very text of the last RUN, then the result.
+# tests do (tests/tests/delivery/image.rs): they run the very text of the last RUN, then the result.
 
 FROM rust:1.95.0-bookworm AS build
 

@@ -15,7 +15,7 @@ ROWS ?=
 # How often each row of `make bench` is measured, and for how long each time.
 REPETITIONS ?= 3
 BENCH_SECONDS ?= 4
-# Which tests `make test` runs, such as TEST="--test e2e durable".
+# Which tests `make test` runs, such as TEST="--test promises durable".
 TEST ?=
 
 step := tests/tools/step.sh
@@ -24,7 +24,7 @@ step := tests/tools/step.sh
 
 help:
 	@echo 'make dev    a gateway with a Kafka inside and $(DEVICES) simulated devices (ARGS="--mqtt-port 1884" DEVICES=50)'
-	@echo 'make test   formatting, lints and all tests, the end-to-end ones with real servers (TEST="--test e2e durable")'
+	@echo 'make test   formatting, lints and all tests, the end-to-end ones with real servers (TEST="--test promises durable")'
 	@echo 'make chart  writes what is generated of charts/landfall: values.schema.json and README.md'
 	@echo 'make soak   $(SOAK_DEVICES) devices for $(SOAK_SECONDS) s, the gateway killed five times (SOAK_DEVICES=1000 SOAK_SECONDS=600)'
 	@echo 'make bench  what Landfall costs beside mosquitto and a bare Kafka producer (ROWS=window50,paced20k REPETITIONS=3 BENCH_SECONDS=4)'
@@ -53,7 +53,7 @@ chart:
 soak:
 	@$(step) setup tests/tools/setup.sh test
 	@LANDFALL_SOAK_DEVICES=$(SOAK_DEVICES) LANDFALL_SOAK_SECONDS=$(SOAK_SECONDS) $(step) soak \
-		cargo test -p tests --test e2e -- --nocapture fleet::a_gateway_killed_again_and_again_loses_nothing
+		cargo test -p tests --test promises -- --nocapture fleet::a_gateway_killed_again_and_again_loses_nothing
 
 # The gateway is built as its users get it, by itself; the bench knows how.
 bench:

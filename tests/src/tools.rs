@@ -103,7 +103,7 @@ fn run_folder() -> &'static Path {
     static RUN: OnceLock<PathBuf> = OnceLock::new();
     RUN.get_or_init(|| {
         let target = profile_folder();
-        let all = target.parent().expect("the profile lies in the target folder").join("tmp/e2e");
+        let all = target.parent().expect("the profile lies in the target folder").join("tmp/tests");
         for entry in std::fs::read_dir(&all).into_iter().flatten().flatten() {
             let name = entry.file_name();
             let alive = Path::new("/proc").join(&name).exists();

@@ -1,11 +1,11 @@
 //! The fuzz targets on a stable compiler: each runs for about a second over random bytes and over
 //! damaged good packets, the same ones at every run unless `LANDFALL_FUZZ_SEED` says otherwise.
 
-#[path = "../fuzz/src/decoder.rs"]
+#[path = "../../fuzz/src/decoder.rs"]
 mod decoder;
-#[path = "../fuzz/src/seeds.rs"]
+#[path = "../../fuzz/src/seeds.rs"]
 mod seeds;
-#[path = "../fuzz/src/session.rs"]
+#[path = "../../fuzz/src/session.rs"]
 mod session;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

@@ -1,0 +1,29 @@
+//! What Landfall promises, on a real Kafka and a real object store with faults between them: one module
+//! for each promise or part of one, on the harness of the crate `tests`.
+
+// What is acknowledged is durable: stores are held back, fail and die, and nothing is lost.
+mod durable;
+// What Kafka refuses is sent again, and nothing overtakes it.
+mod errors;
+// A message takes the lane that its metadata says, no lane waits for another, and the sums hold.
+mod lanes;
+// Large messages go to the object store while they arrive, and never in the way of small ones.
+mod large;
+// Resends, acknowledgements, QoS 2, wills and takeovers: what a device is told is so.
+mod session;
+// What strangers can hold open, send and leave undone has a bound.
+mod bounds;
+// The memory limit holds, whatever is asked for.
+mod memory;
+// Bytes of strangers, at random and damaged on purpose, break neither the codec nor a connection.
+mod fuzz;
+// A drain forgets nothing and ends.
+mod drain;
+// A start says what is wrong, and waits for a Kafka that is away.
+mod start;
+// Clients of one gateway hear each other, and what becomes of them costs the uplink nothing.
+mod local;
+// A simulated fleet through gateways that are killed, and the proof of it put to the proof.
+mod fleet;
+// The bridge's Kafka sink keeps on a real Kafka what every sink has to keep.
+mod sink;
