@@ -1,8 +1,7 @@
 # Landfall's image: `docker build -t landfall .`, for amd64 and arm64.
 #
 # The first stage builds the programs and lays out the whole root file system of the image in /out; the
-# last one only copies it. So everything but the copying can be run without a container engine, and the
-# tests do (tests/tests/delivery/image.rs): they run the very text of the last RUN, then the result.
+# last one only copies it.
 
 FROM rust:1.95.0-bookworm AS build
 
@@ -47,17 +46,15 @@ RUN set -eu; \
 # - OpenSSL (Kafka) looks for authorities and settings where `openssl version -d` says; rustls (object
 #   stores) looks for /etc/ssl/certs/ca-certificates.crt.
 # - glibc reads DNS and /etc/hosts without further libraries.
-ARG PROGRAMS=target/release
-ARG OUT=/out
 RUN set -eu; \
-    root=$OUT/root; \
-    mkdir -p "$OUT/data/landfall" "$root/var/lib" "$root/etc/landfall" "$root/etc/ssl/certs" "$root/usr/local/bin"; \
+    root=/out/root; \
+    mkdir -p /out/data/landfall "$root/var/lib" "$root/etc/landfall" "$root/etc/ssl/certs" "$root/usr/local/bin"; \
     for program in landfall device-sim; do \
-        objcopy --strip-debug "$PROGRAMS/$program" "$root/usr/local/bin/$program"; \
+        objcopy --strip-debug "target/release/$program" "$root/usr/local/bin/$program"; \
     done; \
     legacy=$(openssl version -m | cut -d '"' -f 2)/legacy.so; \
     install -D -m 644 "$legacy" "$root$legacy"; \
-    libraries=$(ldd "$PROGRAMS/landfall" "$PROGRAMS/device-sim" "$legacy"); \
+    libraries=$(ldd target/release/landfall target/release/device-sim "$legacy"); \
     if echo "$libraries" | grep 'not found'; then exit 1; fi; \
     echo "$libraries" | awk '$2 == "=>" { print $3 } NF == 2 && $1 ~ /^\// { print $1 }' | sort -u | \
         while read -r library; do install -D -m 755 "$library" "$root$library"; done; \

@@ -1,15 +1,11 @@
-//! The container image and what runs it, without a container engine: its files are read by the engines'
-//! own parsers, its root file system is laid out by the Dockerfile's own commands, and its services run
-//! as an engine would start them, in namespaces.
+//! The container image and what runs it, as far as it can be seen without a container engine: the
+//! Dockerfile, .dockerignore and compose.yaml, read by the engines' own parsers.
 //!
 //! What checks a file returns what is wrong with it, so that a test can break a copy of the file and see
 //! that it is noticed.
 
 pub mod compose;
 pub mod dockerfile;
-pub mod machine;
-pub mod root;
-pub mod services;
 
 use std::path::Path;
 use std::process::Command;
@@ -22,21 +18,15 @@ use crate::tools::tool;
 fn parsed(what: &str, path: &Path, environment: &[(&str, &str)]) -> Result<Value, String> {
     let mut command = Command::new(tool("bin/container-files"));
     command.arg(what).arg(path).env_remove("S3_SECRET_KEY").envs(environment.iter().copied());
-    serde_json::from_slice(&output(command)?).map_err(|error| format!("no JSON: {error}"))
-}
-
-/// What a command that must succeed wrote; an error is what it said.
-fn output(mut command: Command) -> Result<Vec<u8>, String> {
     let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
-    match output.status.success() {
-        true => Ok(output.stdout),
-        false => Err(format!(
-            "{command:?} ends with {}: {}{}",
+    if !output.status.success() {
+        return Err(format!(
+            "{command:?} ends with {}: {}",
             output.status,
-            String::from_utf8_lossy(&output.stdout),
             String::from_utf8_lossy(&output.stderr)
-        )),
+        ));
     }
+    serde_json::from_slice(&output.stdout).map_err(|error| format!("no JSON: {error}"))
 }
 
 /// Nothing, or all faults in one text.

@@ -134,7 +134,6 @@ missing_packages() {
     command -v mvn >/dev/null || echo maven
     command -v mosquitto_pub >/dev/null || echo mosquitto-clients
     command -v kcat >/dev/null || echo kcat
-    command -v ip >/dev/null || [ -x /usr/sbin/ip ] || echo iproute2
     python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3 python3-venv
     command -v prometheus >/dev/null && command -v promtool >/dev/null || echo prometheus
     node_is_there || echo nodejs

@@ -1,6 +1,6 @@
 //! A compose file, as `docker compose` reads it, and what has to be true of ours.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -91,38 +91,5 @@ impl<'a> Service<'a> {
     /// A key such as `stop_grace_period`, in compose's canonical form.
     pub fn key(self, name: &str) -> &'a Value {
         &self.value[name]
-    }
-
-    /// The words of `entrypoint` or `command`.
-    pub fn words(self, key: &str) -> Vec<String> {
-        let words = self.value[key].as_array().into_iter().flatten();
-        words.map(|word| word.as_str().expect("compose has strings here").to_owned()).collect()
-    }
-
-    pub fn environment(self) -> impl Iterator<Item = (&'a str, &'a str)> {
-        let entries = self.value["environment"].as_object().into_iter().flatten();
-        entries.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)))
-    }
-
-    /// What is mounted from a volume of compose's.
-    pub fn volumes(self) -> impl Iterator<Item = &'a str> {
-        let volumes = self.value["volumes"].as_array().into_iter().flatten();
-        volumes.filter(|volume| volume["type"] == "volume").filter_map(|one| one["target"].as_str())
-    }
-
-    /// Where each of its configs is inside, and its text.
-    pub fn configs(self) -> impl Iterator<Item = (PathBuf, String)> + use<'a> {
-        let configs = self.value["configs"].as_array().into_iter().flatten();
-        configs.map(move |config| {
-            let name = config["source"].as_str().expect("compose names the source");
-            let found = &self.compose.0["configs"][name];
-            let text = match (found["content"].as_str(), found["file"].as_str()) {
-                (Some(text), _) => text.to_owned(),
-                (None, Some(file)) => std::fs::read_to_string(file)
-                    .unwrap_or_else(|error| panic!("{file} cannot be read: {error}")),
-                (None, None) => panic!("config {name} has neither content nor file"),
-            };
-            (config["target"].as_str().expect("compose fills the target in").into(), text)
-        })
     }
 }

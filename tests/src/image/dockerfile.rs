@@ -13,37 +13,31 @@ const LABELS: [&str; 5] = ["title", "description", "licenses", "version", "revis
 
 #[derive(Debug, Deserialize)]
 pub struct Dockerfile {
-    pub stages: Vec<Stage>,
+    stages: Vec<Stage>,
     /// Docker's own: those of `docker build --check`.
     warnings: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
-pub struct Stage {
+struct Stage {
     name: String,
     base: String,
-    pub instructions: Vec<Instruction>,
+    instructions: Vec<Instruction>,
 }
 
 #[derive(Debug, Deserialize)]
-pub struct Instruction {
-    pub name: String,
+struct Instruction {
+    name: String,
     text: String,
     #[serde(default)]
-    pub sources: Vec<String>,
-    #[serde(default)]
-    pub to: String,
+    sources: Vec<String>,
     /// The stage that a COPY takes from; empty where it is the build context.
     #[serde(default)]
-    pub from: String,
-    #[serde(default)]
-    pub owner: String,
-    #[serde(default)]
-    pub command: Vec<String>,
+    from: String,
     #[serde(default)]
     shell: bool,
     #[serde(default)]
-    pub values: std::collections::BTreeMap<String, String>,
+    values: std::collections::BTreeMap<String, String>,
 }
 
 impl Dockerfile {
@@ -53,13 +47,8 @@ impl Dockerfile {
     }
 
     /// The image itself: the last stage.
-    pub fn image(&self) -> &Stage {
+    fn image(&self) -> &Stage {
         self.stages.last().expect("Docker's parser wants a stage")
-    }
-
-    /// The stage that everything is built in.
-    pub fn build(&self) -> &Stage {
-        self.stages.first().expect("Docker's parser wants a stage")
     }
 
     /// What is wrong, given the files that the build context has: see [`context`].
@@ -95,7 +84,7 @@ impl Dockerfile {
 }
 
 impl Stage {
-    pub fn find(&self, name: &str) -> Option<&Instruction> {
+    fn find(&self, name: &str) -> Option<&Instruction> {
         self.instructions.iter().rev().find(|found| found.name == name)
     }
 

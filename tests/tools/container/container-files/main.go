@@ -52,12 +52,9 @@ type instruction struct {
 	Text string `json:"text"`
 	// Of a COPY or ADD.
 	Sources []string `json:"sources,omitempty"`
-	To      string   `json:"to,omitempty"`
 	From    string   `json:"from,omitempty"`
-	Owner   string   `json:"owner,omitempty"`
-	// Of a RUN, ENTRYPOINT or CMD.
-	Command []string `json:"command,omitempty"`
-	Shell   bool     `json:"shell,omitempty"`
+	// Of an ENTRYPOINT or CMD: not in exec form.
+	Shell bool `json:"shell,omitempty"`
 	// Of an ARG or LABEL.
 	Values map[string]string `json:"values,omitempty"`
 }
@@ -118,9 +115,6 @@ func (noRegistry) ResolveImageConfig(
 
 func describe(command instructions.Command) instruction {
 	found := instruction{Name: command.Name(), Text: fmt.Sprint(command)}
-	line := func(line instructions.ShellDependantCmdLine) {
-		found.Command, found.Shell = line.CmdLine, line.PrependShell
-	}
 	values := func(pairs ...instructions.KeyValuePairOptional) {
 		found.Values = map[string]string{}
 		for _, pair := range pairs {
@@ -129,16 +123,11 @@ func describe(command instructions.Command) instruction {
 	}
 	switch command := command.(type) {
 	case *instructions.CopyCommand:
-		found.Sources, found.To = command.SourcePaths, command.DestPath
-		found.From, found.Owner = command.From, command.Chown
-	case *instructions.AddCommand:
-		found.Sources, found.To, found.Owner = command.SourcePaths, command.DestPath, command.Chown
-	case *instructions.RunCommand:
-		line(command.ShellDependantCmdLine)
+		found.Sources, found.From = command.SourcePaths, command.From
 	case *instructions.EntrypointCommand:
-		line(command.ShellDependantCmdLine)
+		found.Shell = command.PrependShell
 	case *instructions.CmdCommand:
-		line(command.ShellDependantCmdLine)
+		found.Shell = command.PrependShell
 	case *instructions.UserCommand:
 		found.Text = command.User
 	case *instructions.ArgCommand:
