@@ -7,14 +7,18 @@ use std::time::Instant;
 
 use tokio::runtime::Handle;
 
-use crate::account::{Account, Class, Reservation};
-use crate::classify::{self, Carriage, DEAD_LETTER, Decision, EventTimeFault, LaneId, Routing};
+use crate::account::{Account, Reservation};
+use crate::classify::{Decision, Destination, Routing};
 use crate::envelope::{self, Body, Stamp};
-use crate::lane::{Lane, LaneSettings, LaneThread, Pending, SinkFactory};
+use crate::lane::{Lane, LaneThread, Pending, SinkFactory};
+use crate::lanes::{LaneId, Lanes};
 use crate::letter::{self, DeadLetters};
-use crate::message::{Message, Payload};
+use crate::mailbox::Mailbox;
+use crate::message::{Carriage, Message, Payload};
+use crate::metadata::EventTimeFault;
 use crate::objects::{ObjectFigures, Objects};
-use crate::receipt::{Fault, Mailbox, Outcome, Receipt, Refusal};
+use crate::outcome::{Fault, Outcome, Refusal};
+use crate::receipt::Receipt;
 use crate::record::{HEAD_ROOM_BYTES, RECORD_COST, REFERENCE_MAX_BYTES, RecordBuf};
 use crate::upload::{Dedupe, Upload};
 
@@ -34,7 +38,7 @@ thread_local! {
 pub struct Full {
     /// None: the share of packets whose lane is not known yet.
     pub lane: Option<LaneId>,
-    pub class: Class,
+    pub carriage: Carriage,
     /// What the message needs.
     pub bytes: u64,
 }
@@ -51,8 +55,7 @@ pub struct Store {
 pub struct Bridge {
     gateway_id: String,
     routing: Routing,
-    /// By [`LaneId`].
-    lanes: Vec<Arc<Lane>>,
+    lanes: Lanes<Arc<Lane>>,
     /// For messages that were refused before anything of them was read.
     unclassified: Arc<Account>,
     store: Option<Store>,
@@ -62,23 +65,13 @@ pub struct Bridge {
 
 impl Bridge {
     /// Builds the lanes; they serve nothing until [`Bridge::start`].
-    pub fn new(
-        gateway_id: &str,
-        routing: Routing,
-        lanes: &[LaneSettings],
-        store: Option<Store>,
-    ) -> Bridge {
-        let dead_letter_id = usize::from(DEAD_LETTER.0);
-        let dead_letter = Lane::new(&lanes[dead_letter_id], None);
+    pub fn new(gateway_id: &str, routing: Routing, store: Option<Store>) -> Bridge {
+        let dead_letter = Lane::new(&routing.lanes[LaneId::DEAD_LETTER], None);
         let letters = || DeadLetters::new(Arc::clone(&dead_letter), store.clone());
-        let lanes = lanes
-            .iter()
-            .enumerate()
-            .map(|(id, settings)| match id == dead_letter_id {
-                true => Arc::clone(&dead_letter),
-                false => Lane::new(settings, Some(letters())),
-            })
-            .collect();
+        let lanes = routing.lanes.map(|lane, plan| match lane == LaneId::DEAD_LETTER {
+            true => Arc::clone(&dead_letter),
+            false => Lane::new(plan, Some(letters())),
+        });
         Bridge {
             gateway_id: gateway_id.to_owned(),
             routing,
@@ -94,8 +87,7 @@ impl Bridge {
         &self,
         mut sink: impl FnMut(LaneId, &Arc<Lane>) -> SinkFactory,
     ) -> std::io::Result<Vec<LaneThread>> {
-        let lanes = self.lanes.iter().enumerate();
-        lanes.map(|(id, lane)| lane.start(sink(LaneId(id as u8), lane))).collect()
+        self.lanes.iter().map(|(id, lane)| lane.start(sink(id, lane))).collect()
     }
 
     /// Decides where a message belongs. Pure.
@@ -103,14 +95,13 @@ impl Bridge {
         self.routing.classify(message)
     }
 
-    /// The lanes, by [`LaneId`].
-    pub fn lanes(&self) -> &[Arc<Lane>] {
+    pub fn lanes(&self) -> &Lanes<Arc<Lane>> {
         &self.lanes
     }
 
     /// The books of all lanes, and of what was refused before it had one.
     pub fn accounts(&self) -> impl Iterator<Item = &Arc<Account>> {
-        self.lanes.iter().map(|lane| &lane.account).chain([&self.unclassified])
+        self.lanes.values().map(|lane| &lane.account).chain([&self.unclassified])
     }
 
     /// How the object store is doing; None where there is none.
@@ -148,17 +139,16 @@ impl Bridge {
     /// Some session waits for room, or much is kept that was read too early: reading ahead would only
     /// pile up.
     pub fn is_contended(&self) -> bool {
-        self.unclassified.share(Class::Inline).used() > UNCLASSIFIED_SHARE / 2
+        self.unclassified.share(Carriage::Inline).used() > UNCLASSIFIED_SHARE / 2
             || self.accounts().any(|account| {
-                account.share(Class::Inline).is_contended()
-                    || account.share(Class::Large).is_contended()
+                account.share(Carriage::Inline).is_contended()
+                    || account.share(Carriage::Large).is_contended()
             })
     }
 
     /// How a decided message travels; see [`Routing::carriage`].
     pub fn carriage(&self, decision: &mut Decision<'_>, message: &Message<'_>) -> Carriage {
-        let inline_size = |way| self.lane(way).inline_size;
-        self.routing.carriage(decision, message, self.store.is_some(), inline_size)
+        self.routing.carriage(decision, message, self.store.is_some())
     }
 
     /// Counts a message that was turned away before it was submitted; no lane where it was not read.
@@ -169,9 +159,9 @@ impl Bridge {
     /// Takes room for a packet that is still arriving: in its lane's share, or without a lane in the
     /// share of packets whose lane is not known yet.
     pub fn reserve(&self, lane: Option<LaneId>, bytes: u64) -> Result<Reservation, Full> {
-        Reservation::take(self.account(lane), Class::Inline, bytes).ok_or(Full {
+        Reservation::take(self.account(lane), Carriage::Inline, bytes).ok_or(Full {
             lane,
-            class: Class::Inline,
+            carriage: Carriage::Inline,
             bytes,
         })
     }
@@ -179,17 +169,17 @@ impl Bridge {
     /// Counts bytes that a session already has and cannot hand over, whether there is room or not:
     /// [`Bridge::is_contended`] keeps them from becoming many.
     pub fn keep(&self, bytes: u64) -> Reservation {
-        Reservation::take_over_limit(&self.unclassified, Class::Inline, bytes)
+        Reservation::take_over_limit(&self.unclassified, Carriage::Inline, bytes)
     }
 
     /// Puts a session in line for room.
     pub fn wait(&self, full: Full, mailbox: &Arc<Mailbox>) {
-        self.account(full.lane).share(full.class).wait(full.bytes, mailbox);
+        self.account(full.lane).share(full.carriage).wait(full.bytes, mailbox);
     }
 
     /// Takes a session out of the line.
     pub fn leave(&self, full: Full, mailbox: &Arc<Mailbox>) {
-        self.account(full.lane).share(full.class).leave(mailbox);
+        self.account(full.lane).share(full.carriage).leave(mailbox);
     }
 
     /// Takes a message whose payload is whole. Its outcome comes to `reply_to` once; without room in
@@ -217,21 +207,22 @@ impl Bridge {
         SCRATCH.with_borrow_mut(|record| {
             let (lane, on_landing) = self.begin_record(decision, message, record);
             let dedupe_key = envelope::dedupe_key(&decision.metadata, message, fingerprint);
-            let is_cut = decision.way() == DEAD_LETTER && payload.len() > lane.inline_size as usize;
+            let is_cut = decision.record_lane() == LaneId::DEAD_LETTER
+                && payload.len() > lane.inline_size as usize;
             let cut = is_cut.then(|| letter::cut_payload(payload));
             let body = cut.as_ref().map_or(Body::Inline(payload), Body::Cut);
             record.value(|out| envelope::write_payload(&dedupe_key, body, out));
             let account = &self.lane(decision.lane).account;
             let charge = record.as_record().len() as u64 + RECORD_COST;
-            let share = account.share(Class::Inline);
+            let share = account.share(Carriage::Inline);
             if reserved {
                 share.take(charge);
             } else if !share.try_take(charge) {
                 let lane = Some(decision.lane);
-                return Err(Full { lane, class: Class::Inline, bytes: charge });
+                return Err(Full { lane, carriage: Carriage::Inline, bytes: charge });
             }
             let reply_to = reply_to.map(|(mailbox, slot)| (Arc::clone(mailbox), slot));
-            let receipt = Receipt::open(Arc::clone(account), Class::Inline, charge, reply_to);
+            let receipt = Receipt::open(Arc::clone(account), Carriage::Inline, charge, reply_to);
             lane.submit(record.as_record(), Pending { receipt, on_landing, submitted: now });
             record.shrink_over(SCRATCH_KEEP_BYTES);
             self.note_event_time(decision);
@@ -255,8 +246,8 @@ impl Bridge {
         let mut record = RecordBuf::default();
         let (message_id, lane, on_landing) = self.head(decision, message, &mut record);
         let bytes = Upload::cost(size) + record.held_bytes() as u64;
-        let Some(charge) = Reservation::take(account, Class::Large, bytes) else {
-            return Some(Err(Full { lane: Some(decision.lane), class: Class::Large, bytes }));
+        let Some(charge) = Reservation::take(account, Carriage::Large, bytes) else {
+            return Some(Err(Full { lane: Some(decision.lane), carriage: Carriage::Large, bytes }));
         };
         self.note_event_time(decision);
         let dedupe = match decision.metadata.message_id {
@@ -298,14 +289,14 @@ impl Bridge {
         message: &Message<'_>,
         record: &mut RecordBuf,
     ) -> ([u8; 16], &Arc<Lane>, Outcome) {
-        let way = decision.way();
-        let lane = self.lane(way);
-        let (topic, reason, on_landing) = match &decision.outcome {
-            classify::Outcome::Lane { topic } => (&**topic, "", Outcome::Landed),
-            classify::Outcome::DeadLetter { fault, reason } => {
+        let record_lane = decision.record_lane();
+        let lane = self.lane(record_lane);
+        let (topic, reason, on_landing) = match &decision.destination {
+            Destination::Lane { topic } => (&**topic, "", Outcome::Landed),
+            Destination::DeadLetter { fault, reason } => {
                 (&*lane.topic, &**reason, Outcome::DeadLettered(*fault))
             }
-            classify::Outcome::Refused { .. } => {
+            Destination::Unrouted => {
                 (&*lane.topic, "no route matches the topic", Outcome::DeadLettered(Fault::Topic))
             }
         };
@@ -319,16 +310,18 @@ impl Bridge {
         };
         record.begin(topic, message.received_ms);
         envelope::headers(record, &reason);
-        record.key(|out| self.routing.write_key(way, decision, message, out));
+        record.key(|out| self.routing.write_key(record_lane, decision, message, out));
         record.value(|out| envelope::write_head(&stamp, &decision.metadata, message, out));
-        if way == DEAD_LETTER && record.as_record().len() > LETTER_HEAD_MAX_BYTES as usize {
+        if record_lane == LaneId::DEAD_LETTER
+            && record.as_record().len() > LETTER_HEAD_MAX_BYTES as usize
+        {
             letter::cut_head(record);
         }
         (message_id, lane, on_landing)
     }
 
     fn is_refused(&self, decision: &Decision<'_>) -> bool {
-        matches!(decision.outcome, classify::Outcome::Refused { .. })
+        decision.destination == Destination::Unrouted
     }
 
     fn account(&self, lane: Option<LaneId>) -> &Arc<Account> {
@@ -336,7 +329,7 @@ impl Bridge {
     }
 
     fn lane(&self, id: LaneId) -> &Arc<Lane> {
-        &self.lanes[usize::from(id.0)]
+        &self.lanes[id]
     }
 }
 

@@ -12,8 +12,8 @@ use proto::v1;
 use rand::RngExt as _;
 use rand::rngs::SmallRng;
 
-use crate::classify::Metadata;
 use crate::message::Message;
+use crate::metadata::Metadata;
 use crate::record::RecordBuf;
 
 /// What every envelope carries and no message decides.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::Write as _;
 
-use crate::classify::Facts;
+use crate::metadata::Facts;
 use crate::route::is_name;
 
 /// Digits of a time in milliseconds, with its sign.
@@ -159,12 +159,18 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::classify::Metadata;
+    use crate::metadata::Metadata;
+    use crate::route::Captures;
+
+    /// Nothing but metadata is known.
+    fn facts<'a>(metadata: &'a Metadata<'a>, received_ms: i64) -> Facts<'a> {
+        Facts::new(metadata, Captures::NONE, received_ms, None, None)
+    }
 
     fn key(strategy: &KeyStrategy, received_ms: i64, event_ms: Option<i64>) -> String {
         let metadata =
             Metadata { device_id: "m-1".into(), event_start_ms: event_ms, ..Metadata::default() };
-        let facts = Facts::bare(&metadata, received_ms);
+        let facts = facts(&metadata, received_ms);
         let mut out = Vec::new();
         strategy.write(&facts, &mut out);
         assert!(out.len() <= strategy.size_max(&metadata.device_id, || facts));
@@ -212,7 +218,7 @@ mod tests {
                 event_start_ms: event_ms,
                 ..Metadata::default()
             };
-            let facts = Facts::bare(&metadata, received_ms);
+            let facts = facts(&metadata, received_ms);
             let write = |strategy: &KeyStrategy| {
                 // A key goes behind what is there.
                 let mut out = b"before".to_vec();

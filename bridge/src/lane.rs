@@ -17,8 +17,10 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::account::Account;
+use crate::lanes::LanePlan;
 use crate::letter::DeadLetters;
-use crate::receipt::{Fault, Outcome, Receipt, Tally};
+use crate::outcome::{Fault, Outcome};
+use crate::receipt::{Receipt, Tally};
 use crate::record::{Record, RecordBatch, RecordBuf};
 use crate::sink::{AppendError, Decided, Sink, Token, Verdict};
 
@@ -42,24 +44,6 @@ const GATHERING: u8 = 1;
 
 /// Makes the lane's sink on the lane's own thread, whose handle the sink may use to wake it.
 pub type SinkFactory = Box<dyn FnOnce() -> Box<dyn Sink> + Send>;
-
-/// What a lane is told at its start.
-#[derive(Clone, Debug)]
-pub struct LaneSettings {
-    pub name: String,
-    /// Every Kafka topic that a record of this lane can go to.
-    pub topics: Vec<String>,
-    /// Largest payload that travels in its record, in bytes.
-    pub inline_size: u32,
-    /// How long messages are gathered; zero hands each over at once.
-    pub gather: Duration,
-    /// librdkafka's properties for this lane.
-    pub properties: BTreeMap<String, String>,
-    /// Share of the memory budget for inline messages, in bytes.
-    pub inline_memory: u64,
-    /// Share of the memory budget for parts of large messages, in bytes.
-    pub large_memory: u64,
-}
 
 /// A message on its way through a lane.
 pub(crate) struct Pending {
@@ -114,16 +98,16 @@ pub struct LaneThread {
 }
 
 impl Lane {
-    pub(crate) fn new(settings: &LaneSettings, dead_letters: Option<DeadLetters>) -> Arc<Lane> {
-        let name = settings.name.clone();
+    pub(crate) fn new(plan: &LanePlan, dead_letters: Option<DeadLetters>) -> Arc<Lane> {
+        let name = plan.name.clone();
         Arc::new(Lane {
-            account: Arc::new(Account::new(&name, settings.inline_memory, settings.large_memory)),
-            inline_size: settings.inline_size,
-            topic: settings.topics.first().map_or("", String::as_str).into(),
+            account: Arc::new(Account::new(&name, plan.inline_memory, plan.large_memory)),
+            inline_size: plan.inline_size,
+            topic: plan.topic.all().first().map_or("", String::as_str).into(),
             queue: Mutex::default(),
             state: AtomicU8::new(IDLE),
             thread: OnceLock::new(),
-            gather: settings.gather,
+            gather: plan.gather,
             dead_letters,
             landing_latency: metrics::histogram!(crate::metrics::LANDING_LATENCY, "lane" => name),
             status: LaneStatus {

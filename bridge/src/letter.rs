@@ -16,7 +16,7 @@ use crate::bridge::Store;
 use crate::envelope;
 use crate::lane::{Lane, Pending};
 use crate::metrics::DEAD_LETTER_CUTS;
-use crate::receipt::{Fault, Outcome};
+use crate::outcome::{Fault, Outcome};
 use crate::record::{Record, RecordBuf};
 
 /// Bytes of a letter's envelope without its payload, above which something is cut. With the key and the

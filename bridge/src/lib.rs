@@ -5,26 +5,51 @@
 //! [`sink`] → and back only through its [`receipt`]. What is too large goes through an [`upload`]
 //! first.
 
-pub mod account;
-pub mod bridge;
-pub mod classify;
-pub mod envelope;
-pub mod kafka;
-pub mod key;
-pub mod lane;
-mod letter;
+// What was published, and what is known of it.
 pub mod message;
-pub mod metrics;
-pub mod objects;
-pub mod receipt;
-pub mod record;
+pub mod metadata;
 pub mod route;
+pub mod version;
+
+// Where it belongs.
+pub mod classify;
+pub mod kafka_topic;
+pub mod key;
+pub mod lanes;
+pub mod rule;
+
+// What is written of it.
+pub mod envelope;
+mod letter;
+pub mod record;
+
+// What it takes, and what became of it.
+pub mod account;
+pub mod ledger;
+pub mod mailbox;
+pub mod outcome;
+pub mod receipt;
+pub mod share;
+
+// How it lands.
+pub mod bridge;
+pub mod lane;
 pub mod sink;
-pub mod text;
 pub mod upload;
 
-pub use account::{Account, Class, Reservation, Totals};
+// What it lands in, and what everybody needs.
+pub mod kafka;
+pub mod metrics;
+pub mod objects;
+pub mod text;
+
+pub use account::{Account, Reservation};
 pub use bridge::{Bridge, Full, Store};
-pub use lane::{Lane, LaneSettings, LaneThread};
-pub use receipt::{Fault, Mailbox, Mark, Outcome, ROOM, Receipt, Refusal};
+pub use lane::{Lane, LaneThread};
+pub use lanes::{LaneId, LanePlan, Lanes};
+pub use ledger::Totals;
+pub use mailbox::{Mailbox, Mark, ROOM};
+pub use message::Carriage;
+pub use outcome::{Fault, Outcome, Refusal};
+pub use receipt::Receipt;
 pub use upload::Upload;

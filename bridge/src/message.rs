@@ -41,6 +41,18 @@ pub struct Message<'a> {
     pub properties: &'a [(&'a str, &'a str)],
 }
 
+impl<'a> Message<'a> {
+    /// A user property of PUBLISH, or of CONNECT where PUBLISH has none; empty ones say nothing.
+    pub fn property(&self, name: &str) -> Option<&'a str> {
+        let of_publish = self.properties.iter().find(|(known, _)| *known == name);
+        let of_publish = of_publish.map(|(_, value)| *value).filter(|value| !value.is_empty());
+        of_publish.or_else(|| {
+            let of_connect = self.device.properties.iter().find(|(known, _)| **known == *name);
+            of_connect.map(|(_, value)| &**value).filter(|value| !value.is_empty())
+        })
+    }
+}
+
 /// A payload, or its size while it arrives.
 #[derive(Clone, Copy)]
 pub enum Payload<'a> {
@@ -60,4 +72,13 @@ impl Payload<'_> {
             Payload::Streamed { size } => *size,
         }
     }
+}
+
+/// How a payload travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Carriage {
+    /// In its record.
+    Inline,
+    /// Through the object store.
+    Large,
 }

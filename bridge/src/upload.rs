@@ -17,11 +17,14 @@ use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use crate::account::{Class, Reservation};
+use crate::account::Reservation;
 use crate::envelope::{self, Body};
 use crate::lane::{Lane, Pending};
+use crate::mailbox::Mailbox;
+use crate::message::Carriage;
 use crate::objects::{Object, ObjectError, PART_SIZE};
-use crate::receipt::{Mailbox, Outcome, Receipt};
+use crate::outcome::Outcome;
+use crate::receipt::Receipt;
 use crate::record::{RECORD_COST, RecordBuf};
 
 /// A large message that arrives.
@@ -163,7 +166,7 @@ impl Upload {
     /// Memory for a part: what this upload has, or more.
     fn take_room(&self, bytes: u64) -> Option<Reservation> {
         let spare = self.progress.spare.lock().take();
-        spare.or_else(|| Reservation::take_ahead(&self.charge.account, Class::Large, bytes))
+        spare.or_else(|| Reservation::take_ahead(&self.charge.account, Carriage::Large, bytes))
     }
 
     /// All bytes are here.
@@ -191,7 +194,7 @@ impl Upload {
         let charge = std::mem::take(&mut self.charge.bytes);
         let whole = Box::new(Whole {
             lane: self.lane,
-            receipt: Receipt::open(account, Class::Large, charge, reply_to),
+            receipt: Receipt::open(account, Carriage::Large, charge, reply_to),
             record: self.record,
             dedupe_key: match self.dedupe {
                 Dedupe::Known(key) => key,

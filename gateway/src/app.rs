@@ -71,36 +71,31 @@ impl App {
                 Some(Store { objects, runtime })
             }
         };
-        let bridge = Arc::new(Bridge::new(
-            &settings.gateway_id,
-            settings.routing.clone(),
-            &settings.lanes,
-            store,
-        ));
-        let statuses: Vec<Arc<KafkaStatus>> =
-            settings.lanes.iter().map(|_| Arc::new(KafkaStatus::default())).collect();
+        let bridge = Arc::new(Bridge::new(&settings.gateway_id, settings.routing.clone(), store));
+        let plans = &settings.routing.lanes;
+        let statuses = plans.map(|_, _| Arc::new(KafkaStatus::default()));
         let lanes = bridge
             .start(|id, _| {
-                let lane = settings.lanes[usize::from(id.0)].clone();
+                let plan = plans[id].clone();
                 let servers = settings.kafka.bootstrap_servers.clone();
-                let status = Arc::clone(&statuses[usize::from(id.0)]);
+                let status = Arc::clone(&statuses[id]);
                 Box::new(move || {
                     Box::new(KafkaSink::new(
-                        &lane.name,
+                        &plan.name,
                         &servers,
-                        &lane.properties,
-                        lane.inline_size,
+                        &plan.properties,
+                        plan.inline_size,
                         status,
                         std::thread::current(),
                     ))
                 })
             })
             .context("the lanes' threads cannot be started")?;
-        let lane_topics = settings.lanes.iter().zip(&statuses).map(|(lane, status)| LaneTopics {
-            lane: lane.name.clone(),
-            topics: lane.topics.clone(),
-            inline_size: lane.inline_size,
-            status: Arc::clone(status),
+        let lane_topics = plans.iter().map(|(id, plan)| LaneTopics {
+            lane: plan.name.clone(),
+            topics: plan.topic.all().to_vec(),
+            inline_size: plan.inline_size,
+            status: Arc::clone(&statuses[id]),
         });
         let mut properties = settings.kafka.properties.clone();
         let client_id = || format!("landfall-{}", settings.gateway_id);

@@ -15,7 +15,6 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use bridge::LaneSettings;
 use bridge::classify::Routing;
 use schemars::Schema;
 use schemars::generate::SchemaSettings;
@@ -49,8 +48,6 @@ pub struct Settings {
     pub object_store: Option<ObjectStore>,
     pub limits: Limits,
     pub routing: Routing,
-    /// By [`bridge::classify::LaneId`].
-    pub lanes: Vec<LaneSettings>,
     pub memory: MemoryPlan,
     pub descriptors: DescriptorPlan,
     /// What may be meant otherwise, for people.
@@ -64,7 +61,8 @@ impl Settings {
         if self.object_store.is_some() {
             return self.limits.message_size;
         }
-        let inline_max = self.lanes.iter().map(|lane| lane.inline_size).max().unwrap_or(0);
+        let inline_max =
+            self.routing.lanes.values().map(|lane| lane.inline_size).max().unwrap_or(0);
         self.limits.message_size.min(inline_max.saturating_add(PACKET_HEAD_MAX))
     }
 }

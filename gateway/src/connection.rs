@@ -24,9 +24,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use bridge::classify::LaneId;
 use bridge::message::Device;
-use bridge::{Class, Full, Mailbox, Mark, ROOM, Reservation};
+use bridge::{Carriage, Full, LaneId, Mailbox, Mark, ROOM, Reservation};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
@@ -284,7 +283,7 @@ impl Connection {
     /// Tries again what stopped the reading.
     fn try_unblock(&mut self, room: bool, decided: bool, clock: &Clock) -> Result<(), Close> {
         let Some((block, since)) = self.block else { return Ok(()) };
-        if let Block::Room { full: Full { class: Class::Large, .. }, .. } = block
+        if let Block::Room { full: Full { carriage: Carriage::Large, .. }, .. } = block
             && clock.now.saturating_duration_since(since) >= STORE_WAIT
             && self.edge.bridge.store_fails()
         {
@@ -311,7 +310,7 @@ impl Connection {
         self.keep_tail(tail, taken);
         if let Some(full) = in_line {
             let waits_for_same = matches!(self.block, Some((Block::Room { full: new, .. }, _))
-                if new.lane == full.lane && new.class == full.class);
+                if new.lane == full.lane && new.carriage == full.carriage);
             if waits_for_same {
                 return Ok(());
             }

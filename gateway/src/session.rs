@@ -354,7 +354,7 @@ impl Window {
             Outcome::DeadLettered(Fault::Payload) => reason::PAYLOAD_FORMAT_INVALID,
             Outcome::DeadLettered(Fault::Size) => reason::QUOTA_EXCEEDED,
             Outcome::DeadLettered(Fault::Record) => reason::IMPLEMENTATION_SPECIFIC,
-            Outcome::Refused(_) | Outcome::Failed => return Err(WindowFault::MessageFailed),
+            Outcome::Failed => return Err(WindowFault::MessageFailed),
         };
         if let Some(entry) = self.entries.get_mut(slot as usize)
             && entry.code.is_none()

@@ -8,7 +8,7 @@ use bridge::kafka::KafkaStatus;
 use bridge::kafka::topics::Topics;
 use bridge::lane::STALLED_AFTER;
 use bridge::objects::ObjectFigures;
-use bridge::{Class, Refusal};
+use bridge::{Carriage, Lanes, Refusal};
 use metrics::{counter, gauge};
 
 use crate::admin::{AdminView, LaneStatus, Readiness, Status};
@@ -27,8 +27,7 @@ pub struct View {
     memory_limit: u64,
     started: Instant,
     edge: Arc<Edge>,
-    /// By lane.
-    kafka: Vec<Arc<KafkaStatus>>,
+    kafka: Lanes<Arc<KafkaStatus>>,
     topics: Arc<Topics>,
     /// Of the runtimes, by name.
     pulses: [(&'static str, Arc<Pulse>); 2],
@@ -42,7 +41,7 @@ impl View {
     pub fn new(
         settings: &Settings,
         edge: Arc<Edge>,
-        kafka: Vec<Arc<KafkaStatus>>,
+        kafka: Lanes<Arc<KafkaStatus>>,
         topics: Arc<Topics>,
         pulses: [(&'static str, Arc<Pulse>); 2],
     ) -> View {
@@ -62,7 +61,8 @@ impl View {
     /// Everything that keeps messages of any size from landing.
     fn problems(&self) -> Vec<String> {
         let mut problems = self.topics.problems();
-        for (lane, kafka) in self.edge.bridge.lanes().iter().zip(&self.kafka) {
+        for (id, lane) in self.edge.bridge.lanes().iter() {
+            let kafka = &self.kafka[id];
             let name = &lane.account.name;
             if !kafka.is_producer_ready() {
                 let error = kafka.last_error().map_or(String::new(), |error| format!(": {error}"));
@@ -89,7 +89,7 @@ impl View {
 
 impl AdminView for View {
     fn stuck_threads(&self) -> Vec<String> {
-        let lanes = self.edge.bridge.lanes().iter();
+        let lanes = self.edge.bridge.lanes().values();
         let lanes = lanes
             .filter(|lane| lane.is_finished() || lane.silent_for() > STUCK_AFTER)
             .map(|lane| format!("lane {}", lane.account.name));
@@ -129,9 +129,11 @@ impl AdminView for View {
     }
 
     fn status(&self) -> Status {
-        let lanes = self.edge.bridge.accounts().enumerate().map(|(id, account)| {
+        // What was refused before it had a lane waits in none.
+        let backlogs = self.edge.bridge.lanes().values().map(|lane| lane.backlog()).chain([0]);
+        let lanes = self.edge.bridge.accounts().zip(backlogs).map(|(account, backlog_records)| {
             let totals = account.ledger.totals();
-            let shares = [account.share(Class::Inline), account.share(Class::Large)];
+            let shares = [account.share(Carriage::Inline), account.share(Carriage::Large)];
             LaneStatus {
                 lane: account.name.to_string(),
                 received: totals.received,
@@ -143,7 +145,7 @@ impl AdminView for View {
                 memory_used_bytes: shares.iter().map(|share| share.used()).sum(),
                 memory_limit_bytes: shares.iter().map(|share| share.limit()).sum(),
                 waiting_connections: shares.iter().map(|share| share.waiting()).sum(),
-                backlog_records: self.edge.bridge.lanes().get(id).map_or(0, |lane| lane.backlog()),
+                backlog_records,
             }
         });
         Status {
@@ -184,8 +186,8 @@ impl AdminView for View {
                     .absolute(value);
             }
             gauge!(names::MESSAGES_IN_FLIGHT, "lane" => lane.clone()).set(totals.in_flight as f64);
-            for (class, label) in [(Class::Inline, "inline"), (Class::Large, "large")] {
-                let share = account.share(class);
+            for (carriage, label) in [(Carriage::Inline, "inline"), (Carriage::Large, "large")] {
+                let share = account.share(carriage);
                 for (name, value) in [
                     (names::LANE_MEMORY_USED, share.used() as f64),
                     (names::LANE_MEMORY_LIMIT, share.limit() as f64),
@@ -195,7 +197,8 @@ impl AdminView for View {
                 }
             }
         }
-        for (lane, kafka) in self.edge.bridge.lanes().iter().zip(&self.kafka) {
+        for (id, lane) in self.edge.bridge.lanes().iter() {
+            let kafka = &self.kafka[id];
             let name = lane.account.name.to_string();
             gauge!(names::LANE_BACKLOG, "lane" => name.clone()).set(lane.backlog() as f64);
             counter!(names::LANE_RESETS, "lane" => name.clone()).absolute(lane.resets());

@@ -6,9 +6,12 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::classify::{BUILT_IN, DeviceAttributes, LaneRouting, TopicName, Unrouted};
+use crate::classify::Unrouted;
+use crate::kafka_topic::TopicName;
 use crate::key::{KeyStrategy, Template};
+use crate::lanes::LanePlan;
 use crate::message::Device;
+use crate::metadata::DeviceAttributes;
 use crate::route::{Filter, Route};
 
 fn bridge(inline_sizes: [u32; 4], key: KeyStrategy) -> Bridge {
@@ -20,21 +23,19 @@ fn bridge(inline_sizes: [u32; 4], key: KeyStrategy) -> Bridge {
         }],
         unrouted: Unrouted::Refuse,
         rules: Vec::new(),
-        lanes: BUILT_IN
-            .map(|name| LaneRouting { topic: TopicName::Fixed(name.to_owned()), key: key.clone() })
-            .into(),
+        lanes: Lanes::built_in(|lane, name| LanePlan {
+            name: name.to_owned(),
+            topic: TopicName::Fixed(name.to_owned()),
+            key: key.clone(),
+            inline_size: inline_sizes[usize::from(lane.place())],
+            gather: Duration::ZERO,
+            properties: BTreeMap::new(),
+            inline_memory: u64::MAX / 2,
+            large_memory: 0,
+        }),
         devices: DeviceAttributes::new(),
     };
-    let lanes = BUILT_IN.into_iter().zip(inline_sizes).map(|(name, inline_size)| LaneSettings {
-        name: name.to_owned(),
-        topics: vec![name.to_owned()],
-        inline_size,
-        gather: Duration::ZERO,
-        properties: BTreeMap::new(),
-        inline_memory: u64::MAX / 2,
-        large_memory: 0,
-    });
-    Bridge::new(&"g".repeat(64), routing, &lanes.collect::<Vec<_>>(), None)
+    Bridge::new(&"g".repeat(64), routing, None)
 }
 
 proptest! {
@@ -87,16 +88,16 @@ proptest! {
             properties: &pairs,
         };
         let mut decision = bridge.classify(&message);
-        let inline_size = |lane: LaneId| inline_sizes[usize::from(lane.0)];
-        let carriage = bridge.routing.carriage(&mut decision, &message, has_store, inline_size);
+        let inline_size = |lane: LaneId| bridge.routing.lanes[lane].inline_size;
+        let carriage = bridge.routing.carriage(&mut decision, &message, has_store);
         let mut record = RecordBuf::default();
         bridge.head(&decision, &message, &mut record);
         let head = record.as_record().len();
-        let most = (inline_size(decision.way()) + HEAD_ROOM_BYTES) as usize;
-        if decision.way() == DEAD_LETTER {
+        let most = (inline_size(decision.record_lane()) + HEAD_ROOM_BYTES) as usize;
+        if decision.record_lane() == LaneId::DEAD_LETTER {
             prop_assert!(head + REFERENCE_MAX_BYTES as usize <= HEAD_ROOM_BYTES as usize, "a letter of {head}");
             // Without a store, a payload that does not fit is left out.
-            let fits = payload_size <= inline_size(DEAD_LETTER) as usize;
+            let fits = payload_size <= inline_size(LaneId::DEAD_LETTER) as usize;
             prop_assert_eq!(carriage == Carriage::Large, has_store && !fits);
         } else if carriage == Carriage::Inline {
             prop_assert!(head + payload_size <= most, "{head} + {payload_size} > {most}");
@@ -107,8 +108,8 @@ proptest! {
         if carriage == Carriage::Inline {
             let now = Instant::now();
             prop_assert_eq!(bridge.submit(&decision, &message, 0, None, false, now), Ok(()));
-            let way = &bridge.lanes[usize::from(decision.way().0)];
-            let size = way.queued_bytes();
+            let lane = &bridge.lanes[decision.record_lane()];
+            let size = lane.queued_bytes();
             prop_assert!(size <= most, "a record of {size} bytes, at most {most}");
         }
     }

@@ -7,8 +7,10 @@ use std::collections::BTreeMap;
 use prost::Message as _;
 
 use super::*;
-use crate::account::Class;
-use crate::receipt::{Mailbox, Mark};
+use crate::kafka_topic::TopicName;
+use crate::key::{KeyStrategy, Template};
+use crate::mailbox::{Mailbox, Mark};
+use crate::message::Carriage;
 
 /// How long the sink gathers a topic's batch.
 const LINGER: Duration = Duration::from_millis(5);
@@ -93,9 +95,13 @@ struct Running {
 
 fn run(name: &str, topics: &[&str], dead_letter: Option<Arc<Lane>>) -> Running {
     let lane = Lane::new(
-        &LaneSettings {
+        &LanePlan {
             name: name.to_owned(),
-            topics: topics.iter().map(|topic| (*topic).to_owned()).collect(),
+            topic: TopicName::Template {
+                template: Template::parse("{stream}").expect("a template"),
+                allowed: topics.iter().map(|topic| (*topic).to_owned()).collect(),
+            },
+            key: KeyStrategy::DeviceId,
             inline_size: 1024,
             gather: Duration::from_millis(2),
             properties: BTreeMap::new(),
@@ -128,9 +134,9 @@ fn submit(lane: &Lane, topic: &str, key: &str, size: usize, mailbox: &Arc<Mailbo
     record.begin(topic, 0);
     record.key(|out| out.extend_from_slice(key.as_bytes()));
     record.value(|out| out.extend_from_slice(&envelope.encode_to_vec()));
-    lane.account.share(Class::Inline).take(1);
+    lane.account.share(Carriage::Inline).take(1);
     let reply_to = Some((Arc::clone(mailbox), slot));
-    let receipt = Receipt::open(Arc::clone(&lane.account), Class::Inline, 1, reply_to);
+    let receipt = Receipt::open(Arc::clone(&lane.account), Carriage::Inline, 1, reply_to);
     let pending = Pending { receipt, on_landing: Outcome::Landed, submitted: Instant::now() };
     lane.submit(record.as_record(), pending);
 }

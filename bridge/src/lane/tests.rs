@@ -10,11 +10,13 @@ use rand::{RngExt as _, SeedableRng as _};
 use sha2::{Digest as _, Sha256};
 
 use super::*;
-use crate::account::Class;
 use crate::bridge::Store;
 use crate::envelope;
+use crate::kafka_topic::TopicName;
+use crate::key::KeyStrategy;
+use crate::mailbox::{Mailbox, Mark};
+use crate::message::Carriage;
 use crate::objects::Objects;
-use crate::receipt::{Mailbox, Mark};
 use crate::sink::memory::{Fate, MemoryStore};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -34,10 +36,11 @@ struct Rig {
     outcomes: BTreeMap<u32, Outcome>,
 }
 
-fn settings(name: &str, topic: &str) -> LaneSettings {
-    LaneSettings {
+fn plan(name: &str, topic: &str) -> LanePlan {
+    LanePlan {
         name: name.into(),
-        topics: vec![topic.into()],
+        topic: TopicName::Fixed(topic.into()),
+        key: KeyStrategy::DeviceId,
         inline_size: INLINE_SIZE,
         gather: Duration::from_millis(2),
         properties: BTreeMap::new(),
@@ -58,10 +61,10 @@ impl Rig {
 
     fn with_dead_letters(inline_size: u32, objects: Option<Store>) -> Rig {
         let (store, dead_store) = (MemoryStore::new(), MemoryStore::new());
-        let dead = LaneSettings { inline_size, ..settings("dead-letter", DEAD) };
+        let dead = LanePlan { inline_size, ..plan("dead-letter", DEAD) };
         let dead = Lane::new(&dead, None);
         let letters = DeadLetters::new(Arc::clone(&dead), objects);
-        let lane = Lane::new(&settings("fast", "a"), Some(letters));
+        let lane = Lane::new(&plan("fast", "a"), Some(letters));
         let threads = vec![started(&lane, &store), started(&dead, &dead_store)];
         Rig {
             store,
@@ -78,10 +81,10 @@ impl Rig {
     fn submit(&mut self, topic: &str, payload_bytes: usize) -> u32 {
         let number = self.submitted;
         self.submitted += 1;
-        assert!(self.lane.account.share(Class::Inline).try_take(CHARGE));
+        assert!(self.lane.account.share(Carriage::Inline).try_take(CHARGE));
         let reply_to = Some((Arc::clone(&self.mailbox), number));
         let account = Arc::clone(&self.lane.account);
-        let receipt = Receipt::open(account, Class::Inline, CHARGE, reply_to);
+        let receipt = Receipt::open(account, Carriage::Inline, CHARGE, reply_to);
         let envelope = v1::Envelope {
             device_id: "m-1".into(),
             payload_size: number.into(),
@@ -135,7 +138,7 @@ impl Rig {
         assert_eq!(totals.failed, count(|outcome| *outcome == Outcome::Failed));
         let dead = count(|outcome| matches!(outcome, Outcome::DeadLettered(_)));
         assert_eq!(totals.dead_lettered, dead);
-        assert_eq!(self.lane.account.share(Class::Inline).used(), 0);
+        assert_eq!(self.lane.account.share(Carriage::Inline).used(), 0);
     }
 
     fn all(&self, outcome: Outcome) -> bool {
@@ -394,13 +397,13 @@ fn whoever_is_owed_an_answer_is_woken_for_it() {
 /// Its thread stands still, and so do the marks that it leaves.
 #[test]
 fn a_lane_without_messages_is_not_stalled_whatever_its_thread_does() {
-    let mut lane = Lane::new(&settings("fast", "a"), None);
+    let mut lane = Lane::new(&plan("fast", "a"), None);
     let began = Instant::now().checked_sub(2 * STALLED_AFTER).expect("the machine runs for longer");
     Arc::get_mut(&mut lane).expect("nobody else has it").status.started = began;
     assert!(lane.silent_for() > STALLED_AFTER);
     assert_eq!(lane.stalled_for(), None);
     let account = Arc::clone(&lane.account);
-    let receipt = Receipt::open(account, Class::Inline, 0, None);
+    let receipt = Receipt::open(account, Carriage::Inline, 0, None);
     let pending = Pending { receipt, on_landing: Outcome::Landed, submitted: Instant::now() };
     lane.submit(RecordBuf::default().as_record(), pending);
     assert!(lane.stalled_for().is_some_and(|age| age > STALLED_AFTER));

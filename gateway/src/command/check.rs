@@ -27,11 +27,11 @@ pub fn check(arguments: &Arguments) -> Result<ExitCode, Failure> {
     writeln!(out, "configuration ok")?;
     writeln!(out)?;
     let heads = ["lane", "Kafka topic", "key", "inline", "memory", "for parts"].map(str::to_owned);
-    let lanes = settings.lanes.iter().zip(&settings.routing.lanes).map(|(lane, routing)| {
+    let lanes = settings.routing.lanes.values().map(|lane| {
         [
             lane.name.clone(),
-            lane.topics.join(","),
-            routing.key.to_string(),
+            lane.topic.all().join(","),
+            lane.key.to_string(),
             format!("{} KiB", lane.inline_size / 1024),
             format!("{} MiB", lane.inline_memory / MIB),
             format!("{} MiB", lane.large_memory / MIB),

@@ -72,7 +72,8 @@ pub fn dev(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let object_store = Url::from_directory_path(data_dir.join("objects"))
         .map_err(|()| anyhow::anyhow!("{} is no folder for objects", data_dir.display()))?;
     let defaults = config::parse("", [], Secrets::Read)?;
-    let topics: Vec<String> = defaults.lanes.iter().flat_map(|lane| lane.topics.clone()).collect();
+    let lanes = defaults.routing.lanes.values();
+    let topics: Vec<String> = lanes.flat_map(|lane| lane.topic.all()).cloned().collect();
     let embedded = match &arguments.kafka {
         Some(_) => None,
         None => Some(

@@ -4,9 +4,10 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use bridge::classify::{Carriage, LaneId, Outcome};
+use bridge::classify::Destination;
 use bridge::message::{Device, Message, Payload};
 use bridge::text::escape;
+use bridge::{Carriage, LaneId};
 use clap::ValueEnum;
 use serde::Serialize;
 
@@ -143,28 +144,28 @@ fn pairs<'a>(option: &str, given: &'a [String]) -> Result<Vec<(&'a str, &'a str)
 fn explanation(settings: &Settings, message: &Message<'_>) -> Explanation {
     let mut decision = settings.routing.classify(message);
     let size = message.payload.size();
-    let inline_size = |way: LaneId| settings.lanes[usize::from(way.0)].inline_size;
+    let lanes = &settings.routing.lanes;
     let has_store = settings.object_store.is_some();
-    let carriage = settings.routing.carriage(&mut decision, message, has_store, inline_size);
+    let carriage = settings.routing.carriage(&mut decision, message, has_store);
     let nowhere = size > u64::from(settings.packet_size_max());
-    let way = decision.way();
-    let dead_letters = &settings.lanes[usize::from(bridge::classify::DEAD_LETTER.0)].topics[0];
-    let (outcome, reason, topic) = match &decision.outcome {
+    let record_lane = decision.record_lane();
+    let dead_letters = &lanes[LaneId::DEAD_LETTER].topic.all()[0];
+    let (outcome, reason, topic) = match &decision.destination {
         _ if nowhere => {
             let reason = "larger than anything that can be taken: the connection ends";
             ("refused", Some(reason.to_owned()), String::new())
         }
-        Outcome::Lane { topic } => ("landed", None, topic.to_string()),
-        Outcome::DeadLetter { reason, .. } => {
+        Destination::Lane { topic } => ("landed", None, topic.to_string()),
+        Destination::DeadLetter { reason, .. } => {
             ("dead-letter", Some(reason.to_string()), dead_letters.clone())
         }
-        Outcome::Refused { .. } => {
+        Destination::Unrouted => {
             ("refused", Some("no route matches the topic".to_owned()), dead_letters.clone())
         }
     };
     let (mut key, mut headers) = (Vec::new(), Vec::new());
     if !nowhere {
-        settings.routing.write_key(way, &decision, message, &mut key);
+        settings.routing.write_key(record_lane, &decision, message, &mut key);
         headers.push(("content-type".to_owned(), proto::CONTENT_TYPE.to_owned()));
         let dead = reason.clone().map(|reason| (proto::REASON_HEADER.to_owned(), reason));
         headers.extend(dead);
@@ -176,7 +177,7 @@ fn explanation(settings: &Settings, message: &Message<'_>) -> Explanation {
         format!("rules[{index}] {}", settings.routing.rules[index].when)
     });
     Explanation {
-        lane: settings.lanes[usize::from(decision.lane.0)].name.clone(),
+        lane: lanes[decision.lane].name.clone(),
         outcome,
         reason,
         topic,
@@ -184,7 +185,9 @@ fn explanation(settings: &Settings, message: &Message<'_>) -> Explanation {
         headers,
         payload: match carriage {
             _ if nowhere => "none",
-            Carriage::Inline if size > u64::from(inline_size(way)) => "cut: its size and hash",
+            Carriage::Inline if size > u64::from(lanes[record_lane].inline_size) => {
+                "cut: its size and hash"
+            }
             Carriage::Inline => "inline",
             Carriage::Large => "reference",
         },

@@ -13,7 +13,7 @@ use url::Url;
 
 use super::dev::Running;
 use super::{Failure, load, show};
-use crate::config::Secrets;
+use crate::config::{Secrets, Settings};
 
 /// How long one look for records takes.
 const LOOK: Duration = Duration::from_millis(500);
@@ -74,6 +74,12 @@ pub fn tail(arguments: &Arguments) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Each lane's name and its Kafka topics.
+fn lanes(settings: &Settings) -> Vec<(String, Vec<String>)> {
+    let plans = settings.routing.lanes.values();
+    plans.map(|plan| (plan.name.clone(), plan.topic.all().to_vec())).collect()
+}
+
 fn source(arguments: &Arguments) -> Result<Source, Failure> {
     let settings = match &arguments.config {
         Some(config) => load(Some(config), Secrets::Read)?,
@@ -83,15 +89,15 @@ fn source(arguments: &Arguments) -> Result<Source, Failure> {
             return Ok(Source {
                 servers: running.bootstrap_servers,
                 properties: BTreeMap::new(),
-                lanes: settings.lanes.into_iter().map(|lane| (lane.name, lane.topics)).collect(),
+                lanes: lanes(&settings),
                 store: Some((running.object_store, BTreeMap::new())),
             });
         }
     };
     Ok(Source {
+        lanes: lanes(&settings),
         servers: settings.kafka.bootstrap_servers,
         properties: settings.kafka.properties,
-        lanes: settings.lanes.into_iter().map(|lane| (lane.name, lane.topics)).collect(),
         store: settings.object_store.map(|store| (store.url, store.options)),
     })
 }

@@ -104,11 +104,11 @@ impl Checker {
             "file" => StoreKind::Folder,
             _ => StoreKind::Remote,
         });
-        let descriptors = DescriptorPlan::new(names.len(), brokers, listeners.len(), store);
+        let descriptors = DescriptorPlan::new(names.count(), brokers, listeners.len(), store);
         let (limits, plan) = self.limits(&descriptors);
         let rules = self.rules(&names);
         let routes = self.routes();
-        let (lane_routing, lanes) =
+        let lanes =
             self.lanes(&names, &gateway_id, &properties, &limits, &plan, object_store.is_some());
         self.hold_descriptors(&descriptors, limits.connections);
         let unrouted = match self.section::<String>("unrouted").as_deref() {
@@ -129,8 +129,7 @@ impl Checker {
             kafka,
             object_store,
             limits,
-            routing: Routing { routes, unrouted, rules, lanes: lane_routing, devices },
-            lanes,
+            routing: Routing { routes, unrouted, rules, lanes, devices },
             memory: plan,
             descriptors,
             hints: Vec::new(),

@@ -2,6 +2,7 @@
 //! messages, shared out among the lanes. Checked at start, so that the limit is never met at night.
 
 use bridge::bridge::UNCLASSIFIED_SHARE;
+use bridge::{LaneId, Lanes};
 
 use crate::connection::FREE_BYTES;
 use crate::edge::SESSIONS_SHARE;
@@ -24,10 +25,18 @@ pub const MESSAGES_MIN: u64 = 64 * 1024 * 1024;
 /// Connections where nothing says less.
 const DEFAULT_CONNECTIONS: u32 = 100_000;
 
-/// Shares of the message budget, in thousandths: inline and large, by built-in lane.
-const BUILT_IN_SHARES: [(u64, u64); 4] = [(100, 40), (300, 40), (150, 300), (50, 20)];
-/// Shares of a lane that the configuration adds, in thousandths of the whole.
-const ADDED_SHARES: (u64, u64) = (100, 30);
+/// A lane's shares of the message budget, inline and large, in thousandths of what the built-in lanes have
+/// together.
+const fn weights(lane: LaneId) -> (u64, u64) {
+    match lane {
+        LaneId::PRIORITY => (100, 40),
+        LaneId::FAST => (300, 40),
+        LaneId::SLOW => (150, 300),
+        LaneId::DEAD_LETTER => (50, 20),
+        // Those that the configuration adds.
+        _ => (100, 30),
+    }
+}
 
 /// Where the memory goes, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,13 +57,11 @@ impl MemoryPlan {
     }
 
     /// Inline and large bytes of each lane; added lanes scale the built-in ones down.
-    pub fn shares(&self, lanes: usize) -> Vec<(u64, u64)> {
-        let added = lanes.saturating_sub(BUILT_IN_SHARES.len());
-        let weights: Vec<(u64, u64)> =
-            BUILT_IN_SHARES.into_iter().chain(std::iter::repeat_n(ADDED_SHARES, added)).collect();
-        let total: u64 = weights.iter().map(|(inline, large)| inline + large).sum();
+    pub fn shares<T>(&self, lanes: &Lanes<T>) -> Lanes<(u64, u64)> {
+        let weights = lanes.map(|lane, _| weights(lane));
+        let total: u64 = weights.values().map(|(inline, large)| inline + large).sum();
         let share = |weight: u64| self.messages / total * weight;
-        weights.into_iter().map(|(inline, large)| (share(inline), share(large))).collect()
+        weights.map(|_, &(inline, large)| (share(inline), share(large)))
     }
 }
 

@@ -1,5 +1,7 @@
 //! What is written, and what it means or which faults it has.
 
+use bridge::LaneId;
+
 use super::*;
 
 fn load_text(text: &str) -> Result<Settings, Faults> {
@@ -14,14 +16,14 @@ fn faults(text: &str) -> Vec<Fault> {
 fn nothing_written_is_a_configuration() {
     let settings = load_text("# nothing\n").expect("the defaults are valid");
     assert_eq!(settings.listeners[0].bind.to_string(), "127.0.0.1:1883");
-    let topics: Vec<&str> = settings.lanes.iter().map(|lane| lane.topics[0].as_str()).collect();
+    let lanes = &settings.routing.lanes;
+    let topics: Vec<&str> = lanes.values().map(|lane| lane.topic.all()[0].as_str()).collect();
     assert_eq!(
         topics,
         ["landfall.priority", "landfall.fast", "landfall.slow", "landfall.dead-letter"]
     );
-    assert_eq!(settings.lanes[0].gather, Duration::ZERO);
-    let shares: u64 =
-        settings.lanes.iter().map(|lane| lane.inline_memory + lane.large_memory).sum();
+    assert_eq!(lanes[LaneId::PRIORITY].gather, Duration::ZERO);
+    let shares: u64 = lanes.values().map(|lane| lane.inline_memory + lane.large_memory).sum();
     let MemoryPlan { limit, connections, fixed, .. } = settings.memory;
     assert!(connections + fixed + shares <= limit, "promise 5");
 }
@@ -94,8 +96,8 @@ fn the_environment_overrides_and_maps_merge() {
     let text = "kafka: { properties: { client.id: x } }";
     let settings = parse(text, environment, Secrets::Read).expect("valid");
     assert_eq!(settings.kafka.bootstrap_servers, "kafka:9092");
-    assert_eq!(settings.lanes[3].topics, ["dlq"]);
-    assert_eq!(settings.lanes[1].inline_size, 64 * 1024);
+    assert_eq!(settings.routing.lanes[LaneId::DEAD_LETTER].topic.all(), ["dlq"]);
+    assert_eq!(settings.routing.lanes[LaneId::FAST].inline_size, 64 * 1024);
     assert_eq!(settings.kafka.properties["client.id"], "x");
     assert_eq!(settings.kafka.properties["queue.buffering.max.ms"], "7");
     let unknown = parse("", [("LANDFALL__NOWHERE__X".to_owned(), "1".to_owned())], Secrets::Read);
@@ -330,16 +332,24 @@ lanes:
   cameras: {}
 ";
     let settings = load_text(text).expect("valid");
-    let get = |lane: usize, name| settings.lanes[lane].properties.get(name).map(String::as_str);
-    assert_eq!(get(0, "compression.codec"), Some("lz4"));
-    assert_eq!(get(0, "queue.buffering.max.ms"), Some("7"), "what is written is over the default");
-    assert_eq!(get(1, "compression.codec"), Some("zstd"));
-    assert_eq!(get(1, "client.id"), Some("landfall-gw-7-fast"));
-    assert_eq!(get(2, "client.id"), Some("mine"));
-    assert_eq!(get(4, "client.id"), Some("landfall-gw-7-cameras"));
-    assert_eq!(get(1, "compression.type"), None, "one name each");
+    let lanes = &settings.routing.lanes;
+    let get = |lane: &str, name| {
+        let plan = lanes.values().find(|plan| plan.name == lane).expect(lane);
+        plan.properties.get(name).map(String::as_str)
+    };
+    assert_eq!(get("priority", "compression.codec"), Some("lz4"));
+    assert_eq!(
+        get("priority", "queue.buffering.max.ms"),
+        Some("7"),
+        "what is written is over the default"
+    );
+    assert_eq!(get("fast", "compression.codec"), Some("zstd"));
+    assert_eq!(get("fast", "client.id"), Some("landfall-gw-7-fast"));
+    assert_eq!(get("slow", "client.id"), Some("mine"));
+    assert_eq!(get("cameras", "client.id"), Some("landfall-gw-7-cameras"));
+    assert_eq!(get("fast", "compression.type"), None, "one name each");
     let settings = load_text("").expect("valid");
-    assert_eq!(settings.lanes[0].properties["queue.buffering.max.ms"], "0");
+    assert_eq!(settings.routing.lanes[LaneId::PRIORITY].properties["queue.buffering.max.ms"], "0");
 }
 
 #[test]
@@ -380,7 +390,7 @@ lanes: { fast: { properties: { client.id: 1_0 } } }
         assert_eq!(properties["sasl.password"], "1e5");
         assert_eq!(properties["client.id"], "0x1F");
         assert_eq!(properties["client.rack"], "yes");
-        assert_eq!(settings.lanes[1].properties["client.id"], "1_0");
+        assert_eq!(settings.routing.lanes[LaneId::FAST].properties["client.id"], "1_0");
         let options = settings.object_store.expect("there is one").options;
         assert_eq!(options["access_key_id"], "1_000");
         assert_eq!(options["secret_access_key"], "1.10");

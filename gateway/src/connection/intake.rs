@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use bridge::classify::{self, Carriage, Decision};
+use bridge::classify::Decision;
 use bridge::message::{Message, Payload};
 use bridge::text::escape;
-use bridge::{Class, Full, Refusal, Upload};
+use bridge::{Carriage, Full, LaneId, Refusal, Upload};
 use sha2::{Digest, Sha256};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128, xxh3_128_with_seed};
 
@@ -157,7 +157,7 @@ impl Connection {
     }
 
     /// Makes sure that there is room for a packet of `size` bytes while it arrives.
-    fn reserve(&mut self, lane: Option<classify::LaneId>, size: usize, clock: &Clock) -> Step {
+    fn reserve(&mut self, lane: Option<LaneId>, size: usize, clock: &Clock) -> Step {
         if size > FREE_PARTIAL_BYTES && !self.has_reserved(lane) {
             match self.edge.bridge.reserve(lane, size as u64) {
                 // Only now the head's own room is given back, if it had some.
@@ -168,7 +168,7 @@ impl Connection {
         Step::Needs(size)
     }
 
-    fn has_reserved(&self, lane: Option<classify::LaneId>) -> bool {
+    fn has_reserved(&self, lane: Option<LaneId>) -> bool {
         self.reservation.as_ref().is_some_and(|(reserved, _)| *reserved == lane)
     }
 
@@ -282,7 +282,7 @@ impl Connection {
             dup: head.dup,
             fingerprint,
             bytes: payload.len() as u32,
-            group: group(decision.lane, Class::Inline),
+            group: group(decision.lane, Carriage::Inline),
             received_us: edge.micros(clock.now),
         };
         match self.window.admit(&publish) {
@@ -332,12 +332,7 @@ impl Connection {
     }
 
     /// Drops a QoS 0 message for which there is no room: what is here of it, and what comes.
-    fn shed(
-        &mut self,
-        header: &FixedHeader,
-        head: &PublishHead<'_>,
-        lane: classify::LaneId,
-    ) -> Step {
+    fn shed(&mut self, header: &FixedHeader, head: &PublishHead<'_>, lane: LaneId) -> Step {
         self.block = None;
         self.edge.bridge.refuse(Some(lane), Refusal::Shed);
         let size = u64::from(header.remaining - head.head_len);
@@ -358,7 +353,7 @@ impl Connection {
             fingerprint: 0,
             // Its memory is the part that the upload took from the lane's share.
             bytes: 0,
-            group: group(decision.lane, Class::Large),
+            group: group(decision.lane, Carriage::Large),
             received_us: self.edge.micros(clock.now),
         });
         if let Some(publish) = publish {
@@ -563,8 +558,8 @@ fn has_place(codes: &[u8]) -> Result<(), Close> {
 }
 
 /// The window's group for a lane and class.
-fn group(lane: classify::LaneId, class: Class) -> u8 {
-    2 * lane.0 + u8::from(class == Class::Large)
+fn group(lane: LaneId, carriage: Carriage) -> u8 {
+    2 * lane.place() + u8::from(carriage == Carriage::Large)
 }
 
 /// Hands a message to local subscribers, if there are any.

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use bridge::classify::Carriage;
 use bridge::message::{Message, Payload};
-use bridge::{Mailbox, Refusal};
+use bridge::{Carriage, Mailbox, Refusal};
 use tokio::time::sleep;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 

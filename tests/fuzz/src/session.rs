@@ -18,15 +18,15 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use bridge::classify::{
-    BUILT_IN, DEAD_LETTER, DeviceAttributes, LaneRouting, PRIORITY, Routing, Rule, TopicName,
-    Unrouted, When,
-};
+use bridge::classify::{Routing, Unrouted};
+use bridge::kafka_topic::TopicName;
 use bridge::key::KeyStrategy;
+use bridge::metadata::DeviceAttributes;
 use bridge::objects::Objects;
 use bridge::route::{Filter, Route};
+use bridge::rule::{Rule, When};
 use bridge::sink::memory::{Fate, MemoryStore};
-use bridge::{Bridge, Class, LaneSettings, LaneThread, Store, Totals};
+use bridge::{Bridge, Carriage, LaneId, LanePlan, LaneThread, Lanes, Store, Totals};
 use gateway::connection;
 use gateway::edge::{Edge, EdgeLimits};
 use gateway::local::LocalPlane;
@@ -115,7 +115,7 @@ impl World {
         let opened = Objects::open(&url, &BTreeMap::new()).expect("a folder can be made");
         let object_store =
             Store { objects: Arc::new(opened), runtime: background.handle().clone() };
-        let bridge = Bridge::new("gw-1", routing(), &lanes(), Some(object_store));
+        let bridge = Bridge::new("gw-1", routing(), Some(object_store));
         let store = MemoryStore::new();
         let started = bridge.start(|_, _| {
             let store = Arc::clone(&store);
@@ -219,7 +219,7 @@ impl World {
             let shares = self.edge.bridge.accounts();
             shares
                 .map(|account| {
-                    account.share(Class::Inline).used() + account.share(Class::Large).used()
+                    account.share(Carriage::Inline).used() + account.share(Carriage::Large).used()
                 })
                 .sum()
         };
@@ -238,7 +238,8 @@ impl World {
             dead_lettered += now.dead_lettered - before.dead_lettered;
         }
         let stored = self.store.take_stored();
-        let dead = topic_of(BUILT_IN[usize::from(DEAD_LETTER.0)]);
+        let dead = &self.edge.bridge.lanes()[LaneId::DEAD_LETTER];
+        let dead = topic_of(&dead.account.name);
         let letters = stored.iter().filter(|record| record.as_record().topic() == dead).count();
         assert_eq!(dead_lettered, letters as u64, "dead letters");
         assert_eq!(landed, (stored.len() - letters) as u64, "landed");
@@ -273,30 +274,18 @@ fn routing() -> Routing {
         unrouted: Unrouted::Refuse,
         rules: vec![Rule {
             when: When { last_level: Some("alarm".into()), ..When::default() },
-            lane: PRIORITY,
+            lane: LaneId::PRIORITY,
         }],
-        lanes: BUILT_IN
-            .iter()
-            .map(|lane| LaneRouting {
-                topic: TopicName::Fixed(topic_of(lane)),
-                key: KeyStrategy::DeviceId,
-            })
-            .collect(),
-        devices: DeviceAttributes::new(),
-    }
-}
-
-fn lanes() -> Vec<LaneSettings> {
-    BUILT_IN
-        .iter()
-        .map(|lane| LaneSettings {
-            name: (*lane).to_owned(),
-            topics: vec![topic_of(lane)],
+        lanes: Lanes::built_in(|_, lane| LanePlan {
+            name: lane.to_owned(),
+            topic: TopicName::Fixed(topic_of(lane)),
+            key: KeyStrategy::DeviceId,
             inline_size: INLINE_SIZE,
             gather: Duration::ZERO,
             properties: BTreeMap::new(),
             inline_memory: INLINE_MEMORY,
             large_memory: LARGE_MEMORY,
-        })
-        .collect()
+        }),
+        devices: DeviceAttributes::new(),
+    }
 }

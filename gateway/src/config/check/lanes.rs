@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bridge::LaneSettings;
-use bridge::classify::{self, BUILT_IN, LANES_MAX, LaneRouting, TopicName, is_kafka_topic};
 use bridge::kafka::properties;
+use bridge::kafka_topic::{TopicName, is_kafka_topic};
 use bridge::key::{KeyStrategy, Template};
+use bridge::lanes::{BUILT_IN, LANES_MAX};
 use bridge::objects::PART_SIZE;
+use bridge::{LaneId, LanePlan, Lanes};
 
 use super::kafka::Properties;
 use super::{Checker, KIB, MIB};
@@ -22,7 +23,7 @@ const GATHER_MAX: Duration = Duration::from_millis(100);
 
 impl Checker {
     /// The built-in lanes, then what the configuration adds, by name.
-    pub(super) fn lane_names(&mut self) -> Vec<String> {
+    pub(super) fn lane_names(&mut self) -> Lanes<String> {
         let mut names: Vec<String> = BUILT_IN.iter().map(|&name| name.to_owned()).collect();
         match self.written.get("lanes") {
             None | Some(Node::Null) => {}
@@ -54,33 +55,32 @@ impl Checker {
                 );
             }
         }
-        names
+        names.into_iter().collect()
     }
 
     pub(super) fn lanes(
         &mut self,
-        names: &[String],
+        names: &Lanes<String>,
         gateway_id: &str,
         kafka: &Properties,
         limits: &Limits,
         plan: &MemoryPlan,
         has_store: bool,
-    ) -> (Vec<LaneRouting>, Vec<LaneSettings>) {
+    ) -> Lanes<LanePlan> {
         let mut written = match self.written.remove("lanes") {
             Some(Node::Map(lanes)) => lanes,
             _ => BTreeMap::new(),
         };
-        let shares = plan.shares(names.len());
-        let mut routing = Vec::new();
-        let mut lanes: Vec<LaneSettings> = Vec::new();
-        for (id, name) in names.iter().enumerate() {
+        let shares = plan.shares(names);
+        let mut lanes: Vec<LanePlan> = Vec::new();
+        for (id, name) in names.iter() {
             let place = format!("lanes.{name}");
             let lane: written::Lane = written
                 .remove(name)
                 .filter(|value| !value.is_null())
                 .and_then(|value| self.read(&place, value))
                 .unwrap_or_default();
-            let topic = self.topic_name(&place, name, &lane);
+            let topic = self.topic_name(&place, id, name, &lane);
             let key = self.key(&place, &lane);
             match lane.ack.as_deref() {
                 None | Some("kafka") => {}
@@ -125,7 +125,7 @@ impl Checker {
                 properties.entry(properties::canonical(name).to_owned()).or_insert(value);
             };
             default("client.id", format!("landfall-{gateway_id}-{name}"));
-            if id == usize::from(classify::PRIORITY.0) {
+            if id == LaneId::PRIORITY {
                 // What is urgent waits for no company.
                 default("linger.ms", "0".to_owned());
             }
@@ -146,7 +146,7 @@ impl Checker {
             }
             if let Some(other) = lanes
                 .iter()
-                .find(|other| other.topics.iter().any(|used| topic.all().contains(used)))
+                .find(|other| other.topic.all().iter().any(|used| topic.all().contains(used)))
             {
                 let shared = format!(
                     "shares a Kafka topic with lane {}: give each lane its own",
@@ -154,16 +154,16 @@ impl Checker {
                 );
                 self.faults.add(format!("{place}.topic"), shared);
             }
-            lanes.push(LaneSettings {
+            lanes.push(LanePlan {
                 name: name.clone(),
-                topics: topic.all(),
+                topic,
+                key,
                 inline_size: inline_size as u32,
                 gather,
                 properties,
                 inline_memory,
                 large_memory,
             });
-            routing.push(LaneRouting { topic, key });
         }
         let used: u64 = lanes.iter().map(|lane| lane.inline_memory + lane.large_memory).sum();
         if used > plan.messages {
@@ -172,12 +172,11 @@ impl Checker {
                 format!("their shares of memory are {} MiB together, and {} MiB are there for messages: lower lanes.….memory or raise limits.memory", used / MIB, plan.messages / MIB),
             );
         }
-        (routing, lanes)
+        lanes.into_iter().collect()
     }
 
-    fn gather(&mut self, place: &str, id: usize, written: Option<Length>) -> Duration {
-        let urgent = id == usize::from(classify::PRIORITY.0);
-        let default = if urgent { Duration::ZERO } else { DEFAULT_GATHER };
+    fn gather(&mut self, place: &str, lane: LaneId, written: Option<Length>) -> Duration {
+        let default = if lane == LaneId::PRIORITY { Duration::ZERO } else { DEFAULT_GATHER };
         let gather = written.map_or(default, |Length(gather)| gather);
         if gather > GATHER_MAX {
             self.faults.add(
@@ -188,7 +187,13 @@ impl Checker {
         gather
     }
 
-    fn topic_name(&mut self, place: &str, name: &str, lane: &written::Lane) -> TopicName {
+    fn topic_name(
+        &mut self,
+        place: &str,
+        id: LaneId,
+        name: &str,
+        lane: &written::Lane,
+    ) -> TopicName {
         let text = lane.topic.clone().unwrap_or_else(|| format!("landfall.{name}"));
         let place_of_topic = format!("{place}.topic");
         if !text.contains(['{', '}']) {
@@ -206,7 +211,7 @@ impl Checker {
             }
             return TopicName::Fixed(text);
         }
-        if name == BUILT_IN[3] {
+        if id == LaneId::DEAD_LETTER {
             self.faults
                 .add(&place_of_topic, "dead letters need one fixed topic: write it without {…}");
         }

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use bridge::classify::{self, LaneId, Rule, VersionRange, When};
+use bridge::metadata::DeviceAttributes;
 use bridge::route::{Filter, Route};
+use bridge::rule::{Rule, When};
+use bridge::version::VersionRange;
+use bridge::{LaneId, Lanes};
 
 use super::{Checker, KIB, MIB};
 use crate::config::node::Node;
@@ -59,7 +62,7 @@ impl Checker {
         routes
     }
 
-    pub(super) fn rules(&mut self, lanes: &[String]) -> Vec<Rule> {
+    pub(super) fn rules(&mut self, lanes: &Lanes<String>) -> Vec<Rule> {
         let over = self.section::<Size>("slow_over_size");
         let after = self.section::<Length>("slow_after");
         let Some(items) = self.list("rules") else {
@@ -84,22 +87,23 @@ impl Checker {
         for (index, item) in items.into_iter().enumerate() {
             let place = format!("rules[{index}]");
             let Some(written) = self.read::<written::Rule>(&place, item) else { continue };
-            let lane = match lanes.iter().position(|name| *name == written.lane) {
-                Some(id) if id == usize::from(classify::DEAD_LETTER.0) => {
+            let lane = match lanes.iter().find(|(_, name)| **name == written.lane) {
+                Some((LaneId::DEAD_LETTER, _)) => {
                     self.faults.add(
                         format!("{place}.lane"),
                         "dead-letter is no lane to choose: it takes what cannot land elsewhere",
                     );
                     continue;
                 }
-                Some(id) => LaneId(id as u8),
+                Some((lane, _)) => lane,
                 None => {
+                    let names: Vec<&str> = lanes.values().map(String::as_str).collect();
                     self.faults.add(
                         format!("{place}.lane"),
                         format!(
                             "there is no lane {:?}: there are {}",
                             written.lane,
-                            lanes.join(", ")
+                            names.join(", ")
                         ),
                     );
                     continue;
@@ -131,27 +135,27 @@ impl Checker {
         }
     }
 
-    pub(super) fn devices(&mut self) -> classify::DeviceAttributes {
+    pub(super) fn devices(&mut self) -> DeviceAttributes {
         let Some(written::Attributes { from_file }) = self.section("attributes") else {
-            return classify::DeviceAttributes::new();
+            return DeviceAttributes::new();
         };
         match devices(&from_file) {
             Ok(devices) => devices,
             Err(error) => {
                 self.faults.add("attributes.from_file", format!("{from_file}: {error}"));
-                classify::DeviceAttributes::new()
+                DeviceAttributes::new()
             }
         }
     }
 }
 
-fn devices(path: &str) -> Result<classify::DeviceAttributes, String> {
+fn devices(path: &str) -> Result<DeviceAttributes, String> {
     let size = std::fs::metadata(path).map_err(|error| format!("cannot be read: {error}"))?.len();
     if size > DEVICES_FILE_MAX_BYTES {
         return Err(format!("has {size} bytes; at most {DEVICES_FILE_MAX_BYTES} are read"));
     }
     let text = std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))?;
-    let devices: classify::DeviceAttributes = serde_saphyr::from_str(&text)
+    let devices: DeviceAttributes = serde_saphyr::from_str(&text)
         .map_err(|error| format!("write `DEVICE_ID: {{ device_type: …, group: … }}`: {error}"))?;
     if devices.len() > DEVICES_MAX {
         return Err(format!("has {} devices; at most {DEVICES_MAX} are read", devices.len()));
@@ -165,8 +169,8 @@ fn default_rules(slow_over_size: u64, slow_after: Duration) -> Vec<Rule> {
     let large = When { larger_than: Some(slow_over_size), ..When::default() };
     let old = When { older_than_ms: Some(slow_after.as_millis() as i64), ..When::default() };
     vec![
-        Rule { when: alarm, lane: classify::PRIORITY },
-        Rule { when: large, lane: classify::SLOW },
-        Rule { when: old, lane: classify::SLOW },
+        Rule { when: alarm, lane: LaneId::PRIORITY },
+        Rule { when: large, lane: LaneId::SLOW },
+        Rule { when: old, lane: LaneId::SLOW },
     ]
 }
