@@ -15,8 +15,6 @@ use crate::patience::Patience;
 
 /// Locks that the ids are spread over.
 const SHARDS: usize = 16;
-/// How long a takeover waits for the first connection's end.
-const TAKEOVER_WAIT: Duration = Duration::from_secs(10);
 /// A connection that took its id over and loses it in this time was thrown out by whom it threw out:
 /// a device that comes back after its network was away does not do that.
 const AGAIN_WITHIN: Duration = Duration::from_secs(60);
@@ -71,11 +69,12 @@ impl Clients {
         })
     }
 
-    /// Takes the id, after the end of the connection that had it.
+    /// Takes the id, after the end of the connection that had it, for which it waits as long as it may.
     pub async fn claim(
         self: &Arc<Clients>,
         client_id: &Arc<str>,
         mailbox: &Arc<Mailbox>,
+        patience: &mut Patience,
     ) -> Result<Claim, ClaimLost> {
         let (mut took_over, mut again) = (None, false);
         loop {
@@ -104,7 +103,6 @@ impl Clients {
                     }
                 }
             };
-            let mut patience = Patience::new(TAKEOVER_WAIT);
             loop {
                 match tokio::time::timeout_at(patience.due(), &mut ended).await {
                     Ok(Ok(())) => break,
@@ -171,15 +169,23 @@ impl Drop for Claim {
 mod tests {
     use super::*;
 
+    async fn take(
+        clients: &Arc<Clients>,
+        id: &Arc<str>,
+        mailbox: &Arc<Mailbox>,
+    ) -> Result<Claim, ClaimLost> {
+        clients.claim(id, mailbox, &mut Patience::new(Duration::from_secs(60))).await
+    }
+
     #[tokio::test]
     async fn a_takeover_waits_for_the_first_to_end() {
         let clients = Clients::new();
         let id: Arc<str> = "meter-1".into();
         let (first, second) = (Arc::new(Mailbox::default()), Arc::new(Mailbox::default()));
-        let claim = clients.claim(&id, &first).await.expect("the id is free");
+        let claim = take(&clients, &id, &first).await.expect("the id is free");
         let taking = tokio::spawn({
             let (clients, id) = (Arc::clone(&clients), Arc::clone(&id));
-            async move { clients.claim(&id, &second).await }
+            async move { take(&clients, &id, &second).await }
         });
         while first.signals() & TAKEN_OVER == 0 {
             tokio::task::yield_now().await;
@@ -196,11 +202,11 @@ mod tests {
     async fn connections_that_throw_each_other_out_are_told_from_one_that_comes_back() {
         let clients = Clients::new();
         let id: Arc<str> = "meter-1".into();
-        let mut claim = clients.claim(&id, &Arc::new(Mailbox::default())).await.expect("free");
+        let mut claim = take(&clients, &id, &Arc::new(Mailbox::default())).await.expect("free");
         for expected in [[1, 0], [1, 1], [1, 2]] {
             let taking = tokio::spawn({
                 let (clients, id) = (Arc::clone(&clients), Arc::clone(&id));
-                async move { clients.claim(&id, &Arc::new(Mailbox::default())).await }
+                async move { take(&clients, &id, &Arc::new(Mailbox::default())).await }
             });
             tokio::task::yield_now().await;
             drop(claim);
@@ -210,7 +216,7 @@ mod tests {
         }
         drop(claim);
         // Nobody held it.
-        let claim = clients.claim(&id, &Arc::new(Mailbox::default())).await.expect("free");
+        let claim = take(&clients, &id, &Arc::new(Mailbox::default())).await.expect("free");
         assert_eq!((claim.again, clients.takeovers()[0].1), (false, 1));
     }
 
@@ -218,10 +224,10 @@ mod tests {
     async fn of_two_that_wait_the_later_wins() {
         let clients = Clients::new();
         let id: Arc<str> = "meter-1".into();
-        let claim = clients.claim(&id, &Arc::new(Mailbox::default())).await.expect("free");
+        let claim = take(&clients, &id, &Arc::new(Mailbox::default())).await.expect("free");
         let wait = || {
             let (clients, id) = (Arc::clone(&clients), Arc::clone(&id));
-            tokio::spawn(async move { clients.claim(&id, &Arc::new(Mailbox::default())).await })
+            tokio::spawn(async move { take(&clients, &id, &Arc::new(Mailbox::default())).await })
         };
         let earlier = wait();
         tokio::task::yield_now().await;

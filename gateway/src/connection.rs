@@ -14,6 +14,7 @@ mod deadlines;
 mod foreign;
 mod handshake;
 mod intake;
+mod refusal;
 mod send;
 mod will;
 
@@ -26,21 +27,21 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bridge::message::Device;
 use bridge::{Carriage, Full, LaneId, Mailbox, Mark, ROOM, Reservation};
-use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
 pub use close::Close;
 pub use foreign::Foreign;
+pub use refusal::Refusal;
 
 use crate::budget::Kept;
 use crate::clients::{Claim, PHASE_CHANGED, TAKEN_OVER};
 use crate::edge::{Admitted, Edge, Phase};
 use crate::local::Subscriber;
 use crate::mqtt::{Version, encode};
-use crate::patience;
+use crate::net::{Accepted, Peer, Transport};
 use crate::session::{self, Acknowledgement, Answer, Window};
 use deadlines::Deadlines;
+use handshake::HANDSHAKE_WAIT;
 use intake::Intake;
 use will::StoredWill;
 
@@ -111,12 +112,15 @@ impl Clock {
 struct Shared {
     edge: Arc<Edge>,
     device: Device,
+    peer: Peer,
 }
 
 struct Connection {
     shared: Arc<Shared>,
     edge: Arc<Edge>,
-    stream: TcpStream,
+    transport: Transport,
+    /// It counts while it lasts.
+    _admitted: Admitted,
     version: Version,
     /// CONNECT asked for a session that outlives the connection.
     asked_for_session: bool,
@@ -152,19 +156,15 @@ struct Connection {
 }
 
 /// Serves one socket to its end.
-pub async fn serve(edge: Arc<Edge>, mut stream: TcpStream, admitted: Admitted) {
-    let handshake = Box::pin(handshake::shake(&edge, &mut stream, &admitted));
-    match handshake.await {
+pub async fn serve(edge: Arc<Edge>, mut accepted: Accepted) {
+    let handshake = handshake::shake(&edge, &mut accepted, HANDSHAKE_WAIT);
+    match Box::pin(handshake).await {
         Ok(established) => {
-            let (connection, claim) = established.into_connection(Arc::clone(&edge), stream);
+            let (connection, claim) = established.into_connection(edge, accepted);
             connection.run(claim).await;
         }
-        Err(refused) => {
-            refused.close.count();
-            refused.tell(&mut stream).await;
-        }
+        Err(refused) => refused.end(&mut accepted.transport).await,
     }
-    drop(admitted);
 }
 
 impl Connection {
@@ -191,10 +191,10 @@ impl Connection {
             }
             if self.partly_sent > 0 {
                 // Whatever came now would be taken for the rest of a message.
-                return close::part(&mut self.stream, &[]).await;
+                return self.transport.close_with(&[]).await;
             }
             let limit = self.client_packet_max;
-            close.tell(&mut self.stream, self.version, limit, &self.out).await;
+            close.tell(&mut self.transport, self.version, limit, &self.out).await;
         })
         .await;
     }
@@ -366,16 +366,12 @@ impl Connection {
             true => self.free_to_read(),
             false => READ_BYTES,
         };
-        let mut buffer = ReadBuf::new(&mut input[CARRY_BYTES..CARRY_BYTES + room]);
-        match Pin::new(&mut self.stream).poll_read(context, &mut buffer) {
-            Poll::Pending => return Ok(false),
-            Poll::Ready(Err(_)) => return Err(Close::PeerGone),
-            Poll::Ready(Ok(())) if buffer.filled().is_empty() => return Err(Close::PeerGone),
-            Poll::Ready(Ok(())) => {}
+        let buffer = &mut input[CARRY_BYTES..CARRY_BYTES + room];
+        match self.transport.poll_read(context, buffer) {
+            Poll::Pending => Ok(false),
+            Poll::Ready(Ok(0) | Err(_)) => Err(Close::PeerGone),
+            Poll::Ready(Ok(count)) => self.take_read(input, count, clock).map(|()| true),
         }
-        let count = buffer.filled().len();
-        self.take_read(input, count, clock)?;
-        Ok(true)
     }
 
     /// Takes in `count` bytes that were read.
@@ -410,7 +406,7 @@ impl Connection {
         }
         let read = INPUT.with_borrow_mut(|input| {
             let room = CARRY_BYTES..CARRY_BYTES + self.free_to_read();
-            match patience::read_now(&self.stream, &mut input[room]) {
+            match self.transport.read_now(&mut input[room]) {
                 Ok(None) => Ok(false),
                 Ok(Some(0)) | Err(_) => Err(Close::PeerGone),
                 Ok(Some(count)) => self.take_read(input, count, clock).map(|()| true),
@@ -484,7 +480,7 @@ impl Connection {
             return Ok(());
         }
         self.edge.log_sessions_full(&self.shared.device.client_id, bytes);
-        Err(Close::SESSION_MEMORY)
+        Err(Refusal::SessionMemory.into())
     }
 
     /// Gives back what it holds for the next message, when none came for a while.

@@ -184,3 +184,44 @@ impl RateLimit {
         allows
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::collections::BTreeMap;
+
+    use bridge::classify::{Routing, Unrouted};
+    use bridge::kafka_topic::TopicName;
+    use bridge::key::KeyStrategy;
+    use bridge::metadata::DeviceAttributes;
+    use bridge::{LanePlan, Lanes};
+
+    use super::*;
+
+    /// Memory of each lane, in bytes.
+    pub(crate) const LANE_MEMORY: u64 = 64 * 1024;
+    pub(crate) const WINDOW: WindowLimits = WindowLimits { messages: 5, bytes: 16 * 1024 };
+
+    /// An edge whose lanes hand on to nobody.
+    pub(crate) fn edge() -> Arc<Edge> {
+        let routing = Routing {
+            routes: Vec::new(),
+            unrouted: Unrouted::Refuse,
+            rules: Vec::new(),
+            lanes: Lanes::built_in(|_, lane| LanePlan {
+                name: lane.to_owned(),
+                topic: TopicName::Fixed(format!("landfall.{lane}")),
+                key: KeyStrategy::DeviceId,
+                inline_size: 1024,
+                gather: Duration::ZERO,
+                properties: BTreeMap::new(),
+                inline_memory: LANE_MEMORY,
+                large_memory: LANE_MEMORY,
+            }),
+            devices: DeviceAttributes::new(),
+        };
+        let bridge = Arc::new(Bridge::new("gw-1", routing, None));
+        let local = LocalPlane::start().expect("a thread can be started");
+        let limits = EdgeLimits { message_size: 16 * 1024, window: WINDOW, connections: 8 };
+        Arc::new(Edge::new(bridge, local, limits, false))
+    }
+}

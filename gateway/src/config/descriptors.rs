@@ -5,7 +5,7 @@
 use bridge::objects::{FILES_PER_LANE, REQUESTS_PER_LANE};
 
 use crate::admin;
-use crate::listen::REFUSED_MAX;
+use crate::net::listen::REFUSED_MAX;
 
 /// Brokers that are planned for, unless more are named: the cluster may have others than the first ones.
 const KAFKA_BROKERS: u64 = 12;

@@ -1,19 +1,9 @@
 //! Why a connection ends, and what its end tells the client.
 
-use std::time::Duration;
-
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
-
-use super::Foreign;
+use super::{Foreign, Refusal};
 use crate::mqtt::{Malformed, Version, encode, reason};
+use crate::net::Transport;
 use crate::session::WindowFault;
-
-/// How long a client may take to read why it is disconnected.
-const GOODBYE_WAIT: Duration = Duration::from_secs(1);
-/// Bytes of a client that is still sending that are thrown away, so that the goodbye is not lost to
-/// a reset of the connection.
-const GOODBYE_DRAIN_BYTES: u64 = 1024 * 1024;
 
 /// Why a connection ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,11 +19,8 @@ pub enum Close {
     /// The client speaks something else.
     Foreign(Foreign),
     Malformed(Malformed),
-    /// A well-formed packet that is not allowed here; the label says which rule, the code is v5's.
-    Protocol {
-        label: &'static str,
-        code: u8,
-    },
+    /// A well-formed packet asks for what there is not.
+    Refused(Refusal),
     /// The packet is larger than anything that may land.
     TooLarge,
     KeepAlive,
@@ -50,19 +37,9 @@ pub enum Close {
 }
 
 impl Close {
-    /// There is no room for what the session keeps.
-    pub const SESSION_MEMORY: Close =
-        Close::Protocol { label: "session_memory", code: reason::QUOTA_EXCEEDED };
-
-    /// An answer that is larger than what the client takes ends the connection: it cannot be cut, and
-    /// without it the client would wait for ever.
+    /// An answer that is larger than what the client takes ends the connection.
     pub fn unless(answered: bool) -> Result<(), Close> {
-        let label = "answer_too_large";
-        if answered {
-            Ok(())
-        } else {
-            Err(Close::Protocol { label, code: reason::PACKET_TOO_LARGE })
-        }
+        answered.then_some(()).ok_or(Close::Refused(Refusal::AnswerTooLarge))
     }
 
     /// The value of the `reason` label.
@@ -73,7 +50,7 @@ impl Close {
             Close::BeforeConnect => "before_connect",
             Close::Foreign(foreign) => foreign.label(),
             Close::Malformed(_) => "malformed",
-            Close::Protocol { label, .. } => label,
+            Close::Refused(refusal) => refusal.label(),
             Close::TooLarge => "too_large",
             Close::KeepAlive => "keep_alive",
             Close::TooSlow => "too_slow",
@@ -104,7 +81,7 @@ impl Close {
             | Close::BeforeConnect
             | Close::Foreign(_) => return None,
             Close::Malformed(fault) => fault.code(),
-            Close::Protocol { code, .. } => *code,
+            Close::Refused(refusal) => refusal.code(),
             Close::TooLarge => reason::PACKET_TOO_LARGE,
             Close::KeepAlive => reason::KEEP_ALIVE_TIMEOUT,
             Close::TooSlow => reason::UNSPECIFIED,
@@ -128,7 +105,7 @@ impl Close {
     /// packet that the client takes; then closes.
     pub async fn tell(
         &self,
-        stream: &mut TcpStream,
+        transport: &mut Transport,
         version: Version,
         limit: Option<u32>,
         pending: &[u8],
@@ -139,6 +116,7 @@ impl Close {
         {
             let text = match self {
                 Close::Malformed(fault) => Some(fault.to_string()),
+                Close::Refused(refusal) => Some(refusal.sentence().to_owned()),
                 _ => None,
             };
             if !encode::disconnect(&mut goodbye, code, text.as_deref(), limit) {
@@ -146,22 +124,9 @@ impl Close {
             }
         }
         if *self != Close::PeerGone {
-            part(stream, &goodbye).await;
+            transport.close_with(&goodbye).await;
         }
     }
-}
-
-/// Sends the last bytes and closes so that the peer gets to read them. Bounded in time and bytes.
-pub(super) async fn part(stream: &mut TcpStream, goodbye: &[u8]) {
-    let last_words = async {
-        stream.write_all(goodbye).await?;
-        stream.shutdown().await?;
-        // Closing with unread bytes would reset the connection and take the goodbye with it.
-        let mut sink = tokio::io::sink();
-        tokio::io::copy(&mut stream.take(GOODBYE_DRAIN_BYTES), &mut sink).await
-    };
-    // Whatever fails here, the connection is over.
-    let _ = tokio::time::timeout(GOODBYE_WAIT, last_words).await;
 }
 
 impl From<Malformed> for Close {
@@ -170,16 +135,18 @@ impl From<Malformed> for Close {
     }
 }
 
+impl From<Refusal> for Close {
+    fn from(refusal: Refusal) -> Close {
+        Close::Refused(refusal)
+    }
+}
+
 impl From<WindowFault> for Close {
     fn from(fault: WindowFault) -> Close {
         match fault {
             WindowFault::MessageFailed => Close::MessageFailed,
-            WindowFault::TooManyUnreleased => {
-                Close::Protocol { label: "unreleased", code: reason::QUOTA_EXCEEDED }
-            }
-            WindowFault::TooManyResends => {
-                Close::Protocol { label: "resends", code: reason::QUOTA_EXCEEDED }
-            }
+            WindowFault::TooManyUnreleased => Refusal::TooManyUnreleased.into(),
+            WindowFault::TooManyResends => Refusal::TooManyResends.into(),
         }
     }
 }

@@ -1,9 +1,8 @@
 //! What speaks no MQTT to an MQTT port, recognised by its first bytes: the mistakes of every
 //! installation, which look like nothing but malformed packets otherwise.
 
-use std::net::SocketAddr;
-
 use crate::edge::Edge;
+use crate::net::Peer;
 
 /// A head of HTTP that is longer says what it is without its end, in bytes.
 const HTTP_HEAD_MAX: usize = 2 * 1024;
@@ -91,29 +90,33 @@ impl Foreign {
     }
 
     /// Says what came and what to do, now and then.
-    pub(super) fn log(self, edge: &Edge, peer: Option<SocketAddr>) {
+    pub(super) fn log(self, edge: &Edge, peer: &Peer) {
         if !edge.foreign_logs[self as usize].allows() {
             return;
         }
-        let peer = peer.map(|peer| peer.to_string()).unwrap_or_default();
+        let listener = &*peer.listener;
         match self {
             Foreign::Tls => tracing::warn!(
-                peer,
+                listener,
+                %peer,
                 "TLS came to an MQTT port without TLS: let a proxy in front end TLS, or the device \
                  connect without it"
             ),
             Foreign::ProxyHeader => tracing::warn!(
-                peer,
+                listener,
+                %peer,
                 "a PROXY header came to an MQTT port: turn the PROXY protocol off in the load \
                  balancer, it is not read here"
             ),
             Foreign::Http => tracing::warn!(
-                peer,
+                listener,
+                %peer,
                 "HTTP came to an MQTT port: let health checks ask /livez and /readyz of the admin \
                  port, or open a TCP connection here"
             ),
             Foreign::WebSocket => tracing::warn!(
-                peer,
+                listener,
+                %peer,
                 "MQTT over WebSocket came to an MQTT port: let the client connect over TCP, or a \
                  proxy in front take WebSocket off"
             ),

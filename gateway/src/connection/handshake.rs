@@ -1,4 +1,5 @@
-//! From an accepted socket to a session, or to the CONNACK that says why there is none.
+//! From an accepted socket to a session, or to the CONNACK that says why there is none: read, check,
+//! admit, claim, answer. One deadline from accept to CONNACK, whoever is waited for.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -6,27 +7,25 @@ use std::time::{Duration, Instant};
 use bridge::message::Device;
 use bridge::text::escape;
 use bridge::{Mailbox, Reservation};
-use tokio::net::TcpStream;
 use tokio::time::sleep;
 
-use super::close::part;
 use super::deadlines::Deadlines;
 use super::foreign::{Recognised, recognise};
 use super::{
-    Close, Connection, FREE_CONNECT_BYTES, FREE_PARTIAL_BYTES, Foreign, Intake, Shared, StoredWill,
+    Block, Clock, Close, Connection, FREE_CONNECT_BYTES, FREE_PARTIAL_BYTES, Foreign, Intake,
+    Refusal, Shared, StoredWill,
 };
 use crate::budget::Kept;
 use crate::clients::Claim;
 use crate::edge::{Admitted, Edge, Phase};
 use crate::mqtt::encode::ConnAckProperties;
-use crate::mqtt::{self, Connect, PacketType, Version, encode, reason};
-use crate::patience::{Patience, read_within, write_within};
+use crate::mqtt::{self, Connect, ConnectFault, PacketType, Version, encode, reason};
+use crate::net::{Accepted, Peer, Transport};
+use crate::patience::Patience;
 use crate::session::Window;
 
-/// CONNECT has to be here this long after the socket was accepted.
-const CONNECT_WAIT: Duration = Duration::from_secs(10);
-/// How long the client may take to read its CONNACK.
-const CONNACK_WAIT: Duration = Duration::from_secs(10);
+/// How long after the socket was accepted the client has to have its CONNACK.
+pub(super) const HANDSHAKE_WAIT: Duration = Duration::from_secs(10);
 /// Longest client id, in bytes: it is kept, and becomes the key of records.
 const CLIENT_ID_MAX_BYTES: usize = 1024;
 /// Bytes read at once.
@@ -36,247 +35,255 @@ const PROPERTY_COST: usize = 64;
 
 /// Why there is no session, and what the client is told.
 pub(super) struct Refused {
-    pub close: Close,
+    close: Close,
     /// None where the client has no CONNACK for it, or takes none of that size.
     connack: Option<Vec<u8>>,
 }
 
-impl Refused {
-    fn silently(close: Close) -> Refused {
-        Refused { close, connack: None }
-    }
-
-    /// Sends the CONNACK, if there is one, and closes.
-    pub async fn tell(self, stream: &mut TcpStream) {
-        if let Some(connack) = self.connack {
-            part(stream, &connack).await;
-        }
-    }
+/// A CONNECT, parsed once: what of it outlives the bytes that it came in.
+struct Request {
+    terms: Terms,
+    /// Empty: one is to be assigned.
+    client_id: Box<str>,
+    asks_for_authentication: bool,
+    properties: Vec<(Box<str>, Box<str>)>,
+    will: Option<Box<StoredWill>>,
+    /// Memory of a large one, until what is kept of it counts elsewhere.
+    _room: Option<Reservation>,
+    /// What came behind it.
+    rest: Vec<u8>,
 }
 
-/// A session that begins.
-pub(super) struct Established {
-    claim: Claim,
-    mailbox: Arc<Mailbox>,
-    device: Device,
+/// What both sides keep to while they talk.
+#[derive(Clone, Copy)]
+struct Terms {
     version: Version,
     keep_alive_s: u16,
     asked_for_session: bool,
+    /// The client wants to be told reasons.
+    wants_reasons: bool,
+    /// Largest packet that the client takes, in bytes.
     client_packet_max: Option<u32>,
+}
+
+/// Who may have a session as soon as nobody else has the client id.
+struct Candidate {
+    terms: Terms,
+    client_id: Arc<str>,
+    device: Device,
     will: Option<Box<StoredWill>>,
     /// What is kept of CONNECT beyond what is free.
     connect_bytes: usize,
     session: Kept,
-    /// What came behind CONNECT.
+    connack: Vec<u8>,
     rest: Vec<u8>,
 }
 
-/// Reads CONNECT, decides, takes over the client id, and sends CONNACK.
+/// A session that begins.
+pub(super) struct Established {
+    candidate: Candidate,
+    claim: Claim,
+    mailbox: Arc<Mailbox>,
+}
+
+/// Gets the client a session within `wait` of being accepted.
 pub(super) async fn shake(
     edge: &Arc<Edge>,
-    stream: &mut TcpStream,
-    admitted: &Admitted,
+    accepted: &mut Accepted,
+    wait: Duration,
 ) -> Result<Established, Refused> {
-    let mut received = Vec::new();
-    // Room for a large one, while it is here.
-    let (size, _room) = read_connect(edge, stream, &mut received).await?;
-    let rest = received.split_off(size);
-    let header = mqtt::fixed_header(&received).ok().flatten();
-    let connect = header.and_then(|header| {
-        mqtt::connect(&header, &received[usize::from(header.len)..]).ok().flatten()
-    });
-    let connect = connect.expect("read_connect saw it whole and well-formed");
-    let refuse = |close: Close, code: u8, text: &str| Refused {
-        close,
-        connack: refusal(&connect, code, text),
-    };
-    if admitted.over_limit_by() > 0 {
-        let close = Close::Protocol { label: "connection_limit", code: reason::SERVER_BUSY };
-        // v3 says "server unavailable" for it.
-        let code = match connect.version {
-            Version::V5 => reason::SERVER_BUSY,
-            _ => reason::SERVER_UNAVAILABLE,
-        };
-        return Err(refuse(close, code, "the gateway has as many connections as it may"));
-    }
-    if edge.phase() != Phase::Running {
-        let code = reason::SERVER_UNAVAILABLE;
-        return Err(refuse(Close::ShuttingDown, code, "the gateway shuts down"));
-    }
-    if connect.authentication_method.is_some() {
-        let code = reason::BAD_AUTHENTICATION_METHOD;
-        let close = Close::Protocol { label: "authentication_method", code };
-        return Err(refuse(close, code, "enhanced authentication is not available"));
-    }
-    if connect.client_id.len() > CLIENT_ID_MAX_BYTES {
-        let code = reason::CLIENT_IDENTIFIER_NOT_VALID;
-        let close = Close::Protocol { label: "client_id", code };
-        return Err(refuse(close, code, "the client id is longer than 1024 bytes"));
-    }
-    if connect.version == Version::V5 && connect.will.is_some_and(|will| will.retain) {
-        let code = reason::RETAIN_NOT_SUPPORTED;
-        let close = Close::Protocol { label: "retain", code };
-        return Err(refuse(close, code, "retained messages are not available"));
-    }
-    let assigned = connect.client_id.is_empty().then(|| format!("auto-{:032x}", rand_u128()));
-    // Before the client id is taken over: who cannot be accepted ends nobody else's session.
-    let connack = acceptance(edge, &connect, assigned.as_deref()).ok_or_else(|| {
-        // 0x95 would call the CONNECT too large (v5 3.2.2.2).
-        let code = reason::IMPLEMENTATION_SPECIFIC;
-        let close = Close::Protocol { label: "answer_too_large", code };
-        refuse(close, code, "the CONNACK is larger than your Maximum Packet Size")
-    })?;
-    let client_id: Arc<str> = assigned.as_deref().unwrap_or(connect.client_id).into();
-    let own = |(name, value): (&str, &str)| (name.into(), value.into());
-    let device = Device {
-        client_id: (&*client_id).into(),
-        verified_id: None,
-        properties: connect.user_properties.iter().map(own).collect(),
-    };
-    let will = connect.will.map(|will| Box::new(StoredWill::new(&will)));
-    let connect_bytes = kept_bytes(&device, will.as_deref()).saturating_sub(FREE_CONNECT_BYTES);
-    let mut session = Kept::nothing(&edge.sessions);
-    if !session.change(connect_bytes as u64) {
-        edge.log_sessions_full(&client_id, connect_bytes as u64);
-        // v3 says "server unavailable" for it.
-        let code = match connect.version {
-            Version::V5 => reason::QUOTA_EXCEEDED,
-            _ => reason::SERVER_UNAVAILABLE,
-        };
-        let text = "too much is kept of CONNECT packets: fewer properties, or a smaller will";
-        return Err(refuse(Close::SESSION_MEMORY, code, text));
-    }
-    let mailbox = Arc::new(Mailbox::default());
-    let claim = edge.clients.claim(&client_id, &mailbox).await.map_err(|_| {
-        let code = reason::SERVER_UNAVAILABLE;
-        refuse(Close::TakenOver, code, "another connection takes this client id")
-    })?;
-    if claim.again && edge.takeover_log.allows() {
-        let peer = stream.peer_addr().map(|peer| peer.to_string()).unwrap_or_default();
-        tracing::warn!(
-            client_id = escape(&client_id).as_str(),
-            peer,
-            "connections with one client id throw each other out: give each device its own"
-        );
-    }
-    let mut patience = Patience::new(CONNACK_WAIT);
-    match write_within(stream, &connack, &mut patience).await {
-        Ok(true) => {}
-        Ok(false) => return Err(Refused::silently(Close::NotReading)),
-        Err(_) => return Err(Refused::silently(Close::PeerGone)),
-    }
-    Ok(Established {
-        claim,
-        mailbox,
-        device,
-        version: connect.version,
-        keep_alive_s: connect.keep_alive,
-        asked_for_session: connect.session_expiry > 0,
-        client_packet_max: connect.maximum_packet_size,
-        will,
-        connect_bytes,
-        session,
-        rest,
-    })
-}
-
-impl Established {
-    pub fn into_connection(self, edge: Arc<Edge>, stream: TcpStream) -> (Connection, Claim) {
-        let now = Instant::now();
-        let connection = Connection {
-            shared: Arc::new(Shared { edge: Arc::clone(&edge), device: self.device }),
-            window: Window::new(edge.limits.window, self.version == Version::V5),
-            edge,
-            stream,
-            version: self.version,
-            asked_for_session: self.asked_for_session,
-            mailbox: self.mailbox,
-            intake: Intake::Packets,
-            needed: 1,
-            reservation: None,
-            kept: None,
-            // What came behind CONNECT is looked at in the first turn.
-            block: (!self.rest.is_empty()).then_some((super::Block::Upload, now)),
-            tail: self.rest,
-            out: Vec::new(),
-            acks_left: false,
-            partly_sent: 0,
-            client_packet_max: self.client_packet_max,
-            will: self.will,
-            subscriber: None,
-            deadlines: Deadlines::new(self.keep_alive_s, now),
-            timer: Box::pin(sleep(Duration::from_secs(1))),
-            connect_bytes: self.connect_bytes,
-            session: self.session,
-        };
-        (connection, self.claim)
+    let Accepted { transport, peer, admitted, at } = accepted;
+    let mut patience = Patience::since(*at, wait);
+    let request = read(edge, transport, peer, &mut patience).await?;
+    let terms = request.terms;
+    // Who this is will be proved here. That may wait, and nothing was taken from anybody yet.
+    check(edge, admitted, &request).map_err(|refusal| terms.refused(refusal))?;
+    let candidate = admit(edge, request).map_err(|refusal| terms.refused(refusal))?;
+    let established = claim(edge, peer, candidate, &mut patience).await;
+    let established = established.map_err(|refusal| terms.refused(refusal))?;
+    match transport.write_within(&established.candidate.connack, &mut patience).await {
+        Ok(true) => Ok(established),
+        Ok(false) => Err(Close::NotReading.into()),
+        Err(_) => Err(Close::PeerGone.into()),
     }
 }
 
-/// Reads until CONNECT is whole, in its time, and returns its size in bytes, and the room that was
-/// taken for it; more may be behind it.
+/// Reads until CONNECT is whole.
 ///
-/// Not cancel safe in that a part of CONNECT may be in `received`.
-async fn read_connect(
+/// Not cancel safe: what was read of it is lost.
+async fn read(
     edge: &Edge,
-    stream: &mut TcpStream,
-    received: &mut Vec<u8>,
-) -> Result<(usize, Option<Reservation>), Refused> {
-    let mut large: Option<Reservation> = None;
-    let mut patience = Patience::new(CONNECT_WAIT);
-    let foreign = |foreign: Foreign, stream: &TcpStream| {
-        foreign.log(edge, stream.peer_addr().ok());
-        Refused::silently(Close::Foreign(foreign))
+    transport: &mut Transport,
+    peer: &Peer,
+    patience: &mut Patience,
+) -> Result<Request, Refused> {
+    let mut received = Vec::new();
+    let mut room: Option<Reservation> = None;
+    let foreign = |foreign: Foreign| {
+        foreign.log(edge, peer);
+        Refused::from(Close::Foreign(foreign))
     };
     loop {
         let mut missing = READ_BYTES;
-        let perhaps = match recognise(received) {
-            Recognised::Foreign(kind) => return Err(foreign(kind, stream)),
+        let perhaps = match recognise(&received) {
+            Recognised::Foreign(kind) => return Err(foreign(kind)),
             Recognised::Perhaps(kind) => Some(kind),
             Recognised::Nothing => None,
         };
         if perhaps.is_none()
-            && let Some(header) = mqtt::fixed_header(received)
-                .map_err(|fault| Refused::silently(Close::Malformed(fault)))?
+            && let Some(header) = mqtt::fixed_header(&received).map_err(Close::Malformed)?
         {
             if header.kind != PacketType::Connect {
-                let code = reason::PROTOCOL_ERROR;
-                return Err(Refused::silently(Close::Protocol { label: "no_connect", code }));
-            }
-            match mqtt::connect(&header, &received[usize::from(header.len)..]) {
-                Ok(Some(_)) => return Ok((header.packet_size() as usize, large)),
-                Ok(None) => {}
-                Err(fault) => {
-                    let mut connack = Vec::new();
-                    let connack = fault.connack(&mut connack).then_some(connack);
-                    return Err(Refused { close: Close::Malformed(fault.cause), connack });
-                }
+                return Err(Close::from(Refusal::NoConnect).into());
             }
             let size = header.packet_size() as usize;
-            if size > FREE_PARTIAL_BYTES && large.is_none() {
+            if let Some(connect) = mqtt::connect(&header, &received[usize::from(header.len)..])? {
+                return Ok(Request::new(&connect, room, &received[size..]));
+            }
+            if size > FREE_PARTIAL_BYTES && room.is_none() {
                 let reserved = edge.bridge.reserve(None, size as u64);
-                large = Some(reserved.map_err(|_| {
-                    let code = reason::SERVER_UNAVAILABLE;
-                    Refused::silently(Close::Protocol { label: "connect_memory", code })
-                })?);
+                room = Some(reserved.map_err(|_| Close::from(Refusal::ConnectMemory))?);
             }
             missing = size - received.len();
             received.reserve_exact(missing);
         }
         let mut buffer = [0; READ_BYTES];
         let buffer = &mut buffer[..missing.min(READ_BYTES)];
-        match read_within(stream, buffer, &mut patience).await {
+        match transport.read_within(buffer, patience).await {
             Ok(Some(bytes @ 1..)) => received.extend_from_slice(&buffer[..bytes]),
             ended => {
                 if let Some(Some(kind)) = perhaps {
-                    return Err(foreign(kind, stream));
+                    return Err(foreign(kind));
                 }
                 let late = matches!(ended, Ok(None));
-                let close = if late { Close::TooSlow } else { Close::BeforeConnect };
-                return Err(Refused::silently(close));
+                return Err(if late { Close::TooSlow } else { Close::BeforeConnect }.into());
             }
         }
     }
+}
+
+/// Whether the gateway gives sessions to those who ask like this.
+fn check(edge: &Edge, admitted: &Admitted, request: &Request) -> Result<(), Refusal> {
+    if admitted.over_limit_by() > 0 {
+        return Err(Refusal::ConnectionLimit);
+    }
+    if edge.phase() != Phase::Running {
+        return Err(Refusal::ShuttingDown);
+    }
+    if request.asks_for_authentication {
+        return Err(Refusal::AuthenticationMethod);
+    }
+    if request.client_id.len() > CLIENT_ID_MAX_BYTES {
+        return Err(Refusal::ClientIdTooLong);
+    }
+    match &request.will {
+        Some(will) => authorise_will(request.terms.version, will),
+        None => Ok(()),
+    }
+}
+
+/// Whether the client may leave this will.
+fn authorise_will(version: Version, will: &StoredWill) -> Result<(), Refusal> {
+    // Version 3 has no word for it: the flag is data there.
+    if version == Version::V5 && will.retain() {
+        return Err(Refusal::Retain);
+    }
+    Ok(())
+}
+
+/// Takes the memory that the session keeps and writes the CONNACK. All of it comes before the client id
+/// is taken over: who cannot be accepted ends nobody else's session.
+fn admit(edge: &Edge, request: Request) -> Result<Candidate, Refusal> {
+    let Request { terms, client_id, properties, will, rest, .. } = request;
+    let assigned = client_id.is_empty().then(assigned_client_id);
+    let connack = acceptance(edge, &terms, assigned.as_deref()).ok_or(Refusal::ConnackTooLarge)?;
+    let client_id: Box<str> = assigned.map_or(client_id, String::into_boxed_str);
+    let device = Device { client_id, verified_id: None, properties };
+    let connect_bytes = kept_bytes(&device, will.as_deref()).saturating_sub(FREE_CONNECT_BYTES);
+    let mut session = Kept::nothing(&edge.sessions);
+    if !session.change(connect_bytes as u64) {
+        edge.log_sessions_full(&device.client_id, connect_bytes as u64);
+        return Err(Refusal::ConnectKept);
+    }
+    let client_id = (&*device.client_id).into();
+    Ok(Candidate { terms, client_id, device, will, connect_bytes, session, connack, rest })
+}
+
+/// Takes the client id, after the end of the connection that has it.
+async fn claim(
+    edge: &Edge,
+    peer: &Peer,
+    candidate: Candidate,
+    patience: &mut Patience,
+) -> Result<Established, Refusal> {
+    let mailbox = Arc::new(Mailbox::default());
+    let claim = edge.clients.claim(&candidate.client_id, &mailbox, patience).await;
+    let claim = claim.map_err(|_| Refusal::ClientIdContended)?;
+    if claim.again && edge.takeover_log.allows() {
+        tracing::warn!(
+            client_id = escape(&candidate.client_id).as_str(),
+            listener = &*peer.listener,
+            %peer,
+            "connections with one client id throw each other out: give each device its own"
+        );
+    }
+    Ok(Established { candidate, claim, mailbox })
+}
+
+impl Request {
+    fn new(connect: &Connect<'_>, room: Option<Reservation>, rest: &[u8]) -> Request {
+        let own = |(name, value): (&str, &str)| (name.into(), value.into());
+        Request {
+            terms: Terms {
+                version: connect.version,
+                keep_alive_s: connect.keep_alive,
+                asked_for_session: connect.session_expiry > 0,
+                wants_reasons: connect.request_problem_information,
+                client_packet_max: connect.maximum_packet_size,
+            },
+            client_id: connect.client_id.into(),
+            asks_for_authentication: connect.authentication_method.is_some(),
+            properties: connect.user_properties.iter().map(own).collect(),
+            will: connect.will.map(|will| Box::new(StoredWill::new(&will))),
+            _room: room,
+            rest: rest.to_vec(),
+        }
+    }
+}
+
+impl Terms {
+    /// With the CONNACK that says so, where the version has a code for it and the client takes it.
+    fn refused(&self, refusal: Refusal) -> Refused {
+        let properties = ConnAckProperties {
+            reason_string: self.wants_reasons.then_some(refusal.sentence()),
+            ..Default::default()
+        };
+        let code = refusal.connack_code(self.version);
+        let connack = code.and_then(|code| self.connack(code, &properties));
+        Refused { close: refusal.into(), connack }
+    }
+
+    /// None where the client does not take it.
+    fn connack(&self, code: u8, properties: &ConnAckProperties<'_>) -> Option<Vec<u8>> {
+        let mut out = Vec::new();
+        let (version, limit) = (self.version, self.client_packet_max);
+        encode::connack(&mut out, version, false, code, properties, limit).then_some(out)
+    }
+}
+
+/// The CONNACK that accepts and says what is not available; None where the client does not take it.
+fn acceptance(edge: &Edge, terms: &Terms, assigned: Option<&str>) -> Option<Vec<u8>> {
+    let properties = ConnAckProperties {
+        session_expiry: terms.asked_for_session.then_some(0),
+        receive_maximum: edge.limits.window.messages,
+        retain_available: false,
+        maximum_packet_size: Some(edge.limits.message_size),
+        assigned_client_id: assigned,
+        subscription_identifier_available: false,
+        shared_subscription_available: false,
+        ..Default::default()
+    };
+    terms.connack(reason::SUCCESS, &properties)
 }
 
 /// What a session keeps of its CONNECT, in bytes. The client id is kept twice, and each text has a place
@@ -287,50 +294,153 @@ fn kept_bytes(device: &Device, will: Option<&StoredWill>) -> usize {
     texts + properties * PROPERTY_COST
 }
 
-/// The CONNACK that refuses; None where the version has no code for it, or the client takes none of
-/// that size.
-fn refusal(connect: &Connect<'_>, code: u8, text: &str) -> Option<Vec<u8>> {
-    let mut connack = Vec::new();
-    let properties = ConnAckProperties {
-        reason_string: connect.request_problem_information.then_some(text),
-        ..Default::default()
-    };
-    encode::connack(
-        &mut connack,
-        connect.version,
-        false,
-        code,
-        &properties,
-        connect.maximum_packet_size,
-    )
-    .then_some(connack)
-}
-
-/// The CONNACK that accepts and says what is not available; None where the client does not take it.
-fn acceptance(edge: &Edge, connect: &Connect<'_>, assigned: Option<&str>) -> Option<Vec<u8>> {
-    let mut connack = Vec::new();
-    let properties = ConnAckProperties {
-        session_expiry: (connect.session_expiry > 0).then_some(0),
-        receive_maximum: edge.limits.window.messages,
-        retain_available: false,
-        maximum_packet_size: Some(edge.limits.message_size),
-        assigned_client_id: assigned,
-        subscription_identifier_available: false,
-        shared_subscription_available: false,
-        ..Default::default()
-    };
-    encode::connack(
-        &mut connack,
-        connect.version,
-        false,
-        reason::SUCCESS,
-        &properties,
-        connect.maximum_packet_size,
-    )
-    .then_some(connack)
-}
-
 /// A client id that nobody else has.
-fn rand_u128() -> u128 {
-    u128::from_be_bytes(bridge::envelope::message_id(super::Clock::read().unix_ms))
+fn assigned_client_id() -> String {
+    let random = u128::from_be_bytes(bridge::envelope::message_id(Clock::read().unix_ms));
+    format!("auto-{random:032x}")
+}
+
+impl Refused {
+    /// Counts the end, sends the CONNACK, if there is one, and closes.
+    pub async fn end(self, transport: &mut Transport) {
+        self.close.count();
+        if let Some(connack) = self.connack {
+            transport.close_with(&connack).await;
+        }
+    }
+}
+
+/// Without a word.
+impl From<Close> for Refused {
+    fn from(close: Close) -> Refused {
+        Refused { close, connack: None }
+    }
+}
+
+impl From<ConnectFault> for Refused {
+    fn from(fault: ConnectFault) -> Refused {
+        let mut connack = Vec::new();
+        let connack = fault.connack(&mut connack).then_some(connack);
+        Refused { close: Close::Malformed(fault.cause), connack }
+    }
+}
+
+impl Established {
+    pub fn into_connection(self, edge: Arc<Edge>, accepted: Accepted) -> (Connection, Claim) {
+        let Established { candidate, claim, mailbox } = self;
+        let Candidate { terms, device, will, connect_bytes, session, rest, .. } = candidate;
+        let Accepted { transport, peer, admitted, .. } = accepted;
+        let now = Instant::now();
+        let connection = Connection {
+            shared: Arc::new(Shared { edge: Arc::clone(&edge), device, peer }),
+            window: Window::new(edge.limits.window, terms.version == Version::V5),
+            edge,
+            transport,
+            _admitted: admitted,
+            version: terms.version,
+            asked_for_session: terms.asked_for_session,
+            mailbox,
+            intake: Intake::Packets,
+            needed: 1,
+            reservation: None,
+            kept: None,
+            // What came behind CONNECT is looked at in the first turn.
+            block: (!rest.is_empty()).then_some((Block::Upload, now)),
+            tail: rest,
+            out: Vec::new(),
+            acks_left: false,
+            partly_sent: 0,
+            client_packet_max: terms.client_packet_max,
+            will,
+            subscriber: None,
+            deadlines: Deadlines::new(terms.keep_alive_s, now),
+            timer: Box::pin(sleep(Duration::from_secs(1))),
+            connect_bytes,
+            session,
+        };
+        (connection, claim)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpStream;
+    use std::thread;
+
+    use super::*;
+    use crate::edge::tests::edge;
+    use crate::net::transport::tests::pair;
+
+    const CONNECT: &[u8] = b"\x10\x13\0\x04MQTT\x04\x02\0\x3c\0\x07meter-1";
+
+    async fn accepted(edge: &Arc<Edge>) -> (Accepted, TcpStream) {
+        let (transport, client) = pair().await;
+        let address = client.local_addr().expect("it is connected");
+        let peer = Peer { listener: "plain".into(), address };
+        (Accepted::new(edge, transport, peer), client)
+    }
+
+    /// A client that takes its time at each stage: it sends CONNECT late, the connection that has its
+    /// client id ends late, and it reads late.
+    async fn dawdle(wait: Duration, pause: Duration) -> Result<(), Close> {
+        let edge = edge();
+        let (mut accepted, mut client) = accepted(&edge).await;
+        // Nothing more can be sent to it until it reads.
+        while let Ok(Some(_)) = accepted.transport.write_now(&[0; 64 * 1024]) {}
+        let id: Arc<str> = "meter-1".into();
+        let mut patience = Patience::new(wait);
+        let holder = edge.clients.claim(&id, &Arc::new(Mailbox::default()), &mut patience).await;
+        let holder = holder.expect("nobody has it");
+        let dawdling = thread::spawn(move || {
+            thread::sleep(pause);
+            client.write_all(CONNECT).expect("it is connected");
+            thread::sleep(pause);
+            drop(holder);
+            thread::sleep(pause);
+            // Until the gateway closes.
+            let mut bytes = vec![0; 1024 * 1024];
+            while matches!(client.read(&mut bytes), Ok(1..)) {}
+        });
+        let shaken = shake(&edge, &mut accepted, wait).await;
+        drop(accepted);
+        dawdling.join().expect("the client has its end");
+        shaken.map(|_| ()).map_err(|refused| refused.close)
+    }
+
+    #[tokio::test]
+    async fn everything_until_connack_has_one_deadline() {
+        // Each pause is within it, and all of them are not.
+        let late = dawdle(Duration::from_millis(900), Duration::from_millis(600)).await;
+        assert!(late.is_err(), "each stage has its own deadline");
+        let in_time = dawdle(Duration::from_secs(60), Duration::from_millis(50)).await;
+        assert_eq!(in_time, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_connect_is_read_however_it_is_cut_and_what_is_behind_it_is_kept() {
+        let edge = edge();
+        for cut in 1..CONNECT.len() {
+            let (mut accepted, mut client) = accepted(&edge).await;
+            let sending = thread::spawn(move || {
+                client.write_all(&CONNECT[..cut]).expect("it is connected");
+                thread::sleep(Duration::from_millis(2));
+                client.write_all(&CONNECT[cut..]).expect("it is connected");
+                client.write_all(&[0xc0, 0]).expect("it is connected");
+                client
+            });
+            let shaken = shake(&edge, &mut accepted, HANDSHAKE_WAIT).await;
+            let established = shaken.unwrap_or_else(|refused| panic!("{:?}", refused.close));
+            let (connection, _claim) = established.into_connection(Arc::clone(&edge), accepted);
+            let mut client = sending.join().expect("everything was sent");
+            let mut connack = [0; 4];
+            client.read_exact(&mut connack).expect("a CONNACK");
+            assert_eq!(connack, [0x20, 2, 0, 0]);
+            assert_eq!(&*connection.shared.device.client_id, "meter-1");
+            let rest = &connection.tail;
+            assert!([&[][..], &[0xc0], &[0xc0, 0]].contains(&&rest[..]), "{rest:02x?}");
+        }
+        assert!(edge.clients.is_empty());
+        assert_eq!(edge.connections(), 0);
+    }
 }

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use bridge::classify::Decision;
 use bridge::message::{Message, Payload};
 use bridge::text::escape;
-use bridge::{Carriage, Full, LaneId, Refusal, Upload};
+use bridge::{Carriage, Full, LaneId, Upload};
 use sha2::{Digest, Sha256};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128, xxh3_128_with_seed};
 
 use super::{
-    Block, Clock, Close, Connection, FREE_PARTIAL_BYTES, OUT_SOFT_BYTES, ROOM_RECHECK, Shared,
+    Block, Clock, Close, Connection, FREE_PARTIAL_BYTES, OUT_SOFT_BYTES, ROOM_RECHECK, Refusal,
+    Shared,
 };
 use crate::local::{ClientKey, SubscribeError};
 use crate::mqtt::{
@@ -133,7 +134,7 @@ impl Connection {
         };
         let size = header.packet_size() as usize;
         if header.packet_size() > self.edge.limits.message_size {
-            self.edge.bridge.refuse(None, Refusal::TooLarge);
+            self.edge.bridge.refuse(None, bridge::Refusal::TooLarge);
             self.log_too_large(header.packet_size());
             return Err(Close::TooLarge);
         }
@@ -180,8 +181,7 @@ impl Connection {
 
     fn wait_for_window(&mut self, packet_id: u16, clock: &Clock) -> Result<Step, Close> {
         if self.window.is_exceeded_by(packet_id) {
-            let label = "receive_maximum_exceeded";
-            return Err(Close::Protocol { label, code: reason::RECEIVE_MAXIMUM_EXCEEDED });
+            return Err(Refusal::ReceiveMaximum.into());
         }
         self.block = Some((Block::Window, clock.now));
         Ok(Step::Blocked)
@@ -214,13 +214,10 @@ impl Connection {
             });
         };
         if head.topic_alias.is_some() {
-            return Err(Close::Protocol {
-                label: "topic_alias",
-                code: reason::TOPIC_ALIAS_INVALID,
-            });
+            return Err(Refusal::TopicAlias.into());
         }
         if head.retain && self.version == Version::V5 {
-            return Err(Close::Protocol { label: "retain", code: reason::RETAIN_NOT_SUPPORTED });
+            return Err(Refusal::Retain.into());
         }
         let size = u64::from(header.remaining - head.head_len);
         let whole = body.get(head.head_len as usize..header.remaining as usize);
@@ -272,7 +269,7 @@ impl Connection {
         if head.qos == 0 {
             match edge.bridge.submit(decision, message, fingerprint, None, reserved, clock.now) {
                 Ok(()) => fan_out(shared, head.topic, payload),
-                Err(_) => edge.bridge.refuse(Some(decision.lane), Refusal::Shed),
+                Err(_) => edge.bridge.refuse(Some(decision.lane), bridge::Refusal::Shed),
             }
             return Ok(Step::Taken(size));
         }
@@ -326,7 +323,7 @@ impl Connection {
                 Ok(Step::Taken(size))
             }
             Admission::New | Admission::Full | Admission::PacketIdInUse => {
-                Err(Close::Protocol { label: "packet_id_in_use", code: reason::PROTOCOL_ERROR })
+                Err(Refusal::PacketIdInUse.into())
             }
         }
     }
@@ -334,7 +331,7 @@ impl Connection {
     /// Drops a QoS 0 message for which there is no room: what is here of it, and what comes.
     fn shed(&mut self, header: &FixedHeader, head: &PublishHead<'_>, lane: LaneId) -> Step {
         self.block = None;
-        self.edge.bridge.refuse(Some(lane), Refusal::Shed);
+        self.edge.bridge.refuse(Some(lane), bridge::Refusal::Shed);
         let size = u64::from(header.remaining - head.head_len);
         self.intake = Intake::Skip { left: size, size };
         Step::Taken(usize::from(header.len) + head.head_len as usize)
@@ -472,8 +469,7 @@ impl Connection {
             Packet::Disconnect { code, session_expiry } => {
                 // The session ends with the connection, whatever it asked for (v5 3.14.2.2.2).
                 if session_expiry.is_some_and(|seconds| seconds > 0) && !self.asked_for_session {
-                    let label = "session_expiry";
-                    return Err(Close::Protocol { label, code: reason::PROTOCOL_ERROR });
+                    return Err(Refusal::SessionExpiry.into());
                 }
                 return Err(match code {
                     reason::SUCCESS => Close::Disconnected,
@@ -484,7 +480,7 @@ impl Connection {
             // are left alone, as v3.1.1 clients may send them after a reconnect.
             Packet::PubAck { .. } | Packet::PubRec { .. } | Packet::PubComp { .. } => {}
             Packet::Auth(_) => {
-                return Err(Close::Protocol { label: "auth", code: reason::PROTOCOL_ERROR });
+                return Err(Refusal::Auth.into());
             }
         }
         Ok(())
@@ -492,10 +488,7 @@ impl Connection {
 
     fn subscribe(&mut self, subscribe: &Subscribe<'_>) -> Result<(), Close> {
         if subscribe.subscription_identifier.is_some() {
-            return Err(Close::Protocol {
-                label: "subscription_identifier",
-                code: reason::SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED,
-            });
+            return Err(Refusal::SubscriptionIdentifier.into());
         }
         let mut codes = Vec::new();
         for filter in subscribe.filters() {
@@ -543,8 +536,16 @@ impl Connection {
         if self.edge.too_large_log.allows() {
             let client_id = escape(&self.shared.device.client_id);
             let limit = self.edge.limits.message_size;
-            let client_id = client_id.as_str();
-            tracing::warn!(client_id, size, limit, "a packet is too large to be taken anywhere");
+            let (client_id, peer) = (client_id.as_str(), &self.shared.peer);
+            let listener = &*peer.listener;
+            tracing::warn!(
+                client_id,
+                listener,
+                %peer,
+                size,
+                limit,
+                "a packet is too large to be taken anywhere"
+            );
         }
     }
 }
@@ -553,7 +554,7 @@ impl Connection {
 fn has_place(codes: &[u8]) -> Result<(), Close> {
     match codes.len() < FILTERS_MAX {
         true => Ok(()),
-        false => Err(Close::Protocol { label: "filters", code: reason::QUOTA_EXCEEDED }),
+        false => Err(Refusal::TooManyFilters.into()),
     }
 }
 

@@ -7,17 +7,13 @@
 //! copy of what is for it. Answers go first, but not into the middle of a message.
 
 use std::cell::RefCell;
-use std::pin::Pin;
 use std::task::{Context, Poll};
-
-use tokio::io::AsyncWrite;
-use tokio::net::TcpStream;
 
 use super::{Block, Clock, Close, Connection, KEEP_BYTES, OUT_SOFT_BYTES};
 use crate::edge::Phase;
 use crate::local::{self, Subscriber};
 use crate::mqtt::{Version, encode};
-use crate::patience;
+use crate::net::Transport;
 
 /// Bytes of messages that are written at once.
 const MESSAGES_BYTES: usize = 64 * 1024;
@@ -32,7 +28,7 @@ thread_local! {
 enum Ask<'a, 'c> {
     /// The runtime, which wakes the task when it does.
     Runtime(&'a mut Context<'c>),
-    /// The kernel itself; see [`patience`].
+    /// The kernel itself; see [`Transport`].
     Kernel,
 }
 
@@ -88,7 +84,7 @@ impl Connection {
 
     fn send_answers(&mut self, ask: &mut Ask<'_, '_>) -> Result<(usize, usize), Close> {
         let offered = self.out.len();
-        let taken = write(&mut self.stream, ask, &self.out)?;
+        let taken = write(&mut self.transport, ask, &self.out)?;
         if taken < offered {
             self.out.drain(..taken);
         } else if self.out.capacity() > KEEP_BYTES {
@@ -101,14 +97,14 @@ impl Connection {
 
     /// While there are answers, the rest of the first message only.
     fn send_messages(&mut self, ask: &mut Ask<'_, '_>) -> Result<(usize, usize), Close> {
-        let Connection { stream, subscriber, partly_sent, out, .. } = self;
+        let Connection { transport, subscriber, partly_sent, out, .. } = self;
         let Some(subscriber) = subscriber else { return Ok((0, 0)) };
         let form = Form { version: self.version, packet_max: self.client_packet_max };
         let messages_max = if out.is_empty() { usize::MAX } else { 1 };
         MESSAGES.with_borrow_mut(|bytes| {
             bytes.clear();
             form.encode(subscriber, messages_max, *partly_sent, bytes);
-            let taken = write(stream, ask, bytes)?;
+            let taken = write(transport, ask, bytes)?;
             *partly_sent = form.remove_sent(subscriber, *partly_sent + taken);
             Ok((bytes.len(), taken))
         })
@@ -178,16 +174,16 @@ fn message(delivery: &local::Delivery) -> encode::Delivery<'_> {
 }
 
 /// Writes as much as the socket takes.
-fn write(stream: &mut TcpStream, ask: &mut Ask<'_, '_>, bytes: &[u8]) -> Result<usize, Close> {
+fn write(transport: &mut Transport, ask: &mut Ask<'_, '_>, bytes: &[u8]) -> Result<usize, Close> {
     let mut sent = 0;
     while sent < bytes.len() {
         let rest = &bytes[sent..];
         let written = match ask {
-            Ask::Runtime(context) => match Pin::new(&mut *stream).poll_write(context, rest) {
+            Ask::Runtime(context) => match transport.poll_write(context, rest) {
                 Poll::Ready(written) => written.map(Some),
                 Poll::Pending => Ok(None),
             },
-            Ask::Kernel => patience::write_now(stream, rest),
+            Ask::Kernel => transport.write_now(rest),
         };
         match written {
             Ok(None) => break,

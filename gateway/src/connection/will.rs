@@ -108,6 +108,11 @@ impl StoredWill {
         (self.bytes() + shared.device.bytes()) as u64 + WAITING_COST
     }
 
+    /// It asks to be retained.
+    pub fn retain(&self) -> bool {
+        self.retain
+    }
+
     /// How many properties it has.
     pub fn properties(&self) -> usize {
         self.properties.len()

@@ -30,6 +30,7 @@ use bridge::{Bridge, Carriage, LaneId, LanePlan, LaneThread, Lanes, Store, Total
 use gateway::connection;
 use gateway::edge::{Edge, EdgeLimits};
 use gateway::local::LocalPlane;
+use gateway::net::{Accepted, Peer, Transport};
 use gateway::session::WindowLimits;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
@@ -160,10 +161,12 @@ impl World {
 
     async fn connect(&self, plan: &Plan, stream: &[u8], answers: &mut Answers, asked: &Asked) {
         let socket = TcpStream::connect(self.address).await.expect("the listener is there");
-        let (served, _) = self.listener.accept().await.expect("a connection came");
-        served.set_nodelay(true).expect("a socket can be told");
-        let admitted = self.edge.admit();
-        let server = tokio::spawn(connection::serve(Arc::clone(&self.edge), served, admitted));
+        let (served, address) = self.listener.accept().await.expect("a connection came");
+        let transport = Transport::Tcp(served);
+        transport.tune().expect("a socket can be told");
+        let peer = Peer { listener: "plain".into(), address };
+        let accepted = Accepted::new(&self.edge, transport, peer);
+        let server = tokio::spawn(connection::serve(Arc::clone(&self.edge), accepted));
         let (mut reading, mut writing) = socket.into_split();
         let cut = if plan.cut == 0 { stream.len().max(1) } else { plan.cut };
         for piece in stream.chunks(cut) {

@@ -1,0 +1,208 @@
+//! What carries a connection's bytes. One kind today; nothing else names a `TcpStream`, so that another
+//! kind is a variant here and an arm in each function.
+//!
+//! The runtime may know less of a socket than the kernel: a gateway that was stopped finds all its
+//! timers due, and has seen only some of its sockets. So nobody is ended by the clock before the
+//! kernel itself was asked ([`Transport::read_now`], [`Transport::write_now`]); see `patience.rs`.
+
+use std::future::poll_fn;
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{
+    AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf, copy, sink,
+};
+use tokio::net::TcpStream;
+use tokio::time::{timeout, timeout_at};
+
+use crate::patience::Patience;
+
+/// A dead peer is found after this, also while its socket is not read.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+/// A peer that does not confirm what was sent is gone after this.
+const USER_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a client may take to read the last that it is sent.
+const GOODBYE_WAIT: Duration = Duration::from_secs(1);
+/// Bytes of a client that is still sending that are thrown away, so that the goodbye is not lost to
+/// a reset of the connection.
+const GOODBYE_DRAIN_BYTES: u64 = 1024 * 1024;
+
+/// See the module.
+pub enum Transport {
+    Tcp(TcpStream),
+}
+
+impl Transport {
+    /// Sets what the kernel has to know of a socket that was accepted.
+    pub fn tune(&self) -> io::Result<()> {
+        let Transport::Tcp(stream) = self;
+        stream.set_nodelay(true)?;
+        let socket = SockRef::from(stream);
+        let keepalive =
+            TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
+        socket.set_tcp_keepalive(&keepalive)?;
+        socket.set_tcp_user_timeout(Some(USER_TIMEOUT))
+    }
+
+    /// Reads into `buffer`; zero bytes are the peer's end.
+    pub fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let Transport::Tcp(stream) = self;
+        let mut buffer = ReadBuf::new(buffer);
+        Pin::new(stream)
+            .poll_read(context, &mut buffer)
+            .map(|read| read.map(|()| buffer.filled().len()))
+    }
+
+    /// Writes what is taken of `bytes`.
+    pub fn poll_write(
+        &mut self,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let Transport::Tcp(stream) = self;
+        Pin::new(stream).poll_write(context, bytes)
+    }
+
+    /// Reads what the kernel has, whatever the runtime knows; None if that is nothing.
+    pub fn read_now(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        let Transport::Tcp(stream) = self;
+        some(|| (&*SockRef::from(&*stream)).read(buffer))
+    }
+
+    /// Writes what the kernel takes, whatever the runtime knows; None if that is nothing.
+    pub fn write_now(&mut self, bytes: &[u8]) -> io::Result<Option<usize>> {
+        let Transport::Tcp(stream) = self;
+        some(|| (&*SockRef::from(&*stream)).write(bytes))
+    }
+
+    /// Reads within the deadline; None if nothing came. Cancel safe.
+    pub async fn read_within(
+        &mut self,
+        buffer: &mut [u8],
+        patience: &mut Patience,
+    ) -> io::Result<Option<usize>> {
+        loop {
+            let read = poll_fn(|context| self.poll_read(context, buffer));
+            if let Ok(read) = timeout_at(patience.due(), read).await {
+                return read.map(Some);
+            }
+            if let Some(count) = self.read_now(buffer)? {
+                return Ok(Some(count));
+            }
+            if patience.ends(Instant::now()) {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Writes all of it within the deadline; false if that was not possible. Not cancel safe: how much
+    /// was written is lost.
+    pub async fn write_within(
+        &mut self,
+        mut bytes: &[u8],
+        patience: &mut Patience,
+    ) -> io::Result<bool> {
+        while !bytes.is_empty() {
+            let write = poll_fn(|context| self.poll_write(context, bytes));
+            let written = match timeout_at(patience.due(), write).await {
+                Ok(written) => Some(written?),
+                Err(_) => self.write_now(bytes)?,
+            };
+            match written {
+                Some(0) => return Err(ErrorKind::WriteZero.into()),
+                Some(count) => bytes = &bytes[count..],
+                None if patience.ends(Instant::now()) => return Ok(false),
+                None => {}
+            }
+        }
+        Ok(true)
+    }
+
+    /// Sends the last bytes and closes so that the peer gets to read them. Bounded in time and bytes.
+    pub async fn close_with(&mut self, last_words: &[u8]) {
+        let Transport::Tcp(stream) = self;
+        let goodbye = async {
+            stream.write_all(last_words).await?;
+            stream.shutdown().await?;
+            // Closing with unread bytes would reset the connection and take the last words with it.
+            copy(&mut stream.take(GOODBYE_DRAIN_BYTES), &mut sink()).await
+        };
+        // Whatever fails here, the connection is over.
+        let _ = timeout(GOODBYE_WAIT, goodbye).await;
+    }
+}
+
+fn some(mut attempt: impl FnMut() -> io::Result<usize>) -> io::Result<Option<usize>> {
+    loop {
+        return match attempt() {
+            Ok(count) => Ok(Some(count)),
+            Err(error) => match error.kind() {
+                ErrorKind::WouldBlock => Ok(None),
+                ErrorKind::Interrupted => continue,
+                _ => Err(error),
+            },
+        };
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::net;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Both ends of a connection over loopback.
+    pub(crate) async fn pair() -> (Transport, net::TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let client = net::TcpStream::connect(address).expect("it listens");
+        let (served, _) = listener.accept().await.expect("a connection");
+        (Transport::Tcp(served), client)
+    }
+
+    /// Before the runtime has looked at the socket it takes it for empty.
+    #[tokio::test]
+    async fn the_kernel_knows_more_than_the_runtime() {
+        let (mut served, mut client) = pair().await;
+        let mut buffer = [0; 8];
+        let Transport::Tcp(stream) = &served;
+        let known = stream.try_read(&mut buffer).map_err(|error| error.kind());
+        assert_eq!(known, Err(ErrorKind::WouldBlock));
+        assert!(matches!(served.read_now(&mut buffer), Ok(None)));
+        client.write_all(b"ping").expect("it is connected");
+        let Transport::Tcp(stream) = &served;
+        let known = stream.try_read(&mut buffer).map_err(|error| error.kind());
+        assert_eq!(known, Err(ErrorKind::WouldBlock));
+        // Loopback delivers before a write returns.
+        assert!(matches!(served.read_now(&mut buffer), Ok(Some(4))));
+        assert!(matches!(served.write_now(b"pong"), Ok(Some(4))));
+        drop(client);
+        let mut patience = Patience::new(Duration::from_secs(60));
+        let read = served.read_within(&mut buffer, &mut patience).await;
+        assert!(matches!(read, Ok(Some(0)) | Err(_)), "{read:?}");
+    }
+
+    #[tokio::test]
+    async fn the_last_words_are_read_although_the_peer_still_sends() {
+        let (mut served, mut client) = pair().await;
+        client.write_all(&[7; 64 * 1024]).expect("it is connected");
+        let closing = tokio::spawn(async move { served.close_with(b"goodbye").await });
+        let read = tokio::task::spawn_blocking(move || {
+            let mut words = Vec::new();
+            client.read_to_end(&mut words).map(|_| words)
+        });
+        let words = read.await.expect("no panic").expect("no reset");
+        assert_eq!(words, b"goodbye");
+        closing.await.expect("no panic");
+    }
+}
