@@ -4,13 +4,13 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::balance::Balance;
 use crate::outcome::{Outcome, Refusal};
 
 /// Counts of messages by what became of them.
-#[derive(Default)]
 pub struct Ledger {
     received: AtomicU64,
-    in_flight: AtomicU64,
+    in_flight: Balance,
     landed: AtomicU64,
     dead_lettered: AtomicU64,
     failed: AtomicU64,
@@ -33,6 +33,25 @@ impl Totals {
     pub fn refused_total(&self) -> u64 {
         self.refused.iter().sum()
     }
+
+    /// Each message that came is in flight or has its outcome. Holds at rest.
+    pub fn add_up(&self) -> bool {
+        let decided = self.landed + self.dead_lettered + self.failed + self.refused_total();
+        self.received == decided + self.in_flight
+    }
+}
+
+impl Default for Ledger {
+    fn default() -> Ledger {
+        Ledger {
+            received: AtomicU64::new(0),
+            in_flight: Balance::new("messages in flight"),
+            landed: AtomicU64::new(0),
+            dead_lettered: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            refused: Default::default(),
+        }
+    }
 }
 
 impl Ledger {
@@ -43,7 +62,7 @@ impl Ledger {
     }
 
     pub(crate) fn opened(&self) {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.in_flight.take(1);
         self.received.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -54,7 +73,7 @@ impl Ledger {
             Outcome::Failed => &self.failed,
         };
         counter.fetch_add(messages, Ordering::Relaxed);
-        self.in_flight.fetch_sub(messages, Ordering::Relaxed);
+        self.in_flight.give_back(messages);
     }
 
     /// Exact at rest; while messages pass, each counter is right but they are read one by one.
@@ -62,11 +81,39 @@ impl Ledger {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Totals {
             received: read(&self.received),
-            in_flight: read(&self.in_flight),
+            in_flight: self.in_flight.taken(),
             landed: read(&self.landed),
             dead_lettered: read(&self.dead_lettered),
             failed: read(&self.failed),
             refused: std::array::from_fn(|reason| read(&self.refused[reason])),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_message_has_one_place_in_the_books() {
+        let ledger = Ledger::default();
+        (0..4).for_each(|_| ledger.opened());
+        ledger.refuse(Refusal::Shed);
+        ledger.closed(Outcome::Landed, 2);
+        ledger.closed(Outcome::Failed, 1);
+        let totals = ledger.totals();
+        assert_eq!((totals.received, totals.in_flight, totals.refused_total()), (5, 1, 1));
+        assert!(totals.add_up());
+        assert!(!Totals { landed: 3, ..totals }.add_up());
+    }
+
+    #[test]
+    #[cfg_attr(debug_assertions, should_panic(expected = "messages in flight were given back"))]
+    fn no_message_is_closed_twice() {
+        let ledger = Ledger::default();
+        ledger.opened();
+        ledger.closed(Outcome::Landed, 1);
+        ledger.closed(Outcome::Landed, 1);
+        assert_eq!(ledger.totals().in_flight, 0);
     }
 }

@@ -25,6 +25,7 @@ pub mod record;
 
 // What it takes, and what became of it.
 pub mod account;
+pub mod balance;
 pub mod ledger;
 pub mod mailbox;
 pub mod outcome;

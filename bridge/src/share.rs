@@ -3,16 +3,17 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
+use crate::balance::Balance;
 use crate::mailbox::{Mailbox, ROOM};
 
 /// A bounded part of the memory budget, in bytes.
 pub struct Share {
     limit: u64,
-    used: AtomicU64,
+    used: Balance,
     /// Sessions that wait for room, each with the bytes it needs, first come first served.
     waiters: Mutex<VecDeque<(u64, Arc<Mailbox>)>>,
     /// Length of `waiters`, read without its lock on every release.
@@ -23,7 +24,7 @@ impl Share {
     pub fn new(limit: u64) -> Share {
         Share {
             limit,
-            used: AtomicU64::new(0),
+            used: Balance::new("bytes of a share"),
             waiters: Mutex::default(),
             waiting: AtomicUsize::new(0),
         }
@@ -32,33 +33,33 @@ impl Share {
     /// Takes `bytes` if they fit beside what is taken. What is larger than the whole share fits
     /// when nothing else is taken, so that it can pass at all.
     pub fn try_take(&self, bytes: u64) -> bool {
-        let before = self.used.fetch_add(bytes, Ordering::Relaxed);
+        let before = self.used.take(bytes);
         if before + bytes <= self.limit || before == 0 {
             return true;
         }
-        self.used.fetch_sub(bytes, Ordering::Relaxed);
+        self.used.give_back(bytes);
         false
     }
 
     /// Takes `bytes` if half of the share stays free: for what only makes haste, so that it never keeps
     /// another from beginning.
     pub fn try_take_ahead(&self, bytes: u64) -> bool {
-        let before = self.used.fetch_add(bytes, Ordering::Relaxed);
+        let before = self.used.take(bytes);
         if before + bytes <= self.limit / 2 {
             return true;
         }
-        self.used.fetch_sub(bytes, Ordering::Relaxed);
+        self.used.give_back(bytes);
         false
     }
 
     /// Takes `bytes` over the limit too: for what is already held elsewhere and only moves here.
     pub fn take(&self, bytes: u64) {
-        self.used.fetch_add(bytes, Ordering::Relaxed);
+        self.used.take(bytes);
     }
 
     /// Gives `bytes` back and wakes the sessions for which there is room now.
     pub fn release(&self, bytes: u64) {
-        self.used.fetch_sub(bytes, Ordering::SeqCst);
+        self.used.give_back(bytes);
         if self.waiting.load(Ordering::SeqCst) > 0 {
             self.wake_waiters();
         }
@@ -72,7 +73,7 @@ impl Share {
         self.waiting.store(waiters.len(), Ordering::SeqCst);
         drop(waiters);
         // Room may have come between the failed attempt and the place in line.
-        if self.used.load(Ordering::SeqCst) + bytes <= self.limit {
+        if self.used.taken() + bytes <= self.limit {
             self.wake_waiters();
         }
     }
@@ -85,11 +86,11 @@ impl Share {
     }
 
     fn wake_waiters(&self) {
-        let mut room = self.limit.saturating_sub(self.used.load(Ordering::SeqCst));
+        let mut room = self.limit.saturating_sub(self.used.taken());
         let mut woken = Vec::new();
         let mut waiters = self.waiters.lock();
         while let Some((bytes, _)) = waiters.front() {
-            let fits = *bytes <= room || self.used.load(Ordering::SeqCst) == 0;
+            let fits = *bytes <= room || self.used.taken() == 0;
             if !fits {
                 break;
             }
@@ -116,7 +117,7 @@ impl Share {
     }
 
     pub fn used(&self) -> u64 {
-        self.used.load(Ordering::Relaxed)
+        self.used.taken()
     }
 
     pub fn limit(&self) -> u64 {
@@ -150,6 +151,16 @@ mod tests {
         assert!(share.try_take(50), "the other half is for those who begin");
         share.release(60);
         assert!(share.try_take_ahead(10));
+    }
+
+    #[test]
+    #[cfg_attr(debug_assertions, should_panic(expected = "bytes of a share were given back"))]
+    fn what_nobody_took_makes_no_room() {
+        let share = Share::new(100);
+        assert!(share.try_take(60));
+        share.release(60);
+        share.release(60);
+        assert_eq!(share.used(), 0);
     }
 
     #[test]

@@ -272,6 +272,16 @@ impl Gateway {
     }
 }
 
+/// A gateway that found a fault in its own books said so.
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let log = self.process.log();
+            assert!(!log.contains("fault in Landfall"), "{}", self.process.tail());
+        }
+    }
+}
+
 /// A scrape of `/metrics`: lines of `name{label="value",…} number`.
 #[derive(Clone, Debug)]
 pub struct Metrics(Vec<(String, f64)>);
