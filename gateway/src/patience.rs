@@ -1,4 +1,4 @@
-//! Deadlines of strangers, of which our own standstill is no part.
+//! Deadlines for clients, from which the time is taken off that the gateway itself stood still.
 //!
 //! A gateway that was stopped (SIGSTOP, a frozen container, a machine without time for it) finds all
 //! its timers due at once, and the runtime has seen only some of its sockets: 1,024 in one turn. What

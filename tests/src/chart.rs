@@ -201,7 +201,7 @@ fn unit_tests(chart: &Chart) -> Result<(), String> {
 
 /// The committed schema and README are what the values' comments and the configuration's types say.
 fn generated(chart: &Chart) -> Result<(), String> {
-    let mut command = Command::new(program("chart"));
+    let mut command = Command::new(program("generate"));
     command.args(["check", "--chart"]).arg(&chart.folder);
     helm::output(command).map(drop)
 }

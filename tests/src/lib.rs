@@ -6,6 +6,7 @@
 //! hide itself.
 
 pub mod chart;
+pub mod docs;
 pub mod foreign;
 pub mod gateway;
 pub mod http;

@@ -1,5 +1,5 @@
-//! Are the lanes' Kafka topics there, and do they take what the lanes send? Asked at start until all
-//! is well, then now and then, on a thread of its own: Kafka may be away for hours.
+//! Whether the lanes' Kafka topics are there, and take what the lanes send. Asked at start until all is
+//! well, then now and then, on a thread of its own: Kafka may be away for hours.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Is the store well? What the probe and the writes found, for those who wait for it and for those who
-//! have to mend it.
+//! How well the store is: what the probe and the writes found, for those who wait for it and for those
+//! who have to mend it.
 //!
 //! A store that refuses closes a gate: uploads wait for the probe instead of asking each for itself. What
 //! passes by itself closes nothing, because each request tries again with a pause of its own.

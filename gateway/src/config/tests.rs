@@ -548,6 +548,44 @@ fn the_schema_is_closed_and_describes_every_key() {
     assert!(!schema.to_string().contains("null"), "a null would stand in every error");
 }
 
+/// What the schema, and so the reference, says of defaults is what counts where nothing is written.
+#[test]
+fn the_defaults_of_the_schema_are_those_of_the_gateway() {
+    let schema = schema();
+    let resolved = |property: &Value| {
+        let reference = property["$ref"].as_str().or(property["allOf"][0]["$ref"].as_str());
+        reference.and_then(|path| schema.pointer(path.trim_start_matches('#'))).cloned()
+    };
+    let defaults = |object: &Value| -> serde_json::Map<String, Value> {
+        let properties = object["properties"].as_object().into_iter().flatten();
+        let written = properties.filter(|(_, property)| !property["default"].is_null());
+        written.map(|(name, property)| (name.clone(), property["default"].clone())).collect()
+    };
+    let mut written = defaults(&schema);
+    let sections = schema["properties"].as_object().expect("a configuration has sections");
+    for (name, section) in sections {
+        // What has to be written in a section is no default.
+        if let Some(section) = resolved(section).filter(|section| section["required"].is_null()) {
+            let below = defaults(&section);
+            if !below.is_empty() {
+                written.insert(name.clone(), Value::Object(below));
+            }
+        }
+    }
+    let lane = resolved(&schema["properties"]["lanes"]["additionalProperties"]);
+    let lane = defaults(&lane.expect("a lane is a map of its own"));
+    let lanes = ["priority", "fast", "slow", "dead-letter"].map(|name| (name, lane.clone()));
+    written.insert("lanes".to_owned(), serde_json::json!(BTreeMap::from(lanes)));
+    for (place, least) in [("/kafka", 2), ("/limits", 3), ("/drain", 3), ("/lanes/fast", 4)] {
+        let written = Value::Object(written.clone());
+        let found = written.pointer(place).and_then(Value::as_object).map_or(0, |map| map.len());
+        assert!(found >= least, "{place} has {found} defaults: {written:#}");
+    }
+    let written = load_text(&Value::Object(written).to_string()).expect("defaults are valid");
+    let nothing = load_text("").expect("the defaults are valid");
+    assert_eq!(format!("{written:#?}"), format!("{nothing:#?}"));
+}
+
 #[test]
 fn broken_yaml_says_where() {
     let found = faults("kafka:\n  properties: {\n");

@@ -1,6 +1,8 @@
-//! The configuration as it is written. Unknown keys are refused.
+//! The configuration as it is written: the types that it is read into, whose comments and defaults are the
+//! reference. Unknown keys are refused.
 //!
-//! The comments of the fields are what `landfall schema` says of them, and the chart's README.
+//! `landfall schema`, docs/configuration.md and the chart's schema are made of them. A default that is not
+//! one value is the last sentence of a comment, and begins with `Default:`.
 
 use std::collections::BTreeMap;
 
@@ -16,8 +18,8 @@ pub struct Configuration {
     /// Who accepted a message: 1 to 64 of A-Z a-z 0-9 . _ -. Default: the host name.
     #[schemars(length(min = 1, max = 64), pattern(r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$"))]
     pub gateway_id: Option<String>,
-    /// Where devices connect. Default: one at 127.0.0.1:1883.
-    #[schemars(length(min = 1))]
+    /// Where devices connect.
+    #[schemars(length(min = 1), extend("default" = [{ "name": "plain", "bind": "127.0.0.1:1883" }]))]
     pub listeners: Option<Vec<Listener>>,
     /// Health, metrics and status over HTTP.
     pub admin: Option<Admin>,
@@ -30,22 +32,30 @@ pub struct Configuration {
     pub object_store: Option<ObjectStore>,
     /// What the gateway may use, and what a connection may.
     pub limits: Option<Limits>,
-    /// Topic filters with captures; the first that matches counts. Default:
-    /// devices/{device_type}/{device_id}/{stream}/#.
-    #[schemars(length(max = 1000))]
+    /// Topic filters with captures, which say who sent a message; the first that matches counts. At most
+    /// 1000.
+    #[schemars(
+        length(max = 1000),
+        extend("default" = [{ "filter": "devices/{device_type}/{device_id}/{stream}/#" }])
+    )]
     pub routes: Option<Vec<Route>>,
-    /// What becomes of messages that no route matches. Default: fast.
-    #[schemars(extend("enum" = ["fast", "refuse", null]))]
+    /// What becomes of messages that no route matches: they go by the rules too, or are refused as dead
+    /// letters.
+    #[schemars(extend("enum" = ["fast", "refuse", null], "default" = "fast"))]
     pub unrouted: Option<String>,
-    /// Which lane a message takes; the first that holds. They replace the default rules.
+    /// Which lane a message takes; the first that holds counts, and what none holds for goes to fast. At
+    /// most 1000. Default: last topic level alarm to priority; larger than slow_over_size, or older than
+    /// slow_after, to slow.
     #[schemars(length(max = 1000))]
     pub rules: Option<Vec<Rule>>,
     /// Settings of the built-in lanes priority, fast, slow and dead-letter; another name adds a lane. At
     /// most 28 in all.
     pub lanes: Option<BTreeMap<String, Option<Lane>>>,
-    /// For the default rules only: larger payloads go to the slow lane. Default: 256KiB.
+    /// For the default rules only: larger payloads go to the slow lane.
+    #[schemars(extend("default" = "256KiB"))]
     pub slow_over_size: Option<Size>,
-    /// For the default rules only: older messages go to the slow lane. Default: 1h.
+    /// For the default rules only: older messages go to the slow lane.
+    #[schemars(extend("default" = "1h"))]
     pub slow_after: Option<Length>,
     /// What is known of devices beforehand.
     pub attributes: Option<Attributes>,
@@ -55,12 +65,13 @@ pub struct Configuration {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Listener {
-    /// Used once.
+    /// For logs and the chart's ports; each is used once.
     pub name: String,
     /// IP:PORT.
     #[schemars(pattern(r"^.+:[0-9]+$"))]
     pub bind: String,
-    /// Anyone who reaches it may publish. Needed beyond loopback, as there is no authentication yet.
+    /// Says that anyone who reaches it may publish. Needed beyond loopback, as there is no authentication
+    /// yet.
     #[serde(default)]
     pub anonymous: bool,
 }
@@ -69,8 +80,8 @@ pub struct Listener {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Admin {
-    /// IP:PORT. Default: 127.0.0.1:8080.
-    #[schemars(pattern(r"^.+:[0-9]+$"))]
+    /// IP:PORT.
+    #[schemars(pattern(r"^.+:[0-9]+$"), extend("default" = "127.0.0.1:8080"))]
     pub bind: Option<String>,
 }
 
@@ -78,9 +89,11 @@ pub struct Admin {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Drain {
-    /// How long connections are still accepted after readiness went off. Default: 5s.
+    /// How long connections are still accepted and served after readiness went off.
+    #[schemars(extend("default" = "5s"))]
     pub pause: Option<Length>,
-    /// How long what is open may take after that; above 0. Default: 25s.
+    /// How long what is in flight may take after that; above 0.
+    #[schemars(extend("default" = "25s"))]
     pub deadline: Option<Length>,
     /// Publishes the wills of connections that the drain ends.
     pub wills: bool,
@@ -90,12 +103,13 @@ pub struct Drain {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Kafka {
-    /// HOST:PORT,HOST:PORT. Default: localhost:9092.
-    #[schemars(length(min = 1))]
+    /// HOST:PORT,HOST:PORT.
+    #[schemars(length(min = 1), extend("default" = "localhost:9092"))]
     pub bootstrap_servers: Option<String>,
     /// Creates missing lane topics at start, with the cluster's defaults.
     pub create_topics: bool,
-    /// librdkafka's own names, for all lanes. What promises rest on is refused, such as acks.
+    /// Properties of all lanes' clients, by librdkafka's own names. What promises rest on is refused, such
+    /// as acks.
     pub properties: BTreeMap<String, Secret>,
 }
 
@@ -106,8 +120,8 @@ pub struct ObjectStore {
     /// s3://BUCKET/PREFIX, gs://, az:// or file:///path.
     #[schemars(pattern(r"^(s3|gs|az|file)://"))]
     pub url: String,
-    /// object_store's own names; unknown ones are refused. Credentials may also come from the
-    /// environment, as AWS_…, GOOGLE_… and AZURE_….
+    /// Options of the store, by object_store's own names; unknown ones are refused. Credentials may also
+    /// come from the environment, as AWS_…, GOOGLE_… and AZURE_….
     #[serde(default)]
     pub options: BTreeMap<String, Secret>,
 }
@@ -116,18 +130,20 @@ pub struct ObjectStore {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Of the process. Default: the container's limit, or 1GiB.
+    /// Bytes that the process may take, divided at start. Default: the container's limit, or 1GiB.
     pub memory: Option<Size>,
     /// Open connections. Default: the smallest of 100000, the hard descriptor limit less what Kafka, the
     /// object store, the admin port and the process need, and what half of the memory allows.
     #[schemars(range(min = 1))]
     pub connections: Option<u32>,
-    /// The whole packet, 1KiB to 256MiB. Default: 64MiB.
+    /// The largest packet, all of it, 1KiB to 256MiB.
+    #[schemars(extend("default" = "64MiB"))]
     pub message_size: Option<Size>,
-    /// Messages of a connection that are not acknowledged. Default: 100.
-    #[schemars(range(min = 1, max = 65535))]
+    /// Messages of a connection that may be in flight, that is not acknowledged.
+    #[schemars(range(min = 1, max = 65535), extend("default" = 100))]
     pub window_messages: Option<u16>,
-    /// Bytes of a connection that are not acknowledged, at least 1KiB. Default: 4MiB.
+    /// Bytes of a connection that may be in flight, at least 1KiB.
+    #[schemars(extend("default" = "4MiB"))]
     pub window_size: Option<Size>,
     /// Threads that serve sockets. Default: half of the cores.
     #[schemars(range(min = 1, max = 256))]
@@ -140,10 +156,10 @@ pub struct Limits {
 pub struct Route {
     /// A topic filter whose levels may be {names}.
     pub filter: String,
-    /// Attributes that the topic does not say.
+    /// Attributes of these devices, where nothing stronger says them.
     #[serde(default)]
     pub attributes: BTreeMap<String, String>,
-    /// Payloads bring their own metadata; what does not decode is a dead letter.
+    /// Payloads are of this type and bring their own metadata; what does not decode is a dead letter.
     #[schemars(extend("enum" = ["landfall.v1.DeviceEnvelope", null]))]
     pub payload: Option<String>,
 }
@@ -180,29 +196,33 @@ pub struct When {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Lane {
-    /// The Kafka topic, or a template such as cameras.{group}. Default: landfall.NAME.
+    /// The Kafka topic, or a template of it such as cameras.{group}. Default: landfall.NAME.
     pub topic: Option<String>,
-    /// Everything that a template may become.
+    /// Everything that the template may become; needed with one.
     pub topics: Vec<String>,
-    /// device_id, received_ms, event_ms, device_id+bucket or a template. Default: device_id.
+    /// The partition key: device_id, received_ms, event_ms, device_id+bucket or a template.
+    #[schemars(extend("default" = "device_id"))]
     pub key: Option<String>,
-    /// The span of a bucket, for device_id+bucket only.
+    /// The span of a bucket, for device_id+bucket only; needed there.
     pub bucket: Option<Length>,
-    /// When a message is acknowledged. Default: kafka.
-    #[schemars(extend("enum" = ["kafka", null]))]
+    /// When a message is acknowledged.
+    #[schemars(extend("enum" = ["kafka", null], "default" = "kafka"))]
     pub ack: Option<String>,
-    /// The largest payload in a record, 1KiB to message_size. Default: 512KiB.
+    /// The largest payload in a record, 1KiB to limits.message_size.
+    #[schemars(extend("default" = "512KiB"))]
     pub inline_size: Option<Size>,
-    /// What a record is. Default: envelope.
-    #[schemars(extend("enum" = ["envelope", null]))]
+    /// What a record is.
+    #[schemars(extend("enum" = ["envelope", null], "default" = "envelope"))]
     pub format: Option<String>,
-    /// Messages are gathered for so long, at most 100ms. Default: 2ms, in priority 0ms.
+    /// How long messages are gathered before Kafka gets them, at most 100ms. Default: 2ms, in priority
+    /// 0ms.
     pub gather: Option<Length>,
-    /// librdkafka's own names, over those of kafka.
+    /// Properties of this lane's client, over those of kafka.
     pub properties: BTreeMap<String, Secret>,
-    /// The share for inline messages, at least inline_size.
+    /// The share of memory for inline messages, at least inline_size. Default: its part of limits.memory.
     pub memory: Option<Size>,
-    /// The share for parts of large messages, at least 5MiB.
+    /// The share of memory for parts of large messages, at least 5MiB. Default: its part of
+    /// limits.memory.
     pub large_memory: Option<Size>,
 }
 
@@ -210,6 +230,6 @@ pub struct Lane {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Attributes {
-    /// A YAML file, DEVICE_ID: { group: north }; at most 1000000 devices.
+    /// A YAML file of DEVICE_ID: { group: north }, at most 1000000 devices.
     pub from_file: String,
 }

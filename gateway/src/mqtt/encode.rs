@@ -1,6 +1,7 @@
-//! What a server sends. Each function appends one packet to `out`, in the client's version, and
-//! returns whether it did: nothing is appended that is over `limit`, the client's Maximum Packet
-//! Size in bytes, which a server must not exceed (v5 3.1.2.11.4).
+//! The packets that a server sends, never larger than what the client takes. Each function appends
+//! one packet to `out`, in the client's version, and returns whether it did: nothing is appended
+//! that is over `limit`, the client's Maximum Packet Size in bytes, which a server must not exceed
+//! (v5 3.1.2.11.4).
 //!
 //! Reason codes are v5's everywhere and are translated here.
 

@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use serde_json::json;
+use tests::docs;
 use tests::gateway::{Gateway, GatewayConfig};
 use tests::kafka::{Kafka, unique};
 use tests::load::Load;
@@ -35,6 +36,10 @@ fn dashboard() -> PathBuf {
 
 fn runbook() -> PathBuf {
     file("RUNBOOK.md")
+}
+
+fn metrics_page() -> PathBuf {
+    repository().join("docs/operating.md")
 }
 
 #[track_caller]
@@ -112,8 +117,14 @@ fn the_dashboard_says_what_it_shows() {
 fn every_metric_and_label_that_is_named_exists() {
     holds(pages::alerts_use_what_exists(&alerts(), exposed()));
     holds(pages::dashboard_uses_what_exists(&dashboard(), exposed()));
-    holds(pages::page_names_what_exists(&runbook(), exposed()));
-    holds(pages::page_names_what_exists(&repository().join("README.md"), exposed()));
+    for page in docs::pages(repository()) {
+        holds(pages::page_names_what_exists(&repository().join(page.path), exposed()));
+    }
+}
+
+#[test]
+fn every_metric_is_documented_with_its_labels() {
+    holds(pages::page_documents_each(&metrics_page(), exposed()));
 }
 
 /// A copy of a file in which one text stands for another.
@@ -178,9 +189,16 @@ fn each_check_notices_what_is_wrong() {
         pages::page_names_what_exists(&copy, exposed()),
         "there is no metric landfall_memory_bytes",
     );
-    let copy =
-        changed(&folder, &repository().join("README.md"), "`…_producer_ready`", "`…_producer`");
-    names(pages::page_names_what_exists(&copy, exposed()), "there is no metric …_producer");
+    let page_with = |from, to| changed(&folder, &metrics_page(), from, to);
+    let copy = page_with("`landfall_kafka_producer_ready`", "`landfall_kafka_producer`");
+    let fault = "there is no metric landfall_kafka_producer";
+    names(pages::page_names_what_exists(&copy, exposed()), fault);
+    let fault = "landfall_kafka_producer_ready stands in no table";
+    names(pages::page_documents_each(&copy, exposed()), fault);
+    let copy = page_with("| messages by `lane`, `reason` |", "| messages by `reason` |");
+    let fault =
+        "landfall_messages_refused_total has the labels {\"lane\", \"reason\"}, not {\"reason\"}";
+    names(pages::page_documents_each(&copy, exposed()), fault);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What people meet first: what they read, what they type, and the clients that they bring.
 
-// What README shows works as it is shown.
-mod readme;
+// What the pages show works as it is shown, and what they name and link to is there.
+mod docs;
 // `landfall dev` needs nothing and shows what lands.
 mod dev;
 // Clients that are not ours publish, and clients that are not ours read.

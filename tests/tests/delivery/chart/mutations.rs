@@ -253,7 +253,7 @@ const MUTATIONS: &[Mutation] = &[
         file: "values.yaml",
         from: "# What is logged,",
         to: "# What is written to the log,",
-        found_by: &[("generated files", "run `make chart`")],
+        found_by: &[("generated files", "run `make generate`")],
     },
     Mutation {
         what: "a schema that was changed by hand",

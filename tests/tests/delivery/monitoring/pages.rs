@@ -246,39 +246,65 @@ pub fn dashboard_uses_what_exists(dashboard: &Path, exposed: &Exposed) -> Result
     verdict(faults)
 }
 
-/// Every metric that a page of text names exists: `landfall_…`, and after it `…_end` for another one
-/// with that end. A name with `…` behind it stands for all that begin so.
+/// Every metric that a page of text names exists. A name with `…` behind it stands for all that begin so.
 pub fn page_names_what_exists(page: &Path, exposed: &Exposed) -> Result<(), String> {
     let text = read(page)?;
     let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-    let family =
-        |name: &str| exposed.contains_key(name) || exposed.contains_key(&format!("{name}_bucket"));
+    let start = "landfall_";
     let mut faults = Vec::new();
-    for (at, start) in text.match_indices("landfall_") {
+    for (at, _) in text.match_indices(start) {
         let own = &text[at..];
         let end = own.find(|c| !is_name(c)).unwrap_or(own.len());
         let (name, behind) = own.split_at(end);
         let known = match behind.starts_with('…') {
             true => exposed.keys().any(|known| known.starts_with(name)),
             // Such as a part of a pattern.
-            false => name == start || family(name),
+            false => name == start || labels(name, exposed).is_some(),
         };
         if !known {
             faults.push(format!("there is no metric {name}"));
         }
     }
-    for (at, _) in text.match_indices("`…_") {
-        let own = &text[at + "`…".len()..];
-        let end = &own[..own.find(|c| !is_name(c)).unwrap_or(own.len())];
-        let known = exposed.keys().any(|name| {
-            let name = name.strip_suffix("_bucket").unwrap_or(name);
-            name.starts_with("landfall_") && name.ends_with(end)
-        });
-        if !known {
-            faults.push(format!("there is no metric …{end}"));
+    verdict(faults)
+}
+
+/// A page's tables of metrics have every metric, each with its labels: names in the first cell, and in the
+/// second what is counted `by` which labels.
+pub fn page_documents_each(page: &Path, exposed: &Exposed) -> Result<(), String> {
+    let text = read(page)?;
+    let mut documented = BTreeSet::new();
+    let mut faults = Vec::new();
+    for row in text.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').collect();
+        let [names, counted, ..] = cells[..] else { continue };
+        // What stands in brackets are values of a label.
+        let by = counted.split_once(" by ").or_else(|| counted.split_once("by "));
+        let by = by.map_or("", |(_, by)| by.split('(').next().unwrap_or_default());
+        let said: BTreeSet<&str> = by.split('`').skip(1).step_by(2).collect();
+        for name in names.split('`').skip(1).step_by(2) {
+            let Some(labels) = labels(name, exposed) else { continue };
+            let labels: BTreeSet<&str> = labels.iter().map(String::as_str).collect();
+            let labels: BTreeSet<&str> =
+                labels.into_iter().filter(|label| *label != "le").collect();
+            if labels != said {
+                faults.push(format!("{name} has the labels {labels:?}, not {said:?}"));
+            }
+            documented.insert(name);
+        }
+    }
+    for name in exposed.keys() {
+        let family = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end));
+        let family = family.filter(|family| exposed.contains_key(&format!("{family}_bucket")));
+        if !documented.contains(family.unwrap_or(name)) {
+            faults.push(format!("{name} stands in no table"));
         }
     }
     verdict(faults)
+}
+
+/// The labels of a metric, which may be a histogram.
+fn labels<'a>(name: &str, exposed: &'a Exposed) -> Option<&'a BTreeSet<String>> {
+    exposed.get(name).or_else(|| exposed.get(&format!("{name}_bucket")))
 }
 
 /// The queries of all panels.

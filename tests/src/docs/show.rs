@@ -1,0 +1,250 @@
+//! What a page shows: its commands are run and print what it says, its configurations and values are accepted,
+//! its messages are ones. What is not run says why.
+//!
+//! The blocks of a page are taken in their order, in a folder of its own: a configuration is `landfall.yaml`
+//! for the commands below it, the chart's values are `values.yaml`, and `landfall` and Helm are on the path.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::page::{Block, Page};
+use super::verdict;
+use crate::foreign::python_command;
+use crate::process::Process;
+use crate::tools::{Folder, program, repository, tool};
+use crate::wait::{START, until};
+use crate::{http, ports};
+
+/// How a comment begins that says why a block is not run.
+const NOT_RUN: &str = "not run, ";
+/// Shorter is no reason, in bytes.
+const REASON_MIN: usize = 20;
+/// Beside it runs a `landfall dev` with two simulated devices; what times are printed is of no account.
+const BESIDE: &str = "beside landfall dev";
+/// And neither are numbers, and it may print more lines than those that are shown.
+const NUMBERS_DIFFER: &str = "beside landfall dev, numbers differ";
+/// YAML for the chart.
+const VALUES: &str = "values of the chart";
+/// JSON of `/api/v1/status`.
+const STATUS: &str = "the status page";
+/// How long a command may take, in seconds.
+const PATIENCE: &str = "60";
+/// A consumer's view of an envelope: protobuf's own JSON, and no key beside its fields.
+const ENVELOPE: &str = "import sys\nfrom google.protobuf import json_format\nfrom landfall.v1 import envelope_pb2\nenvelope = json_format.Parse(sys.argv[1], envelope_pb2.Envelope())\nassert envelope.WhichOneof('payload') and len(envelope.message_id) == 16 and len(envelope.dedupe_key) == 16";
+
+/// Everything that the page shows works; how many blocks were tried.
+pub fn works(page: &Page) -> Result<usize, String> {
+    let mut stage = Stage::new();
+    let (mut faults, mut tried) = (Vec::new(), 0);
+    for block in &page.blocks {
+        match stage.show(block) {
+            Ok(was_tried) => tried += usize::from(was_tried),
+            Err(fault) => faults.push(format!("{}: {fault}", page.at(block.line))),
+        }
+    }
+    verdict(faults).map(|()| tried)
+}
+
+/// Where the blocks of a page are tried.
+struct Stage {
+    folder: Folder,
+    /// Started when a block needs it.
+    dev: Option<Dev>,
+}
+
+/// A running `landfall dev`, and what stands for its addresses in pages.
+struct Dev {
+    _process: Process,
+    admin: std::net::SocketAddr,
+    addresses: BTreeMap<&'static str, String>,
+}
+
+impl Stage {
+    fn new() -> Stage {
+        let folder = Folder::new("docs");
+        let link = |from: &Path, to: &str| {
+            std::os::unix::fs::symlink(from, folder.join(to))
+                .expect("the test's folder can be written");
+        };
+        link(&repository().join("charts"), "charts");
+        let programs = program("landfall");
+        let programs = programs.parent().expect("a program lies in a folder");
+        std::fs::create_dir(folder.join("target")).expect("the test's folder can be written");
+        link(programs, "target/debug");
+        Stage { folder, dev: None }
+    }
+
+    /// Tries a block; false where it says why it is not.
+    fn show(&mut self, block: &Block) -> Result<bool, String> {
+        let comment = block.comment.as_deref();
+        if let Some(reason) = comment.and_then(|comment| comment.strip_prefix(NOT_RUN)) {
+            let is_one = reason.len() >= REASON_MIN;
+            return if is_one { Ok(false) } else { Err(format!("{reason:?} is no reason")) };
+        }
+        match (block.language.as_str(), comment) {
+            // A picture, or what a program prints: nobody can run it.
+            ("text", None) => return Ok(false),
+            ("console", None) => self.console(block, str::eq)?,
+            ("console", Some(BESIDE)) => {
+                self.dev();
+                self.console(block, |printed, shown| {
+                    without_times(printed) == without_times(shown)
+                })?;
+            }
+            ("console", Some(NUMBERS_DIFFER)) => {
+                self.dev();
+                self.console(block, has_lines)?;
+            }
+            ("yaml", None) => {
+                self.write("landfall.yaml", &block.text);
+                self.run("landfall check --config landfall.yaml --without-secrets")?;
+            }
+            ("yaml", Some(VALUES)) => {
+                self.write("values.yaml", &block.text);
+                self.run("helm template landfall charts/landfall --values values.yaml")?;
+            }
+            ("json", None) => {
+                let mut command = python_command(Path::new("-c"));
+                command.arg(ENVELOPE).arg(&block.text);
+                output(command)?;
+            }
+            ("json", Some(STATUS)) => self.status(block)?,
+            (language, None) => {
+                return Err(format!(
+                    "a block of {language:?} that nobody runs: write {NOT_RUN}REASON above it"
+                ));
+            }
+            (language, Some(comment)) => {
+                return Err(format!("{comment:?} is not known above a block of {language:?}"));
+            }
+        }
+        Ok(true)
+    }
+
+    /// Runs each command of a block; it prints what stands below it.
+    fn console(&self, block: &Block, is_so: impl Fn(&str, &str) -> bool) -> Result<(), String> {
+        let mut shown = 0;
+        for text in format!("\n{}", block.text).split("\n$ ").skip(1) {
+            let (command, expected) = text.split_once('\n').unwrap_or((text, ""));
+            let printed = self.run(command)?;
+            if !is_so(printed.trim_end(), expected.trim_end()) {
+                return Err(format!("{command}\nprints\n{printed}\nand not\n{expected}"));
+            }
+            shown += 1;
+        }
+        if shown == 0 { Err("no line begins with `$ `".to_owned()) } else { Ok(()) }
+    }
+
+    /// The page has the keys that are shown, and no others.
+    fn status(&mut self, block: &Block) -> Result<(), String> {
+        let shown: Value = serde_json::from_str(&block.text).map_err(|error| error.to_string())?;
+        let answer =
+            http::get(self.dev().admin, "/api/v1/status").map_err(|error| error.to_string())?;
+        let found: Value = serde_json::from_str(&answer.body).map_err(|error| error.to_string())?;
+        let (shown, found) = (shape(&shown), shape(&found));
+        if shown == found {
+            Ok(())
+        } else {
+            Err(format!("shows {shown}, and the page has {found}"))
+        }
+    }
+
+    /// Runs a line of a shell; its standard output.
+    fn run(&self, line: &str) -> Result<String, String> {
+        let mut line = line.to_owned();
+        for (shown, address) in self.dev.iter().flat_map(|dev| &dev.addresses) {
+            line = line.replace(shown, address);
+        }
+        let programs = [program("landfall"), tool("bin/helm")];
+        let programs = programs.iter().filter_map(|program| program.parent());
+        let path = programs.chain(["/usr/bin", "/bin"].map(Path::new));
+        let path = std::env::join_paths(path).expect("no path has a colon");
+        let mut command = Command::new("/usr/bin/timeout");
+        command.args([PATIENCE, "/bin/bash", "-o", "pipefail", "-c", &line]);
+        command.current_dir(&*self.folder).env_clear().env("PATH", &path);
+        output(command).map_err(|fault| format!("{line}\n{fault}"))
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.folder.join(name), text).expect("the test's folder can be written");
+    }
+
+    fn dev(&mut self) -> &Dev {
+        let folder = &self.folder;
+        self.dev.get_or_insert_with(|| Dev::start(folder))
+    }
+}
+
+impl Dev {
+    fn start(folder: &Folder) -> Dev {
+        let (mqtt, admin) = (ports::free(), ports::free());
+        let mut command = Command::new(program("landfall"));
+        command.args(["dev", "--mqtt-port", &mqtt.to_string(), "--admin-port", &admin.to_string()]);
+        command.args(["--simulate", "2"]).current_dir(&**folder).env_clear();
+        let mut process = Process::start("dev", command, folder);
+        let address = ports::local(admin);
+        process.until("landfall dev is ready", START, || {
+            http::get(address, "/readyz").is_ok_and(|answer| answer.code == 200).then_some(())
+        });
+        // It writes where its Kafka is before it says that it runs.
+        let kafka = until("landfall dev tells its Kafka", START, || {
+            let output = process.output();
+            let line = output.lines().find_map(|line| line.trim_start().strip_prefix("Kafka"))?;
+            Some(line.trim_start().split(',').next()?.to_owned())
+        });
+        let addresses =
+            [("1883", mqtt.to_string()), ("8080", admin.to_string()), ("localhost:9092", kafka)];
+        Dev { _process: process, admin: address, addresses: addresses.into_iter().collect() }
+    }
+}
+
+/// What a command prints; an error with all that it says when it fails.
+fn output(mut command: Command) -> Result<String, String> {
+    let output = command.output().map_err(|error| format!("cannot be started: {error}"))?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    match output.status.success() {
+        true => Ok(text),
+        false => {
+            Err(format!("{}\n{text}{}", output.status, String::from_utf8_lossy(&output.stderr)))
+        }
+    }
+}
+
+/// The words of a text, with every time the same.
+fn without_times(text: &str) -> Vec<&str> {
+    let is_time = |word: &str| word.len() > 20 && word.ends_with('Z') && word.contains('T');
+    text.split_whitespace().map(|word| if is_time(word) { "TIME" } else { word }).collect()
+}
+
+/// Among the printed lines are those that are shown, in their order, whatever numbers are in them.
+fn has_lines(printed: &str, shown: &str) -> bool {
+    let without_numbers = |line: &str| line.replace(|c: char| c.is_ascii_digit(), "");
+    let mut printed = printed.lines().map(without_numbers);
+    shown.lines().all(|line| printed.any(|printed| printed == without_numbers(line)))
+}
+
+/// A value with its keys, and without what they hold.
+fn shape(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => map.iter().map(|(key, value)| (key.clone(), shape(value))).collect(),
+        Value::Array(items) => items.first().map(shape).into_iter().collect(),
+        _ => Value::Null,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_numbers_are_of_no_account() {
+        let line = "2026-11-24T21:12:29.155Z  fast  m-1  13 B";
+        assert_eq!(without_times(line), ["TIME", "fast", "m-1", "13", "B"]);
+        assert!(has_lines("1 begins\n12 sent\n7 more\n12 there", "99 sent\n1 there"));
+        assert!(!has_lines("12 sent\n12 there", "12 there\n12 sent"));
+        assert!(!has_lines("12 sent\n12 there", "12 sent\n12 missing"));
+    }
+}
