@@ -63,6 +63,13 @@ struct Progress {
     spare: Mutex<Option<Reservation>>,
 }
 
+/// The task's word to the upload that may wait for it. However the task ends, by a panic too, no part
+/// begins any more, and its upload is woken to hear that.
+struct TaskEnd {
+    progress: Arc<Progress>,
+    mailbox: Arc<Mailbox>,
+}
+
 /// The way to the task. What waits there is bounded by the share that its memory came from.
 struct Writer {
     steps: mpsc::UnboundedSender<Step>,
@@ -211,6 +218,8 @@ impl Upload {
             None => {
                 let object = self.object;
                 self.runtime.spawn(async move {
+                    #[cfg(feature = "test-hooks")]
+                    panic_if_asked();
                     let put = object.put(last).await;
                     drop(room);
                     match put {
@@ -230,8 +239,8 @@ impl Upload {
             let (sender, steps) = mpsc::unbounded_channel();
             let object = Arc::clone(&self.object);
             let progress = Arc::clone(&self.progress);
-            let mailbox = Arc::clone(&self.mailbox);
-            self.runtime.spawn(write_parts(object, steps, progress, mailbox));
+            let end = TaskEnd { progress, mailbox: Arc::clone(&self.mailbox) };
+            self.runtime.spawn(write_parts(object, steps, end));
             Writer { steps: sender, progress: Arc::clone(&self.progress), finished: false }
         });
         if parts.steps.send(step).is_err() {
@@ -257,6 +266,13 @@ impl Drop for Writer {
     }
 }
 
+impl Drop for TaskEnd {
+    fn drop(&mut self) {
+        self.progress.failed.store(true, Ordering::Release);
+        self.mailbox.wake();
+    }
+}
+
 impl Progress {
     /// A part's memory is free: for the next one, if this upload has no other.
     fn give_back(&self, room: Option<Reservation>) {
@@ -268,31 +284,24 @@ impl Progress {
 }
 
 /// Writes the parts of one object as they come. Ends with the object completed or aborted.
-async fn write_parts(
-    object: Arc<Object>,
-    mut steps: mpsc::UnboundedReceiver<Step>,
-    progress: Arc<Progress>,
-    mailbox: Arc<Mailbox>,
-) {
-    let failed = |error: &ObjectError| {
-        object.log_failure(error);
-        progress.failed.store(true, Ordering::Release);
-        mailbox.wake();
-    };
+async fn write_parts(object: Arc<Object>, mut steps: mpsc::UnboundedReceiver<Step>, end: TaskEnd) {
+    #[cfg(feature = "test-hooks")]
+    panic_if_asked();
     let mut parts = match object.put_parts().await {
         Ok(parts) => parts,
-        Err(error) => return failed(&error),
+        Err(error) => return object.log_failure(&error),
     };
     loop {
         match steps.recv().await {
-            Some(Step::Part(part, room)) if !progress.abandoned.load(Ordering::Acquire) => {
+            Some(Step::Part(part, room)) if !end.progress.abandoned.load(Ordering::Acquire) => {
                 if let Err(error) = parts.put(part).await {
-                    failed(&error);
-                    drop((steps, room));
+                    object.log_failure(&error);
+                    // Nobody waits for what is removed.
+                    drop((end, steps, room));
                     return parts.abort().await;
                 }
-                progress.give_back(room);
-                mailbox.wake();
+                end.progress.give_back(room);
+                end.mailbox.wake();
             }
             Some(Step::Finish(last, room, whole)) => {
                 let written = async {
@@ -318,6 +327,15 @@ async fn write_parts(
     }
 }
 
+/// The fault that a test asks for: while the file that this variable names is there, no task gets further.
+#[cfg(feature = "test-hooks")]
+fn panic_if_asked() {
+    let file = std::env::var_os("LANDFALL_TEST_UPLOADS_PANIC");
+    if file.is_some_and(|file| std::path::Path::new(&file).exists()) {
+        panic!("a test asked for it");
+    }
+}
+
 impl Whole {
     fn land(mut self, object: &Object) {
         let body = Body::Reference { uri: object.uri(), size: self.size, sha256: &self.sha256 };
@@ -330,5 +348,140 @@ impl Whole {
     fn fail(self, object: &Object, error: &ObjectError) {
         object.log_failure(error);
         self.receipt.resolve(Outcome::Failed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::atomic::AtomicUsize;
+    use std::task::{Wake, Waker};
+    use std::time::Duration;
+
+    use url::Url;
+
+    use super::*;
+    use crate::account::Account;
+    use crate::kafka_topic::TopicName;
+    use crate::key::KeyStrategy;
+    use crate::lanes::LanePlan;
+    use crate::mailbox::Mark;
+    use crate::objects::Objects;
+
+    const SIZE: u64 = 12 * 1024 * 1024;
+    /// Room for one part and what belongs to it.
+    const SHARE: u64 = PART_SIZE + RECORD_COST;
+    const SOON: Duration = Duration::from_secs(20);
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Wakes>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    struct Uploading {
+        upload: Option<Upload>,
+        account: Arc<Account>,
+        mailbox: Arc<Mailbox>,
+        wakes: Arc<Wakes>,
+    }
+
+    /// An upload of so many bytes whose tasks run there.
+    fn uploading(runtime: &tokio::runtime::Runtime, size: u64) -> Uploading {
+        let lane = Lane::new(
+            &LanePlan {
+                name: "slow".into(),
+                topic: TopicName::Fixed("slow".into()),
+                key: KeyStrategy::DeviceId,
+                inline_size: 1024,
+                gather: Duration::ZERO,
+                properties: BTreeMap::new(),
+                inline_memory: 0,
+                large_memory: SHARE,
+            },
+            None,
+        );
+        let url = Url::from_directory_path(std::env::temp_dir()).expect("an absolute path");
+        let objects = Objects::open(&url, &BTreeMap::new()).expect("the folder is there");
+        let account = Arc::clone(&lane.account);
+        let charge = Reservation::take(&account, Carriage::Large, Upload::cost(size));
+        let (mailbox, wakes) = (Arc::new(Mailbox::default()), Arc::new(Wakes::default()));
+        mailbox.collect(&Waker::from(Arc::clone(&wakes)), &mut Vec::new(), 0);
+        let upload = Upload::new(
+            lane,
+            Arc::new(objects).object("slow/never-written"),
+            runtime.handle().clone(),
+            Arc::clone(&mailbox),
+            size,
+            RecordBuf::default(),
+            Dedupe::Known([0; 16]),
+            Outcome::Landed,
+            charge.expect("nothing else is taken"),
+        );
+        Uploading { upload: Some(upload), account, mailbox, wakes }
+    }
+
+    /// A runtime on which every task that asks for the time panics, as each request to a store does.
+    fn runtime_of_panics() -> tokio::runtime::Runtime {
+        let builder = &mut tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(1).build().expect("a runtime")
+    }
+
+    #[track_caller]
+    fn until(what: &str, mut holds: impl FnMut() -> bool) {
+        let end = Instant::now() + SOON;
+        while !holds() {
+            assert!(Instant::now() < end, "{what}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    #[test]
+    fn whoever_waits_for_a_part_hears_that_its_task_panicked() {
+        let runtime = runtime_of_panics();
+        let mut uploading = uploading(&runtime, SIZE);
+        let upload = uploading.upload.as_mut().expect("it was begun");
+        assert_eq!(upload.push(&vec![7; SIZE as usize]), Ok(PART_SIZE as usize));
+        let woken = || uploading.wakes.0.load(Ordering::Relaxed) > 0;
+        until("the upload sleeps for ever", woken);
+        assert_eq!(upload.push(&[7]), Err(StoreFailed));
+        drop(uploading.upload);
+        let used = || uploading.account.share(Carriage::Large).used();
+        until("the part keeps its memory", || used() == 0);
+    }
+
+    #[test]
+    fn a_message_whose_last_task_panicked_failed() {
+        let runtime = runtime_of_panics();
+        for size in [PART_SIZE, SIZE] {
+            let mut uploading = uploading(&runtime, size);
+            let mut upload = uploading.upload.take().expect("it was begun");
+            let payload = vec![7; PART_SIZE as usize];
+            while !upload.is_whole() {
+                // Each part goes as if there were always room, so that the task's end is not seen before.
+                *upload.progress.spare.lock() = Some(Reservation::take_over_limit(
+                    &uploading.account,
+                    Carriage::Large,
+                    PART_SIZE,
+                ));
+                upload.progress.failed.store(false, Ordering::Release);
+                let left = (size - upload.received).min(PART_SIZE) as usize;
+                assert_eq!(upload.push(&payload[..left]), Ok(left));
+            }
+            upload.finish(Some((Arc::clone(&uploading.mailbox), 3)));
+            let mut marks = Vec::new();
+            until("its session never hears of it", || {
+                uploading.mailbox.collect(Waker::noop(), &mut marks, 0);
+                !marks.is_empty()
+            });
+            assert_eq!(marks, [Mark { slot: 3, outcome: Outcome::Failed }]);
+            let used = || uploading.account.share(Carriage::Large).used();
+            until("its memory stays taken", || used() == 0);
+            let totals = uploading.account.ledger.totals();
+            assert_eq!((totals.failed, totals.in_flight), (1, 0));
+        }
     }
 }

@@ -18,6 +18,7 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{self, Secrets, Settings};
+use crate::panics;
 
 /// Bad configuration or arguments.
 const EXIT_USAGE: u8 = 64;
@@ -135,7 +136,7 @@ fn environment() -> impl Iterator<Item = (String, String)> {
     })
 }
 
-/// Sends the log to standard error.
+/// Sends the log to standard error, and panics into it.
 fn start_logging(default: &str) {
     // What the disposable router says of itself is no news to anyone: see `local`.
     let default = format!("{default},rumqttd=off");
@@ -148,4 +149,5 @@ fn start_logging(default: &str) {
         Ok("json") => log.json().init(),
         _ => log.init(),
     }
+    panics::tell_all();
 }

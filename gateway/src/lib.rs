@@ -12,6 +12,7 @@ pub mod local;
 pub mod metrics;
 pub mod mqtt;
 pub mod net;
+mod panics;
 mod patience;
 pub mod pulse;
 pub mod session;

@@ -30,6 +30,7 @@ pub const LANE_WAITING: &str = "landfall_lane_waiting_connections";
 pub const LANE_BACKLOG: &str = "landfall_lane_backlog_records";
 pub const LANE_RESETS: &str = "landfall_lane_producer_resets_total";
 pub const LANE_STALLED: &str = "landfall_lane_stalled_seconds";
+pub const PANICS: &str = "landfall_panics_total";
 pub const BUILD_INFO: &str = "landfall_build_info";
 pub const READY: &str = "landfall_ready";
 pub const DRAINING: &str = "landfall_draining";
@@ -53,7 +54,7 @@ pub const LOCAL_DROPPED: &str = "landfall_local_dropped_total";
 pub const LOCAL_TOO_LARGE_FOR_CLIENT: &str = "landfall_local_too_large_for_client_total";
 
 /// Name, type and help of everything on `/metrics`.
-const DESCRIPTIONS: [(&str, &str, &str); 51] = [
+const DESCRIPTIONS: [(&str, &str, &str); 52] = [
     (
         MESSAGES_RECEIVED,
         "counter",
@@ -113,6 +114,7 @@ const DESCRIPTIONS: [(&str, &str, &str); 51] = [
         "gauge",
         "Seconds in which nothing landed although the lane has messages to land; 0 below 5.",
     ),
+    (PANICS, "counter", "Threads and tasks that ended in a panic, by thread: a fault of Landfall."),
     (BUILD_INFO, "gauge", "1, with the version of the program."),
     (READY, "gauge", "1 while /readyz answers 200."),
     (DRAINING, "gauge", "1 while the gateway drains before its end."),

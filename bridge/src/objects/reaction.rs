@@ -217,6 +217,12 @@ impl Fault {
         Fault { reaction: Reaction::Again, reason }
     }
 
+    /// A request never came to its end. The panic itself is in the log.
+    pub fn panicked() -> Fault {
+        let reason = "a request panicked, which is a fault of Landfall: see the log".to_owned();
+        Fault { reaction: Reaction::Never, reason }
+    }
+
     /// Nothing was asked of the store, because there is nothing to ask it with.
     pub fn no_credentials(text: &str) -> Fault {
         let reason = format!(

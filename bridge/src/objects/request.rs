@@ -5,8 +5,10 @@
 //! was asked first, or the same after a crash.
 
 use std::cell::RefCell;
+use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
 use object_store::client::HttpError;
 
 use super::health::Health;
@@ -35,7 +37,8 @@ pub(super) struct Failed {
     pub tries: u32,
 }
 
-/// Tries until it works, cannot work, or [`PATIENCE`] has passed since the first try.
+/// Tries until it works, cannot work, or [`PATIENCE`] has passed since the first try. A try that panics
+/// has failed: who waits for it hears so, and the store counts as failing.
 pub(super) async fn persist<T, F: Future<Output = Result<T, Fault>>>(
     health: &Health,
     meter: &Meter,
@@ -53,13 +56,17 @@ pub(super) async fn persist<T, F: Future<Output = Result<T, Fault>>>(
             return Err(Failed { fault: Fault { reaction: Reaction::Wait, reason }, tries });
         }
         tries += 1;
-        let fault = match attempt().await {
-            Ok(value) => {
+        let fault = match or_panic(attempt()).await {
+            Ok(Ok(value)) => {
                 health.write_worked();
                 under_way.end(true);
                 return Ok(Done { value, tries });
             }
-            Err(fault) => fault,
+            Ok(Err(fault)) => fault,
+            Err(panicked) => {
+                health.write_failed(&panicked);
+                panicked
+            }
         };
         let longest = match fault.reaction {
             Reaction::Again => PAUSE_MAX,
@@ -77,6 +84,11 @@ pub(super) async fn persist<T, F: Future<Output = Result<T, Fault>>>(
         tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
         pause = (2 * pause).min(longest);
     }
+}
+
+/// What comes of a request, or that it panicked. Nothing of a request is used after that.
+pub(super) async fn or_panic<T>(request: impl Future<Output = T>) -> Result<T, Fault> {
+    AssertUnwindSafe(request).catch_unwind().await.map_err(|_| Fault::panicked())
 }
 
 /// What the HTTP client saw of the try under way; see [`observed`].
@@ -156,4 +168,22 @@ fn see(path: &str, last: impl FnOnce(bool) -> Last) {
         let about_object = path.contains(&seen.object);
         seen.last = Some(last(about_object));
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_request_that_panics_has_failed_and_the_store_is_asked() {
+        let (health, meter) = (Health::new(), Meter::new());
+        health.probe_worked();
+        let tried = persist(&health, &meter, || async { panic!("as a library of ours may") });
+        let failed: Result<Done<()>, Failed> = tried.await;
+        assert_eq!(failed.expect_err("it failed").tries, 1, "no second try mends it");
+        let figures = meter.figures();
+        assert_eq!((figures.open, figures.requests.failed), (0, 1));
+        let asked = tokio::time::timeout(Duration::from_secs(20), health.doubted());
+        asked.await.expect("the probe is asked for");
+    }
 }

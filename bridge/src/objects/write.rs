@@ -16,7 +16,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::folder::Staged;
 use super::reaction::{Fault, Reaction};
-use super::request::{Done, Failed, observed, persist};
+use super::request::{Done, Failed, observed, or_panic, persist};
 use super::turns::Turns;
 use super::{Backend, ObjectError, Objects, Remote};
 
@@ -291,11 +291,12 @@ impl Parts {
 }
 
 impl Objects {
-    /// Asks the store whether it takes what is written: now, and again while it fails. Never ends.
+    /// Asks the store whether it takes what is written: now, and again while it fails. Never ends, since
+    /// uploads wait at a gate that nobody else opens: a probe that panics is one that failed.
     pub async fn watch(self: Arc<Objects>, gateway_id: String) {
         let mut pause = PROBE_PAUSE_MIN;
         loop {
-            match self.probe(&gateway_id).await {
+            match self.ask(&gateway_id).await {
                 Ok(()) => {
                     self.health.probe_worked();
                     pause = PROBE_PAUSE_MIN;
@@ -309,6 +310,10 @@ impl Objects {
                 }
             }
         }
+    }
+
+    async fn ask(self: &Arc<Objects>, gateway_id: &str) -> Result<(), Fault> {
+        or_panic(self.probe(gateway_id)).await.and_then(|answer| answer)
     }
 
     /// Does what a write does and leaves nothing: an upload that is begun, gets a byte and is aborted. A
@@ -351,5 +356,23 @@ impl Objects {
             let reason = format!("no answer within {} s", PROBE_WAIT.as_secs());
             Err(Fault { reaction: Reaction::Again, reason })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    /// Without a clock, the probe panics where it sets its deadline.
+    #[test]
+    fn a_probe_that_panics_is_one_that_failed() {
+        let builder = &mut tokio::runtime::Builder::new_current_thread();
+        let runtime = builder.build().expect("a runtime without a clock");
+        let url = url::Url::from_directory_path(std::env::temp_dir()).expect("an absolute path");
+        let objects = Objects::open(&url, &BTreeMap::new()).expect("the folder is there");
+        let answer = runtime.block_on(Arc::new(objects).ask("gw"));
+        assert_eq!(answer, Err(Fault::panicked()));
     }
 }

@@ -119,6 +119,74 @@ fn many_at_once_arrive_whole_and_small_ones_pass() {
     until_true("its memory is given back", SOON, || gateway.lane("slow")["memory_used_bytes"] == 0);
 }
 
+/// While a file is there, the task of each upload panics, as a library's did for an endpoint that it did
+/// not understand.
+#[test]
+fn whoever_waits_for_a_task_that_panicked_gets_an_answer() {
+    const FAILED: u8 = 0x83;
+    /// Half the time after which a connection looks by itself.
+    const TOLD: Duration = Duration::from_secs(5);
+    let kafka = Kafka::shared();
+    let (s3, bucket) = (S3::shared(), unique("bucket"));
+    s3.create_bucket(&bucket);
+    let folder = Folder::new("panics");
+    let panics = folder.join("panics");
+    let gateway = GatewayConfig::new(kafka)
+        .set("object_store", S3::section(&bucket, s3.address()))
+        // Room for a part of each, and for none that is read ahead.
+        .set("lanes.slow.large_memory", "24MiB")
+        .environment("LANDFALL_TEST_UPLOADS_PANIC", &panics.to_string_lossy())
+        .start_ready();
+    let mut small = Client::connect(gateway.mqtt(), Version::V5, "small");
+    std::fs::write(&panics, "").expect("the test's folder can be written");
+    let mut clients = Vec::new();
+    for number in 0..4 {
+        let id = format!("camera-{number}");
+        let mut client = Client::connect(gateway.mqtt(), Version::V5, &id);
+        let topic = format!("devices/camera/{id}/video");
+        let publish = Publish::new(&topic, &payload(1, 12 * MIB)).qos1(1);
+        let bytes = encode::publish(Version::V5, &publish);
+        client.send(&bytes[..MIB]);
+        clients.push((client, bytes));
+    }
+    until_true("each has its part of the memory", SOON, || {
+        gateway.lane("slow")["memory_used_bytes"].as_u64() > Some(20 * MIB as u64)
+    });
+    // What looks at a connection at its start looks no more.
+    thread::sleep(2 * A_WHILE);
+    let mut uploads = Vec::new();
+    for (mut client, bytes) in clients {
+        uploads.push(thread::spawn(move || {
+            // The gateway closes while it sends, and would never read it without the answer.
+            client.stream().set_write_timeout(Some(TOLD)).expect("a socket takes a timeout");
+            let _ = client.try_send(&bytes[MIB..]);
+            client.expect_disconnect(FAILED, TOLD);
+        }));
+    }
+    for upload in uploads {
+        upload.join().expect("each is told that its message failed");
+    }
+    // One that is whole before its one request panics.
+    let mut client = Client::connect(gateway.mqtt(), Version::V5, "camera-0");
+    let whole = payload(1, MIB);
+    client.publish(&Publish::new("devices/camera/camera-0/video", &whole).qos1(1));
+    client.expect_disconnect(FAILED, SOON);
+    until_true("their memory is given back", SOON, || {
+        gateway.lane("slow")["memory_used_bytes"] == 0
+    });
+    until_true("their connections are gone", SOON, || gateway.status()["connections"] == 1);
+    let slow = gateway.lane("slow");
+    assert_eq!((&slow["failed"], &slow["in_flight"]), (&1.into(), &0.into()), "{slow}");
+    small.publish_acknowledged("devices/meter/small/power", 1, b"21");
+    let counted = gateway.metrics().sum("landfall_panics_total", &[("thread", "background")]);
+    assert!(counted >= 5.0, "{counted} panics are counted");
+    assert!(gateway.log().contains("panicked"), "{}", gateway.log());
+
+    std::fs::remove_file(&panics).expect("it was just written");
+    let mut client = Client::connect(gateway.mqtt(), Version::V5, "camera-0");
+    client.publish_acknowledged("devices/camera/camera-0/video", 1, &payload(1, 12 * MIB));
+}
+
 #[test]
 fn an_upload_that_breaks_off_leaves_nothing() {
     let kafka = Kafka::shared();
