@@ -20,6 +20,8 @@ use tracing_subscriber::EnvFilter;
 use crate::config::{self, Secrets, Settings};
 use crate::panics;
 
+/// Under which name commands read from Kafka.
+const READER: &str = "landfall-tail";
 /// Bad configuration or arguments.
 const EXIT_USAGE: u8 = 64;
 /// What is logged; tracing's own syntax.

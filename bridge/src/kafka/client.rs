@@ -79,13 +79,14 @@ pub(super) fn admin(
     config
 }
 
-/// Who reads records.
+/// Who reads records, under this name.
 pub(super) fn consumer(
+    name: &str,
     bootstrap_servers: &str,
     properties: &BTreeMap<String, String>,
 ) -> ClientConfig {
     let mut config = ClientConfig::new();
-    config.set("client.id", "landfall-tail");
+    config.set("client.id", name);
     for (name, value) in properties::without_producers(properties) {
         // A consumer would hold it against limits of its own.
         if name != "message.max.bytes" {
@@ -94,7 +95,7 @@ pub(super) fn consumer(
     }
     for (name, value) in [
         ("bootstrap.servers", bootstrap_servers),
-        ("group.id", "landfall-tail"),
+        ("group.id", name),
         ("enable.auto.commit", "false"),
         ("enable.partition.eof", "false"),
         ("allow.auto.create.topics", "false"),

@@ -1,16 +1,16 @@
-//! Reads a lane's records back, for people: from the beginning, as they come.
+//! Reads records back from Kafka: all partitions of some topics, from the beginning, as they come.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use bytes::Bytes;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::Message as _;
+use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::client;
 use super::topics::State;
-use crate::record::RecordBuf;
 
 /// How long Kafka may take to tell where a topic's partitions are.
 const METADATA_WAIT: Duration = Duration::from_secs(5);
@@ -30,26 +30,54 @@ pub enum ReadError {
     Kafka(#[from] KafkaError),
 }
 
-/// A record and where it stands.
-pub struct Placed {
-    pub record: RecordBuf,
+/// A record as Kafka has it, whoever wrote it, and where it stands. Nothing of it is cut: its bounds are
+/// Kafka's own. Without `Debug`: a payload has no place in a log.
+#[derive(Clone)]
+pub struct ConsumerRecord {
+    pub topic: String,
     pub partition: i32,
     pub offset: i64,
+    /// Milliseconds since 1970 UTC, the producer's or the broker's, as the topic has it.
+    pub timestamp_ms: Option<i64>,
+    pub key: Option<Bytes>,
+    /// None: what was under the key before is gone (a tombstone).
+    pub value: Option<Bytes>,
+    /// In the order in which they were written; a name may come again.
+    pub headers: Vec<(String, Option<Bytes>)>,
 }
 
-/// Reads all partitions of some topics, without a consumer group.
-pub struct Reader {
+impl ConsumerRecord {
+    fn new(message: &BorrowedMessage<'_>) -> ConsumerRecord {
+        let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
+        ConsumerRecord {
+            topic: message.topic().to_owned(),
+            partition: message.partition(),
+            offset: message.offset(),
+            timestamp_ms: message.timestamp().to_millis(),
+            key: message.key().map(Bytes::copy_from_slice),
+            value: message.payload().map(Bytes::copy_from_slice),
+            headers: headers
+                .map(|header| (header.key.to_owned(), header.value.map(Bytes::copy_from_slice)))
+                .collect(),
+        }
+    }
+}
+
+/// Reads all partitions of some topics, without a consumer group: it commits nothing, and takes no
+/// partition from anybody.
+pub struct Consumer {
     consumer: BaseConsumer,
 }
 
-impl Reader {
-    /// Stands before the first record of each partition.
+impl Consumer {
+    /// Stands before the first record of each partition. `name` says to Kafka who reads.
     pub fn open(
+        name: &str,
         servers: &str,
         properties: &BTreeMap<String, String>,
         topics: &[String],
-    ) -> Result<Reader, ReadError> {
-        let consumer: BaseConsumer = client::consumer(servers, properties).create()?;
+    ) -> Result<Consumer, ReadError> {
+        let consumer: BaseConsumer = client::consumer(name, servers, properties).create()?;
         let mut partitions = TopicPartitionList::new();
         for topic in topics {
             let metadata = consumer
@@ -69,26 +97,74 @@ impl Reader {
             }
         }
         consumer.assign(&partitions)?;
-        Ok(Reader { consumer })
+        Ok(Consumer { consumer })
     }
 
     /// The next record, or None if there is none within `wait`.
-    pub fn next(&self, wait: Duration) -> Result<Option<Placed>, ReadError> {
-        let message = match self.consumer.poll(wait) {
-            None => return Ok(None),
-            Some(Ok(message)) => message,
+    pub fn next(&self, wait: Duration) -> Result<Option<ConsumerRecord>, ReadError> {
+        match self.consumer.poll(wait) {
+            None => Ok(None),
+            Some(Ok(message)) => Ok(Some(ConsumerRecord::new(&message))),
             // Kafka may come back; whoever reads waits as long as he likes.
             Some(Err(KafkaError::MessageConsumption(
                 RDKafkaErrorCode::AllBrokersDown
                 | RDKafkaErrorCode::BrokerTransportFailure
                 | RDKafkaErrorCode::OperationTimedOut,
-            ))) => return Ok(None),
-            Some(Err(error)) => return Err(error.into()),
-        };
-        Ok(Some(Placed {
-            record: crate::sink::kafka::copied(&message),
-            partition: message.partition(),
-            offset: message.offset(),
-        }))
+            ))) => Ok(None),
+            Some(Err(error)) => Err(error.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::config::ClientConfig;
+    use rdkafka::message::{Header, OwnedHeaders};
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+
+    use super::*;
+
+    const TOPIC: &str = "there";
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// Whoever writes to a topic may write headers longer than any of Landfall's, without a value, and
+    /// more than one of a name; keys and values may be absent, which is not the same as empty.
+    #[test]
+    fn a_record_of_a_stranger_is_read_whole() {
+        let cluster = MockCluster::new(1).expect("a mock cluster starts");
+        cluster.create_topic(TOPIC, 1, 1).expect("a topic can be created");
+        let servers = cluster.bootstrap_servers();
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &servers);
+        let producer: BaseProducer = config.create().expect("a producer can be made");
+        let long = vec![b'x'; 70_000];
+        let name = "n".repeat(300);
+        let headers = OwnedHeaders::new()
+            .insert(Header { key: "long", value: Some(&long) })
+            .insert(Header { key: &name, value: Some("1") })
+            .insert(Header { key: &name, value: Some("2") })
+            .insert::<[u8]>(Header { key: "none", value: None });
+        let whole = BaseRecord::to(TOPIC).key("m-1").payload("21.5").headers(headers).timestamp(42);
+        producer.send(whole).map_err(|(error, _)| error).expect("there is room");
+        let bare = BaseRecord::<(), ()>::to(TOPIC).partition(0);
+        producer.send(bare).map_err(|(error, _)| error).expect("there is room");
+        producer.flush(PATIENCE).expect("the broker is there");
+
+        let consumer = Consumer::open("test", &servers, &BTreeMap::new(), &[TOPIC.to_owned()]);
+        let consumer = consumer.expect("the topic can be read");
+        let next = || consumer.next(PATIENCE).expect("Kafka is there").expect("a record");
+        let read = next();
+        assert_eq!((&*read.topic, read.partition, read.offset), (TOPIC, 0, 0));
+        assert_eq!(read.timestamp_ms, Some(42));
+        assert_eq!(read.key.as_deref(), Some(&b"m-1"[..]));
+        assert_eq!(read.value.as_deref(), Some(&b"21.5"[..]));
+        let expected: [(&str, Option<&[u8]>); 4] =
+            [("long", Some(&long)), (&name, Some(b"1")), (&name, Some(b"2")), ("none", None)];
+        let headers: Vec<_> =
+            read.headers.iter().map(|(name, value)| (&**name, value.as_deref())).collect();
+        assert_eq!(headers, expected);
+        let bare = next();
+        assert_eq!((bare.offset, bare.key, bare.value), (1, None, None));
     }
 }

@@ -217,7 +217,9 @@ pub fn producer_fault(
 pub fn reader_fault(properties: &BTreeMap<String, String>) -> Option<ClientFault> {
     sasl_fault(properties)
         .or_else(|| made::<BaseProducer<Silent>>(client::admin("", properties), properties))
-        .or_else(|| made::<BaseConsumer<Silent>>(client::consumer("", properties), properties))
+        .or_else(|| {
+            made::<BaseConsumer<Silent>>(client::consumer("landfall", "", properties), properties)
+        })
 }
 
 /// What librdkafka says nothing of, or nothing that helps.

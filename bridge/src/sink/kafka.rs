@@ -357,7 +357,7 @@ impl ProducerContext<Placement> for Reports {
 }
 
 /// Copies a record out of librdkafka.
-pub(crate) fn copied(message: &BorrowedMessage<'_>) -> RecordBuf {
+fn copied(message: &BorrowedMessage<'_>) -> RecordBuf {
     let mut record = RecordBuf::default();
     record.begin(message.topic(), message.timestamp().to_millis().unwrap_or_default());
     if let Some(headers) = message.headers() {

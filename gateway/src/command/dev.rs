@@ -11,12 +11,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use bridge::kafka::consumer::Reader;
+use bridge::kafka::consumer::Consumer;
 use bridge::kafka::embedded::EmbeddedKafka;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::{Failure, run, show, start_logging};
+use super::{Failure, READER, run, show, start_logging};
 use crate::app::App;
 use crate::config::{self, Secrets};
 
@@ -202,10 +202,10 @@ fn simulate(devices: u32, gateway: SocketAddr, data_dir: &Path) -> Result<Child,
 
 /// Shows the first records that land, then how many.
 fn show_records(servers: &str, topics: &[String], stop: &AtomicBool) -> anyhow::Result<()> {
-    let reader = loop {
+    let consumer = loop {
         // A real Kafka may be away, or its topics not created yet: readiness tells that.
-        match Reader::open(servers, &Default::default(), topics) {
-            Ok(reader) => break reader,
+        match Consumer::open(READER, servers, &Default::default(), topics) {
+            Ok(consumer) => break consumer,
             Err(error) => tracing::debug!(%error, "the lanes cannot be read yet"),
         }
         if stop.load(Ordering::Acquire) {
@@ -215,10 +215,10 @@ fn show_records(servers: &str, topics: &[String], stop: &AtomicBool) -> anyhow::
     };
     let (mut seen, mut told, mut told_at) = (0_u64, 0, Instant::now());
     while !stop.load(Ordering::Acquire) {
-        if let Some(placed) = reader.next(LOOK)? {
+        if let Some(record) = consumer.next(LOOK)? {
             seen += 1;
             if seen <= SHOWN_RECORDS {
-                writeln!(io::stdout(), "landed  {}", show::line(placed.record.as_record(), None))?;
+                writeln!(io::stdout(), "landed  {}", show::line(&record, None))?;
             }
         }
         if seen > SHOWN_RECORDS && seen > told && told_at.elapsed() >= COUNTS_PAUSE {

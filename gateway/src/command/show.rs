@@ -7,8 +7,8 @@ use prost::Message as _;
 use proto::v1::{Cut, Envelope, Reference, envelope::Payload};
 use tokio::runtime::Runtime;
 
-use bridge::objects::{Expected, Limits, Objects, Verdict};
-use bridge::record::Record;
+use bridge::kafka::consumer::ConsumerRecord;
+use bridge::objects::{Expected, ObjectError, Objects, ReadError};
 use bridge::text::escape;
 
 /// Characters of a payload that are shown.
@@ -19,9 +19,11 @@ const PREVIEW_BYTES: usize = 4 * PREVIEW_CHARS;
 const CHECK_MAX_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Describes a record; references are read through `objects`.
-pub fn line(record: Record<'_>, objects: Option<(&Objects, &Runtime)>) -> String {
-    let Ok(envelope) = Envelope::decode(record.value()) else {
-        return format!("{}: {} bytes that are no envelope", record.topic(), record.value().len());
+pub fn line(record: &ConsumerRecord, objects: Option<(&Objects, &Runtime)>) -> String {
+    let value = record.value.clone().unwrap_or_default();
+    let size_in_all = value.len();
+    let Ok(envelope) = Envelope::decode(value) else {
+        return format!("{}: {size_in_all} bytes that are no envelope", record.topic);
     };
     let time = jiff::Timestamp::from_millisecond(envelope.received_ms)
         .map_or("?".to_owned(), |time| format!("{time:.3}"));
@@ -58,22 +60,37 @@ pub fn line(record: Record<'_>, objects: Option<(&Objects, &Runtime)>) -> String
 /// What an object begins with, and what is wrong with it.
 async fn referred(reference: &Reference, objects: &Objects) -> String {
     let Reference { uri, size: expected, sha256, .. } = reference;
-    let limits = Limits { start: PREVIEW_BYTES, check: CHECK_MAX_BYTES };
-    let looked = match objects.look(Expected { uri, size: *expected, sha256 }, limits).await {
-        Ok(looked) => looked,
-        Err(error) => return format!("(cannot be read: {})", escape(&error.to_string())),
+    let cannot = |error: ObjectError| format!("(cannot be read: {})", escape(&error.to_string()));
+    let mut reading = match objects.read(Expected { uri, size: *expected, sha256 }).await {
+        Ok(reading) => reading,
+        Err(error) => return cannot(error),
     };
-    let (fault, bytes) = match looked.verdict {
-        Verdict::Same => (String::new(), *expected),
-        Verdict::OtherSize(bytes) => {
-            (format!("(not what was written: {bytes} bytes, not {expected}) "), bytes)
-        }
-        Verdict::OtherHash => ("(not what was written: its hash differs) ".to_owned(), *expected),
-        Verdict::Unchecked => {
-            (format!("(not checked: larger than {}) ", size(CHECK_MAX_BYTES)), *expected)
+    let other_size = |bytes| format!("(not what was written: {bytes} bytes, not {expected}) ");
+    let bytes = reading.size();
+    let is_too_large = bytes > CHECK_MAX_BYTES;
+    let mut start = Vec::new();
+    let fault = loop {
+        match reading.next().await {
+            Ok(Some(piece)) => {
+                let room = PREVIEW_BYTES - start.len();
+                start.extend_from_slice(&piece[..piece.len().min(room)]);
+                match start.len() == PREVIEW_BYTES {
+                    true if bytes != *expected => break other_size(bytes),
+                    true if is_too_large => {
+                        break format!("(not checked: larger than {}) ", size(CHECK_MAX_BYTES));
+                    }
+                    _ => {}
+                }
+            }
+            Ok(None) => break String::new(),
+            Err(ReadError::OtherSize(bytes)) => break other_size(bytes),
+            Err(ReadError::OtherHash) => {
+                break "(not what was written: its hash differs) ".to_owned();
+            }
+            Err(ReadError::Store(error)) => return cannot(error),
         }
     };
-    format!("{fault}{}", preview(&looked.start, bytes))
+    format!("{fault}{}", preview(&start, bytes))
 }
 
 fn size(bytes: u64) -> String {
@@ -111,16 +128,21 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
 
-    use bridge::record::RecordBuf;
     use sha2::{Digest as _, Sha256};
 
     use super::*;
 
     fn line_of(envelope: &Envelope, objects: Option<(&Objects, &Runtime)>) -> String {
-        let mut record = RecordBuf::default();
-        record.begin("landfall.fast", 0);
-        record.value(|out| out.extend_from_slice(&envelope.encode_to_vec()));
-        line(record.as_record(), objects)
+        let record = ConsumerRecord {
+            topic: "landfall.fast".to_owned(),
+            partition: 0,
+            offset: 0,
+            timestamp_ms: Some(0),
+            key: None,
+            value: Some(envelope.encode_to_vec().into()),
+            headers: Vec::new(),
+        };
+        line(&record, objects)
     }
 
     #[test]
@@ -130,10 +152,7 @@ mod tests {
             cut: vec![Cut { field: "payload".into(), size: 600_000, ..Cut::default() }],
             ..Envelope::default()
         };
-        let mut record = RecordBuf::default();
-        record.begin("landfall.dead-letter", 0);
-        record.value(|out| out.extend_from_slice(&envelope.encode_to_vec()));
-        let line = line(record.as_record(), None);
+        let line = line_of(&envelope, None);
         assert!(line.ends_with("cut: payload of 585.9 KiB  (no payload)"), "{line}");
     }
 

@@ -7,12 +7,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use bridge::kafka::consumer::Reader;
+use bridge::kafka::consumer::Consumer;
 use bridge::objects::Objects;
 use url::Url;
 
 use super::dev::Running;
-use super::{Failure, load, show};
+use super::{Failure, READER, load, show};
 use crate::config::{Secrets, Settings};
 
 /// How long one look for records takes.
@@ -60,14 +60,14 @@ pub fn tail(arguments: &Arguments) -> Result<ExitCode, Failure> {
         .enable_all()
         .build()
         .context("the runtime cannot be started")?;
-    let reader =
-        Reader::open(&source.servers, &source.properties, topics).map_err(anyhow::Error::from)?;
+    let consumer = Consumer::open(READER, &source.servers, &source.properties, topics);
+    let consumer = consumer.map_err(anyhow::Error::from)?;
     let mut out = io::stdout().lock();
     let mut shown = 0;
     while arguments.count.is_none_or(|count| shown < count) {
-        if let Some(placed) = reader.next(LOOK).map_err(anyhow::Error::from)? {
+        if let Some(record) = consumer.next(LOOK).map_err(anyhow::Error::from)? {
             let objects = objects.as_ref().map(|objects| (objects, &runtime));
-            writeln!(out, "{}", show::line(placed.record.as_record(), objects))?;
+            writeln!(out, "{}", show::line(&record, objects))?;
             shown += 1;
         }
     }

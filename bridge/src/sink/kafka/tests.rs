@@ -5,7 +5,7 @@ use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
 use super::*;
-use crate::kafka::consumer::{Placed, Reader};
+use crate::kafka::consumer::{Consumer, ConsumerRecord};
 use crate::sink::contract::{self, Fixture};
 
 const TOPIC: &str = "there";
@@ -29,13 +29,13 @@ impl Mock {
     }
 
     /// Records of all partitions, those of a partition in their order.
-    fn placed(&self) -> Vec<Placed> {
+    fn placed(&self) -> Vec<ConsumerRecord> {
         let servers = self.cluster.bootstrap_servers();
-        let reader = Reader::open(&servers, &BTreeMap::new(), &[TOPIC.to_owned()]);
-        let reader = reader.expect("the topic can be read");
+        let consumer = Consumer::open("test", &servers, &BTreeMap::new(), &[TOPIC.to_owned()]);
+        let consumer = consumer.expect("the topic can be read");
         let mut placed = Vec::new();
         let mut wait = READ_WAIT;
-        while let Some(record) = reader.next(wait).expect("Kafka is there") {
+        while let Some(record) = consumer.next(wait).expect("Kafka is there") {
             placed.push(record);
             // Behind the first ones the rest comes soon.
             wait = Duration::from_secs(1);
@@ -65,7 +65,7 @@ impl Fixture for Mock {
     }
 
     fn stored(&mut self, _: &str) -> Vec<RecordBuf> {
-        self.placed().into_iter().map(|placed| placed.record).collect()
+        self.placed().iter().map(as_given).collect()
     }
 
     fn stop(&mut self) {
@@ -82,6 +82,18 @@ impl Fixture for Mock {
         self.fail_produce(&[RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER]);
         true
     }
+}
+
+/// A record as the sink was given it.
+fn as_given(stored: &ConsumerRecord) -> RecordBuf {
+    let mut record = RecordBuf::default();
+    record.begin(&stored.topic, stored.timestamp_ms.expect("each has one"));
+    for (name, value) in &stored.headers {
+        record.header(name, value.as_deref().unwrap_or_default());
+    }
+    record.key(|out| out.extend_from_slice(stored.key.as_deref().unwrap_or_default()));
+    record.value(|out| out.extend_from_slice(stored.value.as_deref().unwrap_or_default()));
+    record
 }
 
 #[test]
@@ -168,7 +180,7 @@ fn spread(mock: &mut Mock) -> (KafkaSink, [RecordBuf; 4]) {
 
 fn stored_values(mock: &Mock) -> Vec<Vec<u8>> {
     let placed = mock.placed();
-    placed.iter().map(|placed| placed.record.as_record().value().to_vec()).collect()
+    placed.into_iter().map(|stored| stored.value.expect("each has one").into()).collect()
 }
 
 /// The mock cluster takes any sequence number, as a broker does that knows nothing of the producer.
@@ -229,7 +241,7 @@ fn a_key_has_the_partition_that_the_java_client_gives_it() {
     let placed = mock.placed();
     assert_eq!(placed.len(), MURMUR2.len());
     for placed in placed {
-        let key = placed.record.as_record().key();
+        let key = placed.key.as_deref().expect("each has one");
         let (key, hash) = MURMUR2.iter().find(|(known, _)| known.as_bytes() == key).expect("known");
         assert_eq!(placed.partition, (hash & i32::MAX) % PARTITIONS, "{key}");
     }
