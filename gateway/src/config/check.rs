@@ -108,8 +108,16 @@ impl Checker {
         let (limits, plan) = self.limits(&descriptors);
         let rules = self.rules(&names);
         let routes = self.routes();
-        let lanes =
-            self.lanes(&names, &gateway_id, &properties, &limits, &plan, object_store.is_some());
+        let lanes = self.lanes(
+            &names,
+            &lanes::Common {
+                gateway_id: &gateway_id,
+                kafka: &properties,
+                limits: &limits,
+                plan: &plan,
+                has_store: object_store.is_some(),
+            },
+        );
         self.hold_descriptors(&descriptors, limits.connections);
         let unrouted = match self.section::<String>("unrouted").as_deref() {
             None | Some("fast") => Unrouted::Fast,

@@ -14,12 +14,21 @@ use super::kafka::Properties;
 use super::{Checker, KIB, MIB};
 use crate::config::memory::MemoryPlan;
 use crate::config::node::Node;
-use crate::config::values::{Length, Size};
+use crate::config::values::{Length, Secret, Size};
 use crate::config::{Limits, written};
 
 const DEFAULT_INLINE_SIZE: u64 = 512 * KIB;
 const DEFAULT_GATHER: Duration = Duration::from_millis(2);
 const GATHER_MAX: Duration = Duration::from_millis(100);
+
+/// What all lanes are planned with.
+pub(super) struct Common<'c> {
+    pub gateway_id: &'c str,
+    pub kafka: &'c Properties,
+    pub limits: &'c Limits,
+    pub plan: &'c MemoryPlan,
+    pub has_store: bool,
+}
 
 impl Checker {
     /// The built-in lanes, then what the configuration adds, by name.
@@ -58,121 +67,128 @@ impl Checker {
         names.into_iter().collect()
     }
 
-    pub(super) fn lanes(
-        &mut self,
-        names: &Lanes<String>,
-        gateway_id: &str,
-        kafka: &Properties,
-        limits: &Limits,
-        plan: &MemoryPlan,
-        has_store: bool,
-    ) -> Lanes<LanePlan> {
+    /// A plan for each lane of `names`.
+    pub(super) fn lanes(&mut self, names: &Lanes<String>, common: &Common<'_>) -> Lanes<LanePlan> {
         let mut written = match self.written.remove("lanes") {
             Some(Node::Map(lanes)) => lanes,
             _ => BTreeMap::new(),
         };
-        let shares = plan.shares(names);
-        let mut lanes: Vec<LanePlan> = Vec::new();
-        for (id, name) in names.iter() {
+        let shares = common.plan.shares(names);
+        let lanes = names.map(|id, name| {
+            let lane = written.remove(name).filter(|value| !value.is_null());
             let place = format!("lanes.{name}");
-            let lane: written::Lane = written
-                .remove(name)
-                .filter(|value| !value.is_null())
-                .and_then(|value| self.read(&place, value))
-                .unwrap_or_default();
-            let topic = self.topic_name(&place, id, name, &lane);
-            let key = self.key(&place, &lane);
-            match lane.ack.as_deref() {
-                None | Some("kafka") => {}
-                Some("spool") => self
-                    .faults
-                    .add(format!("{place}.ack"), "spool is not available yet: write kafka"),
-                Some(other) => self
-                    .faults
-                    .add(format!("{place}.ack"), format!("{other:?} is not known: write kafka")),
+            let lane = lane.and_then(|value| self.read(&place, value)).unwrap_or_default();
+            self.lane(id, name, lane, shares[id], common)
+        });
+        self.topics_are_apart(&lanes);
+        self.shares_fit(&lanes, common.plan);
+        lanes
+    }
+
+    fn lane(
+        &mut self,
+        id: LaneId,
+        name: &str,
+        lane: written::Lane,
+        share: (u64, u64),
+        common: &Common<'_>,
+    ) -> LanePlan {
+        let place = format!("lanes.{name}");
+        let topic = self.topic_name(&place, id, name, &lane);
+        let key = self.key(&place, &lane);
+        self.choice(format!("{place}.ack"), lane.ack.as_deref(), "kafka", "spool");
+        self.choice(format!("{place}.format"), lane.format.as_deref(), "envelope", "cloudevents");
+        let most = u64::from(common.limits.message_size).max(KIB);
+        let default = DEFAULT_INLINE_SIZE.min(most);
+        let inline_size =
+            self.size(&format!("{place}.inline_size"), lane.inline_size, default, (KIB, most));
+        let gather = self.gather(&place, id, lane.gather);
+        let inline_memory = lane.memory.map_or(share.0, |Size(size)| size);
+        let large_memory = lane.large_memory.map_or(share.1, |Size(size)| size);
+        if inline_memory < inline_size {
+            self.faults.add(
+                format!("{place}.memory"),
+                format!("{inline_memory} bytes are less than one message of inline_size ({inline_size} bytes): raise limits.memory or lower the lane's inline_size"),
+            );
+        }
+        if common.has_store && large_memory < PART_SIZE {
+            self.faults.add(
+                format!("{place}.large_memory"),
+                format!("{large_memory} bytes are less than one part of an upload ({PART_SIZE} bytes): raise limits.memory"),
+            );
+        }
+        let inline_size = inline_size as u32;
+        let mut properties = self.lane_properties(&place, lane.properties, inline_size, common);
+        let mut default = |name, value: String| {
+            properties.entry(properties::canonical(name).to_owned()).or_insert(value);
+        };
+        default("client.id", format!("landfall-{}-{name}", common.gateway_id));
+        if id == LaneId::PRIORITY {
+            // What is urgent waits for no company.
+            default("linger.ms", "0".to_owned());
+        }
+        let name = name.to_owned();
+        LanePlan { name, topic, key, inline_size, gather, properties, inline_memory, large_memory }
+    }
+
+    /// One value is there today, and one is known that will be.
+    fn choice(&mut self, place: String, written: Option<&str>, value: &str, later: &str) {
+        match written {
+            None => {}
+            Some(written) if written == value => {}
+            Some(written) if written == later => {
+                self.faults.add(place, format!("{later} is not available yet: write {value}"));
             }
-            match lane.format.as_deref() {
-                None | Some("envelope") => {}
-                Some("cloudevents") => {
-                    self.faults.add(
-                        format!("{place}.format"),
-                        "cloudevents is not available yet: write envelope",
-                    );
-                }
-                Some(other) => {
-                    self.faults.add(
-                        format!("{place}.format"),
-                        format!("{other:?} is not known: write envelope"),
-                    );
-                }
+            Some(other) => {
+                self.faults.add(place, format!("{other:?} is not known: write {value}"));
             }
-            let most = u64::from(limits.message_size).max(KIB);
-            let default = DEFAULT_INLINE_SIZE.min(most);
-            let inline_size =
-                self.size(&format!("{place}.inline_size"), lane.inline_size, default, (KIB, most));
-            let gather = self.gather(&place, id, lane.gather);
-            let own_place = format!("{place}.properties");
-            for name in lane.properties.keys().filter(|name| properties::is_for_consumers(name)) {
-                self.faults.add(
-                    format!("{own_place}.{name}"),
-                    "is for consumers, and a lane has none: leave it out",
-                );
-            }
-            let properties = kafka.under(self.properties(&own_place, lane.properties));
-            self.producer(&place, &properties, inline_size as u32);
-            let mut properties = properties.values;
-            let mut default = |name, value: String| {
-                properties.entry(properties::canonical(name).to_owned()).or_insert(value);
+        }
+    }
+
+    /// The properties of the lane's producer, which is built once with them.
+    fn lane_properties(
+        &mut self,
+        place: &str,
+        written: BTreeMap<String, Secret>,
+        inline_size: u32,
+        common: &Common<'_>,
+    ) -> BTreeMap<String, String> {
+        let own_place = format!("{place}.properties");
+        for name in written.keys().filter(|name| properties::is_for_consumers(name)) {
+            self.faults.add(
+                format!("{own_place}.{name}"),
+                "is for consumers, and a lane has none: leave it out",
+            );
+        }
+        let properties = common.kafka.under(self.properties(&own_place, written));
+        self.producer(place, &properties, inline_size);
+        properties.values
+    }
+
+    fn topics_are_apart(&mut self, lanes: &Lanes<LanePlan>) {
+        for (id, lane) in lanes.iter() {
+            let mut earlier = lanes.iter().take_while(|(other, _)| *other != id);
+            let shares = |other: &LanePlan| {
+                other.topic.all().iter().any(|used| lane.topic.all().contains(used))
             };
-            default("client.id", format!("landfall-{gateway_id}-{name}"));
-            if id == LaneId::PRIORITY {
-                // What is urgent waits for no company.
-                default("linger.ms", "0".to_owned());
-            }
-            let (inline_share, large_share) = shares[id];
-            let inline_memory = lane.memory.map_or(inline_share, |Size(size)| size);
-            let large_memory = lane.large_memory.map_or(large_share, |Size(size)| size);
-            if inline_memory < inline_size {
-                self.faults.add(
-                    format!("{place}.memory"),
-                    format!("{inline_memory} bytes are less than one message of inline_size ({inline_size} bytes): raise limits.memory or lower the lane's inline_size"),
-                );
-            }
-            if has_store && large_memory < PART_SIZE {
-                self.faults.add(
-                    format!("{place}.large_memory"),
-                    format!("{large_memory} bytes are less than one part of an upload ({PART_SIZE} bytes): raise limits.memory"),
-                );
-            }
-            if let Some(other) = lanes
-                .iter()
-                .find(|other| other.topic.all().iter().any(|used| topic.all().contains(used)))
-            {
+            if let Some((_, other)) = earlier.find(|(_, other)| shares(other)) {
                 let shared = format!(
                     "shares a Kafka topic with lane {}: give each lane its own",
                     other.name
                 );
-                self.faults.add(format!("{place}.topic"), shared);
+                self.faults.add(format!("lanes.{}.topic", lane.name), shared);
             }
-            lanes.push(LanePlan {
-                name: name.clone(),
-                topic,
-                key,
-                inline_size: inline_size as u32,
-                gather,
-                properties,
-                inline_memory,
-                large_memory,
-            });
         }
-        let used: u64 = lanes.iter().map(|lane| lane.inline_memory + lane.large_memory).sum();
+    }
+
+    fn shares_fit(&mut self, lanes: &Lanes<LanePlan>, plan: &MemoryPlan) {
+        let used: u64 = lanes.values().map(|lane| lane.inline_memory + lane.large_memory).sum();
         if used > plan.messages {
             self.faults.add(
                 "lanes",
                 format!("their shares of memory are {} MiB together, and {} MiB are there for messages: lower lanes.….memory or raise limits.memory", used / MIB, plan.messages / MIB),
             );
         }
-        lanes.into_iter().collect()
     }
 
     fn gather(&mut self, place: &str, lane: LaneId, written: Option<Length>) -> Duration {
