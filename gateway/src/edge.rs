@@ -18,6 +18,9 @@ use crate::session::WindowLimits;
 
 /// Memory for what sessions keep, in bytes.
 pub const SESSIONS_SHARE: u64 = 16 * 1024 * 1024;
+/// Memory for CONNECTs that are arriving, beyond what each may have here without asking, in bytes. It is
+/// theirs alone: who sends half of many CONNECTs holds up nobody who has a session.
+const HANDSHAKES_SHARE: u64 = 4 * 1024 * 1024;
 /// Between two lines of the log about one kind of what is not MQTT.
 const FOREIGN_LOG_PAUSE: Duration = Duration::from_secs(60);
 
@@ -53,6 +56,8 @@ pub struct Edge {
     /// What sessions keep beyond what each may without asking: of CONNECT, of their windows.
     pub sessions: Arc<Budget>,
     sessions_log: RateLimit,
+    /// What is here of CONNECTs that are not whole.
+    pub handshakes: Arc<Budget>,
     /// Bytes of wills that wait for room in their lanes.
     pub waiting_wills_bytes: AtomicU64,
     pub acknowledgement_latency: ::metrics::Histogram,
@@ -83,6 +88,7 @@ impl Edge {
             wills_at_drain,
             sessions: Budget::new(SESSIONS_SHARE),
             sessions_log: RateLimit::default(),
+            handshakes: Budget::new(HANDSHAKES_SHARE),
             waiting_wills_bytes: AtomicU64::new(0),
             acknowledgement_latency: ::metrics::histogram!(metrics::ACKNOWLEDGEMENT_LATENCY),
             too_large_log: RateLimit::default(),

@@ -16,7 +16,8 @@ const _: () = assert!(TASK_COST + FREE_BYTES as u64 <= CONNECTION_COST);
 /// Bytes of the local plane: what its queues hold, 34 kB for each link to its router, and what the
 /// router gathers before it is replaced.
 pub const LOCAL_PLANE_COST: u64 = 64 * 1024 * 1024;
-/// Bytes of the process itself: code, threads, Kafka clients, buffers of the runtime.
+/// Bytes of the process itself: code, threads, Kafka clients, buffers of the runtime, and what is bounded
+/// and small: CONNECTs that arrive, wills that wait, the admin port.
 pub const PROCESS_COST: u64 = 64 * 1024 * 1024;
 /// Without a limit of the container and of the configuration, in bytes.
 const DEFAULT_MEMORY: u64 = 1024 * 1024 * 1024;

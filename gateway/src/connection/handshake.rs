@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bridge::Mailbox;
 use bridge::message::Device;
 use bridge::text::escape;
-use bridge::{Mailbox, Reservation};
 use tokio::time::sleep;
 
 use super::deadlines::Deadlines;
@@ -49,7 +49,7 @@ struct Request {
     properties: Vec<(Box<str>, Box<str>)>,
     will: Option<Box<StoredWill>>,
     /// Memory of a large one, until what is kept of it counts elsewhere.
-    _room: Option<Reservation>,
+    _room: Kept,
     /// What came behind it.
     rest: Vec<u8>,
 }
@@ -118,7 +118,8 @@ async fn read(
     patience: &mut Patience,
 ) -> Result<Request, Refused> {
     let mut received = Vec::new();
-    let mut room: Option<Reservation> = None;
+    let mut room = Kept::nothing(&edge.handshakes);
+    let mut here_max = FREE_PARTIAL_BYTES;
     let foreign = |foreign: Foreign| {
         foreign.log(edge, peer);
         Refused::from(Close::Foreign(foreign))
@@ -140,11 +141,14 @@ async fn read(
             if let Some(connect) = mqtt::connect(&header, &received[usize::from(header.len)..])? {
                 return Ok(Request::new(&connect, room, &received[size..]));
             }
-            if size > FREE_PARTIAL_BYTES && room.is_none() {
-                let reserved = edge.bridge.reserve(None, size as u64);
-                room = Some(reserved.map_err(|_| Close::from(Refusal::ConnectMemory))?);
+            // Taken as it arrives, so that a large one that was only announced holds nothing.
+            if received.len() == here_max {
+                here_max *= 2;
+                if !room.change(here_max.min(size) as u64) {
+                    return Err(Close::from(Refusal::ConnectMemory).into());
+                }
             }
-            missing = size - received.len();
+            missing = size.min(here_max) - received.len();
             received.reserve_exact(missing);
         }
         let mut buffer = [0; READ_BYTES];
@@ -231,7 +235,7 @@ async fn claim(
 }
 
 impl Request {
-    fn new(connect: &Connect<'_>, room: Option<Reservation>, rest: &[u8]) -> Request {
+    fn new(connect: &Connect<'_>, room: Kept, rest: &[u8]) -> Request {
         let own = |(name, value): (&str, &str)| (name.into(), value.into());
         Request {
             terms: Terms {

@@ -359,6 +359,51 @@ fn devices_that_stay_leave_descriptors_for_a_kafka_that_comes_back() {
     drop(others);
 }
 
+#[test]
+fn half_connects_hold_up_nobody_who_has_a_session() {
+    const STRANGERS: usize = 400;
+    let (config, limit) = smallest(STRANGERS);
+    let gateway = config.start_ready();
+    let mut honest = Client::connect(gateway.mqtt(), Version::V5, "honest");
+    let mut connect = Connect::new(Version::V5, "half");
+    connect.properties = vec![Property::user("note", &"x".repeat(62_000))];
+    let bytes = encode::connect(&connect);
+    let half = &bytes[..bytes.len() - 1];
+    let refused = [("reason", "connect_memory")];
+    let refused = || gateway.metrics().sum("landfall_connections_closed_total", &refused);
+    // A head of which no lane is known yet, in pieces.
+    let publish = Publish::new("devices/meter/honest/power", b"well").qos1(1);
+    let publish = publish.with(Property::user("note", &"x".repeat(50_000)));
+    let publish = encode::publish(Version::V5, &publish);
+    let mut passes_them = || {
+        let before = refused();
+        let strangers: Vec<TcpStream> = (0..STRANGERS)
+            .map(|_| {
+                let mut stranger = TcpStream::connect(gateway.mqtt()).expect("it accepts");
+                // Who is refused in the middle of it may not get to its end.
+                let _ = stranger.write_all(half);
+                stranger
+            })
+            .collect();
+        until_true("their memory is used up", SOON, || refused() > before);
+        let held = || strangers.iter().filter(|stranger| !is_closed(stranger)).count();
+        until_true("those without room are gone", SOON, || {
+            gateway.metrics().sum("landfall_connections", &[]) as usize == held() + 1
+        });
+        let holding = held();
+        let (head, rest) = publish.split_at(20_000);
+        honest.send(head);
+        thread::sleep(Duration::from_millis(100));
+        honest.send(rest);
+        honest.expect_puback(1);
+        // Nobody had to go for it. On a slow machine their ten seconds may be over meanwhile.
+        held() == holding
+    };
+    assert!((0..3).any(|_| passes_them()), "it waits for their end");
+    assert_held("half CONNECTs", peak(&gateway), limit);
+    assert_serves(&gateway);
+}
+
 /// The other side has closed it, perhaps after it said why.
 fn is_closed(mut stream: &TcpStream) -> bool {
     stream.set_nonblocking(true).expect("a socket takes options");
