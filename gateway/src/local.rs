@@ -83,7 +83,7 @@ impl ClientKey {
 }
 
 /// A message for a subscriber.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Delivery {
     pub publisher: ClientKey,
     pub topic: Arc<str>,

@@ -5,7 +5,7 @@
 //! at the first event. [`TopicHandles`] produces by topic handle: by name, each record would look its
 //! topic up under a lock of the whole client.
 
-#![allow(unsafe_code)]
+#![expect(unsafe_code, reason = "librdkafka is a library of C")]
 
 use std::ffi::{CString, c_void};
 use std::ptr;

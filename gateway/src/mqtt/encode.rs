@@ -311,7 +311,7 @@ pub fn pingresp(out: &mut Vec<u8>, limit: Option<u32>) -> bool {
 }
 
 /// A message for a subscriber. What v5 added is left out for v3 clients.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Delivery<'a, P = (&'a str, &'a str)> {
     pub topic: &'a str,
     pub payload: &'a [u8],

@@ -1,0 +1,324 @@
+//! Who may name which crate, and which way dependencies point. The manifests are read as text, one
+//! dependency a line, as Cargo.toml is written here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::tree::Tree;
+use crate::{Edit, Rule};
+
+pub const RULES: &[Rule] = &[
+    Rule {
+        says: "a foreign crate is named in its owner's files only, and each has an owner",
+        faults: owners,
+        breaks: &[
+            (
+                Edit::New("bridge/src/stranger.rs", "use rdkafka::ClientConfig;\n"),
+                "bridge/src/stranger.rs:1: rdkafka",
+            ),
+            (
+                Edit::New(
+                    "gateway/src/stranger.rs",
+                    "fn f() {\n    object_store::parse_url();\n}\n",
+                ),
+                "gateway/src/stranger.rs:2: object_store",
+            ),
+            (
+                Edit::New("gateway/src/connection/stranger.rs", "use rumqttd::Broker;\n"),
+                "stranger.rs:1: rumqttd",
+            ),
+            (
+                Edit::New("gateway/src/stranger.rs", "pub use axum as web;\n"),
+                "gateway/src/stranger.rs:1: axum",
+            ),
+            (
+                Edit::Instead(
+                    "bridge/Cargo.toml",
+                    "[dependencies]\n",
+                    "[dependencies]\nregex = \"1\"\n",
+                ),
+                "bridge/Cargo.toml: regex has no owner",
+            ),
+        ],
+    },
+    Rule {
+        says: "dependencies point one way: tests, gateway, bridge, proto; device-sim knows proto only",
+        faults: direction,
+        breaks: &[
+            (
+                Edit::Instead(
+                    "bridge/Cargo.toml",
+                    "[dependencies]\n",
+                    "[dependencies]\ngateway.workspace = true\n",
+                ),
+                "bridge/Cargo.toml: bridge may not depend on gateway",
+            ),
+            (
+                Edit::Instead(
+                    "examples/device-sim/Cargo.toml",
+                    "[dependencies]\n",
+                    "[dependencies]\nbridge = { workspace = true, features = [\"contract-suite\"] }\n",
+                ),
+                "device-sim may not depend on bridge",
+            ),
+            (
+                Edit::Instead(
+                    "bridge/Cargo.toml",
+                    "[dependencies]\n",
+                    "[dependencies]\naxum.workspace = true\n",
+                ),
+                "bridge may not depend on axum",
+            ),
+        ],
+    },
+    Rule {
+        says: "no dependency is unused",
+        faults: unused,
+        breaks: &[
+            (
+                Edit::Instead(
+                    "proto/Cargo.toml",
+                    "[dependencies]\n",
+                    "[dependencies]\nrdkafka.workspace = true\n",
+                ),
+                "proto/Cargo.toml: nothing names rdkafka",
+            ),
+            (
+                Edit::Instead(
+                    "Cargo.toml",
+                    "[workspace.dependencies]\n",
+                    "[workspace.dependencies]\nregex = \"1\"\n",
+                ),
+                "Cargo.toml: no package takes regex",
+            ),
+        ],
+    },
+    Rule {
+        says: "unsafe code is where librdkafka is called, and nowhere else",
+        faults: no_unsafe,
+        breaks: &[
+            (
+                Edit::New("gateway/src/stranger.rs", "#[allow(unsafe_code)]\nfn f() {}\n"),
+                "gateway/src/stranger.rs:1: unsafe",
+            ),
+            (
+                Edit::Instead("gateway/Cargo.toml", "[lints]\nworkspace = true\n", ""),
+                "gateway/Cargo.toml: the workspace's lints",
+            ),
+            (
+                Edit::Instead("Cargo.toml", "unsafe_code = \"deny\"", "unsafe_code = \"warn\""),
+                "Cargo.toml: unsafe_code",
+            ),
+        ],
+    },
+];
+
+const PRODUCT: [&str; 4] = ["proto/", "bridge/", "gateway/", "examples/device-sim/"];
+const PACKAGES: [&str; 5] = ["proto", "bridge", "gateway", "examples/device-sim", "tests"];
+
+/// Crates that are no more than a part of the language: whoever needs one takes it.
+const EVERYWHERE: [&str; 11] = [
+    "anyhow",
+    "bytes",
+    "metrics",
+    "parking_lot",
+    "proptest",
+    "prost",
+    "serde",
+    "serde_json",
+    "thiserror",
+    "tokio",
+    "tracing",
+];
+
+/// Where each of the others may be named, in what is shipped and in its unit tests: beginnings of paths.
+const OWNERS: &[(&str, &[&str])] = &[
+    ("axum", &["gateway/src/admin"]),
+    ("blake3", &["bridge/src/"]),
+    ("bytesize", &["gateway/src/config/", "gateway/src/command/"]),
+    ("clap", &["gateway/src/command", "examples/device-sim/src/"]),
+    ("futures_util", &["bridge/src/objects/", "examples/device-sim/src/verify/"]),
+    ("humantime", &["gateway/src/config/", "gateway/src/command/", "examples/device-sim/src/"]),
+    ("hyper", &["gateway/src/admin"]),
+    ("hyper_util", &["gateway/src/admin"]),
+    ("indicatif", &["examples/device-sim/src/progress.rs"]),
+    ("jiff", &["bridge/src/", "gateway/src/command/"]),
+    ("libc", &["bridge/src/kafka/native.rs"]),
+    ("metrics_util", &["gateway/src/metrics/"]),
+    ("mimalloc", &["gateway/src/main.rs"]),
+    ("object_store", &["bridge/src/objects", "examples/device-sim/src/verify/"]),
+    ("prost_build", &["proto/build.rs"]),
+    ("protox", &["proto/build.rs"]),
+    ("rand", &["bridge/src/", "examples/device-sim/src/"]),
+    ("rdkafka", &["bridge/src/kafka", "bridge/src/sink/kafka", "examples/device-sim/src/verify/"]),
+    ("rlimit", &["gateway/src/"]),
+    // A codec that is not ours, for the tests of ours.
+    ("rumqttc", &["gateway/src/mqtt/tests/", "examples/device-sim/src/link.rs"]),
+    ("rumqttd", &["gateway/src/local/router.rs"]),
+    ("rustix", &["bridge/src/objects/"]),
+    ("schemars", &["gateway/src/config", "gateway/src/command/schema.rs"]),
+    ("serde_saphyr", &["gateway/src/config/", "examples/device-sim/src/verify/"]),
+    ("sha2", &["bridge/src/", "gateway/src/", "examples/device-sim/src/"]),
+    ("socket2", &["gateway/src/"]),
+    (
+        "tracing_subscriber",
+        &["gateway/src/command", "gateway/src/process", "examples/device-sim/src/main.rs"],
+    ),
+    (
+        "url",
+        &[
+            "bridge/src/objects",
+            "bridge/src/lane/",
+            "gateway/src/config",
+            "gateway/src/command/",
+            "examples/device-sim/src/verify/",
+        ],
+    ),
+    ("uuid", &["bridge/src/"]),
+    ("xxhash_rust", &["bridge/src/", "gateway/src/"]),
+];
+
+/// Where HTTP, YAML and MQTT begin, the bridge has ended.
+const NOT_IN_BRIDGE: [&str; 9] = [
+    "axum",
+    "clap",
+    "hyper",
+    "hyper_util",
+    "rumqttc",
+    "rumqttd",
+    "schemars",
+    "serde_saphyr",
+    "socket2",
+];
+
+/// Which packages of the workspace a package may depend on.
+fn allowed(package: &str) -> &'static [&'static str] {
+    match package {
+        "bridge" => &["proto"],
+        "gateway" => &["bridge", "proto"],
+        "examples/device-sim" => &["proto"],
+        "tests" => &["bridge", "gateway", "proto"],
+        _ => &[],
+    }
+}
+
+/// The dependencies of a manifest, as code names them, with the section that each is in.
+fn dependencies(manifest: &str) -> BTreeMap<String, String> {
+    let (mut section, mut found) = ("", BTreeMap::new());
+    for line in manifest.lines().map(str::trim) {
+        if let Some(name) = line.strip_prefix('[') {
+            section = name.trim_end_matches(']');
+        } else if section.ends_with("dependencies") && !line.starts_with('#') {
+            let name: String = line.chars().take_while(|one| !" .=".contains(*one)).collect();
+            if !name.is_empty() {
+                found.insert(name.replace('-', "_"), section.to_owned());
+            }
+        }
+    }
+    found
+}
+
+fn manifest(package: &str) -> String {
+    format!("{package}/Cargo.toml")
+}
+
+fn owners(tree: &Tree) -> Vec<String> {
+    let mut faults = Vec::new();
+    let owned: BTreeMap<&str, &[&str]> = OWNERS.iter().copied().collect();
+    let ours = ["proto", "bridge", "gateway"];
+    let mut taken = BTreeSet::new();
+    for package in PACKAGES.into_iter().filter(|package| *package != "tests") {
+        for name in dependencies(tree.text(&manifest(package))).into_keys() {
+            let known = EVERYWHERE.contains(&&*name) || ours.contains(&&*name);
+            if !known && !owned.contains_key(&*name) {
+                faults.push(format!(
+                    "{package}/Cargo.toml: {name} has no owner: give it one in OWNERS"
+                ));
+            }
+            taken.insert(name);
+        }
+    }
+    for name in owned.keys().filter(|name| !taken.contains(**name)) {
+        faults.push(format!("OWNERS: nobody depends on {name} any more"));
+    }
+    for (path, source) in tree.rust(&PRODUCT) {
+        for (name, places) in OWNERS {
+            if places.iter().any(|place| path.starts_with(place)) {
+                continue;
+            }
+            for at in source.names(name).filter(|at| is_path(&source.code[at + name.len()..])) {
+                let line = source.line(at);
+                faults.push(format!("{path}:{line}: {name} belongs to {}", places.join(", ")));
+            }
+        }
+    }
+    faults
+}
+
+/// Does the code behind a name make it one of a crate or module: `name::…`, `use name;`, `use name as …`?
+fn is_path(behind: &str) -> bool {
+    behind.starts_with("::") || behind.starts_with(" as ") || behind.starts_with(';')
+}
+
+fn direction(tree: &Tree) -> Vec<String> {
+    let mut faults = Vec::new();
+    let ours = ["proto", "bridge", "gateway", "device_sim", "tests"];
+    for package in PACKAGES {
+        for name in dependencies(tree.text(&manifest(package))).into_keys() {
+            let is_wrong = ours.contains(&&*name) && !allowed(package).contains(&&*name);
+            let beyond = package == "bridge" && NOT_IN_BRIDGE.contains(&&*name);
+            if is_wrong || beyond {
+                let own = package.rsplit('/').next().unwrap_or(package);
+                faults.push(format!("{package}/Cargo.toml: {own} may not depend on {name}"));
+            }
+        }
+    }
+    faults
+}
+
+fn unused(tree: &Tree) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut taken = BTreeSet::new();
+    for package in PACKAGES {
+        let folder = [&*format!("{package}/")];
+        // The fuzz targets are a workspace of their own.
+        let code: Vec<_> = tree
+            .rust(&folder)
+            .filter(|(path, _)| !path.starts_with("tests/fuzz/fuzz_targets/"))
+            .map(|(_, source)| source)
+            .collect();
+        for (name, section) in dependencies(tree.text(&manifest(package))) {
+            let named = code.iter().any(|source| source.names(&name).next().is_some());
+            if !named {
+                faults.push(format!("{package}/Cargo.toml: nothing names {name} ({section})"));
+            }
+            taken.insert(name);
+        }
+    }
+    for name in dependencies(tree.text("Cargo.toml")).into_keys() {
+        if !taken.contains(&name) {
+            faults.push(format!("Cargo.toml: no package takes {name}"));
+        }
+    }
+    faults
+}
+
+/// The one file that may allow it.
+const UNSAFE: &str = "bridge/src/kafka/native.rs";
+
+fn no_unsafe(tree: &Tree) -> Vec<String> {
+    let mut faults = Vec::new();
+    for (path, source) in tree.rust(&[""]).filter(|(path, _)| *path != UNSAFE) {
+        for at in source.anywhere("unsafe").chain(source.anywhere("unsafe_code")) {
+            faults.push(format!("{path}:{}: unsafe code belongs into {UNSAFE}", source.line(at)));
+        }
+    }
+    for package in PACKAGES {
+        if !tree.text(&manifest(package)).contains("[lints]\nworkspace = true\n") {
+            faults.push(format!("{package}/Cargo.toml: the workspace's lints are not its own"));
+        }
+    }
+    if !tree.text("Cargo.toml").contains("unsafe_code = \"deny\"") {
+        faults.push("Cargo.toml: unsafe_code is not denied".to_owned());
+    }
+    faults
+}
