@@ -12,8 +12,8 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 
-use crate::clock::{self, Clock, Pace, Span};
-use crate::report::{LoadReport, Meter};
+use crate::clock::{self, Clock, Pace};
+use crate::report::{LoadReport, Measured, Meter};
 
 /// How long one poll waits; reports come out of it at once.
 const POLL: Duration = Duration::from_millis(100);
@@ -38,15 +38,8 @@ pub struct Options {
     /// As many different keys
     #[arg(long)]
     pub devices: u64,
-    /// Milliseconds before the measured span
-    #[arg(long, default_value_t = 1000)]
-    pub warm_up_ms: u64,
-    /// Milliseconds of the measured span
-    #[arg(long, default_value_t = 4000)]
-    pub duration_ms: u64,
-    /// Processes whose CPU time is measured over the span
-    #[arg(long, value_delimiter = ',')]
-    pub watch: Vec<u32>,
+    #[command(flatten)]
+    pub measured: Measured,
 }
 
 /// Idempotent, `acks=all`, keys placed as the gateway places them.
@@ -81,9 +74,7 @@ pub fn run(options: &Options) -> Result<LoadReport, String> {
     producer.flush(PATIENCE).map_err(|error| format!("Kafka does not answer: {error}"))?;
 
     let now = clock.now();
-    let warm_up = Duration::from_millis(options.warm_up_ms);
-    let span = Span::after(now, warm_up, Duration::from_millis(options.duration_ms));
-    *producer.context().lock() = Some(Meter::new(span, &options.watch));
+    *producer.context().lock() = Some(options.measured.meter(now));
     let stop = Arc::new(AtomicBool::new(false));
     let poller = {
         let (producer, stop) = (Arc::clone(&producer), Arc::clone(&stop));

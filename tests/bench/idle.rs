@@ -22,14 +22,22 @@ pub struct Options {
 
 /// Holds the connections until this process is ended from outside; an error when one is closed.
 pub fn run(options: &Options) -> Result<(), String> {
-    let mut streams = Vec::with_capacity(options.connections);
-    for number in 0..options.connections {
-        let stream = device::connect(options.address, number, &format!("bench-idle-{number}"))?;
-        streams.push(stream);
-    }
+    watch(&mut connect(options, "idle")?)
+}
+
+/// Connects all of them, and says so.
+pub fn connect(options: &Options, name: &str) -> Result<Vec<TcpStream>, String> {
+    let connect =
+        |number| device::connect(options.address, number, &format!("bench-{name}-{number}"));
+    let streams = (0..options.connections).map(connect).collect::<Result<_, _>>()?;
+    say(CONNECTED)?;
+    Ok(streams)
+}
+
+/// A word for the process that started this one.
+pub fn say(word: &str) -> Result<(), String> {
     let mut out = std::io::stdout();
-    writeln!(out, "{CONNECTED}").and_then(|()| out.flush()).map_err(|error| error.to_string())?;
-    watch(&mut streams)
+    writeln!(out, "{word}").and_then(|()| out.flush()).map_err(|error| error.to_string())
 }
 
 /// Looks at the connections until this process is ended from outside; an error when one is closed.

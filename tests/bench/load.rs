@@ -9,9 +9,9 @@ use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::time::Timespec;
 
-use crate::clock::{self, Clock, Pace, Span};
+use crate::clock::{self, Clock, Pace};
 use crate::device::Device;
-use crate::report::{LoadReport, Meter};
+use crate::report::{LoadReport, Measured, Meter};
 
 /// How long the last acknowledgements may take.
 const LAST_WAIT: Duration = Duration::from_secs(30);
@@ -35,15 +35,8 @@ pub struct Options {
     /// Bytes of a payload, at least 8
     #[arg(long, default_value_t = 256)]
     pub payload_size: usize,
-    /// Milliseconds before the measured span
-    #[arg(long, default_value_t = 1000)]
-    pub warm_up_ms: u64,
-    /// Milliseconds of the measured span
-    #[arg(long, default_value_t = 4000)]
-    pub duration_ms: u64,
-    /// Processes whose CPU time is measured over the span
-    #[arg(long, value_delimiter = ',')]
-    pub watch: Vec<u32>,
+    #[command(flatten)]
+    pub measured: Measured,
 }
 
 /// Publishes until the span is over, then waits until everything is acknowledged.
@@ -58,9 +51,7 @@ pub fn run(options: &Options) -> Result<LoadReport, String> {
     let mut load = Load::connect(options)?;
     let clock = Clock::start();
     let now = clock.now();
-    let warm_up = Duration::from_millis(options.warm_up_ms);
-    let span = Span::after(now, warm_up, Duration::from_millis(options.duration_ms));
-    let mut meter = Meter::new(span, &options.watch);
+    let mut meter = options.measured.meter(now);
     let mut pace = options.rate.map(|rate| Pace::new(now, rate));
     if pace.is_none() {
         for number in 0..load.devices.len() {

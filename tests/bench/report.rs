@@ -1,5 +1,7 @@
 //! What a process that makes load reports to the one that started it: one line of JSON.
 
+use std::time::Duration;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -73,6 +75,28 @@ enum Phase {
     WarmUp,
     Measured,
     Over,
+}
+
+/// What of a run is measured.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Measured {
+    /// Milliseconds before the measured span
+    #[arg(long, default_value_t = 1000)]
+    warm_up_ms: u64,
+    /// Milliseconds of the measured span
+    #[arg(long, default_value_t = 4000)]
+    duration_ms: u64,
+    /// Processes whose CPU time is measured over the span
+    #[arg(long, value_delimiter = ',')]
+    watch: Vec<u32>,
+}
+
+impl Measured {
+    /// A meter for a run that begins now.
+    pub fn meter(&self, now: u64) -> Meter {
+        let [warm_up, duration] = [self.warm_up_ms, self.duration_ms].map(Duration::from_millis);
+        Meter::new(Span::after(now, warm_up, duration), &self.watch)
+    }
 }
 
 impl Meter {

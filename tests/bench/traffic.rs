@@ -1,14 +1,14 @@
 //! Connections that say nothing, then publish, and then say nothing again.
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
 use tests::mqtt::{Publish, Version, encode};
 
-use crate::{device, idle};
+use crate::idle;
 
 /// What is printed when everything is acknowledged.
 pub const PUBLISHED: &str = "published";
@@ -25,11 +25,8 @@ const ACKNOWLEDGE_WAIT: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
-    /// Where the broker listens
-    #[arg(long)]
-    pub address: SocketAddr,
-    #[arg(long)]
-    pub connections: usize,
+    #[command(flatten)]
+    connections: idle::Options,
     /// Messages of each connection, a multiple of 20
     #[arg(long)]
     pub messages: usize,
@@ -40,11 +37,7 @@ pub struct Options {
 
 /// Holds the connections until this process is ended from outside; an error when one is closed.
 pub fn run(options: &Options) -> Result<(), String> {
-    let mut streams = Vec::with_capacity(options.connections);
-    for number in 0..options.connections {
-        streams.push(device::connect(options.address, number, &format!("bench-traffic-{number}"))?);
-    }
-    say(idle::CONNECTED)?;
+    let mut streams = idle::connect(&options.connections, "traffic")?;
     while !options.when.exists() {
         thread::sleep(LOOK);
     }
@@ -58,7 +51,7 @@ pub fn run(options: &Options) -> Result<(), String> {
             round(streams, &window).map_err(|error| format!("a window failed: {error}"))?;
         }
     }
-    say(PUBLISHED)?;
+    idle::say(PUBLISHED)?;
     idle::watch(&mut streams)
 }
 
@@ -72,9 +65,4 @@ fn round(streams: &mut [TcpStream], window: &[u8]) -> std::io::Result<()> {
         stream.read_exact(&mut [0; WINDOW * PUBACK_SIZE])?;
     }
     Ok(())
-}
-
-fn say(word: &str) -> Result<(), String> {
-    let mut out = std::io::stdout();
-    writeln!(out, "{word}").and_then(|()| out.flush()).map_err(|error| error.to_string())
 }
