@@ -124,6 +124,11 @@ impl Reservation {
         self.bytes
     }
 
+    /// It was taken from that share.
+    pub(crate) fn is_in(&self, account: &Arc<Account>, carriage: Carriage) -> bool {
+        Arc::ptr_eq(&self.account, account) && self.carriage == carriage
+    }
+
     /// Gives back what is more than `bytes`.
     pub fn shrink(&mut self, bytes: u64) {
         if bytes < self.bytes {

@@ -1,31 +1,30 @@
-//! Where a message belongs: routes and metadata → lane and Kafka topic, or why it can have none.
-//! Pure, and without an allocation on the usual way.
+//! What becomes of a message: routes and metadata → its lane, its Kafka topic and how its payload travels, or
+//! why it can have none. Pure, and without an allocation on the usual way.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use crate::format::{Head, Stamp};
 use crate::lanes::{LaneId, LanePlan, Lanes};
 use crate::message::{Carriage, Message, Payload};
 use crate::metadata::{DeviceAttributes, Facts, Metadata, declared_envelope, known_of};
-use crate::outcome::Fault;
+use crate::outcome::{Fault, Outcome, Refusal};
 use crate::record::{HEAD_ROOM_BYTES, REFERENCE_MAX_BYTES};
 use crate::route::{Captures, Route};
 use crate::rule::Rule;
 
-/// What a record's head takes beside the texts that a device chooses, in bytes: the Kafka topic's name,
-/// headers, ids, times, gateway, lane and a dead letter's reason, with their lengths.
-const HEAD_FIXED_BYTES: usize = 1280;
-/// The length of a field of the envelope and its number, in bytes.
-const FIELD_BYTES: usize = 8;
-
 /// What was decided of a message.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Decision<'a> {
+    routing: &'a Routing,
+    message: Message<'a>,
+    captures: Captures<'a>,
     pub metadata: Metadata<'a>,
-    pub captures: Captures<'a>,
     /// The lane that the message belongs to, also where it cannot land in it.
     pub lane: LaneId,
     pub destination: Destination<'a>,
+    /// How its payload travels.
+    pub carriage: Carriage,
     /// Place of the route that matched.
     pub route: Option<usize>,
     /// Place of the rule that matched.
@@ -37,20 +36,106 @@ pub struct Decision<'a> {
 pub enum Destination<'a> {
     /// Its lane, and there this Kafka topic.
     Lane { topic: Cow<'a, str> },
-    /// It can never land in its lane.
+    /// The dead-letter lane: it can never land in its own.
     DeadLetter { fault: Fault, reason: Cow<'static, str> },
-    /// No route takes its topic, and `unrouted: refuse`: a dead letter where somebody waits for an answer,
-    /// and else nothing.
-    Unrouted,
+    /// Nowhere, and nobody waits for an answer.
+    Refused(Refusal),
 }
 
-impl Decision<'_> {
+impl<'a> Decision<'a> {
+    pub fn message(&self) -> &Message<'a> {
+        &self.message
+    }
+
     /// The lane that the record goes through: the message's own, or dead-letter's.
     pub fn record_lane(&self) -> LaneId {
         match self.destination {
             Destination::Lane { .. } => self.lane,
-            Destination::DeadLetter { .. } | Destination::Unrouted => LaneId::DEAD_LETTER,
+            Destination::DeadLetter { .. } | Destination::Refused(_) => LaneId::DEAD_LETTER,
         }
+    }
+
+    /// What the landing of its record means, or why it has none.
+    pub fn on_landing(&self) -> Result<Outcome, Refusal> {
+        match self.destination {
+            Destination::Lane { .. } => Ok(Outcome::Landed),
+            Destination::DeadLetter { fault, .. } => Ok(Outcome::DeadLettered(fault)),
+            Destination::Refused(refusal) => Err(refusal),
+        }
+    }
+
+    /// The payload is left out of the record, and is nowhere else: a dead letter that its lane does not
+    /// take inline, without an object store.
+    pub fn is_cut(&self) -> bool {
+        let inline_size = self.record_plan().inline_size;
+        self.record_lane() == LaneId::DEAD_LETTER
+            && self.carriage == Carriage::Inline
+            && self.message.payload.size() > u64::from(inline_size)
+    }
+
+    /// Begins the record; what is refused has none, and gets what its dead letter would be. `message_id` is
+    /// new for each message.
+    pub fn begin(&self, message_id: [u8; 16], head: &mut Head) {
+        let plan = self.record_plan();
+        let (topic, dead_letter_reason) = match &self.destination {
+            Destination::Lane { topic } => (&**topic, ""),
+            Destination::DeadLetter { reason, .. } => (&*plan.topic.all()[0], &**reason),
+            Destination::Refused(refusal) => (&*plan.topic.all()[0], refusal.reason()),
+        };
+        let stamp = Stamp {
+            topic,
+            gateway_id: &self.routing.gateway_id,
+            lane: &self.routing.lanes[self.lane].name,
+            message_id,
+            dead_letter_reason,
+        };
+        let write_key = |out: &mut Vec<u8>| plan.key.write(&self.facts(), out);
+        plan.format.begin(&stamp, &self.metadata, &self.message, write_key, head);
+    }
+
+    /// The most that [`Decision::begin`] writes, in bytes.
+    pub fn head_max_bytes(&self) -> u64 {
+        let plan = self.record_plan();
+        let key = plan.key.size_max(&self.metadata.device_id, || self.facts());
+        let most = plan.format.head_max_bytes(&self.metadata, &self.message, key);
+        match self.destination {
+            Destination::Lane { .. } => most,
+            // A dead letter that has more is cut.
+            _ => most.min(HEAD_ROOM_BYTES.into()),
+        }
+    }
+
+    /// Chooses the carriage. What its lane cannot take, by value or by reference, becomes a dead letter,
+    /// and that always fits: what is too much of it is cut.
+    fn carry(&mut self) {
+        let (routing, size) = (self.routing, self.message.payload.size());
+        if let Destination::Lane { .. } = self.destination {
+            let inline_size = routing.lanes[self.lane].inline_size;
+            match fit(size, self.head_max_bytes(), inline_size, routing.has_store) {
+                Ok(carriage) => {
+                    self.carriage = carriage;
+                    return;
+                }
+                Err(reason) => {
+                    let reason = reason.into();
+                    self.destination = Destination::DeadLetter { fault: Fault::Size, reason };
+                }
+            }
+        }
+        let is_large = size > u64::from(routing.lanes[LaneId::DEAD_LETTER].inline_size);
+        if routing.has_store && is_large {
+            self.carriage = Carriage::Large;
+        }
+    }
+
+    fn record_plan(&self) -> &'a LanePlan {
+        &self.routing.lanes[self.record_lane()]
+    }
+
+    fn facts(&self) -> Facts<'_> {
+        let of_route = self.route.map(|index| &self.routing.routes[index].attributes);
+        let Decision { routing, metadata, captures, message, .. } = self;
+        routing.facts(metadata, *captures, of_route, message.received_ms)
     }
 }
 
@@ -82,16 +167,21 @@ pub enum Unrouted {
 /// Everything that decides where messages go.
 #[derive(Clone, Debug)]
 pub struct Routing {
+    /// Stamped on every record.
+    pub gateway_id: String,
     pub routes: Vec<Route>,
     pub unrouted: Unrouted,
     pub rules: Vec<Rule>,
     pub lanes: Lanes<LanePlan>,
     pub devices: DeviceAttributes,
+    /// There is an object store for payloads that their lanes do not take inline.
+    pub has_store: bool,
 }
 
 impl Routing {
-    /// Where the message belongs.
-    pub fn classify<'a>(&'a self, message: &Message<'a>) -> Decision<'a> {
+    /// Decides what is to become of a message: its lane, its record, and how its payload travels. Pure, and
+    /// the one place that does.
+    pub fn decide<'a>(&'a self, message: &Message<'a>) -> Decision<'a> {
         let matched = self.routes.iter().enumerate().find_map(|(index, route)| {
             route.filter.matches(message.topic).map(|captures| (index, route, captures))
         });
@@ -117,7 +207,14 @@ impl Routing {
             let reason = format!("the payload is no landfall.v1.DeviceEnvelope: {error}").into();
             Destination::DeadLetter { fault: Fault::Payload, reason }
         } else if route.is_none() && self.unrouted == Unrouted::Refuse {
-            Destination::Unrouted
+            // At QoS 0 nobody was promised anything, and nobody waits.
+            match (message.qos, Refusal::Unrouted) {
+                (0, refusal) => Destination::Refused(refusal),
+                (_, refusal) => {
+                    let reason = refusal.reason().into();
+                    Destination::DeadLetter { fault: Fault::Topic, reason }
+                }
+            }
         } else {
             match self.lanes[lane].topic.name(&facts) {
                 Ok(topic) => Destination::Lane { topic },
@@ -126,65 +223,19 @@ impl Routing {
                 }
             }
         };
-        let route = route.map(|(index, _)| index);
-        Decision { metadata, captures, lane, destination, route, rule }
-    }
-
-    /// How a decided message travels. What its lane cannot take, by value or by reference, becomes a dead
-    /// letter, and that always fits: what is too much of it is cut.
-    pub fn carriage(
-        &self,
-        decision: &mut Decision<'_>,
-        message: &Message<'_>,
-        has_store: bool,
-    ) -> Carriage {
-        let (lane, size) = (decision.record_lane(), message.payload.size());
-        if lane != LaneId::DEAD_LETTER {
-            let head = self.head_bytes(lane, decision, message);
-            match fit(size, head, self.lanes[lane].inline_size, has_store) {
-                Ok(carriage) => return carriage,
-                Err(reason) => {
-                    let reason = reason.into();
-                    decision.destination = Destination::DeadLetter { fault: Fault::Size, reason };
-                }
-            }
-        }
-        match has_store && size > u64::from(self.lanes[LaneId::DEAD_LETTER].inline_size) {
-            true => Carriage::Large,
-            false => Carriage::Inline,
-        }
-    }
-
-    /// What a decided message's record holds at most beside its payload, in bytes.
-    fn head_bytes(&self, lane: LaneId, decision: &Decision<'_>, message: &Message<'_>) -> u64 {
-        let Metadata { device_id, device_type, firmware_version, group, .. } = &decision.metadata;
-        let Metadata { traceparent, tracestate, .. } = &decision.metadata;
-        let texts = [device_id, device_type, firmware_version, group, traceparent, tracestate];
-        let texts: usize = texts.into_iter().map(|text| text.len()).sum();
-        let connect =
-            message.device.properties.iter().map(|(name, value)| name.len() + value.len());
-        let publish = message.properties.iter().map(|(name, value)| name.len() + value.len());
-        let properties: usize = connect.chain(publish).map(|pair| pair + 3 * FIELD_BYTES).sum();
-        let key = &self.lanes[lane].key;
-        let key = key.size_max(device_id, || self.facts_of(decision, message));
-        let own = message.topic.len() + message.content_type.len();
-        (HEAD_FIXED_BYTES + texts + properties + key + own) as u64
-    }
-
-    /// Appends the key that a decided message has in a lane.
-    pub fn write_key(
-        &self,
-        lane: LaneId,
-        decision: &Decision<'_>,
-        message: &Message<'_>,
-        out: &mut Vec<u8>,
-    ) {
-        self.lanes[lane].key.write(&self.facts_of(decision, message), out);
-    }
-
-    fn facts_of<'b>(&'b self, decision: &'b Decision<'b>, message: &Message<'_>) -> Facts<'b> {
-        let of_route = decision.route.map(|index| &self.routes[index].attributes);
-        self.facts(&decision.metadata, decision.captures, of_route, message.received_ms)
+        let mut decision = Decision {
+            routing: self,
+            message: *message,
+            captures,
+            metadata,
+            lane,
+            destination,
+            carriage: Carriage::Inline,
+            route: route.map(|(index, _)| index),
+            rule,
+        };
+        decision.carry();
+        decision
     }
 
     fn facts<'b>(

@@ -17,11 +17,11 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::account::Account;
+use crate::dead_letters::DeadLetters;
 use crate::lanes::LanePlan;
-use crate::letter::DeadLetters;
 use crate::outcome::{Fault, Outcome};
 use crate::receipt::{Receipt, Tally};
-use crate::record::{Record, RecordBatch, RecordBuf};
+use crate::record::{self, Record, RecordBatch, RecordBuf};
 use crate::sink::{AppendError, Decided, Sink, Token, Verdict};
 
 /// A gathered batch is handed over early when it has this many bytes.
@@ -139,8 +139,11 @@ impl Lane {
     }
 
     /// Puts a record into the queue. Never blocks and never fails: room was taken from the lane's
-    /// share before, and a closed lane fails the receipt.
+    /// share before, a record that is too long is a dead letter, and a closed lane fails the receipt.
     pub(crate) fn submit(&self, record: Record<'_>, pending: Pending) {
+        if let Err(too_long) = record.within(record::room_bytes(self.inline_size)) {
+            return self.dead_letter(record, pending, Fault::Size, &too_long.to_string());
+        }
         let mut queue = self.queue.lock();
         if queue.closed {
             drop(queue);
@@ -156,10 +159,27 @@ impl Lane {
         }
     }
 
+    /// Sends a record that its own lane can never land to the dead-letter lane.
+    fn dead_letter(&self, record: Record<'_>, pending: Pending, fault: Fault, reason: &str) {
+        match &self.dead_letters {
+            Some(letters) => letters.take(record, pending, fault, reason),
+            None => {
+                tracing::error!(reason, "a dead letter cannot land; its sender has to resend");
+                pending.receipt.resolve(Outcome::Failed);
+            }
+        }
+    }
+
     /// Bytes of the records that wait for the lane's thread.
     #[cfg(test)]
     pub(crate) fn queued_bytes(&self) -> usize {
         self.queue.lock().batch.bytes()
+    }
+
+    /// How many of them there are.
+    #[cfg(test)]
+    pub(crate) fn queued_records(&self) -> usize {
+        self.queue.lock().batch.len()
     }
 
     fn wake(&self) {
@@ -412,12 +432,12 @@ impl<'l> Worker<'l> {
             }
             Err(AppendError::TooLarge) => {
                 self.free.push(token);
-                self.dead_letter(record, pending, Fault::Size, "too large for Kafka");
+                self.lane.dead_letter(record, pending, Fault::Size, "too large for Kafka");
                 return false;
             }
             Err(AppendError::Refused(reason)) => {
                 self.free.push(token);
-                self.dead_letter(record, pending, Fault::Record, &reason);
+                self.lane.dead_letter(record, pending, Fault::Record, &reason);
                 return false;
             }
             Err(AppendError::Full) => Duration::from_millis(10),
@@ -519,7 +539,7 @@ impl<'l> Worker<'l> {
                     pending.receipt.resolve_into(pending.on_landing, &mut self.tally);
                 }
                 Verdict::TooLarge(record) if suspect => {
-                    self.dead_letter(
+                    self.lane.dead_letter(
                         record.as_record(),
                         pending,
                         Fault::Size,
@@ -531,7 +551,7 @@ impl<'l> Worker<'l> {
                     self.hold(record, pending, sequence, true, Some(Duration::ZERO));
                 }
                 Verdict::Refused { record, reason } => {
-                    self.dead_letter(record.as_record(), pending, Fault::Record, &reason);
+                    self.lane.dead_letter(record.as_record(), pending, Fault::Record, &reason);
                 }
                 Verdict::Undecided { record, reason } => {
                     tracing::debug!(lane = &*self.lane.account.name, %reason, "a record is tried again");
@@ -599,20 +619,6 @@ impl<'l> Worker<'l> {
                 forgotten,
                 "records are lost in the producer; their devices send them again"
             );
-        }
-    }
-
-    /// Sends a record that its own lane can never land to the dead-letter lane.
-    fn dead_letter(&mut self, record: Record<'_>, pending: Pending, fault: Fault, reason: &str) {
-        match &self.lane.dead_letters {
-            Some(letters) => letters.take(record, pending, fault, reason),
-            None => {
-                tracing::error!(
-                    reason,
-                    "a dead letter was refused by Kafka; its sender has to resend"
-                );
-                pending.receipt.resolve_into(Outcome::Failed, &mut self.tally);
-            }
         }
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::ops::{Index, IndexMut};
 use std::time::Duration;
 
+use crate::format::Format;
 use crate::kafka_topic::TopicName;
 use crate::key::KeyStrategy;
 
@@ -90,6 +91,7 @@ pub struct LanePlan {
     /// The Kafka topic of each of its records; the dead-letter lane has a fixed one.
     pub topic: TopicName,
     pub key: KeyStrategy,
+    pub format: Format,
     /// Largest payload that travels in its record, in bytes.
     pub inline_size: u32,
     /// How long messages are gathered; zero hands each over at once.
@@ -144,6 +146,7 @@ mod tests {
             name: "fast".to_owned(),
             topic: TopicName::Fixed("a".to_owned()),
             key: KeyStrategy::DeviceId,
+            format: Format::Envelope,
             inline_size: 1,
             gather: Duration::ZERO,
             properties: BTreeMap::from([("sasl.password".to_owned(), "hidden".to_owned())]),

@@ -1,9 +1,9 @@
 //! From an accepted message to a durable record: the lanes of Landfall. Knows no MQTT, HTTP or YAML.
 //!
-//! The way of a message: [`message`] → [`Bridge::classify`] (routes and rules, pure) →
-//! [`Bridge::submit`] (its lane's share of memory, [`envelope`], the lane's queue) → [`lane`] →
-//! [`sink`] → and back only through its [`receipt`]. What is too large goes through an [`upload`]
-//! first.
+//! The way of a message: [`message`] → [`Uplink::decide`] ([`classify`]: routes and rules, pure) →
+//! [`uplink::Inline::submit`] (its lane's share of memory, its record in the lane's [`format`], the lane's
+//! queue) → [`lane`] → [`sink`] → and back only through its [`receipt`]. What is too large goes through an
+//! [`upload`] first.
 
 // What was published, and what is known of it.
 pub mod message;
@@ -19,8 +19,8 @@ pub mod lanes;
 pub mod rule;
 
 // What is written of it.
-pub mod envelope;
-mod letter;
+pub mod format;
+pub mod identity;
 pub mod record;
 
 // What it takes, and what became of it.
@@ -33,9 +33,10 @@ pub mod receipt;
 pub mod share;
 
 // How it lands.
-pub mod bridge;
+mod dead_letters;
 pub mod lane;
 pub mod sink;
+pub mod uplink;
 pub mod upload;
 
 // What it lands in, and what everybody needs.
@@ -45,7 +46,6 @@ pub mod objects;
 pub mod text;
 
 pub use account::{Account, Reservation};
-pub use bridge::{Bridge, Full, Store};
 pub use lane::{Lane, LaneThread};
 pub use lanes::{LaneId, LanePlan, Lanes};
 pub use ledger::Totals;
@@ -53,4 +53,5 @@ pub use mailbox::{Mailbox, Mark, ROOM};
 pub use message::Carriage;
 pub use outcome::{Fault, Outcome, Refusal};
 pub use receipt::Receipt;
+pub use uplink::{Decided, Full, Passage, ReplyTo, Store, Uplink};
 pub use upload::Upload;

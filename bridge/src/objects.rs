@@ -35,6 +35,7 @@ use self::meter::Meter;
 pub use self::meter::{ObjectFigures, Results};
 use self::place::Place;
 pub use self::place::parse_url;
+pub(crate) use self::place::payload_key;
 pub use self::read::{Expected, PIECE_MAX_BYTES, ReadError, Reading};
 use self::turns::Turns;
 pub use self::turns::{FILES_PER_LANE, REQUESTS_PER_LANE};

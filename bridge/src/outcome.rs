@@ -39,6 +39,15 @@ impl Refusal {
     /// All of them, in the order of their counters.
     pub const ALL: [Refusal; 3] = [Refusal::Shed, Refusal::TooLarge, Refusal::Unrouted];
 
+    /// What says so to people.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Refusal::Shed => "there is no room for it in its lane",
+            Refusal::TooLarge => "larger than anything that can be taken: the connection ends",
+            Refusal::Unrouted => "no route matches the topic",
+        }
+    }
+
     /// The value of the `reason` label.
     pub fn label(self) -> &'static str {
         match self {

@@ -1,5 +1,7 @@
-//! A Kafka record as bytes in one buffer: topic, key, headers and value end to end, and their
-//! lengths beside them, so that thousands of records share one allocation on their way to a sink.
+//! A Kafka record as bytes in one buffer: its topic and its sections (headers, key, value) end to end, and
+//! their places beside them, so that thousands of records share one allocation on their way to a sink.
+
+use std::ops::Range;
 
 /// What a message costs in memory beside its record, in bytes: librdkafka's own message, its headers,
 /// the receipt and the lane's slot.
@@ -21,22 +23,48 @@ pub fn max_bytes(inline_size: u32) -> u32 {
     inline_size.saturating_add(HEAD_MAX_BYTES)
 }
 
-/// Where the parts of one record end in their buffer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Layout {
+/// The most that is written in a record of a lane with this `inline_size`, in bytes: [`max_bytes`] less
+/// what Kafka puts around it.
+pub(crate) fn room_bytes(inline_size: u32) -> u64 {
+    u64::from(inline_size) + u64::from(HEAD_ROOM_BYTES)
+}
+
+/// A record is longer than what its lane takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("its record of {bytes} bytes is larger than the {limit} that its lane takes")]
+pub struct TooLong {
+    pub bytes: u64,
+    pub limit: u64,
+}
+
+/// Where a section of a record lies in its buffer.
+#[derive(Clone, Copy, Debug, Default)]
+struct Section {
+    start: u32,
+    len: u32,
+}
+
+impl Section {
+    fn range(self) -> Range<usize> {
+        self.start as usize..(self.start + self.len) as usize
+    }
+}
+
+/// Where everything of one record lies in its buffer: the topic first, then the sections in the order in
+/// which they were written.
+#[derive(Clone, Copy, Debug, Default)]
+struct Layout {
     topic: u16,
-    headers: u16,
-    key: u32,
-    value: u32,
+    headers: Section,
+    key: Section,
+    value: Section,
     timestamp_ms: i64,
 }
 
 impl Layout {
     fn total(&self) -> usize {
-        usize::from(self.topic)
-            + usize::from(self.headers)
-            + self.key as usize
-            + self.value as usize
+        let sections = [self.headers, self.key, self.value];
+        usize::from(self.topic) + sections.iter().map(|section| section.len as usize).sum::<usize>()
     }
 }
 
@@ -56,25 +84,21 @@ impl<'a> Record<'a> {
 
     /// Name and value of each header.
     pub fn headers(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
-        let start = usize::from(self.layout.topic);
-        let mut rest = &self.bytes[start..start + usize::from(self.layout.headers)];
+        let mut rest: &'a [u8] = &self.bytes[self.layout.headers.range()];
         std::iter::from_fn(move || {
-            let (&name, after) = rest.split_first()?;
-            let (&value, after) = after.split_first()?;
-            let (name, after) = after.split_at(usize::from(name));
-            let (value, after) = after.split_at(usize::from(value));
+            let (name, after) = split_text(rest)?;
+            let (value, after) = split_text(after)?;
             rest = after;
             Some((std::str::from_utf8(name).unwrap_or_default(), value))
         })
     }
 
     pub fn key(&self) -> &'a [u8] {
-        let start = usize::from(self.layout.topic) + usize::from(self.layout.headers);
-        &self.bytes[start..start + self.layout.key as usize]
+        &self.bytes[self.layout.key.range()]
     }
 
     pub fn value(&self) -> &'a [u8] {
-        &self.bytes[self.layout.total() - self.layout.value as usize..]
+        &self.bytes[self.layout.value.range()]
     }
 
     /// Milliseconds since 1970 UTC.
@@ -91,24 +115,47 @@ impl<'a> Record<'a> {
         self.bytes.is_empty()
     }
 
+    /// Whether it is no longer than `limit`, in bytes.
+    pub(crate) fn within(&self, limit: u64) -> Result<(), TooLong> {
+        let bytes = self.bytes.len() as u64;
+        if bytes <= limit { Ok(()) } else { Err(TooLong { bytes, limit }) }
+    }
+
     pub fn to_owned(&self) -> RecordBuf {
         RecordBuf { bytes: self.bytes.to_vec(), layout: self.layout }
     }
 }
 
+/// Records are the same when their parts are, in whatever order they were written.
+impl PartialEq for Record<'_> {
+    fn eq(&self, other: &Record<'_>) -> bool {
+        (self.topic(), self.key(), self.value(), self.timestamp_ms())
+            == (other.topic(), other.key(), other.value(), other.timestamp_ms())
+            && self.headers().eq(other.headers())
+    }
+}
+
 /// One record in a buffer of its own; cleared and written again and again on the hot path.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct RecordBuf {
     bytes: Vec<u8>,
     layout: Layout,
 }
 
-/// Longest name or value of a header, in bytes.
-pub const HEADER_MAX_BYTES: usize = 255;
+impl PartialEq for RecordBuf {
+    fn eq(&self, other: &RecordBuf) -> bool {
+        self.as_record() == other.as_record()
+    }
+}
 
 impl RecordBuf {
-    /// Starts a record; the parts follow in this order: headers, key, value. `topic` is a Kafka
-    /// topic name, which has at most 249 bytes.
+    /// With memory for a record of so many bytes.
+    pub(crate) fn with_capacity(bytes: usize) -> RecordBuf {
+        RecordBuf { bytes: Vec::with_capacity(bytes), layout: Layout::default() }
+    }
+
+    /// Starts a record; its sections follow in any order. `topic` is a Kafka topic name, which has at
+    /// most 249 bytes.
     pub fn begin(&mut self, topic: &str, timestamp_ms: i64) {
         self.bytes.clear();
         self.bytes.extend_from_slice(topic.as_bytes());
@@ -116,30 +163,53 @@ impl RecordBuf {
         self.layout = Layout { topic, timestamp_ms, ..Layout::default() };
     }
 
-    /// Adds a header; what is longer than [`HEADER_MAX_BYTES`] is cut.
+    /// Adds a header.
     pub fn header(&mut self, name: &str, value: &[u8]) {
-        let name = &name.as_bytes()[..name.len().min(HEADER_MAX_BYTES)];
-        let value = &value[..value.len().min(HEADER_MAX_BYTES)];
-        let start = self.bytes.len();
-        self.bytes.push(name.len() as u8);
-        self.bytes.push(value.len() as u8);
-        self.bytes.extend_from_slice(name);
-        self.bytes.extend_from_slice(value);
-        self.layout.headers += (self.bytes.len() - start) as u16;
+        self.append(
+            |layout| &mut layout.headers,
+            |out| {
+                for text in [name.as_bytes(), value] {
+                    out.extend_from_slice(&place(text.len()).to_le_bytes());
+                    out.extend_from_slice(text);
+                }
+            },
+        );
     }
 
-    /// Lets `write` append the key.
+    /// Lets `write` append to the key.
     pub fn key(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        let start = self.bytes.len();
-        write(&mut self.bytes);
-        self.layout.key = (self.bytes.len() - start) as u32;
+        self.append(|layout| &mut layout.key, write);
     }
 
-    /// Lets `write` append to the value, which ends the record.
+    /// Lets `write` append to the value.
     pub fn value(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        let start = self.bytes.len();
+        self.append(|layout| &mut layout.value, write);
+    }
+
+    fn append(
+        &mut self,
+        section: impl Fn(&mut Layout) -> &mut Section,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let end = place(self.bytes.len());
+        let own = section(&mut self.layout);
+        if own.len == 0 {
+            own.start = end;
+        } else if own.start + own.len != end {
+            // Something else was written meanwhile. No format has to do this with what is large.
+            let Section { start, len } = *own;
+            self.bytes[start as usize..].rotate_left(len as usize);
+            let Layout { headers, key, value, .. } = &mut self.layout;
+            for behind in [headers, key, value] {
+                if (start + len..end).contains(&behind.start) {
+                    behind.start -= len;
+                }
+            }
+            section(&mut self.layout).start = end - len;
+        }
         write(&mut self.bytes);
-        self.layout.value += (self.bytes.len() - start) as u32;
+        let own = section(&mut self.layout);
+        own.len = place(self.bytes.len()) - own.start;
     }
 
     pub fn set_timestamp_ms(&mut self, timestamp_ms: i64) {
@@ -150,17 +220,23 @@ impl RecordBuf {
         Record { bytes: &self.bytes, layout: self.layout }
     }
 
-    /// Bytes that it takes.
-    pub fn held_bytes(&self) -> usize {
-        self.bytes.capacity()
-    }
-
     /// Lets go of a buffer that one large record made, so that a thread keeps at most `bytes`.
     pub fn shrink_over(&mut self, bytes: usize) {
         if self.bytes.capacity() > bytes {
             self.bytes = Vec::new();
         }
     }
+}
+
+/// The first text of a section of headers, and what follows it.
+fn split_text(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    rest.split_at_checked(u32::from_le_bytes(*length) as usize)
+}
+
+/// A place in a record's buffer, or a length in it.
+fn place(bytes: usize) -> u32 {
+    u32::try_from(bytes).expect("an MQTT packet has at most 256 MiB, a record of Kafka 2 GiB")
 }
 
 /// Records end to end, each with something that belongs to it.
@@ -186,6 +262,11 @@ impl<T> RecordBatch<T> {
         self.bytes.len()
     }
 
+    /// How many records there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -207,33 +288,100 @@ impl<T> RecordBatch<T> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
-    #[test]
-    fn what_is_written_is_read_back() {
+    /// A step of whoever writes a record.
+    #[derive(Clone, Debug)]
+    enum Step {
+        Header(String, Vec<u8>),
+        Key(Vec<u8>),
+        Value(Vec<u8>),
+    }
+
+    /// Texts on both sides of every length that one or two bytes could say.
+    fn bytes() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            4 => vec(any::<u8>(), 0..40),
+            1 => (250..260_usize).prop_map(|length| std::vec![b'x'; length]),
+            1 => (65_530..65_540_usize).prop_map(|length| std::vec![b'y'; length]),
+        ]
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let name = prop_oneof![4 => ".{0,12}", 1 => "[a-z]{250,260}"];
+        prop_oneof![
+            (name, bytes()).prop_map(|(name, value)| Step::Header(name, value)),
+            bytes().prop_map(Step::Key),
+            bytes().prop_map(Step::Value),
+        ]
+    }
+
+    fn written(topic: &str, timestamp_ms: i64, steps: &[Step]) -> RecordBuf {
         let mut record = RecordBuf::default();
-        let mut batch = RecordBatch::default();
-        for i in 0..3_u8 {
-            record.begin("landfall.fast", 42);
-            record.header("content-type", b"application/protobuf");
-            record.header("landfall-reason", &[b'x'; 300]);
-            record.key(|out| out.extend_from_slice(&[i; 5]));
-            record.value(|out| out.extend_from_slice(&[i; 1_000]));
-            batch.push(record.as_record(), i);
+        record.begin(topic, timestamp_ms);
+        for step in steps {
+            match step {
+                Step::Header(name, value) => record.header(name, value),
+                Step::Key(bytes) => record.key(|out| out.extend_from_slice(bytes)),
+                Step::Value(bytes) => record.value(|out| out.extend_from_slice(bytes)),
+            }
         }
-        let mut seen = 0;
-        batch.drain(0, |record, i| {
-            assert_eq!(i, seen);
-            assert_eq!(record.topic(), "landfall.fast");
-            let headers: Vec<_> = record.headers().collect();
-            assert_eq!(headers[0], ("content-type", &b"application/protobuf"[..]));
-            assert_eq!(headers[1].1.len(), HEADER_MAX_BYTES);
-            assert_eq!(record.key(), [i; 5]);
-            assert_eq!(record.value(), [i; 1_000]);
-            assert_eq!(record.timestamp_ms(), 42);
-            seen += 1;
-        });
-        assert_eq!(seen, 3);
-        assert!(batch.is_empty());
+        record
+    }
+
+    proptest! {
+        /// Sections may be written in any order, in pieces and mixed with each other, and nothing of
+        /// them is cut.
+        #[test]
+        fn what_is_written_is_read_back_in_whatever_order(
+            records in vec((".{0,20}", any::<i64>(), vec(step(), 0..8)), 1..4),
+        ) {
+            let mut batch = RecordBatch::default();
+            for (index, (topic, timestamp_ms, steps)) in records.iter().enumerate() {
+                let record = written(topic, *timestamp_ms, steps);
+                let mut by_section = steps.clone();
+                by_section.sort_by_key(|step| match step {
+                    Step::Header(..) => 0,
+                    Step::Key(_) => 1,
+                    Step::Value(_) => 2,
+                });
+                prop_assert_eq!(&record, &written(topic, *timestamp_ms, &by_section));
+                batch.push(record.as_record(), index);
+            }
+            let mut drained = 0;
+            batch.drain(0, |record, index| {
+                let (topic, timestamp_ms, steps) = &records[index];
+                let mut headers = Vec::new();
+                let (mut key, mut value) = (Vec::new(), Vec::new());
+                for step in steps {
+                    match step {
+                        Step::Header(name, value) => headers.push((&**name, &**value)),
+                        Step::Key(bytes) => key.extend_from_slice(bytes),
+                        Step::Value(bytes) => value.extend_from_slice(bytes),
+                    }
+                }
+                assert_eq!((record.topic(), record.timestamp_ms()), (&**topic, *timestamp_ms));
+                assert_eq!(record.headers().collect::<Vec<_>>(), headers);
+                assert!(record.key() == key && record.value() == value);
+                assert_eq!(record.to_owned().as_record(), record);
+                assert_eq!(index, drained);
+                drained += 1;
+            });
+            prop_assert_eq!(drained, records.len());
+            prop_assert!(batch.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_record_knows_whether_it_is_too_long() {
+        let record = written("t", 0, &[Step::Value(std::vec![0; 9])]);
+        assert_eq!(record.as_record().within(10), Ok(()));
+        let error = TooLong { bytes: 10, limit: 9 };
+        assert_eq!(record.as_record().within(9), Err(error));
+        let told = "its record of 10 bytes is larger than the 9 that its lane takes";
+        assert_eq!(error.to_string(), told);
     }
 }

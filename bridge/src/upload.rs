@@ -18,21 +18,24 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use crate::account::Reservation;
-use crate::envelope::{self, Body};
+use crate::format::{Body, Head};
+use crate::identity::Dedupe;
 use crate::lane::{Lane, Pending};
 use crate::mailbox::Mailbox;
 use crate::message::Carriage;
 use crate::objects::{Object, ObjectError, PART_SIZE};
 use crate::outcome::Outcome;
 use crate::receipt::Receipt;
-use crate::record::{RECORD_COST, RecordBuf};
+use crate::record::RECORD_COST;
+use crate::uplink::Store;
 
 /// A large message that arrives.
 pub struct Upload {
-    lane: Arc<Lane>,
+    landing: Landing,
     object: Arc<Object>,
     runtime: Handle,
-    mailbox: Arc<Mailbox>,
+    /// Of whoever sends the bytes; none where all of them are here.
+    mailbox: Option<Arc<Mailbox>>,
     progress: Arc<Progress>,
     part: Vec<u8>,
     /// The memory of `part`, taken from the account's share; None until it has some.
@@ -40,10 +43,6 @@ pub struct Upload {
     hasher: Sha256,
     size: u64,
     received: u64,
-    /// The record without its payload field.
-    record: RecordBuf,
-    dedupe: Dedupe,
-    on_landing: Outcome,
     /// That of the record, until the receipt takes it over.
     charge: Reservation,
     /// To the task that writes the parts; none while everything fits in one.
@@ -67,7 +66,7 @@ struct Progress {
 /// begins any more, and its upload is woken to hear that.
 struct TaskEnd {
     progress: Arc<Progress>,
-    mailbox: Arc<Mailbox>,
+    mailbox: Option<Arc<Mailbox>>,
 }
 
 /// The way to the task. What waits there is bounded by the share that its memory came from.
@@ -78,12 +77,12 @@ struct Writer {
     finished: bool,
 }
 
-/// How the dedupe key comes about.
-pub(crate) enum Dedupe {
-    /// The device's own message id decided it.
-    Known([u8; 16]),
-    /// It needs the payload's hash.
-    FromHash(Box<dyn FnOnce(u128) -> [u8; 16] + Send>),
+/// What the record with the reference will be made of, and where it goes.
+pub(crate) struct Landing {
+    pub lane: Arc<Lane>,
+    pub head: Head,
+    pub dedupe: Dedupe,
+    pub on_landing: Outcome,
 }
 
 /// Bytes come with their memory, which is free when the store has them.
@@ -94,13 +93,10 @@ enum Step {
 
 /// A message whose last byte is here.
 struct Whole {
-    lane: Arc<Lane>,
+    landing: Landing,
     receipt: Receipt,
-    record: RecordBuf,
-    dedupe_key: [u8; 16],
     sha256: [u8; 32],
     size: u64,
-    on_landing: Outcome,
     submitted: Instant,
 }
 
@@ -109,24 +105,22 @@ struct Whole {
 pub struct StoreFailed;
 
 impl Upload {
-    #[expect(clippy::too_many_arguments, reason = "built in one place, from one message")]
+    /// A payload of `size` bytes goes to the store under `key`; `charge` is what [`Upload::cost`] says and
+    /// what the head takes.
     pub(crate) fn new(
-        lane: Arc<Lane>,
-        object: Object,
-        runtime: Handle,
-        mailbox: Arc<Mailbox>,
+        landing: Landing,
+        store: &Store,
+        key: &str,
         size: u64,
-        record: RecordBuf,
-        dedupe: Dedupe,
-        on_landing: Outcome,
         mut charge: Reservation,
+        mailbox: Option<Arc<Mailbox>>,
     ) -> Upload {
         let progress = Progress::default();
         *progress.spare.lock() = Some(charge.split(size.min(PART_SIZE)));
         Upload {
-            lane,
-            object: Arc::new(object),
-            runtime,
+            landing,
+            object: Arc::new(store.objects.object(key)),
+            runtime: store.runtime.clone(),
             mailbox,
             progress: Arc::new(progress),
             part: Vec::new(),
@@ -134,9 +128,6 @@ impl Upload {
             hasher: Sha256::new(),
             size,
             received: 0,
-            record,
-            dedupe,
-            on_landing,
             charge,
             parts: None,
         }
@@ -200,16 +191,10 @@ impl Upload {
         let account = Arc::clone(&self.charge.account);
         let charge = std::mem::take(&mut self.charge.bytes);
         let whole = Box::new(Whole {
-            lane: self.lane,
+            landing: self.landing,
             receipt: Receipt::open(account, Carriage::Large, charge, reply_to),
-            record: self.record,
-            dedupe_key: match self.dedupe {
-                Dedupe::Known(key) => key,
-                Dedupe::FromHash(make) => make(Upload::fingerprint_of(&sha256)),
-            },
             sha256,
             size: self.size,
-            on_landing: self.on_landing,
             submitted: Instant::now(),
         });
         let last = Bytes::from(std::mem::take(&mut self.part));
@@ -239,7 +224,7 @@ impl Upload {
             let (sender, steps) = mpsc::unbounded_channel();
             let object = Arc::clone(&self.object);
             let progress = Arc::clone(&self.progress);
-            let end = TaskEnd { progress, mailbox: Arc::clone(&self.mailbox) };
+            let end = TaskEnd { progress, mailbox: self.mailbox.clone() };
             self.runtime.spawn(write_parts(object, steps, end));
             Writer { steps: sender, progress: Arc::clone(&self.progress), finished: false }
         });
@@ -269,7 +254,15 @@ impl Drop for Writer {
 impl Drop for TaskEnd {
     fn drop(&mut self) {
         self.progress.failed.store(true, Ordering::Release);
-        self.mailbox.wake();
+        self.wake();
+    }
+}
+
+impl TaskEnd {
+    fn wake(&self) {
+        if let Some(mailbox) = &self.mailbox {
+            mailbox.wake();
+        }
     }
 }
 
@@ -301,7 +294,7 @@ async fn write_parts(object: Arc<Object>, mut steps: mpsc::UnboundedReceiver<Ste
                     return parts.abort().await;
                 }
                 end.progress.give_back(room);
-                end.mailbox.wake();
+                end.wake();
             }
             Some(Step::Finish(last, room, whole)) => {
                 let written = async {
@@ -337,12 +330,13 @@ fn panic_if_asked() {
 }
 
 impl Whole {
-    fn land(mut self, object: &Object) {
-        let body = Body::Reference { uri: object.uri(), size: self.size, sha256: &self.sha256 };
-        let dedupe_key = self.dedupe_key;
-        self.record.value(|out| envelope::write_payload(&dedupe_key, body, out));
-        let Whole { lane, receipt, record, on_landing, submitted, .. } = self;
-        lane.submit(record.as_record(), Pending { receipt, on_landing, submitted });
+    fn land(self, object: &Object) {
+        let Whole { landing, receipt, sha256, size, submitted } = self;
+        let Landing { lane, mut head, dedupe, on_landing } = landing;
+        let dedupe_key = dedupe.finish(Upload::fingerprint_of(&sha256));
+        let record =
+            head.finish(&dedupe_key, Body::Reference { uri: object.uri(), size, sha256: &sha256 });
+        lane.submit(record, Pending { receipt, on_landing, submitted });
     }
 
     fn fail(self, object: &Object, error: &ObjectError) {
@@ -362,10 +356,13 @@ mod tests {
 
     use super::*;
     use crate::account::Account;
+    use crate::format::Format;
     use crate::kafka_topic::TopicName;
     use crate::key::KeyStrategy;
     use crate::lanes::LanePlan;
     use crate::mailbox::Mark;
+    use crate::message::{Device, Message, Payload};
+    use crate::metadata::Metadata;
     use crate::objects::Objects;
 
     const SIZE: u64 = 12 * 1024 * 1024;
@@ -396,6 +393,7 @@ mod tests {
                 name: "slow".into(),
                 topic: TopicName::Fixed("slow".into()),
                 key: KeyStrategy::DeviceId,
+                format: Format::Envelope,
                 inline_size: 1024,
                 gather: Duration::ZERO,
                 properties: BTreeMap::new(),
@@ -410,17 +408,28 @@ mod tests {
         let charge = Reservation::take(&account, Carriage::Large, Upload::cost(size));
         let (mailbox, wakes) = (Arc::new(Mailbox::default()), Arc::new(Wakes::default()));
         mailbox.collect(&Waker::from(Arc::clone(&wakes)), &mut Vec::new(), 0);
-        let upload = Upload::new(
+        let message = Message {
+            device: &Device::default(),
+            topic: "t",
+            payload: Payload::Streamed { size },
+            qos: 1,
+            dup: false,
+            retain: false,
+            packet_id: 1,
+            received_ms: 0,
+            content_type: "",
+            properties: &[],
+        };
+        let landing = Landing {
             lane,
-            Arc::new(objects).object("slow/never-written"),
-            runtime.handle().clone(),
-            Arc::clone(&mailbox),
-            size,
-            RecordBuf::default(),
-            Dedupe::Known([0; 16]),
-            Outcome::Landed,
-            charge.expect("nothing else is taken"),
-        );
+            head: Head::default(),
+            dedupe: Dedupe::begin(&Metadata::default(), &message),
+            on_landing: Outcome::Landed,
+        };
+        let store = Store { objects: Arc::new(objects), runtime: runtime.handle().clone() };
+        let charge = charge.expect("nothing else is taken");
+        let place = "slow/never-written";
+        let upload = Upload::new(landing, &store, place, size, charge, Some(Arc::clone(&mailbox)));
         Uploading { upload: Some(upload), account, mailbox, wakes }
     }
 

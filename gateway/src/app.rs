@@ -10,7 +10,7 @@ use bridge::kafka::KafkaStatus;
 use bridge::kafka::topics::{LaneTopics, Questions, Topics, TopicsThread};
 use bridge::objects::Objects;
 use bridge::sink::kafka::KafkaSink;
-use bridge::{Bridge, LaneThread, Store};
+use bridge::{LaneThread, Store, Uplink};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -67,11 +67,11 @@ impl App {
             Some(store) => {
                 let objects = Arc::new(Objects::open(&store.url, &store.options)?);
                 let runtime = background.handle().clone();
-                runtime.spawn(Arc::clone(&objects).watch(settings.gateway_id.clone()));
+                runtime.spawn(Arc::clone(&objects).watch(settings.routing.gateway_id.clone()));
                 Some(Store { objects, runtime })
             }
         };
-        let bridge = Arc::new(Bridge::new(&settings.gateway_id, settings.routing.clone(), store));
+        let bridge = Arc::new(Uplink::new(settings.routing.clone(), store));
         let plans = &settings.routing.lanes;
         let statuses = plans.map(|_, _| Arc::new(KafkaStatus::default()));
         let lanes = bridge
@@ -98,7 +98,7 @@ impl App {
             status: Arc::clone(&statuses[id]),
         });
         let mut properties = settings.kafka.properties.clone();
-        let client_id = || format!("landfall-{}", settings.gateway_id);
+        let client_id = || format!("landfall-{}", settings.routing.gateway_id);
         properties.entry("client.id".to_owned()).or_insert_with(client_id);
         let (topics, topics_thread) = Topics::watch(
             &settings.kafka.bootstrap_servers,
@@ -176,7 +176,7 @@ impl App {
             for listener in listeners {
                 tokio::spawn(listener.run(Arc::clone(&edge), accepting.clone()));
             }
-            tracing::info!(gateway_id = settings.gateway_id, "the gateway runs");
+            tracing::info!(gateway_id = settings.routing.gateway_id, "the gateway runs");
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}

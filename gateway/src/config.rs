@@ -40,7 +40,6 @@ const FILE_MAX_BYTES: u64 = 16 * 1024 * 1024;
 /// What the configuration means.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    pub gateway_id: String,
     pub listeners: Vec<ListenerSettings>,
     pub admin: SocketAddr,
     pub drain: Drain,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use bridge::Bridge;
+use bridge::Uplink;
 use bridge::text::escape;
 use parking_lot::Mutex;
 
@@ -47,7 +47,7 @@ pub struct EdgeLimits {
 
 /// See the module.
 pub struct Edge {
-    pub bridge: Arc<Bridge>,
+    pub bridge: Arc<Uplink>,
     pub local: LocalPlane,
     pub clients: Arc<Clients>,
     pub limits: EdgeLimits,
@@ -75,7 +75,7 @@ pub struct Edge {
 
 impl Edge {
     pub fn new(
-        bridge: Arc<Bridge>,
+        bridge: Arc<Uplink>,
         local: LocalPlane,
         limits: EdgeLimits,
         wills_at_drain: bool,
@@ -196,6 +196,7 @@ pub(crate) mod tests {
     use std::collections::BTreeMap;
 
     use bridge::classify::{Routing, Unrouted};
+    use bridge::format::Format;
     use bridge::kafka_topic::TopicName;
     use bridge::key::KeyStrategy;
     use bridge::metadata::DeviceAttributes;
@@ -210,6 +211,7 @@ pub(crate) mod tests {
     /// An edge whose lanes hand on to nobody.
     pub(crate) fn edge() -> Arc<Edge> {
         let routing = Routing {
+            gateway_id: "gw-1".to_owned(),
             routes: Vec::new(),
             unrouted: Unrouted::Refuse,
             rules: Vec::new(),
@@ -217,6 +219,7 @@ pub(crate) mod tests {
                 name: lane.to_owned(),
                 topic: TopicName::Fixed(format!("landfall.{lane}")),
                 key: KeyStrategy::DeviceId,
+                format: Format::Envelope,
                 inline_size: 1024,
                 gather: Duration::ZERO,
                 properties: BTreeMap::new(),
@@ -224,8 +227,9 @@ pub(crate) mod tests {
                 large_memory: LANE_MEMORY,
             }),
             devices: DeviceAttributes::new(),
+            has_store: false,
         };
-        let bridge = Arc::new(Bridge::new("gw-1", routing, None));
+        let bridge = Arc::new(Uplink::new(routing, None));
         let local = LocalPlane::start().expect("a thread can be started");
         let limits = EdgeLimits { message_size: 16 * 1024, window: WINDOW, connections: 8 };
         Arc::new(Edge::new(bridge, local, limits, false))

@@ -31,7 +31,7 @@ pub use header::{FIXED_HEADER_MAX, FixedHeader, PacketType, fixed_header};
 pub use malformed::Malformed;
 pub use packet::{Auth, Packet, packet};
 pub use property::{UserProperties, UserPropertiesIter};
-pub use publish::{PublishHead, publish_head, publish_head_bound};
+pub use publish::{PublishHead, publish_head, publish_head_bound, publish_size};
 pub use subscribe::{Filter, Filters, Subscribe, Topics, Unsubscribe};
 
 /// The largest body of every packet but PUBLISH, in bytes after the fixed header: a topic or filter of

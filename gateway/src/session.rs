@@ -312,16 +312,16 @@ impl Window {
         self.bytes == 0 || self.bytes + u64::from(bytes) <= u64::from(self.limits.bytes)
     }
 
-    /// The slot that [`Window::open`] will use next; the message's receipt answers to it.
-    pub fn next_slot(&self) -> u32 {
+    /// The slot that [`Window::open`] will use next.
+    fn next_slot(&self) -> u32 {
         match self.free {
             NONE => self.entries.len() as u32,
             free => free,
         }
     }
 
-    /// Puts an admitted message into the window.
-    pub fn open(&mut self, publish: Publish) {
+    /// Puts an admitted message into the window. Its receipt answers to the slot that it gets.
+    pub fn open(&mut self, publish: Publish) -> u32 {
         let slot = self.next_slot();
         let entry = Entry { publish, code: None, resends: 0, next: NONE };
         match self.entries.get_mut(slot as usize) {
@@ -344,6 +344,7 @@ impl Window {
             }
             None => self.queues.push(Queue { group: publish.group, first: slot, last: slot }),
         }
+        slot
     }
 
     /// Notes the outcome of the message in `slot`. Each open message is decided once.
@@ -834,10 +835,11 @@ mod tests {
             for step in steps {
                 match step {
                     Step::Publish(publish) => {
-                        let expected = model.publish(&publish, window.next_slot());
+                        let slot = window.next_slot();
+                        let expected = model.publish(&publish, slot);
                         prop_assert_eq!(window.admit(&publish), expected, "{:?}", publish);
                         match expected {
-                            Admission::New => window.open(publish),
+                            Admission::New => prop_assert_eq!(window.open(publish), slot),
                             Admission::Joined => window.join(&publish).expect("few resends"),
                             _ => {}
                         }

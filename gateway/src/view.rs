@@ -46,7 +46,7 @@ impl View {
         pulses: [(&'static str, Arc<Pulse>); 2],
     ) -> View {
         View {
-            gateway_id: settings.gateway_id.clone(),
+            gateway_id: settings.routing.gateway_id.clone(),
             memory_limit: settings.memory.limit,
             started: Instant::now(),
             edge,

@@ -7,6 +7,7 @@ use prost::Message as _;
 use proto::v1::DeviceEnvelope;
 
 use super::*;
+use crate::format::Format;
 use crate::kafka_topic::TopicName;
 use crate::key::{KeyStrategy, Template};
 use crate::message::Device;
@@ -22,6 +23,7 @@ fn routing() -> Routing {
         name: name.to_owned(),
         topic: TopicName::Fixed(format!("landfall.{name}")),
         key: KeyStrategy::DeviceId,
+        format: Format::Envelope,
         inline_size: 512 * 1024,
         gather: Duration::ZERO,
         properties: BTreeMap::new(),
@@ -29,6 +31,7 @@ fn routing() -> Routing {
         large_memory: 0,
     };
     Routing {
+        gateway_id: "gw-1".to_owned(),
         routes: vec![Route {
             filter: Filter::parse("devices/{device_type}/{device_id}/{stream}/#")
                 .expect("a filter"),
@@ -49,6 +52,7 @@ fn routing() -> Routing {
         ],
         lanes: Lanes::built_in(plan),
         devices: DeviceAttributes::new(),
+        has_store: false,
     }
 }
 
@@ -78,7 +82,7 @@ fn message<'a>(
 #[test]
 fn the_default_rules_sort_by_urgency_size_and_age() {
     let (routing, device) = (routing(), device());
-    let lane = |message: &Message<'_>| routing.classify(message).lane;
+    let lane = |message: &Message<'_>| routing.decide(message).lane;
     assert_eq!(lane(&message(&device, "devices/meter/m-1/power", &[])), LaneId::FAST);
     assert_eq!(lane(&message(&device, "devices/meter/m-1/alarm", &[])), LaneId::PRIORITY);
     let large = Message {
@@ -103,14 +107,14 @@ fn metadata_takes_the_strongest_source() {
     };
     let properties = [("firmware-version", "1.1"), ("device-type", "spoof"), ("message-id", "7")];
     let published = message(&device, "devices/meter/m-1/power", &properties);
-    let metadata = routing.classify(&published).metadata;
+    let metadata = routing.decide(&published).metadata;
     assert_eq!(metadata.device_id, "m-1");
     assert_eq!(metadata.device_type, "meter", "the topic is stronger than a property");
     assert_eq!(metadata.firmware_version, "1.1", "PUBLISH is stronger than CONNECT");
     assert_eq!(metadata.group, "eu", "the route is the weakest here");
     assert_eq!(metadata.message_id.as_deref(), Some("7"));
     let elsewhere = message(&device, "other", &[]);
-    assert_eq!(routing.classify(&elsewhere).metadata.device_id, "client-1");
+    assert_eq!(routing.decide(&elsewhere).metadata.device_id, "client-1");
 }
 
 #[test]
@@ -127,13 +131,13 @@ fn event_times_that_cannot_be_are_absent() {
     ] {
         let properties = [("event-start", text)];
         let published = message(&device, "a", &properties);
-        let metadata = routing.classify(&published).metadata;
+        let metadata = routing.decide(&published).metadata;
         assert_eq!(metadata.event_start_ms, expected, "{text}");
         let fault = metadata.event_time_fault;
         assert_eq!(fault.is_none(), expected.is_some(), "{text}: {fault:?}");
     }
     let properties = [("event-start", "1759320000000"), ("event-end", "1759310000000")];
-    let metadata = routing.classify(&message(&device, "a", &properties)).metadata;
+    let metadata = routing.decide(&message(&device, "a", &properties)).metadata;
     assert_eq!(metadata.event_end_ms, None, "an end before its start");
     assert_eq!(metadata.event_time_fault, Some(EventTimeFault::EndBeforeStart));
 }
@@ -145,7 +149,7 @@ fn an_unlisted_kafka_topic_is_a_dead_letter() {
         template: Template::parse("telemetry.{device_type}").expect("a template"),
         allowed: vec!["telemetry.meter".into()],
     };
-    let destination = |topic| routing.classify(&message(&device, topic, &[])).destination;
+    let destination = |topic| routing.decide(&message(&device, topic, &[])).destination;
     assert_eq!(
         destination("devices/meter/m-1/power"),
         Destination::Lane { topic: "telemetry.meter".into() }
@@ -172,11 +176,11 @@ fn a_declared_envelope_is_read_or_dead_lettered() {
         payload: Payload::Inline(&bytes),
         ..message(&device, "devices/meter/m-1/power", &[])
     };
-    let decision = routing.classify(&good);
+    let decision = routing.decide(&good);
     assert_eq!(decision.metadata.firmware_version, "2.0");
     assert_eq!(decision.metadata.message_id.as_deref(), Some("9"));
     let bad = Message { payload: Payload::Inline(&[0xff; 5]), ..good };
-    let destination = routing.classify(&bad).destination;
+    let destination = routing.decide(&bad).destination;
     assert!(
         matches!(destination, Destination::DeadLetter { fault: Fault::Payload, .. }),
         "{destination:?}"
@@ -195,7 +199,7 @@ fn a_declared_envelope_with_endless_texts_is_a_dead_letter_without_them() {
         payload: Payload::Inline(&payload),
         ..message(&device, "devices/meter/m-1/power", &[])
     };
-    let decision = routing.classify(&message);
+    let decision = routing.decide(&message);
     let Destination::DeadLetter { fault: Fault::Payload, reason } = &decision.destination else {
         panic!("it has no lane: {:?}", decision.destination);
     };
@@ -206,11 +210,15 @@ fn a_declared_envelope_with_endless_texts_is_a_dead_letter_without_them() {
 #[test]
 fn unrouted_topics_go_where_the_configuration_says() {
     let (mut routing, device) = (routing(), device());
-    let destination = routing.classify(&message(&device, "x", &[])).destination;
+    let destination = routing.decide(&message(&device, "x", &[])).destination;
     assert_eq!(destination, Destination::Lane { topic: "landfall.fast".into() });
     routing.unrouted = Unrouted::Refuse;
-    let destination = routing.classify(&message(&device, "x", &[])).destination;
-    assert_eq!(destination, Destination::Unrouted);
+    let destination = routing.decide(&message(&device, "x", &[])).destination;
+    let reason = Refusal::Unrouted.reason().into();
+    assert_eq!(destination, Destination::DeadLetter { fault: Fault::Topic, reason });
+    let unanswered = Message { qos: 0, ..message(&device, "x", &[]) };
+    let destination = routing.decide(&unanswered).destination;
+    assert_eq!(destination, Destination::Refused(Refusal::Unrouted));
 }
 
 proptest! {
@@ -228,7 +236,7 @@ proptest! {
             properties: vec![(name.clone().into(), value.clone().into())],
         };
         let properties = [(name.as_str(), value.as_str()), ("device-id", "spoof")];
-        let decision = routing.classify(&message(&device, &topic, &properties));
+        let decision = routing.decide(&message(&device, &topic, &properties));
         prop_assert_eq!(decision.metadata.device_id, "proved");
         prop_assert!(decision.metadata.verified);
     }
@@ -271,7 +279,7 @@ proptest! {
             Ask::Both(wanted, limit) => stream == *wanted && size > *limit,
         };
         let first = rules.iter().position(|(ask, _)| holds(ask));
-        let decision = routing.classify(&published);
+        let decision = routing.decide(&published);
         prop_assert_eq!(decision.rule, first);
         prop_assert_eq!(decision.lane, first.map_or(LaneId::FAST, |first| rules[first].1));
     }
@@ -292,7 +300,7 @@ proptest! {
         let topic = format!("devices/{kind}/m-1/power");
         let properties: Vec<_> = group.iter().map(|group| ("group", group.as_str())).collect();
         let device = device();
-        match routing.classify(&message(&device, &topic, &properties)).destination {
+        match routing.decide(&message(&device, &topic, &properties)).destination {
             Destination::Lane { topic } => {
                 prop_assert!(allowed.contains(&topic.into_owned()));
                 prop_assert!(["meter", "lamp"].contains(&&*kind) && group.as_deref() == Some("a"));

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use prost::Message as _;
 
 use super::*;
+use crate::format::Format;
 use crate::kafka_topic::TopicName;
 use crate::key::{KeyStrategy, Template};
 use crate::mailbox::{Mailbox, Mark};
@@ -102,13 +103,14 @@ fn run(name: &str, topics: &[&str], dead_letter: Option<Arc<Lane>>) -> Running {
                 allowed: topics.iter().map(|topic| (*topic).to_owned()).collect(),
             },
             key: KeyStrategy::DeviceId,
+            format: Format::Envelope,
             inline_size: 1024,
             gather: Duration::from_millis(2),
             properties: BTreeMap::new(),
             inline_memory: 1024 * 1024,
             large_memory: 0,
         },
-        dead_letter.map(|lane| DeadLetters::new(lane, None)),
+        dead_letter.map(|lane| DeadLetters::new(Format::Envelope, lane, None)),
     );
     let stored = Stored::default();
     let sink = Batches { stored: Arc::clone(&stored), batches: Vec::new(), returned: Vec::new() };

@@ -10,14 +10,14 @@ use rand::{RngExt as _, SeedableRng as _};
 use sha2::{Digest as _, Sha256};
 
 use super::*;
-use crate::bridge::Store;
-use crate::envelope;
+use crate::format::Format;
 use crate::kafka_topic::TopicName;
 use crate::key::KeyStrategy;
 use crate::mailbox::{Mailbox, Mark};
 use crate::message::Carriage;
 use crate::objects::Objects;
 use crate::sink::memory::{Fate, MemoryStore};
+use crate::uplink::Store;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// What a message takes of its lane's share, in bytes.
@@ -41,6 +41,7 @@ fn plan(name: &str, topic: &str) -> LanePlan {
         name: name.into(),
         topic: TopicName::Fixed(topic.into()),
         key: KeyStrategy::DeviceId,
+        format: Format::Envelope,
         inline_size: INLINE_SIZE,
         gather: Duration::from_millis(2),
         properties: BTreeMap::new(),
@@ -63,7 +64,7 @@ impl Rig {
         let (store, dead_store) = (MemoryStore::new(), MemoryStore::new());
         let dead = LanePlan { inline_size, ..plan("dead-letter", DEAD) };
         let dead = Lane::new(&dead, None);
-        let letters = DeadLetters::new(Arc::clone(&dead), objects);
+        let letters = DeadLetters::new(Format::Envelope, Arc::clone(&dead), objects);
         let lane = Lane::new(&plan("fast", "a"), Some(letters));
         let threads = vec![started(&lane, &store), started(&dead, &dead_store)];
         Rig {
@@ -93,7 +94,7 @@ impl Rig {
         };
         let mut record = RecordBuf::default();
         record.begin(topic, 42);
-        envelope::headers(&mut record, "");
+        record.header("content-type", proto::CONTENT_TYPE.as_bytes());
         record.key(|out| out.extend_from_slice(b"m-1"));
         record.value(|out| envelope.encode(out).expect("a vector has room"));
         let pending = Pending { receipt, on_landing: Outcome::Landed, submitted: Instant::now() };
@@ -264,6 +265,24 @@ fn suspects_travel_alone_also_when_more_comes_behind_them() {
     assert!(rig.all(Outcome::Landed), "only what is too large is refused: {:?}", rig.outcomes);
     assert_eq!(numbers(&rig.store, "a"), small);
     assert_eq!(numbers(&rig.dead_store, DEAD), large);
+}
+
+/// Whatever went wrong before: it is not tried, and it is not cut.
+#[test]
+fn a_record_longer_than_its_lane_takes_is_a_dead_letter_with_the_reason() {
+    let mut rig = Rig::new();
+    let size = INLINE_SIZE as usize + 96 * 1024;
+    let number = rig.submit("a", size);
+    rig.settle();
+    assert_eq!(rig.outcomes[&number], Outcome::DeadLettered(Fault::Size));
+    assert!(rig.store.stored().is_empty());
+    let letters = rig.dead_store.stored();
+    let [letter] = &letters[..] else { panic!("one letter: {}", letters.len()) };
+    let letter = envelope_of(&letter.as_record());
+    let reason = &letter.dead_letter_reason;
+    assert!(reason.contains("is larger than the 1097280 that its lane takes"), "{reason}");
+    let cut: Vec<_> = letter.cut.iter().map(|cut| (cut.field.as_str(), cut.size)).collect();
+    assert_eq!(cut, [("payload", size as u64)]);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 use object_store::path::Path;
 use url::Url;
+use uuid::Uuid;
 
 /// Bytes of a prefix. A key has at most 1,024, and what Landfall adds at most 250.
 const PREFIX_MAX_BYTES: usize = 700;
@@ -19,6 +20,20 @@ pub(super) struct Place {
     path: Path,
     /// What is before a key within the store.
     prefix: Path,
+}
+
+/// The key of a large message's payload under the store's prefix:
+/// `{lane}/{yyyy}/{mm}/{dd}/{hh}/{gateway_id}/{message_id}`, by the hour of receipt. Nothing of the device is
+/// in it.
+pub(crate) fn payload_key(
+    lane: &str,
+    received_ms: i64,
+    gateway_id: &str,
+    message_id: [u8; 16],
+) -> String {
+    let received = jiff::Timestamp::from_millisecond(received_ms).unwrap_or_default();
+    let (hour, message_id) = (received.strftime("%Y/%m/%d/%H"), Uuid::from_bytes(message_id));
+    format!("{lane}/{hour}/{gateway_id}/{message_id}")
 }
 
 /// The URL of a store that `text` is; or what is wrong with it, and what to write.

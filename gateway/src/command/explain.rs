@@ -1,18 +1,22 @@
-//! `landfall explain`: where a message would go, and which route and rule say so. Touches no network.
+//! `landfall explain`: where a message would go, and which route and rule say so. It is decided and written
+//! by what decides and writes in `run`. Touches no network.
 
-use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use bridge::classify::Destination;
+use bridge::format::Head;
 use bridge::message::{Device, Message, Payload};
 use bridge::text::escape;
-use bridge::{Carriage, LaneId};
+use bridge::{Carriage, Refusal};
 use clap::ValueEnum;
 use serde::Serialize;
 
 use super::{Failure, load};
 use crate::config::{Secrets, Settings};
+use crate::mqtt;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -25,6 +29,12 @@ pub struct Arguments {
     /// Size of the payload, such as 300 or 2MiB
     #[arg(long, default_value = "100")]
     size: String,
+    /// The payload itself, where its route looks into it
+    #[arg(long, value_name = "FILE", conflicts_with = "size")]
+    payload: Option<PathBuf>,
+    /// 0, 1 or 2
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=2))]
+    qos: u8,
     /// How long ago the event was, such as 2h
     #[arg(long)]
     age: Option<String>,
@@ -56,11 +66,12 @@ struct Explanation {
     outcome: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
-    /// Kafka's topic; empty where there is no record.
+    /// Kafka's topic; empty where there is no record, as are key and headers.
     topic: String,
     key: String,
     headers: Vec<(String, String)>,
-    /// `inline`, `reference` for an object with a reference in the record, or `none`.
+    /// `inline`, `reference` for an object with a reference in the record, `cut: its size and hash`, or
+    /// `none`.
     payload: &'static str,
     route: String,
     rule: String,
@@ -81,6 +92,7 @@ pub fn explain(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let size = arguments.size.parse::<bytesize::ByteSize>().map_err(|_| {
         usage(format!("--size {:?} is no size: write bytes, or 512KiB, 2MiB", arguments.size))
     })?;
+    let content = arguments.payload.as_deref().map(|file| payload(file, &settings)).transpose()?;
     let received_ms = match &arguments.now {
         None => jiff::Timestamp::now().as_millisecond(),
         Some(text) => text
@@ -112,11 +124,13 @@ pub fn explain(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let message = Message {
         device: &device,
         topic: &arguments.topic,
-        payload: Payload::Streamed { size: size.as_u64() },
-        qos: 1,
+        payload: content
+            .as_deref()
+            .map_or(Payload::Streamed { size: size.as_u64() }, Payload::Inline),
+        qos: arguments.qos,
         dup: false,
         retain: false,
-        packet_id: 1,
+        packet_id: arguments.qos.min(1).into(),
         received_ms,
         content_type: "",
         properties: &properties,
@@ -141,56 +155,60 @@ fn pairs<'a>(option: &str, given: &'a [String]) -> Result<Vec<(&'a str, &'a str)
     given.iter().map(split).collect()
 }
 
+/// What a file holds, as far as a packet can be large.
+fn payload(file: &Path, settings: &Settings) -> Result<Vec<u8>, Failure> {
+    let most = u64::from(settings.packet_size_max());
+    let mut content = Vec::new();
+    File::open(file)
+        .and_then(|opened| opened.take(most + 1).read_to_end(&mut content))
+        .map_err(|error| Failure::Usage(format!("--payload {}: {error}", file.display())))?;
+    Ok(content)
+}
+
 fn explanation(settings: &Settings, message: &Message<'_>) -> Explanation {
-    let mut decision = settings.routing.classify(message);
-    let size = message.payload.size();
-    let lanes = &settings.routing.lanes;
-    let has_store = settings.object_store.is_some();
-    let carriage = settings.routing.carriage(&mut decision, message, has_store);
-    let nowhere = size > u64::from(settings.packet_size_max());
-    let record_lane = decision.record_lane();
-    let dead_letters = &lanes[LaneId::DEAD_LETTER].topic.all()[0];
-    let (outcome, reason, topic) = match &decision.destination {
-        _ if nowhere => {
-            let reason = "larger than anything that can be taken: the connection ends";
-            ("refused", Some(reason.to_owned()), String::new())
-        }
-        Destination::Lane { topic } => ("landed", None, topic.to_string()),
-        Destination::DeadLetter { reason, .. } => {
-            ("dead-letter", Some(reason.to_string()), dead_letters.clone())
-        }
-        Destination::Unrouted => {
-            ("refused", Some("no route matches the topic".to_owned()), dead_letters.clone())
-        }
+    let routing = &settings.routing;
+    let decision = routing.decide(message);
+    let Message { topic, qos, content_type, properties, payload, .. } = *message;
+    let packet_size = mqtt::publish_size(topic, qos, content_type, properties, payload.size());
+    let refusal = match decision.destination {
+        _ if packet_size > settings.packet_size_max().into() => Some(Refusal::TooLarge),
+        Destination::Refused(refusal) => Some(refusal),
+        Destination::Lane { .. } | Destination::DeadLetter { .. } => None,
     };
-    let (mut key, mut headers) = (Vec::new(), Vec::new());
-    if !nowhere {
-        settings.routing.write_key(record_lane, &decision, message, &mut key);
-        headers.push(("content-type".to_owned(), proto::CONTENT_TYPE.to_owned()));
-        let dead = reason.clone().map(|reason| (proto::REASON_HEADER.to_owned(), reason));
-        headers.extend(dead);
+    let mut head = Head::default();
+    if refusal.is_none() {
+        // Its id is in the value only, which is not shown.
+        decision.begin([0; 16], &mut head);
     }
+    let record = head.record();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let headers: Vec<(String, String)> =
+        record.headers().map(|(name, value)| (name.to_owned(), text(value))).collect();
+    let dead = headers.iter().find(|(name, _)| name == proto::REASON_HEADER);
+    let (outcome, reason) = match (refusal, dead) {
+        (Some(refusal), _) => ("refused", Some(refusal.reason().to_owned())),
+        (None, Some((_, reason))) => ("dead-letter", Some(reason.clone())),
+        (None, None) => ("landed", None),
+    };
     let route = decision.route.map_or("none matches".to_owned(), |index| {
-        format!("routes[{index}] {}", settings.routing.routes[index].filter)
+        format!("routes[{index}] {}", routing.routes[index].filter)
     });
     let rule = decision.rule.map_or("none matches: fast".to_owned(), |index| {
-        format!("rules[{index}] {}", settings.routing.rules[index].when)
+        format!("rules[{index}] {}", routing.rules[index].when)
     });
     Explanation {
-        lane: lanes[decision.lane].name.clone(),
+        lane: routing.lanes[decision.lane].name.clone(),
         outcome,
         reason,
-        topic,
-        key: String::from_utf8_lossy(&key).into_owned(),
-        headers,
-        payload: match carriage {
-            _ if nowhere => "none",
-            Carriage::Inline if size > u64::from(lanes[record_lane].inline_size) => {
-                "cut: its size and hash"
-            }
+        topic: record.topic().to_owned(),
+        key: text(record.key()),
+        payload: match decision.carriage {
+            _ if refusal.is_some() => "none",
+            _ if decision.is_cut() => "cut: its size and hash",
             Carriage::Inline => "inline",
             Carriage::Large => "reference",
         },
+        headers,
         route,
         rule,
         device_id: decision.metadata.device_id.to_string(),
@@ -209,8 +227,10 @@ fn print(out: &mut impl io::Write, explanation: &Explanation) -> io::Result<()> 
     if let Some(reason) = &explanation.reason {
         writeln!(out, "reason    {}", escape(reason))?;
     }
-    writeln!(out, "topic     {topic}")?;
-    writeln!(out, "key       {}", escape(key))?;
+    if !topic.is_empty() {
+        writeln!(out, "topic     {topic}")?;
+        writeln!(out, "key       {}", escape(key))?;
+    }
     writeln!(out, "payload   {payload}")?;
     for (name, value) in &explanation.headers {
         writeln!(out, "header    {name}: {}", escape(value))?;

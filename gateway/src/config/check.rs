@@ -129,15 +129,15 @@ impl Checker {
             }
         };
         let devices = self.devices();
+        let has_store = object_store.is_some();
         Settings {
-            gateway_id,
             listeners,
             admin,
             drain,
             kafka,
             object_store,
             limits,
-            routing: Routing { routes, unrouted, rules, lanes, devices },
+            routing: Routing { gateway_id, routes, unrouted, rules, lanes, devices, has_store },
             memory: plan,
             descriptors,
             hints: Vec::new(),

@@ -1,7 +1,7 @@
 //! The memory plan: what connections, queues and the router cost at most, and what is left for
 //! messages, shared out among the lanes. Checked at start, so that the limit is never met at night.
 
-use bridge::bridge::UNCLASSIFIED_SHARE;
+use bridge::uplink::UNCLASSIFIED_SHARE;
 use bridge::{LaneId, Lanes};
 
 use crate::connection::FREE_BYTES;

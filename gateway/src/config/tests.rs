@@ -384,7 +384,7 @@ rules: [{ when: { attributes: { group: 1e3 }, property: { priority: 1.0 } }, lan
 lanes: { fast: { properties: { client.id: 1_0 } } }
 ";
     let check = |settings: Settings| {
-        assert_eq!(settings.gateway_id, "007");
+        assert_eq!(settings.routing.gateway_id, "007");
         let Kafka { properties, .. } = &settings.kafka;
         assert_eq!(properties["sasl.username"], "0012345678");
         assert_eq!(properties["sasl.password"], "1e5");

@@ -300,7 +300,7 @@ fn kept_bytes(device: &Device, will: Option<&StoredWill>) -> usize {
 
 /// A client id that nobody else has.
 fn assigned_client_id() -> String {
-    let random = u128::from_be_bytes(bridge::envelope::message_id(Clock::read().unix_ms));
+    let random = u128::from_be_bytes(bridge::identity::message_id(Clock::read().unix_ms));
     format!("auto-{random:032x}")
 }
 

@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use bridge::classify::Decision;
 use bridge::message::{Message, Payload};
 use bridge::text::escape;
-use bridge::{Carriage, Full, LaneId, Upload};
+use bridge::uplink::{Inline, Large};
+use bridge::{Carriage, Full, LaneId, Passage, Upload};
 use sha2::{Digest, Sha256};
-use xxhash_rust::xxh3::{xxh3_64, xxh3_128, xxh3_128_with_seed};
+use xxhash_rust::xxh3::xxh3_128;
 
 use super::{
     Block, Clock, Close, Connection, FREE_PARTIAL_BYTES, OUT_SOFT_BYTES, ROOM_RECHECK, Refusal,
@@ -75,8 +75,7 @@ struct Publishing<'a> {
     shared: &'a Shared,
     header: &'a FixedHeader,
     head: &'a PublishHead<'a>,
-    decision: &'a Decision<'a>,
-    message: &'a Message<'a>,
+    lane: LaneId,
 }
 
 /// What became of the bytes at hand.
@@ -235,19 +234,17 @@ impl Connection {
             content_type: head.content_type,
             properties: &properties,
         };
-        let bridge = &shared.edge.bridge;
-        let mut decision = bridge.classify(&message);
-        let carriage = bridge.carriage(&mut decision, &message);
-        let publishing =
-            Publishing { shared, header, head: &head, decision: &decision, message: &message };
-        match (carriage, whole) {
-            (Carriage::Large, _) => self.begin_large(&publishing, clock),
-            (Carriage::Inline, Some(payload)) => self.take_inline(&publishing, payload, clock),
-            (Carriage::Inline, None) => {
-                let lane = decision.lane;
+        let decided = shared.edge.bridge.decide(&message);
+        let lane = decided.lane();
+        let publishing = Publishing { shared, header, head: &head, lane };
+        match decided.passage() {
+            Passage::Inline(inline) => self.take_inline(&publishing, &inline, clock),
+            Passage::Large(large) => self.begin_large(&publishing, size, &large, clock),
+            Passage::Refused(refusal) => Ok(self.skip(&publishing, refusal)),
+            Passage::Arriving => {
                 let step = self.reserve(Some(lane), header.packet_size() as usize, clock);
                 Ok(match step {
-                    Step::Blocked if head.qos == 0 => self.shed(header, &head, lane),
+                    Step::Blocked if head.qos == 0 => self.skip(&publishing, bridge::Refusal::Shed),
                     step => step,
                 })
             }
@@ -258,18 +255,17 @@ impl Connection {
     fn take_inline(
         &mut self,
         publishing: &Publishing<'_>,
-        payload: &[u8],
+        inline: &Inline<'_>,
         clock: &Clock,
     ) -> Result<Step, Close> {
-        let Publishing { shared, header, head, decision, message } = *publishing;
+        let Publishing { shared, header, head, lane } = *publishing;
         let edge = &shared.edge;
         let size = header.packet_size() as usize;
-        let reserved = self.has_reserved(Some(decision.lane));
-        let fingerprint = xxh3_128_with_seed(payload, xxh3_64(head.topic.as_bytes()));
         if head.qos == 0 {
-            match edge.bridge.submit(decision, message, fingerprint, None, reserved, clock.now) {
-                Ok(()) => fan_out(shared, head.topic, payload),
-                Err(_) => edge.bridge.refuse(Some(decision.lane), bridge::Refusal::Shed),
+            let reserved = self.reservation.as_ref().map(|(_, reservation)| reservation);
+            match inline.submit(reserved, clock.now, || None) {
+                Ok(()) => fan_out(shared, head.topic, inline.payload()),
+                Err(_) => edge.bridge.refuse(Some(lane), bridge::Refusal::Shed),
             }
             return Ok(Step::Taken(size));
         }
@@ -277,9 +273,9 @@ impl Connection {
             packet_id: head.packet_id,
             qos: head.qos,
             dup: head.dup,
-            fingerprint,
-            bytes: payload.len() as u32,
-            group: group(decision.lane, Carriage::Inline),
+            fingerprint: inline.fingerprint(),
+            bytes: inline.payload().len() as u32,
+            group: group(lane, Carriage::Inline),
             received_us: edge.micros(clock.now),
         };
         match self.window.admit(&publish) {
@@ -288,11 +284,12 @@ impl Connection {
             Admission::Full => return self.wait_for_window(publish.packet_id, clock),
             known => return self.known_again(known, &publish, size),
         }
-        let reply_to = Some((&self.mailbox, self.window.next_slot()));
-        match edge.bridge.submit(decision, message, fingerprint, reply_to, reserved, clock.now) {
+        let reserved = self.reservation.as_ref().map(|(_, reservation)| reservation);
+        let (window, mailbox) = (&mut self.window, &self.mailbox);
+        let open = || Some((Arc::clone(mailbox), window.open(publish)));
+        match inline.submit(reserved, clock.now, open) {
             Ok(()) => {
-                self.window.open(publish);
-                fan_out(shared, head.topic, payload);
+                fan_out(shared, head.topic, inline.payload());
                 Ok(Step::Taken(size))
             }
             Err(full) => Ok(self.wait_for_room(full, clock)),
@@ -328,19 +325,25 @@ impl Connection {
         }
     }
 
-    /// Drops a QoS 0 message for which there is no room: what is here of it, and what comes.
-    fn shed(&mut self, header: &FixedHeader, head: &PublishHead<'_>, lane: LaneId) -> Step {
+    /// Drops a QoS 0 message that nothing takes: what is here of it, and what comes.
+    fn skip(&mut self, publishing: &Publishing<'_>, refusal: bridge::Refusal) -> Step {
+        let Publishing { header, head, lane, .. } = *publishing;
         self.block = None;
-        self.edge.bridge.refuse(Some(lane), bridge::Refusal::Shed);
+        self.edge.bridge.refuse(Some(lane), refusal);
         let size = u64::from(header.remaining - head.head_len);
         self.intake = Intake::Skip { left: size, size };
         Step::Taken(usize::from(header.len) + head.head_len as usize)
     }
 
     /// A PUBLISH whose payload is too large for its lane: its head is taken here.
-    fn begin_large(&mut self, publishing: &Publishing<'_>, clock: &Clock) -> Result<Step, Close> {
-        let Publishing { header, head, decision, message, .. } = *publishing;
-        let size = message.payload.size();
+    fn begin_large(
+        &mut self,
+        publishing: &Publishing<'_>,
+        size: u64,
+        large: &Large<'_>,
+        clock: &Clock,
+    ) -> Result<Step, Close> {
+        let Publishing { header, head, lane, .. } = *publishing;
         let taken = Step::Taken(usize::from(header.len) + head.head_len as usize);
         let topic_hash = xxh3_128(head.topic.as_bytes());
         let publish = (head.qos > 0).then(|| Publish {
@@ -350,7 +353,7 @@ impl Connection {
             fingerprint: 0,
             // Its memory is the part that the upload took from the lane's share.
             bytes: 0,
-            group: group(decision.lane, Carriage::Large),
+            group: group(lane, Carriage::Large),
             received_us: self.edge.micros(clock.now),
         });
         if let Some(publish) = publish {
@@ -379,14 +382,13 @@ impl Connection {
                 _ => {}
             }
         }
-        let begun = self.edge.bridge.begin_upload(decision, message, &self.mailbox);
-        match begun.expect("the caller saw that there is a store") {
+        match large.begin(Some(&self.mailbox)) {
             Ok(upload) => {
                 self.intake =
                     Intake::Upload(Box::new(Arriving { upload, publish, topic_hash, size }));
                 Ok(taken)
             }
-            Err(_) if head.qos == 0 => Ok(self.shed(header, head, decision.lane)),
+            Err(_) if head.qos == 0 => Ok(self.skip(publishing, bridge::Refusal::Shed)),
             Err(full) => Ok(self.wait_for_room(full, clock)),
         }
     }
@@ -416,9 +418,8 @@ impl Connection {
                     self.deadlines.packet_received(clock.now);
                     return self.known_again(admission, &publish, taken);
                 }
-                let slot = self.window.next_slot();
+                let slot = self.window.open(publish);
                 upload.finish(Some((Arc::clone(&self.mailbox), slot)));
-                self.window.open(publish);
             }
         }
         self.deadlines.packet_received(clock.now);

@@ -1,14 +1,12 @@
 //! A device's last words: kept while it is connected, published when it goes without a goodbye, on a
 //! message's normal way.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use bridge::Refusal;
 use bridge::message::{Message, Payload};
-use bridge::{Carriage, Mailbox, Refusal};
 use tokio::time::sleep;
-use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
 use super::{Clock, Shared};
 use crate::edge::Edge;
@@ -50,50 +48,29 @@ impl StoredWill {
     pub async fn publish(&self, shared: &Shared) {
         let properties: Vec<(&str, &str)> =
             self.properties.iter().map(|(name, value)| (&**name, &**value)).collect();
-        let clock = Clock::read();
-        let message = |payload| Message {
+        let message = Message {
             device: &shared.device,
             topic: &self.topic,
-            payload,
+            payload: Payload::Inline(&self.payload),
             qos: self.qos,
             dup: false,
             retain: self.retain,
             packet_id: 0,
-            received_ms: clock.unix_ms,
+            received_ms: Clock::read().unix_ms,
             content_type: &self.content_type,
             properties: &properties,
         };
         let bridge = &shared.edge.bridge;
-        let inline = message(Payload::Inline(&self.payload));
-        let mut decision = bridge.classify(&inline);
-        let size = self.payload.len() as u64;
-        let carriage = bridge.carriage(&mut decision, &inline);
-        let fingerprint = xxh3_128_with_seed(&self.payload, xxh3_64(self.topic.as_bytes()));
+        // It is part of a packet of at most 68 KiB, and so here whole.
+        let decided = bridge.decide(&message);
         let deadline = Instant::now() + ROOM_WAIT;
         let mut waiting = None;
-        loop {
-            if carriage == Carriage::Inline {
-                let now = Instant::now();
-                if bridge.submit(&decision, &inline, fingerprint, None, false, now).is_ok() {
-                    break;
-                }
-            } else {
-                // A will is at most one packet of 64 KiB, so it fits into an upload's first part.
-                let streamed = message(Payload::Streamed { size });
-                let nobody = Arc::new(Mailbox::default());
-                if let Some(Ok(mut upload)) = bridge.begin_upload(&decision, &streamed, &nobody)
-                    && upload.push(&self.payload).is_ok()
-                    && upload.is_whole()
-                {
-                    upload.finish(None);
-                    break;
-                }
-            }
+        while decided.offer(Instant::now()).is_err() {
             if waiting.is_none() && self.qos > 0 {
                 waiting = Waiting::begin(&shared.edge, self.waiting_bytes(shared));
             }
             if waiting.is_none() || Instant::now() >= deadline {
-                return bridge.refuse(Some(decision.lane), Refusal::Shed);
+                return bridge.refuse(Some(decided.lane()), Refusal::Shed);
             }
             sleep(ROOM_PAUSE).await;
         }

@@ -94,6 +94,24 @@ pub fn publish_head_bound(version: Version, header: &FixedHeader, body: &[u8]) -
     }
 }
 
+/// Bytes of a whole PUBLISH in MQTT 5, with these properties and a payload of so many bytes.
+pub fn publish_size(
+    topic: &str,
+    qos: u8,
+    content_type: &str,
+    user_properties: &[(&str, &str)],
+    payload: u64,
+) -> u64 {
+    let text = |text: &str| 2 + text.len() as u64;
+    let length = |bytes: u64| u64::from(variable_int_size(bytes.try_into().unwrap_or(u32::MAX)));
+    let pairs = user_properties.iter().map(|(name, value)| 1 + text(name) + text(value));
+    let own = if content_type.is_empty() { 0 } else { 1 + text(content_type) };
+    let properties = pairs.sum::<u64>() + own;
+    let packet_id = if qos == 0 { 0 } else { 2 };
+    let remaining = text(topic) + packet_id + length(properties) + properties + payload;
+    1 + length(remaining) + remaining
+}
+
 /// The size of the head and where in it the length of the properties is, from the lengths that it
 /// declares; `None` when these have not all arrived.
 #[inline]

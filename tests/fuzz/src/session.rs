@@ -19,6 +19,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bridge::classify::{Routing, Unrouted};
+use bridge::format::Format;
 use bridge::kafka_topic::TopicName;
 use bridge::key::KeyStrategy;
 use bridge::metadata::DeviceAttributes;
@@ -26,7 +27,7 @@ use bridge::objects::Objects;
 use bridge::route::{Filter, Route};
 use bridge::rule::{Rule, When};
 use bridge::sink::memory::{Fate, MemoryStore};
-use bridge::{Bridge, Carriage, LaneId, LanePlan, LaneThread, Lanes, Store, Totals};
+use bridge::{Carriage, LaneId, LanePlan, LaneThread, Lanes, Store, Totals, Uplink};
 use gateway::connection;
 use gateway::edge::{Edge, EdgeLimits};
 use gateway::local::LocalPlane;
@@ -116,7 +117,7 @@ impl World {
         let opened = Objects::open(&url, &BTreeMap::new()).expect("a folder can be made");
         let object_store =
             Store { objects: Arc::new(opened), runtime: background.handle().clone() };
-        let bridge = Bridge::new("gw-1", routing(), Some(object_store));
+        let bridge = Uplink::new(routing(), Some(object_store));
         let store = MemoryStore::new();
         let started = bridge.start(|_, _| {
             let store = Arc::clone(&store);
@@ -260,6 +261,7 @@ fn topic_of(lane: &str) -> String {
 fn routing() -> Routing {
     let filter = |text| Filter::parse(text).expect("a filter");
     Routing {
+        gateway_id: "gw-1".to_owned(),
         routes: vec![
             Route {
                 filter: filter("own/{device_id}/#"),
@@ -283,6 +285,7 @@ fn routing() -> Routing {
             name: lane.to_owned(),
             topic: TopicName::Fixed(topic_of(lane)),
             key: KeyStrategy::DeviceId,
+            format: Format::Envelope,
             inline_size: INLINE_SIZE,
             gather: Duration::ZERO,
             properties: BTreeMap::new(),
@@ -290,5 +293,6 @@ fn routing() -> Routing {
             large_memory: LARGE_MEMORY,
         }),
         devices: DeviceAttributes::new(),
+        has_store: true,
     }
 }

@@ -8,7 +8,7 @@ use prost::Message as _;
 use proto::v1::{DeviceEnvelope, IdentityTrust};
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tests::gateway::{Gateway, GatewayConfig};
 use tests::kafka::Kafka;
@@ -478,36 +478,4 @@ fn an_event_time_that_cannot_be_is_counted() {
         let counted = gateway.metrics().sum("landfall_event_times_unusable_total", &labels);
         assert_eq!(counted, count, "{reason}");
     }
-}
-
-#[test]
-fn explain_says_what_run_does() {
-    let kafka = Kafka::shared();
-    let gateway = GatewayConfig::new(kafka).start_ready();
-    let explain = |arguments: &[&str]| -> Value {
-        let mut command = std::process::Command::new(tests::tools::program("landfall"));
-        command.args(["explain", "--format", "json", "--config"]).arg(gateway.config_file());
-        let output = tests::foreign::run("explain", {
-            command.args(arguments);
-            command
-        });
-        serde_json::from_str(&output).unwrap_or_else(|error| panic!("{error}: {output}"))
-    };
-    let alarm = explain(&["--topic", "devices/meter/m-1/alarm"]);
-    assert_eq!(alarm["lane"], "priority", "{alarm}");
-    assert_eq!(alarm["topic"], gateway.topic("priority").as_str(), "{alarm}");
-    assert_eq!(alarm["key"], "m-1", "{alarm}");
-    let large = explain(&["--topic", "devices/meter/m-1/dump", "--size", "300KiB"]);
-    assert_eq!(large["lane"], "slow", "{large}");
-    // Without an object store, the inline limit is the largest there is.
-    let fault = |property: &str| {
-        let told = explain(&["--topic", "devices/meter/m-1/power", "--property", property]);
-        assert!(told["event_start_ms"].is_null(), "{told}");
-        told["event_time_fault"].as_str().unwrap_or_default().to_owned()
-    };
-    assert!(fault("event-start=yesterday").contains("no time"));
-    assert!(fault("event-start=1000").contains("before 2000"));
-    assert_eq!(fault("event-end=2026-01-01T00:00:00Z"), "");
-    let larger = explain(&["--topic", "devices/meter/m-1/dump", "--size", "2MiB"]);
-    assert_eq!((&larger["outcome"], &larger["payload"]), (&json!("refused"), &json!("none")));
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use bridge::format::Format;
 use bridge::kafka::properties;
 use bridge::kafka_topic::{TopicName, is_kafka_topic};
 use bridge::key::{KeyStrategy, Template};
@@ -128,7 +129,17 @@ impl Checker {
             default("linger.ms", "0".to_owned());
         }
         let name = name.to_owned();
-        LanePlan { name, topic, key, inline_size, gather, properties, inline_memory, large_memory }
+        LanePlan {
+            name,
+            topic,
+            key,
+            format: Format::Envelope,
+            inline_size,
+            gather,
+            properties,
+            inline_memory,
+            large_memory,
+        }
     }
 
     /// One value is there today, and one is known that will be.
