@@ -4,6 +4,8 @@
 mod docs;
 // `landfall dev` needs nothing and shows what lands.
 mod dev;
+// What `landfall explain` says of a message is what becomes of it.
+mod explain;
 // Clients that are not ours publish, and clients that are not ours read.
 mod clients;
 // What the benchmark counts has landed.
