@@ -583,7 +583,10 @@ fn the_defaults_of_the_schema_are_those_of_the_gateway() {
     }
     let written = load_text(&Value::Object(written).to_string()).expect("defaults are valid");
     let nothing = load_text("").expect("the defaults are valid");
-    assert_eq!(format!("{written:#?}"), format!("{nothing:#?}"));
+    let (written, nothing) = (format!("{written:#?}"), format!("{nothing:#?}"));
+    for (written, nothing) in written.lines().zip(nothing.lines()) {
+        assert_eq!(written, nothing, "the schema says another default");
+    }
 }
 
 #[test]

@@ -48,8 +48,8 @@ pub struct Configuration {
     /// slow_after, to slow.
     #[schemars(length(max = 1000))]
     pub rules: Option<Vec<Rule>>,
-    /// Settings of the built-in lanes priority, fast, slow and dead-letter; another name adds a lane. At
-    /// most 28 in all.
+    /// Settings of the built-in lanes priority, fast, slow and dead-letter; another name of
+    /// a-z 0-9 - adds a lane. At most 28 in all.
     pub lanes: Option<BTreeMap<String, Option<Lane>>>,
     /// For the default rules only: larger payloads go to the slow lane.
     #[schemars(extend("default" = "256KiB"))]
