@@ -75,7 +75,7 @@ struct Queue {
     closed: bool,
 }
 
-/// What the lane's thread tells about itself.
+/// How the lane's thread is doing.
 struct LaneStatus {
     started: Instant,
     /// Milliseconds after `started` of the thread's last round.
@@ -334,7 +334,7 @@ impl<'l> Worker<'l> {
             // Whoever is owed an answer is woken before this thread sleeps.
             self.tally.flush();
             let now = Instant::now();
-            self.tell(now);
+            self.publish_status(now);
             let mut queue = self.lane.queue.lock();
             if queue.closed && queue.batch.is_empty() {
                 return;
@@ -373,7 +373,7 @@ impl<'l> Worker<'l> {
     }
 
     /// Leaves the heartbeat and the marks of progress.
-    fn tell(&self, now: Instant) {
+    fn publish_status(&self, now: Instant) {
         let status = &self.lane.status;
         let now_ms = now.saturating_duration_since(status.started).as_millis() as u64;
         status.heartbeat_ms.store(now_ms, Ordering::Relaxed);

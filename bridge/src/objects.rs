@@ -10,13 +10,13 @@ mod folder;
 mod health;
 mod meter;
 mod open;
+mod permits;
 mod place;
 mod reaction;
 mod read;
 mod request;
 #[cfg(test)]
 mod tests;
-mod turns;
 mod write;
 
 use std::collections::BTreeMap;
@@ -33,17 +33,17 @@ use self::folder::Folder;
 use self::health::{FailureLog, Health};
 use self::meter::Meter;
 pub use self::meter::{ObjectFigures, Results};
+use self::permits::Permits;
+pub use self::permits::{FILES_PER_LANE, REQUESTS_PER_LANE};
 use self::place::Place;
 pub use self::place::parse_url;
 pub(crate) use self::place::payload_key;
 pub use self::read::{Expected, PIECE_MAX_BYTES, ReadError, Reading};
-use self::turns::Turns;
-pub use self::turns::{FILES_PER_LANE, REQUESTS_PER_LANE};
 pub use self::write::{Object, Parts};
 
 /// Bytes of a part; S3 takes none smaller, but for the last.
 pub const PART_SIZE: u64 = 5 * 1024 * 1024;
-/// A request under way for longer says that the store does not answer.
+/// A request in flight for longer says that the store does not answer.
 const SLOW_ANSWER: Duration = Duration::from_secs(10);
 
 /// What went wrong with the object store.
@@ -70,7 +70,7 @@ pub struct Objects {
     leftovers: FailureLog,
     place: Place,
     /// By lane, which is the first part of an object's key.
-    turns: Mutex<BTreeMap<Box<str>, Turns>>,
+    permits: Mutex<BTreeMap<Box<str>, Permits>>,
 }
 
 /// Who keeps the objects.
@@ -100,7 +100,7 @@ impl Objects {
             failures: FailureLog::default(),
             leftovers: FailureLog::default(),
             place,
-            turns: Mutex::default(),
+            permits: Mutex::default(),
         })
     }
 
@@ -119,8 +119,8 @@ impl Objects {
     pub fn object(self: &Arc<Objects>, key: &str) -> Object {
         let (path, uri) = (self.place.path(key), self.place.uri(key));
         let lane = key.split('/').next().unwrap_or(key);
-        let turns = self.turns.lock().entry(lane.into()).or_default().clone();
-        Object { objects: Arc::clone(self), path, uri, turns }
+        let permits = self.permits.lock().entry(lane.into()).or_default().clone();
+        Object { objects: Arc::clone(self), path, uri, permits }
     }
 
     /// How the store is doing.

@@ -44,7 +44,7 @@ pub enum AppendError {
     Full,
     /// The sink has to be reset before it takes anything.
     Broken,
-    /// There is no way to the store yet; the sink itself tries to have one.
+    /// The store cannot be reached yet; the sink itself tries again.
     Away,
     /// This record can never be taken.
     Refused(Cow<'static, str>),

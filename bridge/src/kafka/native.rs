@@ -16,7 +16,6 @@ use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::RDKafkaErrorCode;
 
 use crate::record::Record;
-use crate::sink::Token;
 
 /// Wakes a thread when the client's main queue is no longer empty. Dropped before its client.
 pub(crate) struct Hook {
@@ -78,7 +77,7 @@ impl TopicHandles {
         &mut self,
         client: &Client<C>,
         record: Record<'_>,
-        token: Token,
+        token: usize,
     ) -> Result<(), RDKafkaErrorCode> {
         let topic = self.handle(client, record.topic())?;
         let (key, value) = (record.key(), record.value());

@@ -117,9 +117,9 @@ impl KafkaStatus {
 struct Trouble {
     reason: Option<String>,
     /// The reason says why, and not only that a connection ended.
-    is_telling: bool,
+    names_the_cause: bool,
     /// When the log was told last.
-    told: Option<Instant>,
+    logged_at: Option<Instant>,
     /// The log was told, and not yet that it is over.
     is_open_in_log: bool,
 }
@@ -128,7 +128,7 @@ impl Trouble {
     /// Notes an error. A connection that only ended takes the place of no better reason: it follows each
     /// refusal of a password or a certificate.
     fn note(&mut self, code: Option<RDKafkaErrorCode>, reason: &str) {
-        let is_telling = !matches!(
+        let names_the_cause = !matches!(
             code,
             Some(
                 RDKafkaErrorCode::BrokerTransportFailure
@@ -136,9 +136,9 @@ impl Trouble {
                     | RDKafkaErrorCode::OperationTimedOut
             )
         );
-        if is_telling || !self.is_telling {
+        if names_the_cause || !self.names_the_cause {
             self.reason = Some(reason.to_owned());
-            self.is_telling = is_telling;
+            self.names_the_cause = names_the_cause;
         }
     }
 
@@ -148,9 +148,9 @@ impl Trouble {
 
     /// It is time to tell the log.
     fn is_news(&mut self) -> bool {
-        let is_news = self.told.is_none_or(|told| told.elapsed() >= UNWELL_PAUSE);
+        let is_news = self.logged_at.is_none_or(|at| at.elapsed() >= UNWELL_PAUSE);
         if is_news {
-            self.told = Some(Instant::now());
+            self.logged_at = Some(Instant::now());
             self.is_open_in_log = true;
         }
         is_news
@@ -159,7 +159,7 @@ impl Trouble {
     /// Kafka is well; true if the log is to be told.
     fn is_over(&mut self) -> bool {
         self.reason = None;
-        self.is_telling = false;
+        self.names_the_cause = false;
         std::mem::take(&mut self.is_open_in_log)
     }
 }

@@ -11,9 +11,9 @@ use tokio::sync::{Notify, watch};
 
 use super::reaction::{Fault, Reaction};
 
-/// For how long a failed write is told of when no other write came after it.
-const TROUBLE_TOLD: Duration = Duration::from_secs(15);
-/// Failures that pass are told of when nothing worked for so long.
+/// For how long a failed write is reported when no other write came after it.
+const TROUBLE_REPORTED: Duration = Duration::from_secs(15);
+/// Failures that pass are reported when nothing worked for so long.
 const TROUBLE_SHOWN_AFTER: Duration = Duration::from_secs(2);
 /// The least time between two lines of log about failures.
 const LOG_PAUSE: Duration = Duration::from_secs(30);
@@ -33,9 +33,9 @@ struct Facts {
     writes: Option<Trouble>,
     /// Why what was written cannot be looked at.
     looks: Option<String>,
-    told: Option<Instant>,
+    logged_at: Option<Instant>,
     /// Failures since the last line of log.
-    untold: u64,
+    unlogged: u64,
 }
 
 #[derive(Default)]
@@ -75,7 +75,7 @@ impl Health {
         let refuses = fault.reaction == Reaction::Wait;
         let reason = fault.reason.clone();
         facts.writes = Some(Trouble { since, last: now, refuses, reason });
-        facts.tell(now, &fault.reason);
+        facts.log(now, &fault.reason);
         drop(facts);
         if refuses {
             self.refuses.send_replace(true);
@@ -93,7 +93,7 @@ impl Health {
     pub fn look_was_refused(&self, reason: &str) {
         let mut facts = self.facts.lock();
         facts.looks = Some(format!("what was written cannot be looked at: {reason}"));
-        facts.tell(Instant::now(), reason);
+        facts.log(Instant::now(), reason);
     }
 
     /// The probe found the store well: whoever waits may try.
@@ -104,16 +104,16 @@ impl Health {
     pub fn probe_failed(&self, fault: &Fault) {
         let mut facts = self.facts.lock();
         facts.probe = Probe::Fails(fault.reason.clone());
-        facts.tell(Instant::now(), &fault.reason);
+        facts.log(Instant::now(), &fault.reason);
         drop(facts);
         self.refuses.send_replace(fault.reaction == Reaction::Wait);
     }
 
     fn works(&self, facts: &mut Facts) {
         facts.probe = Probe::Works;
-        if facts.writes.is_none() && facts.looks.is_none() && facts.told.take().is_some() {
-            tracing::info!(failures = facts.untold, "the object store works again");
-            facts.untold = 0;
+        if facts.writes.is_none() && facts.looks.is_none() && facts.logged_at.take().is_some() {
+            tracing::info!(failures = facts.unlogged, "the object store works again");
+            facts.unlogged = 0;
         }
         self.refuses.send_if_modified(|refuses| std::mem::replace(refuses, false));
     }
@@ -149,16 +149,16 @@ impl Facts {
         }
         let trouble = self.writes.as_ref().filter(|trouble| {
             let shows = trouble.refuses || now.duration_since(trouble.since) >= TROUBLE_SHOWN_AFTER;
-            shows && now.duration_since(trouble.last) < TROUBLE_TOLD
+            shows && now.duration_since(trouble.last) < TROUBLE_REPORTED
         });
         trouble.map(|trouble| &trouble.reason).or(self.looks.as_ref()).map(String::as_str)
     }
 
-    fn tell(&mut self, now: Instant, reason: &str) {
-        self.untold += 1;
-        if self.told.is_none_or(|told| now.duration_since(told) >= LOG_PAUSE) {
-            self.told = Some(now);
-            let failures = std::mem::take(&mut self.untold);
+    fn log(&mut self, now: Instant, reason: &str) {
+        self.unlogged += 1;
+        if self.logged_at.is_none_or(|logged_at| now.duration_since(logged_at) >= LOG_PAUSE) {
+            self.logged_at = Some(now);
+            let failures = std::mem::take(&mut self.unlogged);
             tracing::warn!(reason, failures, "the object store fails; large messages wait for it");
         }
     }
@@ -207,7 +207,7 @@ mod tests {
         assert_eq!(health.problem().as_deref(), Some("Wait"));
         health.probe_worked();
         assert_eq!(health.problem().as_deref(), Some("Wait"), "what was written did not work");
-        let later = Instant::now() + TROUBLE_TOLD;
+        let later = Instant::now() + TROUBLE_REPORTED;
         assert_eq!(health.facts.lock().problem(later), None, "nobody wrote since");
         health.write_worked();
         assert_eq!(health.problem(), None);

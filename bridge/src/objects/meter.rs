@@ -39,9 +39,9 @@ pub struct ObjectFigures {
     pub requests: Results,
     /// Each try of a request on its own.
     pub attempts: Results,
-    /// Requests under way.
+    /// Requests in flight.
     pub open: usize,
-    /// How long the oldest of them has been under way; zero where there is none.
+    /// How long the oldest of them has been in flight; zero where there is none.
     pub oldest: Duration,
     /// The store takes what is written, as far as is known.
     pub is_well: bool,
@@ -61,7 +61,7 @@ struct Counts {
     failed: AtomicU64,
 }
 
-/// Requests under way. There are few: each holds a part in memory.
+/// Requests in flight. There are few: each holds a part in memory.
 #[derive(Default)]
 struct Open {
     next: u64,
@@ -91,13 +91,13 @@ impl Meter {
     }
 
     /// A request begins, with all its tries. One that is dropped before its end counts as nothing.
-    pub fn begin(&self) -> UnderWay<'_> {
+    pub fn begin(&self) -> InFlight<'_> {
         let started = Instant::now();
         let mut open = self.open.lock();
         let number = open.next;
         open.next += 1;
         open.starts.insert(number, started);
-        UnderWay { meter: self, number, started }
+        InFlight { meter: self, number, started }
     }
 
     /// Counts a try that no HTTP client sees.
@@ -118,21 +118,21 @@ impl Meter {
     }
 }
 
-/// A request under way, until it is dropped.
-pub(super) struct UnderWay<'m> {
+/// A request in flight, until it is dropped.
+pub(super) struct InFlight<'m> {
     meter: &'m Meter,
     number: u64,
     started: Instant,
 }
 
-impl UnderWay<'_> {
+impl InFlight<'_> {
     pub fn end(self, ok: bool) {
         self.meter.latency.record(self.started.elapsed());
         self.meter.requests.count(ok);
     }
 }
 
-impl Drop for UnderWay<'_> {
+impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         self.meter.open.lock().starts.remove(&self.number);
     }
@@ -283,7 +283,7 @@ mod tests {
             let puts = async { tokio::join!(first.put(payload()), second.put(payload())) };
             let wait = Duration::from_millis(200);
             tokio::time::timeout(wait, puts).await.expect_err("nobody answers");
-            assert_eq!(objects.figures().open, 0, "what is given up is not under way");
+            assert_eq!(objects.figures().open, 0, "what is given up is not in flight");
             let put = first.put(payload());
             tokio::pin!(put);
             let _ = tokio::time::timeout(wait, &mut put).await;

@@ -16,7 +16,7 @@ use super::meter::Meter;
 use super::reaction::{Answer, Fault, Reaction};
 
 /// How long a failing request is tried again before the upload fails. Devices give up at 30 s.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const DEADLINE: Duration = Duration::from_secs(30);
 /// The first pause before a request is tried again; each is twice the one before.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
@@ -37,7 +37,7 @@ pub(super) struct Failed {
     pub tries: u32,
 }
 
-/// Tries until it works, cannot work, or [`PATIENCE`] has passed since the first try. A try that panics
+/// Tries until it works, cannot work, or [`DEADLINE`] has passed since the first try. A try that panics
 /// has failed: who waits for it hears so, and the store counts as failing.
 pub(super) async fn persist<T, F: Future<Output = Result<T, Fault>>>(
     health: &Health,
@@ -45,21 +45,21 @@ pub(super) async fn persist<T, F: Future<Output = Result<T, Fault>>>(
     mut attempt: impl FnMut() -> F,
 ) -> Result<Done<T>, Failed> {
     let began = Instant::now();
-    let under_way = meter.begin();
+    let request = meter.begin();
     let mut tries = 0;
     let mut pause = PAUSE_MIN;
     loop {
-        let left = PATIENCE.saturating_sub(began.elapsed());
+        let left = DEADLINE.saturating_sub(began.elapsed());
         if !health.opens_within(left).await {
             let reason = health.problem().unwrap_or_else(|| "the store refuses".to_owned());
-            under_way.end(false);
+            request.end(false);
             return Err(Failed { fault: Fault { reaction: Reaction::Wait, reason }, tries });
         }
         tries += 1;
         let fault = match or_panic(attempt()).await {
             Ok(Ok(value)) => {
                 health.write_worked();
-                under_way.end(true);
+                request.end(true);
                 return Ok(Done { value, tries });
             }
             Ok(Err(fault)) => fault,
@@ -76,8 +76,8 @@ pub(super) async fn persist<T, F: Future<Output = Result<T, Fault>>>(
         if !longest.is_zero() {
             health.write_failed(&fault);
         }
-        if longest.is_zero() || began.elapsed() + pause > PATIENCE {
-            under_way.end(false);
+        if longest.is_zero() || began.elapsed() + pause > DEADLINE {
+            request.end(false);
             return Err(Failed { fault, tries });
         }
         // Those that failed together do not come back together.
@@ -91,7 +91,7 @@ pub(super) async fn or_panic<T>(request: impl Future<Output = T>) -> Result<T, F
     AssertUnwindSafe(request).catch_unwind().await.map_err(|_| Fault::panicked())
 }
 
-/// What the HTTP client saw of the try under way; see [`observed`].
+/// What the HTTP client saw of the try in flight; see [`observed`].
 struct Seen {
     /// Stands in the path of every request about the object. Others are for credentials.
     object: String,
@@ -138,7 +138,7 @@ pub(super) async fn observed<T>(
     })
 }
 
-/// Notes an answer, for the try under way in this task, if there is one.
+/// Notes an answer, for the try in flight in this task, if there is one.
 pub(super) fn see_answer(host: &str, path: &str, answer: Answer) {
     see(path, |about_object| match about_object {
         true => Last::Answer(answer),

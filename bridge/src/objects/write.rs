@@ -15,9 +15,9 @@ use object_store::{MultipartId, ObjectStoreExt as _, PutPayload};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::folder::Staged;
+use super::permits::Permits;
 use super::reaction::{Fault, Reaction};
 use super::request::{Done, Failed, observed, or_panic, persist};
-use super::turns::Turns;
 use super::{Backend, ObjectError, Objects, Remote};
 
 /// How often an object is looked for that should be there, and how long is waited in between.
@@ -35,7 +35,7 @@ pub struct Object {
     pub(super) path: Path,
     pub(super) uri: String,
     /// Those of its lane.
-    pub(super) turns: Turns,
+    pub(super) permits: Permits,
 }
 
 /// An object being written in parts. It has to be completed or aborted: the store keeps the parts of
@@ -55,7 +55,7 @@ enum Upload {
     Folder {
         staged: Arc<Staged>,
         /// Held as long as the file is.
-        _turn: OwnedSemaphorePermit,
+        _permit: OwnedSemaphorePermit,
     },
 }
 
@@ -104,10 +104,10 @@ impl Object {
                 Upload::Remote { id: self.persist(begin).await?.value, parts: Vec::new() }
             }
             Backend::Folder(folder) => {
-                let turn = self.turns.file().await;
-                let turn = turn.map_err(|fault| Failed { fault, tries: 0 })?;
+                let permit = self.permits.file().await;
+                let permit = permit.map_err(|fault| Failed { fault, tries: 0 })?;
                 let stage = || async move { self.counted(folder.stage(&self.path).await) };
-                Upload::Folder { staged: self.persist(stage).await?.value, _turn: turn }
+                Upload::Folder { staged: self.persist(stage).await?.value, _permit: permit }
             }
         };
         Ok(Parts { upload, object: Arc::clone(self), size: 0 })
@@ -168,7 +168,7 @@ impl Object {
         persist(&self.objects.health, &self.objects.meter, || {
             let attempt = attempt();
             async move {
-                let _turn = self.turns.request().await?;
+                let _permit = self.permits.request().await?;
                 attempt.await
             }
         })

@@ -1,6 +1,6 @@
 //! Kafka as a sink, and the only place that knows rdkafka's producer.
 //!
-//! Idempotent, `acks=all`, no message timeout: a record is confirmed or still on its way, never given
+//! Idempotent, `acks=all`, no message timeout: a record is confirmed or in flight, never given
 //! up by the library.
 
 mod first;

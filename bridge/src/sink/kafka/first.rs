@@ -76,7 +76,7 @@ pub(super) struct Waiting {
 pub(super) struct Firsts {
     pub(super) placement: Arc<Placement>,
     topics: Vec<Topic>,
-    /// First records on their way.
+    /// First records in flight.
     open: usize,
     now: Instant,
 }
@@ -93,7 +93,7 @@ enum Partition {
     /// The broker may know nothing of the producer.
     #[default]
     New,
-    /// The first record is on its way.
+    /// The first record is in flight.
     First { token: Token, key: Box<[u8]>, behind: Vec<Waiting> },
     /// A record has landed; the last one was sent then.
     Known { sent: Instant },
@@ -168,7 +168,7 @@ impl Firsts {
         Vec::new()
     }
 
-    /// Some first record is on its way, and others may wait behind it.
+    /// Some first record is in flight, and others may wait behind it.
     pub(super) fn are_open(&self) -> bool {
         self.open > 0
     }
