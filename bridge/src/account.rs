@@ -1,4 +1,5 @@
-//! What one lane owes and holds: the ledger of its messages and its shares of the memory budget.
+//! What one lane owes and holds: the ledger of its messages, its shares of the memory budget, and its permits
+//! for requests to the object store.
 //!
 //! A lane has two shares, one for inline messages and one for the parts of large ones, so that a
 //! small message never waits for a large one. What does not fit waits in its socket, which is not
@@ -11,6 +12,7 @@ use std::sync::Arc;
 
 use crate::ledger::Ledger;
 use crate::message::Carriage;
+use crate::objects::Permits;
 use crate::share::Share;
 
 /// The books of one lane.
@@ -19,6 +21,8 @@ pub struct Account {
     pub ledger: Ledger,
     inline: Share,
     large: Share,
+    /// For its requests to the object store.
+    pub(crate) permits: Permits,
 }
 
 impl Account {
@@ -29,6 +33,7 @@ impl Account {
             ledger: Ledger::default(),
             inline: Share::new(inline_bytes),
             large: Share::new(large_bytes),
+            permits: Permits::default(),
         }
     }
 

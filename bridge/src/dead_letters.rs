@@ -50,7 +50,7 @@ impl DeadLetters {
         let Some(store) = &self.store else {
             return send(&letter, Some(Body::Cut(&payload)), pending);
         };
-        let object = store.objects.object(&letter.object_key());
+        let object = store.objects.object(&letter.object_key(), &pending.receipt.account().permits);
         store.runtime.spawn(async move {
             let (size, sha256) = (payload.len() as u64, Sha256::digest(&payload).into());
             if let Err(error) = object.put(payload).await {

@@ -26,15 +26,13 @@ use std::time::Duration;
 use object_store::ObjectStore;
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
-use parking_lot::Mutex;
 use url::Url;
 
 use self::folder::Folder;
 use self::health::{FailureLog, Health};
 use self::meter::Meter;
 pub use self::meter::{ObjectFigures, Results};
-use self::permits::Permits;
-pub use self::permits::{FILES_PER_LANE, REQUESTS_PER_LANE};
+pub use self::permits::{FILES_PER_LANE, Permits, REQUESTS_PER_LANE};
 use self::place::Place;
 pub use self::place::parse_url;
 pub(crate) use self::place::payload_key;
@@ -69,8 +67,6 @@ pub struct Objects {
     /// Of uploads that could not be aborted.
     leftovers: FailureLog,
     place: Place,
-    /// By lane, which is the first part of an object's key.
-    permits: Mutex<BTreeMap<Box<str>, Permits>>,
 }
 
 /// Who keeps the objects.
@@ -100,7 +96,6 @@ impl Objects {
             failures: FailureLog::default(),
             leftovers: FailureLog::default(),
             place,
-            permits: Mutex::default(),
         })
     }
 
@@ -115,12 +110,11 @@ impl Objects {
         open::faults(url, options, environment)
     }
 
-    /// The object for `key`, slash-separated parts that nothing of a device may be in.
-    pub fn object(self: &Arc<Objects>, key: &str) -> Object {
+    /// The object for `key`, slash-separated parts that nothing of a device may be in; it is written with
+    /// these permits, which are those of its lane.
+    pub fn object(self: &Arc<Objects>, key: &str, permits: &Permits) -> Object {
         let (path, uri) = (self.place.path(key), self.place.uri(key));
-        let lane = key.split('/').next().unwrap_or(key);
-        let permits = self.permits.lock().entry(lane.into()).or_default().clone();
-        Object { objects: Arc::clone(self), path, uri, permits }
+        Object { objects: Arc::clone(self), path, uri, permits: permits.clone() }
     }
 
     /// How the store is doing.

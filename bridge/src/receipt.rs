@@ -40,6 +40,11 @@ impl Receipt {
         Receipt { account, mailbox, slot, charge, carriage, open: true }
     }
 
+    /// That of the lane which the message came to first.
+    pub(crate) fn account(&self) -> &Account {
+        &self.account
+    }
+
     /// Says what became of the message and wakes its session.
     pub fn resolve(mut self, outcome: Outcome) {
         self.settle(outcome, &mut Tally::default());

@@ -119,7 +119,7 @@ impl Upload {
         *progress.spare.lock() = Some(charge.split(size.min(PART_SIZE)));
         Upload {
             landing,
-            object: Arc::new(store.objects.object(key)),
+            object: Arc::new(store.objects.object(key, &charge.account.permits)),
             runtime: store.runtime.clone(),
             mailbox,
             progress: Arc::new(progress),

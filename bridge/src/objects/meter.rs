@@ -228,7 +228,7 @@ impl std::fmt::Debug for MeteredClient {
 #[cfg(test)]
 mod tests {
     use super::super::Objects;
-    use super::super::tests::{Reply, Server, payload, runtime, s3};
+    use super::super::tests::{Reply, Server, object_at, payload, runtime, s3};
     use super::*;
 
     fn counted(objects: &Objects) -> (Results, Results) {
@@ -244,7 +244,7 @@ mod tests {
             (asked.method == "PUT").then(|| answers.next().map(Reply::status)).flatten()
         });
         let objects = s3(&server);
-        runtime().block_on(objects.object("key").put(payload())).expect("the third try works");
+        runtime().block_on(object_at(&objects, "key").put(payload())).expect("the third try works");
         // And it is asked whether the object is there.
         let expected = (Results { ok: 2, failed: 2 }, Results { ok: 2, failed: 0 });
         assert_eq!(counted(&objects), expected);
@@ -254,7 +254,7 @@ mod tests {
     fn what_no_try_can_mend_fails_at_once() {
         let server = Server::start(|_| Some(Reply::error(400, "EntityTooSmall")));
         let objects = s3(&server);
-        runtime().block_on(objects.object("key").put(payload())).expect_err("it is too large");
+        runtime().block_on(object_at(&objects, "key").put(payload())).expect_err("it is too large");
         let expected = (Results { ok: 0, failed: 1 }, Results { ok: 0, failed: 1 });
         assert_eq!(counted(&objects), expected);
     }
@@ -264,7 +264,7 @@ mod tests {
         let mut answers = [Reply::status(301), Reply::error(200, "InvalidPart")].into_iter();
         let server = Server::start(move |_| answers.next());
         let objects = s3(&server);
-        let object = Arc::new(objects.object("key"));
+        let object = Arc::new(object_at(&objects, "key"));
         runtime().block_on(async {
             let begin = tokio::time::timeout(Duration::from_millis(200), object.put_parts());
             assert!(begin.await.is_err(), "it waits for somebody to mend it");
@@ -279,7 +279,7 @@ mod tests {
         let server = Server::start(|_| Some(Reply::Silence));
         let objects = s3(&server);
         runtime().block_on(async {
-            let (first, second) = (objects.object("first"), objects.object("second"));
+            let (first, second) = (object_at(&objects, "first"), object_at(&objects, "second"));
             let puts = async { tokio::join!(first.put(payload()), second.put(payload())) };
             let wait = Duration::from_millis(200);
             tokio::time::timeout(wait, puts).await.expect_err("nobody answers");
@@ -301,11 +301,11 @@ mod tests {
         let objects =
             Arc::new(Objects::open(&url, &BTreeMap::new()).expect("the folder can be made"));
         runtime().block_on(async {
-            let object = objects.object("key");
+            let object = object_at(&objects, "key");
             object.put(payload()).await.expect("the folder is there");
             // A folder in the place of the object cannot be replaced by it.
             std::fs::create_dir_all(folder.join("taken/below")).expect("it can be written");
-            let taken = objects.object("taken");
+            let taken = object_at(&objects, "taken");
             taken.put(payload()).await.expect_err("a folder is there");
         });
         let expected = (Results { ok: 1, failed: 1 }, Results { ok: 1, failed: 1 });

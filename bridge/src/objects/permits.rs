@@ -17,9 +17,9 @@ pub const REQUESTS_PER_LANE: usize = 16;
 /// arrive.
 pub const FILES_PER_LANE: usize = 48;
 
-/// The permits of one lane.
+/// The permits of one lane, which hands them over with each object that it writes.
 #[derive(Clone)]
-pub(super) struct Permits {
+pub struct Permits {
     requests: Arc<Semaphore>,
     files: Arc<Semaphore>,
 }
@@ -32,11 +32,11 @@ impl Default for Permits {
 }
 
 impl Permits {
-    pub async fn request(&self) -> Result<OwnedSemaphorePermit, Fault> {
+    pub(super) async fn request(&self) -> Result<OwnedSemaphorePermit, Fault> {
         acquire(&self.requests, DEADLINE).await
     }
 
-    pub async fn file(&self) -> Result<OwnedSemaphorePermit, Fault> {
+    pub(super) async fn file(&self) -> Result<OwnedSemaphorePermit, Fault> {
         acquire(&self.files, DEADLINE).await
     }
 }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use url::Url;
 
 use super::reaction::Reaction;
-use super::{Objects, PART_SIZE, reaction};
+use super::{Object, Objects, PART_SIZE, Permits, reaction};
 
 /// How long something may take that takes no time but on a busy machine.
 const SOON: Duration = Duration::from_secs(20);
@@ -226,6 +226,11 @@ fn s3_with(server: &Server, more: &[(&str, &str)]) -> Arc<Objects> {
     Arc::new(Objects::open(&url, &options).expect("no request is made"))
 }
 
+/// An object of a lane that writes no other.
+pub fn object_at(objects: &Arc<Objects>, key: &str) -> Object {
+    objects.object(key, &Permits::default())
+}
+
 pub fn payload() -> Bytes {
     Bytes::from_static(b"payload")
 }
@@ -246,7 +251,7 @@ async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 
 /// One part and a rest, through an upload in parts.
 async fn put_in_parts(objects: &Arc<Objects>) -> Result<(), super::ObjectError> {
-    let object = Arc::new(objects.object("slow/1"));
+    let object = Arc::new(object_at(objects, "slow/1"));
     let mut parts = object.put_parts().await?;
     parts.put(Bytes::from(vec![7; PART_SIZE as usize])).await?;
     parts.put(payload()).await?;
@@ -295,7 +300,7 @@ fn reactions(rows: &[(&'static str, u16, &'static str, Reaction)]) {
         runtime.block_on(async {
             let put = async {
                 match to {
-                    "PUT" => objects.object("slow/1").put(payload()).await,
+                    "PUT" => object_at(&objects, "slow/1").put(payload()).await,
                     _ => put_in_parts(&objects).await,
                 }
             };
@@ -324,7 +329,9 @@ fn no_answer_is_asked_for_again() {
         let objects = s3(&server);
         runtime().block_on(async {
             match to {
-                "PUT" => objects.object("slow/1").put(payload()).await.expect("the third works"),
+                "PUT" => {
+                    object_at(&objects, "slow/1").put(payload()).await.expect("the third works")
+                }
                 _ => put_in_parts(&objects).await.expect("the third works"),
             }
         });
@@ -370,7 +377,7 @@ fn a_user_that_may_not_look_is_told_so() {
     runtime().block_on(async {
         let error = put_in_parts(&objects).await.expect_err("nobody knows whether it is there");
         assert!(error.to_string().contains("403"), "{error}");
-        objects.object("slow/2").put(payload()).await.expect("a first write is believed");
+        object_at(&objects, "slow/2").put(payload()).await.expect("a first write is believed");
         let problem = objects.problem().unwrap_or_default();
         assert!(problem.contains("to get them"), "{problem}");
         put_in_parts(&objects).await.expect("it may look now");
@@ -389,13 +396,13 @@ fn a_completion_whose_answer_was_lost_counts_when_the_object_is_there() {
 #[test]
 fn a_single_write_is_asked_for_when_it_was_not_the_first_try() {
     let server = Server::start(|_| None);
-    runtime().block_on(s3(&server).object("slow/1").put(payload())).expect("it works");
+    runtime().block_on(object_at(&s3(&server), "slow/1").put(payload())).expect("it works");
     assert_eq!(server.asked(), ["PUT"], "a first answer is believed");
     let server = erring("PUT", [Reply::Cut, Reply::status(200)]);
     runtime().block_on(async {
         let objects = s3(&server);
         // An answer without a tag is none.
-        objects.object("slow/1").put(payload()).await.expect("the third try works");
+        object_at(&objects, "slow/1").put(payload()).await.expect("the third try works");
         assert_eq!(server.asked(), ["PUT", "PUT", "PUT", "HEAD"]);
     });
 }
@@ -418,7 +425,7 @@ fn a_store_that_refuses_is_known_before_the_first_message_and_asked_by_the_probe
         assert!(!objects.figures().is_well && objects.fails());
         let puts: Vec<_> = (0..20)
             .map(|at| {
-                let object = objects.object(&format!("slow/{at}"));
+                let object = object_at(&objects, &format!("slow/{at}"));
                 tokio::spawn(async move { object.put(payload()).await })
             })
             .collect();

@@ -329,7 +329,7 @@ impl Objects {
                 }
                 Backend::Remote(store) => store,
             };
-            let object = self.object(&format!("probe/{gateway_id}/{name}"));
+            let object = self.object(&format!("probe/{gateway_id}/{name}"), &Permits::default());
             let begun = observed(&name, store.create_multipart(&object.path)).await;
             let id = match begun {
                 Ok(id) => id,
