@@ -13,6 +13,100 @@ use crate::record::{HEAD_ROOM_BYTES, REFERENCE_MAX_BYTES};
 use crate::route::{Captures, Route};
 use crate::rule::Rule;
 
+/// Everything that decides where messages go.
+#[derive(Clone, Debug)]
+pub struct Routing {
+    /// Stamped on every record.
+    pub gateway_id: String,
+    pub routes: Vec<Route>,
+    pub unrouted: Unrouted,
+    pub rules: Vec<Rule>,
+    pub lanes: Lanes<LanePlan>,
+    pub devices: DeviceAttributes,
+    /// There is an object store for payloads that their lanes do not take inline.
+    pub has_store: bool,
+}
+
+impl Routing {
+    /// Decides what is to become of a message: its lane, its record, and how its payload travels. Pure, and
+    /// the one place that does.
+    pub fn decide<'a>(&'a self, message: &Message<'a>) -> Decision<'a> {
+        let matched = self.routes.iter().enumerate().find_map(|(index, route)| {
+            route.filter.matches(message.topic).map(|captures| (index, route, captures))
+        });
+        let (route, captures) = match matched {
+            Some((index, route, captures)) => (Some((index, route)), captures),
+            None => (None, Captures::NONE),
+        };
+        let declared = route.filter(|(_, route)| route.device_envelope).map(|_| message.payload);
+        let (declared, undecodable) = match declared {
+            Some(Payload::Inline(payload)) => match declared_envelope(payload) {
+                Ok(envelope) => (Some(envelope), None),
+                Err(error) => (None, Some(error)),
+            },
+            // A payload that arrives in pieces is not read.
+            Some(Payload::Streamed { .. }) | None => (None, None),
+        };
+        let of_route = route.map(|(_, route)| &route.attributes);
+        let metadata = Metadata::collect(message, &captures, declared, of_route, &self.devices);
+        let facts = self.facts(&metadata, captures, of_route, message.received_ms);
+        let rule = self.rules.iter().position(|rule| rule.when.holds(message, &facts));
+        let lane = rule.map_or(LaneId::FAST, |rule| self.rules[rule].lane);
+        let destination = if let Some(error) = undecodable {
+            let reason = format!("the payload is no landfall.v1.DeviceEnvelope: {error}").into();
+            Destination::DeadLetter { fault: Fault::Payload, reason }
+        } else if route.is_none() && self.unrouted == Unrouted::Refuse {
+            // At QoS 0 nobody was promised anything, and nobody waits.
+            match (message.qos, Refusal::Unrouted) {
+                (0, refusal) => Destination::Refused(refusal),
+                (_, refusal) => {
+                    let reason = refusal.reason().into();
+                    Destination::DeadLetter { fault: Fault::Topic, reason }
+                }
+            }
+        } else {
+            match self.lanes[lane].topic.name(&facts) {
+                Ok(topic) => Destination::Lane { topic },
+                Err(reason) => {
+                    Destination::DeadLetter { fault: Fault::Topic, reason: reason.into() }
+                }
+            }
+        };
+        let mut decision = Decision {
+            routing: self,
+            message: *message,
+            captures,
+            metadata,
+            lane,
+            destination,
+            carriage: Carriage::Inline,
+            route: route.map(|(index, _)| index),
+            rule,
+        };
+        decision.carry();
+        decision
+    }
+
+    fn facts<'b>(
+        &'b self,
+        metadata: &'b Metadata<'b>,
+        captures: Captures<'b>,
+        route: Option<&'b BTreeMap<String, String>>,
+        received_ms: i64,
+    ) -> Facts<'b> {
+        let device = known_of(&self.devices, &metadata.device_id);
+        Facts::new(metadata, captures, received_ms, route, device)
+    }
+}
+
+/// What to do with topics that no route matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unrouted {
+    /// They go by the rules like any other.
+    Fast,
+    Refuse,
+}
+
 /// What was decided of a message.
 #[derive(Clone)]
 pub struct Decision<'a> {
@@ -153,100 +247,6 @@ fn fit(size: u64, head: u64, inline_size: u32, has_store: bool) -> Result<Carria
     match has_store {
         true => Ok(Carriage::Large),
         false => Err("larger than its lane takes inline, and there is no object store"),
-    }
-}
-
-/// What to do with topics that no route matches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unrouted {
-    /// They go by the rules like any other.
-    Fast,
-    Refuse,
-}
-
-/// Everything that decides where messages go.
-#[derive(Clone, Debug)]
-pub struct Routing {
-    /// Stamped on every record.
-    pub gateway_id: String,
-    pub routes: Vec<Route>,
-    pub unrouted: Unrouted,
-    pub rules: Vec<Rule>,
-    pub lanes: Lanes<LanePlan>,
-    pub devices: DeviceAttributes,
-    /// There is an object store for payloads that their lanes do not take inline.
-    pub has_store: bool,
-}
-
-impl Routing {
-    /// Decides what is to become of a message: its lane, its record, and how its payload travels. Pure, and
-    /// the one place that does.
-    pub fn decide<'a>(&'a self, message: &Message<'a>) -> Decision<'a> {
-        let matched = self.routes.iter().enumerate().find_map(|(index, route)| {
-            route.filter.matches(message.topic).map(|captures| (index, route, captures))
-        });
-        let (route, captures) = match matched {
-            Some((index, route, captures)) => (Some((index, route)), captures),
-            None => (None, Captures::NONE),
-        };
-        let declared = route.filter(|(_, route)| route.device_envelope).map(|_| message.payload);
-        let (declared, undecodable) = match declared {
-            Some(Payload::Inline(payload)) => match declared_envelope(payload) {
-                Ok(envelope) => (Some(envelope), None),
-                Err(error) => (None, Some(error)),
-            },
-            // A payload that arrives in pieces is not read.
-            Some(Payload::Streamed { .. }) | None => (None, None),
-        };
-        let of_route = route.map(|(_, route)| &route.attributes);
-        let metadata = Metadata::collect(message, &captures, declared, of_route, &self.devices);
-        let facts = self.facts(&metadata, captures, of_route, message.received_ms);
-        let rule = self.rules.iter().position(|rule| rule.when.holds(message, &facts));
-        let lane = rule.map_or(LaneId::FAST, |rule| self.rules[rule].lane);
-        let destination = if let Some(error) = undecodable {
-            let reason = format!("the payload is no landfall.v1.DeviceEnvelope: {error}").into();
-            Destination::DeadLetter { fault: Fault::Payload, reason }
-        } else if route.is_none() && self.unrouted == Unrouted::Refuse {
-            // At QoS 0 nobody was promised anything, and nobody waits.
-            match (message.qos, Refusal::Unrouted) {
-                (0, refusal) => Destination::Refused(refusal),
-                (_, refusal) => {
-                    let reason = refusal.reason().into();
-                    Destination::DeadLetter { fault: Fault::Topic, reason }
-                }
-            }
-        } else {
-            match self.lanes[lane].topic.name(&facts) {
-                Ok(topic) => Destination::Lane { topic },
-                Err(reason) => {
-                    Destination::DeadLetter { fault: Fault::Topic, reason: reason.into() }
-                }
-            }
-        };
-        let mut decision = Decision {
-            routing: self,
-            message: *message,
-            captures,
-            metadata,
-            lane,
-            destination,
-            carriage: Carriage::Inline,
-            route: route.map(|(index, _)| index),
-            rule,
-        };
-        decision.carry();
-        decision
-    }
-
-    fn facts<'b>(
-        &'b self,
-        metadata: &'b Metadata<'b>,
-        captures: Captures<'b>,
-        route: Option<&'b BTreeMap<String, String>>,
-        received_ms: i64,
-    ) -> Facts<'b> {
-        let device = known_of(&self.devices, &metadata.device_id);
-        Facts::new(metadata, captures, received_ms, route, device)
     }
 }
 

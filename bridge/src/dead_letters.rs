@@ -1,5 +1,7 @@
-//! The way of records that their own lane can never land: as dead letters to the lane for those, the payload
-//! through the object store where that lane does not take it inline, and left out where there is none.
+//! The way of records that their own lane can never land, to the lane for dead letters.
+//!
+//! A payload that this lane does not take inline goes to the object store, and is left out only where
+//! there is none.
 
 use std::sync::Arc;
 

@@ -91,6 +91,7 @@ pub struct LanePlan {
     /// The Kafka topic of each of its records; the dead-letter lane has a fixed one.
     pub topic: TopicName,
     pub key: KeyStrategy,
+    /// Of its records; the dead-letter lane's is the envelope.
     pub format: Format,
     /// Largest payload that travels in its record, in bytes.
     pub inline_size: u32,

@@ -298,19 +298,26 @@ fn explain_says_what_run_does() {
     let large_head = format!("devices/meter/{device_id}/power");
     let topic = "devices/meter/m-1/power";
     let mut run = Run::start(false);
-    // Of a packet as large as one may be, with its lengths in as many bytes.
-    let encoded = |payload| {
-        encode::publish(Version::V5, &Publish::new(topic, &vec![0; payload]).qos1(1)).len()
-    };
-    let most = 2 * run.packet_max - encoded(run.packet_max);
+    // The largest payload of a packet with and without properties, whose lengths have as many bytes.
+    let most = [0, 300].map(|length| {
+        let property = Property::user("site", &"s".repeat(length));
+        let mut publish = Publish::new(topic, &vec![0; run.packet_max]).qos1(1);
+        if length > 0 {
+            publish = publish.with(property);
+        }
+        2 * run.packet_max - encode::publish(Version::V5, &publish).len()
+    });
     let cut = ("dead-letter", "cut: its size and hash");
     let cases = [
         case("a head that is too large", &large_head, 70_000, cut)
             .property("site", &"s".repeat(50_000)),
         case("larger than its lane takes", topic, 90_000, cut),
         case("no route takes it, and it is large", "nowhere", 70_000, cut),
-        case("as large as a packet may be", topic, most, cut),
-        case("larger than anything", topic, most + 1, ("refused", "none")),
+        case("as large as a packet may be", topic, most[0], cut),
+        case("larger than anything", topic, most[0] + 1, ("refused", "none")),
+        case("as large, with a property", topic, most[1], cut).property("site", &"s".repeat(300)),
+        case("larger, with a property", topic, most[1] + 1, ("refused", "none"))
+            .property("site", &"s".repeat(300)),
     ];
     cases.iter().for_each(|case| run.check(case));
 }
