@@ -49,7 +49,7 @@ pub use account::{Account, Reservation};
 pub use lane::{Lane, LaneThread};
 pub use lanes::{LaneId, LanePlan, Lanes};
 pub use ledger::Totals;
-pub use mailbox::{Mailbox, Mark, ROOM};
+pub use mailbox::{Mailbox, Mark, Signals};
 pub use message::Carriage;
 pub use outcome::{Fault, Outcome, Refusal};
 pub use receipt::Receipt;

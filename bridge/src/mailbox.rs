@@ -17,8 +17,25 @@ pub struct Mark {
 /// Outcomes for which a mailbox that was emptied keeps room.
 const MARKS_KEPT: usize = 64;
 
-/// Mailbox signal: there may be room in the share that the session waits for.
-pub const ROOM: u8 = 1;
+/// What a session is told without a message of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Signals(u8);
+
+impl Signals {
+    /// There may be room in the share that the session waits for.
+    pub const ROOM: Signals = Signals(1);
+    /// Another connection took the client id over.
+    pub const TAKEN_OVER: Signals = Signals(1 << 1);
+    /// The gateway's phase changed.
+    pub const PHASE_CHANGED: Signals = Signals(1 << 2);
+    /// These are over when they were seen; the others stay.
+    const ONCE: Signals = Signals(Signals::ROOM.0 | Signals::PHASE_CHANGED.0);
+
+    /// One of `these` is among them.
+    pub const fn has(self, these: Signals) -> bool {
+        self.0 & these.0 != 0
+    }
+}
 
 /// What reaches a session from other threads: outcomes of its messages, and signals.
 ///
@@ -26,7 +43,7 @@ pub const ROOM: u8 = 1;
 #[derive(Default)]
 pub struct Mailbox {
     inner: Mutex<Inner>,
-    /// [`ROOM`], and bits whose meaning is the owner's; see [`Mailbox::signal`].
+    /// As in [`Signals`].
     signals: AtomicU8,
 }
 
@@ -37,9 +54,9 @@ struct Inner {
 }
 
 impl Mailbox {
-    /// Names the task to wake, moves all outcomes that arrived to the end of `marks`, and takes the
-    /// signal bits of `once`; returns all signal bits. Call it whenever the owner is polled.
-    pub fn collect(&self, waker: &Waker, marks: &mut Vec<Mark>, once: u8) -> u8 {
+    /// Names the task to wake, moves all outcomes that arrived to the end of `marks`, and returns the
+    /// signals. Call it whenever the owner is polled.
+    pub fn collect(&self, waker: &Waker, marks: &mut Vec<Mark>) -> Signals {
         let mut inner = self.inner.lock();
         match &inner.waker {
             Some(known) if known.will_wake(waker) => {}
@@ -50,10 +67,9 @@ impl Mailbox {
             inner.marks = Vec::new();
         }
         drop(inner);
-        match self.signals.load(Ordering::Acquire) {
-            0 => 0,
-            bits if bits & once == 0 => bits,
-            _ => self.signals.fetch_and(!once, Ordering::AcqRel),
+        match self.signals() {
+            signals if !signals.has(Signals::ONCE) => signals,
+            _ => Signals(self.signals.fetch_and(!Signals::ONCE.0, Ordering::AcqRel)),
         }
     }
 
@@ -65,15 +81,15 @@ impl Mailbox {
         }
     }
 
-    /// Sets signal bits for the owner and wakes it.
-    pub fn signal(&self, bits: u8) {
-        self.signals.fetch_or(bits, Ordering::Release);
+    /// Gives the owner a signal and wakes it.
+    pub fn signal(&self, signal: Signals) {
+        self.signals.fetch_or(signal.0, Ordering::Release);
         self.wake();
     }
 
-    /// The signal bits set so far; they stay.
-    pub fn signals(&self) -> u8 {
-        self.signals.load(Ordering::Acquire)
+    /// The signals given so far; they stay.
+    pub fn signals(&self) -> Signals {
+        Signals(self.signals.load(Ordering::Acquire))
     }
 
     /// Wakes the owner.
@@ -88,5 +104,26 @@ impl Mailbox {
         let mut inner = self.inner.lock();
         inner.marks.push(mark);
         inner.marks.len() == 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn some_signals_are_seen_once_and_some_stay() {
+        let mailbox = Mailbox::default();
+        let collect = || mailbox.collect(Waker::noop(), &mut Vec::new());
+        assert_eq!(collect(), Signals::default());
+        for once in [Signals::ROOM, Signals::PHASE_CHANGED] {
+            mailbox.signal(once);
+            assert_eq!(collect(), once);
+            assert_eq!(collect(), Signals::default());
+        }
+        mailbox.signal(Signals::TAKEN_OVER);
+        mailbox.signal(Signals::ROOM);
+        assert!(collect().has(Signals::ROOM));
+        assert_eq!(collect(), Signals::TAKEN_OVER);
     }
 }

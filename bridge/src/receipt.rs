@@ -26,7 +26,7 @@ pub struct Receipt {
 
 impl Receipt {
     /// Counts a message as received and in flight. `charge` bytes were taken from `account` for it.
-    pub(crate) fn open(
+    pub fn open(
         account: Arc<Account>,
         carriage: Carriage,
         charge: u64,
@@ -143,7 +143,7 @@ mod tests {
         let (account, mailbox) = (account(), Arc::new(Mailbox::default()));
         drop(open(&account, &mailbox, 7));
         let mut marks = Vec::new();
-        mailbox.collect(Waker::noop(), &mut marks, 0);
+        mailbox.collect(Waker::noop(), &mut marks);
         assert_eq!(marks, [Mark { slot: 7, outcome: Outcome::Failed }]);
         let totals = account.ledger.totals();
         assert_eq!((totals.received, totals.failed, totals.in_flight), (1, 1, 0));
@@ -167,7 +167,7 @@ mod tests {
         assert_eq!(totals.in_flight, 0);
         assert_eq!(account.share(Carriage::Inline).used(), 0);
         let mut marks = Vec::new();
-        mailbox.collect(Waker::noop(), &mut marks, 0);
+        mailbox.collect(Waker::noop(), &mut marks);
         assert_eq!(marks.len(), 3);
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::Mutex;
 
 use crate::balance::Balance;
-use crate::mailbox::{Mailbox, ROOM};
+use crate::mailbox::{Mailbox, Signals};
 
 /// A bounded part of the memory budget, in bytes.
 pub struct Share {
@@ -102,7 +102,7 @@ impl Share {
         self.waiting.store(waiters.len(), Ordering::SeqCst);
         drop(waiters);
         for mailbox in woken {
-            mailbox.signal(ROOM);
+            mailbox.signal(Signals::ROOM);
         }
     }
 

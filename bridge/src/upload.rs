@@ -407,7 +407,7 @@ mod tests {
         let account = Arc::clone(&lane.account);
         let charge = Reservation::take(&account, Carriage::Large, Upload::cost(size));
         let (mailbox, wakes) = (Arc::new(Mailbox::default()), Arc::new(Wakes::default()));
-        mailbox.collect(&Waker::from(Arc::clone(&wakes)), &mut Vec::new(), 0);
+        mailbox.collect(&Waker::from(Arc::clone(&wakes)), &mut Vec::new());
         let message = Message {
             device: &Device::default(),
             topic: "t",
@@ -483,7 +483,7 @@ mod tests {
             upload.finish(Some((Arc::clone(&uploading.mailbox), 3)));
             let mut marks = Vec::new();
             until("its session never hears of it", || {
-                uploading.mailbox.collect(Waker::noop(), &mut marks, 0);
+                uploading.mailbox.collect(Waker::noop(), &mut marks);
                 !marks.is_empty()
             });
             assert_eq!(marks, [Mark { slot: 3, outcome: Outcome::Failed }]);

@@ -23,8 +23,8 @@ use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
-use crate::edge::RateLimit;
 use crate::metrics::MetricsHandle;
+use crate::rate_limit::RateLimit;
 
 /// Connections at a time, for each of which the plan of descriptors has one. One more takes the place
 /// of the oldest: whoever holds connections open shuts out no probe.

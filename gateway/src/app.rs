@@ -17,12 +17,13 @@ use tokio::sync::watch;
 
 use crate::admin::{Admin, AdminThread};
 use crate::config::Settings;
-use crate::edge::{Edge, EdgeLimits, Phase};
+use crate::edge::{Edge, EdgeLimits};
 use crate::local::LocalPlane;
 use crate::metrics::MetricsHandle;
 use crate::net::Listener;
+use crate::phase::Phase;
 use crate::pulse::Pulse;
-use crate::session::WindowLimits;
+use crate::session::window::WindowLimits;
 use crate::view::View;
 
 /// How often a drain looks whether it is done.

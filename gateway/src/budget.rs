@@ -2,17 +2,19 @@
 //! it for long cannot hold up anybody.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+
+use bridge::balance::Balance;
 
 /// Bytes that may be kept at a time, and are.
 pub struct Budget {
     limit: u64,
-    used: AtomicU64,
+    used: Balance,
 }
 
 impl Budget {
-    pub fn new(limit: u64) -> Arc<Budget> {
-        Arc::new(Budget { limit, used: AtomicU64::new(0) })
+    /// `of` says what is counted, for the log.
+    pub fn new(of: &'static str, limit: u64) -> Arc<Budget> {
+        Arc::new(Budget { limit, used: Balance::new(of) })
     }
 
     pub fn has_room(&self, bytes: u64) -> bool {
@@ -20,7 +22,7 @@ impl Budget {
     }
 
     pub fn used(&self) -> u64 {
-        self.used.load(Ordering::Relaxed)
+        self.used.taken()
     }
 
     pub fn limit(&self) -> u64 {
@@ -29,17 +31,11 @@ impl Budget {
 
     /// All or nothing.
     fn try_take(&self, bytes: u64) -> bool {
-        let before = self.used.fetch_add(bytes, Ordering::Relaxed);
-        let fits = before + bytes <= self.limit;
+        let fits = self.used.take(bytes) + bytes <= self.limit;
         if !fits {
-            self.give_back(bytes);
+            self.used.give_back(bytes);
         }
         fits
-    }
-
-    fn give_back(&self, bytes: u64) {
-        let before = self.used.fetch_sub(bytes, Ordering::Relaxed);
-        assert!(before >= bytes, "more is given back than was taken");
     }
 }
 
@@ -66,7 +62,7 @@ impl Kept {
                 return false;
             }
         } else {
-            self.budget.give_back(self.bytes - bytes);
+            self.budget.used.give_back(self.bytes - bytes);
         }
         self.bytes = bytes;
         true
@@ -75,7 +71,7 @@ impl Kept {
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        self.budget.give_back(self.bytes);
+        self.budget.used.give_back(self.bytes);
     }
 }
 
@@ -85,7 +81,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_refused_and_everything_is_given_back() {
-        let budget = Budget::new(100);
+        let budget = Budget::new("bytes", 100);
         let mut first = Kept::nothing(&budget);
         assert!(first.change(60));
         let mut second = Kept::nothing(&budget);
@@ -96,6 +92,17 @@ mod tests {
         assert!(first.change(10));
         assert!(budget.has_room(50));
         drop((first, second));
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    #[cfg_attr(debug_assertions, should_panic(expected = "bytes were given back"))]
+    fn what_is_given_back_twice_is_found() {
+        let budget = Budget::new("bytes", 100);
+        let twice = Kept { budget: Arc::clone(&budget), bytes: 40 };
+        let mut kept = Kept::nothing(&budget);
+        assert!(kept.change(40));
+        drop((kept, twice));
         assert_eq!(budget.used(), 0);
     }
 }

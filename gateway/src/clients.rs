@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use bridge::Mailbox;
+use bridge::{Mailbox, Signals};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
@@ -18,11 +18,6 @@ const SHARDS: usize = 16;
 /// A connection that took its id over and loses it in this time was thrown out by whom it threw out:
 /// a device that comes back after its network was away does not do that.
 const AGAIN_WITHIN: Duration = Duration::from_secs(60);
-
-/// Mailbox signal: another connection took the client id over.
-pub const TAKEN_OVER: u8 = 1 << 1;
-/// Mailbox signal: the gateway's phase changed.
-pub const PHASE_CHANGED: u8 = 1 << 2;
 
 /// See the module.
 pub struct Clients {
@@ -95,7 +90,7 @@ impl Clients {
                     Some(holder) => {
                         let (successor, ended) = oneshot::channel();
                         holder.successor = Some(successor);
-                        holder.mailbox.signal(TAKEN_OVER);
+                        holder.mailbox.signal(Signals::TAKEN_OVER);
                         let now = Instant::now();
                         again |= holder.took_over.is_some_and(|at| now - at < AGAIN_WITHIN);
                         took_over = Some(now);
@@ -115,12 +110,12 @@ impl Clients {
     }
 
     /// Sends a signal to every connection.
-    pub fn signal_all(&self, bits: u8) {
+    pub fn signal_all(&self, signal: Signals) {
         for shard in &self.shards {
             let mailboxes: Vec<_> =
                 shard.lock().values().map(|holder| Arc::clone(&holder.mailbox)).collect();
             for mailbox in mailboxes {
-                mailbox.signal(bits);
+                mailbox.signal(signal);
             }
         }
     }
@@ -187,7 +182,7 @@ mod tests {
             let (clients, id) = (Arc::clone(&clients), Arc::clone(&id));
             async move { take(&clients, &id, &second).await }
         });
-        while first.signals() & TAKEN_OVER == 0 {
+        while !first.signals().has(Signals::TAKEN_OVER) {
             tokio::task::yield_now().await;
         }
         assert!(!taking.is_finished());

@@ -1,39 +1,31 @@
-//! What all connections share: the bridge, the local plane, who holds which client id, the limits,
-//! and the phase of the process.
+//! What all connections share: the bridge, the local plane, who holds which client id, the limits and
+//! budgets, and the phase of the process.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use bridge::Uplink;
 use bridge::text::escape;
-use parking_lot::Mutex;
+use bridge::{Signals, Uplink};
 
+use crate::admission::Admission;
 use crate::budget::Budget;
-use crate::clients::{Clients, PHASE_CHANGED};
+use crate::clients::Clients;
 use crate::connection::Foreign;
 use crate::local::LocalPlane;
 use crate::metrics;
-use crate::session::WindowLimits;
+use crate::phase::{CurrentPhase, Phase};
+use crate::rate_limit::RateLimit;
+use crate::session::window::WindowLimits;
 
 /// Memory for what sessions keep, in bytes.
 pub const SESSIONS_SHARE: u64 = 16 * 1024 * 1024;
 /// Memory for CONNECTs that are arriving, beyond what each may have here without asking, in bytes. It is
 /// theirs alone: who sends half of many CONNECTs holds up nobody who has a session.
 const HANDSHAKES_SHARE: u64 = 4 * 1024 * 1024;
+/// Bytes of all wills that wait for room: their connections are gone, and so are the limits of those.
+const WAITING_WILLS_MAX_BYTES: u64 = 4 * 1024 * 1024;
 /// Between two lines of the log about one kind of what is not MQTT.
 const FOREIGN_LOG_PAUSE: Duration = Duration::from_secs(60);
-
-/// What connections may do now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Phase {
-    /// Sockets are read.
-    Running = 0,
-    /// Nothing is read any more; what was submitted is acknowledged.
-    Draining = 1,
-    /// Connections end.
-    Closing = 2,
-}
 
 /// The limits that a connection keeps.
 #[derive(Clone, Copy, Debug)]
@@ -58,8 +50,8 @@ pub struct Edge {
     sessions_log: RateLimit,
     /// What is here of CONNECTs that are not whole.
     pub handshakes: Arc<Budget>,
-    /// Bytes of wills that wait for room in their lanes.
-    pub waiting_wills_bytes: AtomicU64,
+    /// Wills that wait for room in their lanes.
+    pub waiting_wills: Arc<Budget>,
     pub acknowledgement_latency: ::metrics::Histogram,
     /// Devices whose packets are too large are named in the log, but not in a flood.
     pub too_large_log: RateLimit,
@@ -67,10 +59,9 @@ pub struct Edge {
     pub takeover_log: RateLimit,
     /// By [`Foreign`]: what speaks no MQTT comes again and again, and always for the same reason.
     pub foreign_logs: [RateLimit; Foreign::ALL.len()],
+    pub admission: Arc<Admission>,
     started: Instant,
-    phase: AtomicU8,
-    /// Sockets that are open, in whatever state.
-    open: AtomicU32,
+    phase: CurrentPhase,
 }
 
 impl Edge {
@@ -86,37 +77,38 @@ impl Edge {
             clients: Clients::new(),
             limits,
             wills_at_drain,
-            sessions: Budget::new(SESSIONS_SHARE),
+            sessions: Budget::new("bytes of sessions", SESSIONS_SHARE),
             sessions_log: RateLimit::default(),
-            handshakes: Budget::new(HANDSHAKES_SHARE),
-            waiting_wills_bytes: AtomicU64::new(0),
+            handshakes: Budget::new("bytes of CONNECTs", HANDSHAKES_SHARE),
+            waiting_wills: Budget::new("bytes of wills", WAITING_WILLS_MAX_BYTES),
             acknowledgement_latency: ::metrics::histogram!(metrics::ACKNOWLEDGEMENT_LATENCY),
             too_large_log: RateLimit::default(),
             takeover_log: RateLimit::default(),
             foreign_logs: Foreign::ALL.map(|_| RateLimit::every(FOREIGN_LOG_PAUSE)),
+            admission: Admission::new(limits.connections),
             started: Instant::now(),
-            phase: AtomicU8::new(Phase::Running as u8),
-            open: AtomicU32::new(0),
+            phase: CurrentPhase::running(),
         }
     }
 
     pub fn phase(&self) -> Phase {
-        match self.phase.load(Ordering::Acquire) {
-            0 => Phase::Running,
-            1 => Phase::Draining,
-            _ => Phase::Closing,
-        }
+        self.phase.get()
     }
 
     /// Moves on to a later phase and tells every connection.
     pub fn enter(&self, phase: Phase) {
-        self.phase.fetch_max(phase as u8, Ordering::AcqRel);
-        self.clients.signal_all(PHASE_CHANGED);
+        self.phase.enter(phase);
+        self.clients.signal_all(Signals::PHASE_CHANGED);
     }
 
     /// Microseconds since the start, for latencies.
     pub fn micros(&self, now: Instant) -> u64 {
         now.saturating_duration_since(self.started).as_micros() as u64
+    }
+
+    /// Open sockets.
+    pub fn connections(&self) -> u32 {
+        self.admission.open()
     }
 
     /// One session would keep so many bytes, and there is no room for them: said at most once a second.
@@ -130,64 +122,6 @@ impl Edge {
                 "there is no room for what sessions keep: who needs more of it than is free is refused"
             );
         }
-    }
-
-    /// Open sockets.
-    pub fn connections(&self) -> u32 {
-        self.open.load(Ordering::Relaxed)
-    }
-
-    /// Counts a socket in, until the guard is dropped.
-    pub fn admit(self: &Arc<Edge>) -> Admitted {
-        let others = self.open.fetch_add(1, Ordering::Relaxed);
-        Admitted { edge: Arc::clone(self), others }
-    }
-}
-
-/// A socket that counts against the limit.
-pub struct Admitted {
-    edge: Arc<Edge>,
-    others: u32,
-}
-
-impl Admitted {
-    /// There are more connections than allowed by this many: zero when this one is within the limit.
-    pub fn over_limit_by(&self) -> u32 {
-        (self.others + 1).saturating_sub(self.edge.limits.connections)
-    }
-}
-
-impl Drop for Admitted {
-    fn drop(&mut self) {
-        self.edge.open.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Allows something once in a while, by default once a second.
-pub struct RateLimit {
-    pause: Duration,
-    last: Mutex<Option<Instant>>,
-}
-
-impl Default for RateLimit {
-    fn default() -> RateLimit {
-        RateLimit::every(Duration::from_secs(1))
-    }
-}
-
-impl RateLimit {
-    pub fn every(pause: Duration) -> RateLimit {
-        RateLimit { pause, last: Mutex::default() }
-    }
-
-    pub fn allows(&self) -> bool {
-        let mut last = self.last.lock();
-        let now = Instant::now();
-        let allows = last.is_none_or(|last| now.duration_since(last) >= self.pause);
-        if allows {
-            *last = Some(now);
-        }
-        allows
     }
 }
 

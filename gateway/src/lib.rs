@@ -1,6 +1,7 @@
 //! The gateway: MQTT's edge, the local plane, the admin server, and the commands of `landfall`.
 
 pub mod admin;
+mod admission;
 pub mod app;
 pub mod budget;
 pub mod clients;
@@ -14,6 +15,8 @@ pub mod mqtt;
 pub mod net;
 mod panics;
 mod patience;
+mod phase;
 pub mod pulse;
+mod rate_limit;
 pub mod session;
 pub mod view;

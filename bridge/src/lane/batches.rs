@@ -147,7 +147,7 @@ fn outcomes(mailbox: &Mailbox, count: usize) -> Vec<Mark> {
     let mut marks = Vec::new();
     let end = Instant::now() + PATIENCE;
     while marks.len() < count {
-        mailbox.collect(std::task::Waker::noop(), &mut marks, 0);
+        mailbox.collect(std::task::Waker::noop(), &mut marks);
         assert!(Instant::now() < end, "{} of {count} outcomes", marks.len());
         thread::sleep(TICK);
     }
@@ -187,7 +187,7 @@ fn a_record_too_large_finds_its_moment_beside_a_busy_topic() {
     for slot in 0..3000 {
         submit(&running.lane, "other", "x", 1, &busy, slot);
         thread::sleep(TICK);
-        mailbox.collect(std::task::Waker::noop(), &mut marks, 0);
+        mailbox.collect(std::task::Waker::noop(), &mut marks);
         if marks.len() == 2 {
             running.thread.stop();
             return letters.thread.stop();

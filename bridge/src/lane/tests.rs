@@ -104,7 +104,7 @@ impl Rig {
 
     fn collect(&mut self) {
         let mut marks = Vec::new();
-        self.mailbox.collect(Waker::noop(), &mut marks, 0);
+        self.mailbox.collect(Waker::noop(), &mut marks);
         for Mark { slot, outcome } in marks {
             assert_eq!(self.outcomes.insert(slot, outcome), None, "{slot} is told twice");
         }
@@ -398,7 +398,7 @@ fn whoever_is_owed_an_answer_is_woken_for_it() {
         rig.dead_store.tell_fates(of_dead_letter.iter().copied());
         let waker = Waker::from(Arc::new(Session(thread::current())));
         let mut marks = Vec::new();
-        rig.mailbox.collect(&waker, &mut marks, 0);
+        rig.mailbox.collect(&waker, &mut marks);
         rig.submit("a", 10);
         let end = Instant::now() + PATIENCE;
         while marks.is_empty() {
@@ -406,7 +406,7 @@ fn whoever_is_owed_an_answer_is_woken_for_it() {
             assert!(!left.is_zero(), "{of_lane:?} and {of_dead_letter:?}: nobody was woken");
             thread::park_timeout(left);
             if Instant::now() < end {
-                rig.mailbox.collect(&waker, &mut marks, 0);
+                rig.mailbox.collect(&waker, &mut marks);
             }
         }
         assert_eq!(marks[0].outcome, expected);

@@ -1,9 +1,10 @@
 //! Why a connection ends, and what its end tells the client.
 
+use std::borrow::Cow;
+
 use super::{Foreign, Refusal};
-use crate::mqtt::{Malformed, Version, encode, reason};
-use crate::net::Transport;
-use crate::session::WindowFault;
+use crate::mqtt::{Malformed, reason};
+use crate::session::window::WindowFault;
 
 /// Why a connection ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,11 +38,6 @@ pub enum Close {
 }
 
 impl Close {
-    /// An answer that is larger than what the client takes ends the connection.
-    pub fn unless(answered: bool) -> Result<(), Close> {
-        answered.then_some(()).ok_or(Close::Refused(Refusal::AnswerTooLarge))
-    }
-
     /// The value of the `reason` label.
     pub fn label(&self) -> &'static str {
         match self {
@@ -73,7 +69,7 @@ impl Close {
     }
 
     /// The code of a v5 DISCONNECT; None where nobody would read it.
-    fn code(&self) -> Option<u8> {
+    pub(super) fn code(&self) -> Option<u8> {
         Some(match self {
             Close::Disconnected
             | Close::DisconnectedWithWill
@@ -101,30 +97,12 @@ impl Close {
         }
     }
 
-    /// Sends what was encoded before, and in v5 why the connection ends, if that is within the largest
-    /// packet that the client takes; then closes.
-    pub async fn tell(
-        &self,
-        transport: &mut Transport,
-        version: Version,
-        limit: Option<u32>,
-        pending: &[u8],
-    ) {
-        let mut goodbye = pending.to_vec();
-        if version == Version::V5
-            && let Some(code) = self.code()
-        {
-            let text = match self {
-                Close::Malformed(fault) => Some(fault.to_string()),
-                Close::Refused(refusal) => Some(refusal.sentence().to_owned()),
-                _ => None,
-            };
-            if !encode::disconnect(&mut goodbye, code, text.as_deref(), limit) {
-                tracing::debug!(limit, "a client takes no DISCONNECT: it is closed without one");
-            }
-        }
-        if *self != Close::PeerGone {
-            transport.close_with(&goodbye).await;
+    /// What a v5 DISCONNECT says beside its code, where there is more to say.
+    pub(super) fn sentence(&self) -> Option<Cow<'static, str>> {
+        match self {
+            Close::Malformed(fault) => Some(fault.to_string().into()),
+            Close::Refused(refusal) => Some(refusal.sentence().into()),
+            _ => None,
         }
     }
 }

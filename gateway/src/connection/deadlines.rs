@@ -22,8 +22,8 @@ const FAR: Duration = Duration::from_secs(24 * 3600);
 
 /// See the module.
 pub(super) struct Deadlines {
-    /// Zero: none. One and a half times what the client said.
-    keep_alive: Duration,
+    /// Zero: none. One and a half times what the client said, in milliseconds.
+    keep_alive_ms: u32,
     last_packet: Instant,
     last_bytes: Instant,
     /// When the packet that is not whole yet began.
@@ -38,7 +38,8 @@ pub(super) struct Deadlines {
 /// What the connection is at.
 pub(super) struct Waits {
     pub reading: bool,
-    pub recheck_at: Option<Instant>,
+    /// When to look by itself at what stands in the way of reading.
+    pub look_at: Option<Instant>,
     /// A packet is incomplete; how many bytes it has in all, as far as is known.
     pub partial_bytes: Option<usize>,
     /// A large message arrives; how many bytes it has.
@@ -50,7 +51,7 @@ pub(super) struct Waits {
 impl Deadlines {
     pub fn new(keep_alive_s: u16, now: Instant) -> Deadlines {
         Deadlines {
-            keep_alive: Duration::from_millis(u64::from(keep_alive_s) * 1_500),
+            keep_alive_ms: u32::from(keep_alive_s) * 1_500,
             last_packet: now,
             last_bytes: now,
             packet_began: now,
@@ -138,7 +139,7 @@ impl Deadlines {
         if let Some(since) = self.unread_since {
             consider(since + UNREAD_WAIT, Some(Close::NotReading));
         }
-        if let Some(at) = waits.recheck_at {
+        if let Some(at) = waits.look_at {
             consider(at, None);
         }
         if waits.holds_room {
@@ -158,8 +159,9 @@ impl Deadlines {
                 (None, Some(bytes)) => consider(slowest(bytes as u64), Some(Close::TooSlow)),
                 (None, None) => {}
             }
-            if waits.upload_bytes.is_none() && !self.keep_alive.is_zero() {
-                consider(self.last_packet + self.keep_alive, Some(Close::KeepAlive));
+            if waits.upload_bytes.is_none() && self.keep_alive_ms > 0 {
+                let keep_alive = Duration::from_millis(self.keep_alive_ms.into());
+                consider(self.last_packet + keep_alive, Some(Close::KeepAlive));
             }
         }
         next
@@ -172,7 +174,7 @@ mod tests {
 
     const IDLE: Waits = Waits {
         reading: true,
-        recheck_at: None,
+        look_at: None,
         partial_bytes: None,
         upload_bytes: None,
         holds_room: false,

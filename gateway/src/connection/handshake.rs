@@ -11,30 +11,32 @@ use tokio::time::sleep;
 
 use super::deadlines::Deadlines;
 use super::foreign::{Recognised, recognise};
-use super::{
-    Block, Clock, Close, Connection, FREE_CONNECT_BYTES, FREE_PARTIAL_BYTES, Foreign, Intake,
-    Refusal, Shared, StoredWill,
-};
+use super::inbound::{FREE_PARTIAL_BYTES, Inbound};
+use super::outbound::Outbound;
+use super::{Clock, Close, Connection, Foreign, Refusal, Shared, StoredWill};
 use crate::budget::Kept;
 use crate::clients::Claim;
-use crate::edge::{Admitted, Edge, Phase};
+use crate::edge::Edge;
 use crate::mqtt::encode::ConnAckProperties;
 use crate::mqtt::{self, Connect, ConnectFault, PacketType, Version, encode, reason};
 use crate::net::{Accepted, Peer, Transport};
 use crate::patience::Patience;
-use crate::session::Window;
+use crate::phase::Phase;
+use crate::session::{Beginning, FREE_CONNECT_BYTES, Session};
 
 /// How long after the socket was accepted the client has to have its CONNACK.
-pub(super) const HANDSHAKE_WAIT: Duration = Duration::from_secs(10);
+const HANDSHAKE_WAIT: Duration = Duration::from_secs(10);
 /// Longest client id, in bytes: it is kept, and becomes the key of records.
 const CLIENT_ID_MAX_BYTES: usize = 1024;
+/// A connection's timer looks for its first deadline then.
+const TIMER_BEGINS: Duration = Duration::from_secs(1);
 /// Bytes read at once.
 const READ_BYTES: usize = 1024;
 /// What a property takes beside its two texts, in bytes.
 const PROPERTY_COST: usize = 64;
 
 /// Why there is no session, and what the client is told.
-pub(super) struct Refused {
+struct Refused {
     close: Close,
     /// None where the client has no CONNACK for it, or takes none of that size.
     connack: Option<Vec<u8>>,
@@ -73,31 +75,41 @@ struct Candidate {
     device: Device,
     will: Option<Box<StoredWill>>,
     /// What is kept of CONNECT beyond what is free.
-    connect_bytes: usize,
-    session: Kept,
+    kept: Kept,
     connack: Vec<u8>,
     rest: Vec<u8>,
 }
 
 /// A session that begins.
-pub(super) struct Established {
+struct Established {
     candidate: Candidate,
     claim: Claim,
     mailbox: Arc<Mailbox>,
 }
 
+/// Makes a connection of a socket; None if that came to its end, and the client was told.
+pub(super) async fn establish(edge: Arc<Edge>, mut accepted: Accepted) -> Option<Box<Connection>> {
+    match shake(&edge, &mut accepted, HANDSHAKE_WAIT).await {
+        Ok(established) => Some(established.into_connection(edge, accepted)),
+        Err(refused) => {
+            refused.end(&mut accepted.transport).await;
+            None
+        }
+    }
+}
+
 /// Gets the client a session within `wait` of being accepted.
-pub(super) async fn shake(
+async fn shake(
     edge: &Arc<Edge>,
     accepted: &mut Accepted,
     wait: Duration,
 ) -> Result<Established, Refused> {
-    let Accepted { transport, peer, admitted, at } = accepted;
+    let Accepted { transport, peer, over_limit_by, at, .. } = accepted;
     let mut patience = Patience::since(*at, wait);
     let request = read(edge, transport, peer, &mut patience).await?;
     let terms = request.terms;
     // Who this is will be proved here. That may wait, and nothing was taken from anybody yet.
-    check(edge, admitted, &request).map_err(|refusal| terms.refused(refusal))?;
+    check(edge, *over_limit_by, &request).map_err(|refusal| terms.refused(refusal))?;
     let candidate = admit(edge, request).map_err(|refusal| terms.refused(refusal))?;
     let established = claim(edge, peer, candidate, &mut patience).await;
     let established = established.map_err(|refusal| terms.refused(refusal))?;
@@ -167,8 +179,8 @@ async fn read(
 }
 
 /// Whether the gateway gives sessions to those who ask like this.
-fn check(edge: &Edge, admitted: &Admitted, request: &Request) -> Result<(), Refusal> {
-    if admitted.over_limit_by() > 0 {
+fn check(edge: &Edge, over_limit_by: u32, request: &Request) -> Result<(), Refusal> {
+    if over_limit_by > 0 {
         return Err(Refusal::ConnectionLimit);
     }
     if edge.phase() != Phase::Running {
@@ -204,13 +216,13 @@ fn admit(edge: &Edge, request: Request) -> Result<Candidate, Refusal> {
     let client_id: Box<str> = assigned.map_or(client_id, String::into_boxed_str);
     let device = Device { client_id, verified_id: None, properties };
     let connect_bytes = kept_bytes(&device, will.as_deref()).saturating_sub(FREE_CONNECT_BYTES);
-    let mut session = Kept::nothing(&edge.sessions);
-    if !session.change(connect_bytes as u64) {
+    let mut kept = Kept::nothing(&edge.sessions);
+    if !kept.change(connect_bytes as u64) {
         edge.log_sessions_full(&device.client_id, connect_bytes as u64);
         return Err(Refusal::ConnectKept);
     }
     let client_id = (&*device.client_id).into();
-    Ok(Candidate { terms, client_id, device, will, connect_bytes, session, connack, rest })
+    Ok(Candidate { terms, client_id, device, will, kept, connack, rest })
 }
 
 /// Takes the client id, after the end of the connection that has it.
@@ -306,7 +318,7 @@ fn assigned_client_id() -> String {
 
 impl Refused {
     /// Counts the end, sends the CONNACK, if there is one, and closes.
-    pub async fn end(self, transport: &mut Transport) {
+    async fn end(self, transport: &mut Transport) {
         self.close.count();
         if let Some(connack) = self.connack {
             transport.close_with(&connack).await;
@@ -330,39 +342,29 @@ impl From<ConnectFault> for Refused {
 }
 
 impl Established {
-    pub fn into_connection(self, edge: Arc<Edge>, accepted: Accepted) -> (Connection, Claim) {
+    fn into_connection(self, edge: Arc<Edge>, accepted: Accepted) -> Box<Connection> {
         let Established { candidate, claim, mailbox } = self;
-        let Candidate { terms, device, will, connect_bytes, session, rest, .. } = candidate;
+        let Candidate { terms, device, will, kept, rest, .. } = candidate;
         let Accepted { transport, peer, admitted, .. } = accepted;
-        let now = Instant::now();
-        let connection = Connection {
-            shared: Arc::new(Shared { edge: Arc::clone(&edge), device, peer }),
-            window: Window::new(edge.limits.window, terms.version == Version::V5),
-            edge,
+        let beginning = Beginning {
+            is_v5: terms.version == Version::V5,
+            asked_to_outlive: terms.asked_for_session,
+            will,
+            kept,
+        };
+        Box::new(Connection {
+            session: Session::new(mailbox, edge.limits.window, beginning),
+            shared: Arc::new(Shared { edge, device, peer }),
             transport,
             _admitted: admitted,
-            version: terms.version,
-            asked_for_session: terms.asked_for_session,
-            mailbox,
-            intake: Intake::Packets,
-            needed: 1,
-            reservation: None,
-            kept: None,
-            // What came behind CONNECT is looked at in the first turn.
-            block: (!rest.is_empty()).then_some((Block::Upload, now)),
-            tail: rest,
-            out: Vec::new(),
+            claim: Some(claim),
+            inbound: Inbound::new(rest),
+            outbound: Outbound::new(terms.version, terms.client_packet_max),
+            blocked: None,
             acks_left: false,
-            partly_sent: 0,
-            client_packet_max: terms.client_packet_max,
-            will,
-            subscriber: None,
-            deadlines: Deadlines::new(terms.keep_alive_s, now),
-            timer: Box::pin(sleep(Duration::from_secs(1))),
-            connect_bytes,
-            session,
-        };
-        (connection, claim)
+            deadlines: Deadlines::new(terms.keep_alive_s, Instant::now()),
+            timer: Box::pin(sleep(TIMER_BEGINS)),
+        })
     }
 }
 
@@ -435,14 +437,14 @@ mod tests {
             });
             let shaken = shake(&edge, &mut accepted, HANDSHAKE_WAIT).await;
             let established = shaken.unwrap_or_else(|refused| panic!("{:?}", refused.close));
-            let (connection, _claim) = established.into_connection(Arc::clone(&edge), accepted);
+            let mut connection = established.into_connection(Arc::clone(&edge), accepted);
             let mut client = sending.join().expect("everything was sent");
             let mut connack = [0; 4];
             client.read_exact(&mut connack).expect("a CONNACK");
             assert_eq!(connack, [0x20, 2, 0, 0]);
             assert_eq!(&*connection.shared.device.client_id, "meter-1");
-            let rest = &connection.tail;
-            assert!([&[][..], &[0xc0], &[0xc0, 0]].contains(&&rest[..]), "{rest:02x?}");
+            let rest = connection.inbound.take_held();
+            assert!([&[][..], &[0xc0], &[0xc0, 0]].contains(&&*rest), "{:02x?}", &*rest);
         }
         assert!(edge.clients.is_empty());
         assert_eq!(edge.connections(), 0);

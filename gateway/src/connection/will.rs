@@ -1,7 +1,6 @@
 //! A device's last words: kept while it is connected, published when it goes without a goodbye, on a
 //! message's normal way.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bridge::Refusal;
@@ -9,20 +8,18 @@ use bridge::message::{Message, Payload};
 use tokio::time::sleep;
 
 use super::{Clock, Shared};
-use crate::edge::Edge;
+use crate::budget::Kept;
 use crate::local::ClientKey;
 use crate::mqtt::Will;
 
 /// How long a will waits for room in its lane before it counts as refused.
 const ROOM_WAIT: Duration = Duration::from_secs(60);
 const ROOM_PAUSE: Duration = Duration::from_millis(100);
-/// Bytes of all wills that wait for room: their connections are gone, and so are the limits of those.
-const WAITING_MAX_BYTES: u64 = 4 * 1024 * 1024;
 /// What a will that waits takes beside its texts, in bytes: its task and the sender's state.
 const WAITING_COST: u64 = 1024;
 
 /// An owned copy of a [`Will`].
-pub(super) struct StoredWill {
+pub struct StoredWill {
     topic: Box<str>,
     payload: Box<[u8]>,
     qos: u8,
@@ -45,7 +42,7 @@ impl StoredWill {
     }
 
     /// Publishes it. Its session ended with the connection, so a delay ends at once (v5 3.1.3.2.2).
-    pub async fn publish(&self, shared: &Shared) {
+    pub(super) async fn publish(&self, shared: &Shared) {
         let properties: Vec<(&str, &str)> =
             self.properties.iter().map(|(name, value)| (&**name, &**value)).collect();
         let message = Message {
@@ -67,7 +64,8 @@ impl StoredWill {
         let mut waiting = None;
         while decided.offer(Instant::now()).is_err() {
             if waiting.is_none() && self.qos > 0 {
-                waiting = Waiting::begin(&shared.edge, self.waiting_bytes(shared));
+                let mut place = Kept::nothing(&shared.edge.waiting_wills);
+                waiting = place.change(self.waiting_bytes(shared)).then_some(place);
             }
             if waiting.is_none() || Instant::now() >= deadline {
                 return bridge.refuse(Some(decided.lane()), Refusal::Shed);
@@ -100,27 +98,5 @@ impl StoredWill {
         let properties = self.properties.iter().map(|(name, value)| name.len() + value.len());
         let own = self.topic.len() + self.payload.len() + self.content_type.len();
         own + properties.sum::<usize>()
-    }
-}
-
-/// The place of a will that waits for room, given back on drop.
-struct Waiting<'e> {
-    all: &'e AtomicU64,
-    bytes: u64,
-}
-
-impl Waiting<'_> {
-    /// None if too much waits already.
-    fn begin(edge: &Edge, bytes: u64) -> Option<Waiting<'_>> {
-        let all = &edge.waiting_wills_bytes;
-        let waiting = Waiting { all, bytes };
-        let before = all.fetch_add(bytes, Ordering::Relaxed);
-        (before + bytes <= WAITING_MAX_BYTES).then_some(waiting)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.all.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }

@@ -184,51 +184,23 @@ fn cut(text: &str) -> &str {
     text.split('\0').next().unwrap_or(text)
 }
 
-/// PUBACK. v3 cannot say a failure: its plain PUBACK makes the client forget the message. With a
-/// code it has 5 bytes, as the smallest CONNACK has, so that a client with a session takes it.
-#[inline]
-#[must_use = "a client that cannot be answered is closed"]
-pub fn puback(
-    out: &mut Vec<u8>,
-    version: Version,
-    packet_id: u16,
-    code: u8,
-    limit: Option<u32>,
-) -> bool {
-    acknowledge(out, 0x40, version, packet_id, code, limit)
+/// Which packet answers a PUBLISH or a PUBREL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Answer {
+    Puback = 0x40,
+    Pubrec = 0x50,
+    Pubcomp = 0x70,
 }
 
-/// PUBREC; as [`puback`].
+/// PUBACK, PUBREC or PUBCOMP. v3 cannot say a failure: its plain PUBACK makes the client forget the
+/// message. v5 leaves the code out where it is success (v5 3.4.2.1), so that all versions are alike there;
+/// with a code it has 5 bytes, as the smallest CONNACK has, so that a client with a session takes it.
 #[inline]
 #[must_use = "a client that cannot be answered is closed"]
-pub fn pubrec(
+pub fn acknowledge(
     out: &mut Vec<u8>,
-    version: Version,
-    packet_id: u16,
-    code: u8,
-    limit: Option<u32>,
-) -> bool {
-    acknowledge(out, 0x50, version, packet_id, code, limit)
-}
-
-/// PUBCOMP; as [`puback`].
-#[inline]
-#[must_use = "a client that cannot be answered is closed"]
-pub fn pubcomp(
-    out: &mut Vec<u8>,
-    version: Version,
-    packet_id: u16,
-    code: u8,
-    limit: Option<u32>,
-) -> bool {
-    acknowledge(out, 0x70, version, packet_id, code, limit)
-}
-
-/// v5 leaves the code out where it is success (v5 3.4.2.1), so that all versions are alike there.
-#[inline]
-fn acknowledge(
-    out: &mut Vec<u8>,
-    first: u8,
+    answer: Answer,
     version: Version,
     packet_id: u16,
     code: u8,
@@ -240,9 +212,9 @@ fn acknowledge(
         return false;
     }
     if plain {
-        out.extend_from_slice(&[first, 2, high, low]);
+        out.extend_from_slice(&[answer as u8, 2, high, low]);
     } else {
-        out.extend_from_slice(&[first, 3, high, low, code]);
+        out.extend_from_slice(&[answer as u8, 3, high, low, code]);
     }
     true
 }

@@ -10,8 +10,9 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::{Peer, Transport};
+use crate::admission::Admitted;
 use crate::connection::{self, Refusal};
-use crate::edge::{Admitted, Edge};
+use crate::edge::Edge;
 
 /// Connections that the kernel holds until they are accepted.
 const BACKLOG: i32 = 4096;
@@ -26,13 +27,16 @@ pub struct Accepted {
     pub transport: Transport,
     pub peer: Peer,
     pub admitted: Admitted,
+    /// By how many there are more than there may be.
+    pub over_limit_by: u32,
     /// From here on everything until CONNACK has one deadline.
     pub at: Instant,
 }
 
 impl Accepted {
     pub fn new(edge: &Arc<Edge>, transport: Transport, peer: Peer) -> Accepted {
-        Accepted { transport, peer, admitted: edge.admit(), at: Instant::now() }
+        let (admitted, over_limit_by) = edge.admission.admit();
+        Accepted { transport, peer, admitted, over_limit_by, at: Instant::now() }
     }
 }
 
@@ -79,7 +83,7 @@ impl Listener {
     fn admit(&self, edge: &Arc<Edge>, transport: Transport, address: SocketAddr) {
         let peer = Peer { listener: Arc::clone(&self.name), address };
         let accepted = Accepted::new(edge, transport, peer);
-        if accepted.admitted.over_limit_by() > REFUSED_MAX {
+        if accepted.over_limit_by > REFUSED_MAX {
             Refusal::ConnectionLimit.count();
             return;
         }

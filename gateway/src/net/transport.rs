@@ -5,15 +5,15 @@
 //! timers due, and has seen only some of its sockets. So nobody is ended by the clock before the
 //! kernel itself was asked ([`Transport::read_now`], [`Transport::write_now`]); see `patience.rs`.
 
-use std::future::poll_fn;
+use std::future::{Future as _, poll_fn};
 use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{
-    AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf, copy, sink,
+    AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Interest, ReadBuf, copy, sink,
 };
 use tokio::net::TcpStream;
 use tokio::time::{timeout, timeout_at};
@@ -34,6 +34,18 @@ const GOODBYE_DRAIN_BYTES: u64 = 1024 * 1024;
 /// See the module.
 pub enum Transport {
     Tcp(TcpStream),
+}
+
+/// What is known of a peer of which nothing is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerState {
+    There,
+    /// It sends no more than these bytes, which are here.
+    Ended {
+        unread: u64,
+    },
+    /// It broke the connection off, or the network did: nothing reaches it any more.
+    Gone,
 }
 
 impl Transport {
@@ -81,6 +93,23 @@ impl Transport {
     pub fn write_now(&mut self, bytes: &[u8]) -> io::Result<Option<usize>> {
         let Transport::Tcp(stream) = self;
         some(|| (&*SockRef::from(&*stream)).write(bytes))
+    }
+
+    /// Looks at what the runtime was told of the peer, without reading; nobody is woken by it later. The
+    /// kernel is asked only how much is unread, of a peer that ended its side.
+    pub fn peer_state(&self, context: &mut Context<'_>) -> PeerState {
+        let Transport::Tcp(stream) = self;
+        let known = pin!(stream.ready(Interest::READABLE | Interest::ERROR)).poll(context);
+        match known {
+            Poll::Pending => PeerState::There,
+            Poll::Ready(Ok(ready)) if ready.is_error() => PeerState::Gone,
+            Poll::Ready(Ok(ready)) if !ready.is_read_closed() => PeerState::There,
+            Poll::Ready(Ok(_)) => match rustix::io::ioctl_fionread(stream) {
+                Ok(unread) => PeerState::Ended { unread },
+                Err(_) => PeerState::Gone,
+            },
+            Poll::Ready(Err(_)) => PeerState::Gone,
+        }
     }
 
     /// Reads within the deadline; None if nothing came. Cancel safe.
@@ -190,6 +219,31 @@ pub(crate) mod tests {
         let mut patience = Patience::new(Duration::from_secs(60));
         let read = served.read_within(&mut buffer, &mut patience).await;
         assert!(matches!(read, Ok(Some(0)) | Err(_)), "{read:?}");
+    }
+
+    async fn state(served: &Transport, wanted: PeerState) {
+        let seen = async {
+            while poll_fn(|context| Poll::Ready(served.peer_state(context))).await != wanted {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let waited = timeout(Duration::from_secs(60), seen).await;
+        assert!(waited.is_ok(), "the peer is not {wanted:?}");
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_leaves_is_noticed_although_nothing_is_read() {
+        let (served, mut client) = pair().await;
+        state(&served, PeerState::There).await;
+        client.write_all(&[7; 100]).expect("it is connected");
+        state(&served, PeerState::There).await;
+        client.shutdown(net::Shutdown::Write).expect("it is connected");
+        state(&served, PeerState::Ended { unread: 100 }).await;
+        // What it does not read any more breaks the connection off.
+        let Transport::Tcp(stream) = &served;
+        stream.try_write(b"pong").expect("it takes that");
+        drop(client);
+        state(&served, PeerState::Gone).await;
     }
 
     #[tokio::test]

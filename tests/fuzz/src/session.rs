@@ -32,7 +32,7 @@ use gateway::connection;
 use gateway::edge::{Edge, EdgeLimits};
 use gateway::local::LocalPlane;
 use gateway::net::{Accepted, Peer, Transport};
-use gateway::session::WindowLimits;
+use gateway::session::window::WindowLimits;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;

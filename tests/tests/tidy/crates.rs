@@ -154,7 +154,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     // A codec that is not ours, for the tests of ours.
     ("rumqttc", &["gateway/src/mqtt/tests/", "examples/device-sim/src/link.rs"]),
     ("rumqttd", &["gateway/src/local/router.rs"]),
-    ("rustix", &["bridge/src/objects/"]),
+    ("rustix", &["bridge/src/objects/", "gateway/src/net/"]),
     ("schemars", &["gateway/src/config", "gateway/src/command/schema.rs"]),
     ("serde_saphyr", &["gateway/src/config/", "examples/device-sim/src/verify/"]),
     ("sha2", &["bridge/src/", "gateway/src/", "examples/device-sim/src/"]),

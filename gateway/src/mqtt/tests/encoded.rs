@@ -1,7 +1,7 @@
 //! The bytes that a server sends, written by hand from the standard.
 
 use super::*;
-use crate::mqtt::encode::{self, CONNACK_MIN, ConnAckProperties, Delivery};
+use crate::mqtt::encode::{self, Answer, CONNACK_MIN, ConnAckProperties, Delivery};
 use crate::mqtt::reason;
 
 const NOTHING: [u8; 0] = [];
@@ -79,9 +79,15 @@ fn nothing_is_larger_than_what_the_client_takes() {
                 take(least, &|out| encode::connack(out, version, session, code, properties, limit));
             }
             for (code, least) in [(0, 4), (0x97, 4 + v5)] {
-                take(least, &|out| encode::puback(out, version, 1, code, limit));
-                take(least, &|out| encode::pubrec(out, version, 1, code, limit));
-                take(least, &|out| encode::pubcomp(out, version, 1, code, limit));
+                take(least, &|out| {
+                    encode::acknowledge(out, Answer::Puback, version, 1, code, limit)
+                });
+                take(least, &|out| {
+                    encode::acknowledge(out, Answer::Pubrec, version, 1, code, limit)
+                });
+                take(least, &|out| {
+                    encode::acknowledge(out, Answer::Pubcomp, version, 1, code, limit)
+                });
             }
             for count in [1, 40, 124, 125, 180] {
                 let codes = &codes[..count];
@@ -110,15 +116,36 @@ fn nothing_is_larger_than_what_the_client_takes() {
 #[test]
 fn acknowledgements() {
     for version in VERSIONS {
-        assert_eq!(written(|o| encode::puback(o, version, 0x1234, 0, None)), bytes("40 02 1234"));
-        assert_eq!(written(|o| encode::pubrec(o, version, 0x1234, 0, None)), bytes("50 02 1234"));
-        assert_eq!(written(|o| encode::pubcomp(o, version, 1, 0, None)), bytes("70 02 0001"));
+        assert_eq!(
+            written(|o| encode::acknowledge(o, Answer::Puback, version, 0x1234, 0, None)),
+            bytes("40 02 1234")
+        );
+        assert_eq!(
+            written(|o| encode::acknowledge(o, Answer::Pubrec, version, 0x1234, 0, None)),
+            bytes("50 02 1234")
+        );
+        assert_eq!(
+            written(|o| encode::acknowledge(o, Answer::Pubcomp, version, 1, 0, None)),
+            bytes("70 02 0001")
+        );
         assert_eq!(written(|o| encode::pingresp(o, None)), bytes("d0 00"));
     }
-    assert_eq!(written(|o| encode::puback(o, Version::V311, 1, 0x97, None)), bytes("40 02 0001"));
-    assert_eq!(written(|o| encode::puback(o, Version::V5, 1, 0x97, None)), bytes("40 03 0001 97"));
-    assert_eq!(written(|o| encode::pubrec(o, Version::V5, 1, 0x10, None)), bytes("50 03 0001 10"));
-    assert_eq!(written(|o| encode::pubcomp(o, Version::V5, 1, 0x92, None)), bytes("70 03 0001 92"));
+    assert_eq!(
+        written(|o| encode::acknowledge(o, Answer::Puback, Version::V311, 1, 0x97, None)),
+        bytes("40 02 0001")
+    );
+    assert_eq!(
+        written(|o| encode::acknowledge(o, Answer::Puback, Version::V5, 1, 0x97, None)),
+        bytes("40 03 0001 97")
+    );
+    assert_eq!(
+        written(|o| encode::acknowledge(o, Answer::Pubrec, Version::V5, 1, 0x10, None)),
+        bytes("50 03 0001 10")
+    );
+    assert_eq!(
+        written(|o| encode::acknowledge(o, Answer::Pubcomp, Version::V5, 1, 0x92, None)),
+        bytes("70 03 0001 92")
+    );
 }
 
 #[test]

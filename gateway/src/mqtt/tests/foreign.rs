@@ -9,7 +9,7 @@ use rumqttc::mqttbytes::v4;
 use rumqttc::v5::mqttbytes::{self as five, v5};
 
 use super::*;
-use crate::mqtt::encode::{self, ConnAckProperties, Delivery};
+use crate::mqtt::encode::{self, Answer, ConnAckProperties, Delivery};
 use crate::mqtt::{Filter, UserProperties};
 
 type Pairs = Vec<(String, String)>;
@@ -476,9 +476,9 @@ proptest! {
         let write = |version| {
             let mut out = Vec::new();
             assert!(encode::connack(&mut out, version, present, 0, &connack, None));
-            assert!(encode::puback(&mut out, version, pkid, 0, None));
-            assert!(encode::pubrec(&mut out, version, pkid, 0, None));
-            assert!(encode::pubcomp(&mut out, version, pkid, 0, None));
+            assert!(encode::acknowledge(&mut out, Answer::Puback, version, pkid, 0, None));
+            assert!(encode::acknowledge(&mut out, Answer::Pubrec, version, pkid, 0, None));
+            assert!(encode::acknowledge(&mut out, Answer::Pubcomp, version, pkid, 0, None));
             assert!(encode::suback(&mut out, version, pkid, &[0, 1, 2, 0x80], None));
             assert!(encode::unsuback(&mut out, version, pkid, &[0, 0x11], None));
             assert!(encode::pingresp(&mut out, None));
@@ -507,9 +507,9 @@ proptest! {
         let mut stream = write(Version::V5);
         for code in [0x10, 0x97, 0x99] {
             let mut more = Vec::new();
-            assert!(encode::puback(&mut more, Version::V5, pkid, code, None));
-            assert!(encode::pubrec(&mut more, Version::V5, pkid, code, None));
-            assert!(encode::pubcomp(&mut more, Version::V5, pkid, 0x92, None));
+            assert!(encode::acknowledge(&mut more, Answer::Puback, Version::V5, pkid, code, None));
+            assert!(encode::acknowledge(&mut more, Answer::Pubrec, Version::V5, pkid, code, None));
+            assert!(encode::acknowledge(&mut more, Answer::Pubcomp, Version::V5, pkid, 0x92, None));
             assert!(encode::disconnect(&mut more, 0x8b, None, None));
             assert!(encode::disconnect(&mut more, 0x82, texts.1.as_deref(), None));
             stream.extend_from_slice(&more);
