@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bridge::classify::Unrouted;
 use bridge::metadata::DeviceAttributes;
 use bridge::route::{Filter, Route};
 use bridge::rule::{Rule, When};
@@ -22,6 +23,18 @@ const DEVICES_MAX: usize = 1_000_000;
 const DEVICES_FILE_MAX_BYTES: u64 = 256 * MIB;
 
 impl Checker {
+    pub(super) fn unrouted(&mut self) -> Unrouted {
+        match self.section::<String>("unrouted").as_deref() {
+            None | Some("fast") => Unrouted::Fast,
+            Some("refuse") => Unrouted::Refuse,
+            Some(other) => {
+                self.faults
+                    .add("unrouted", format!("{other:?} is not known: write fast or refuse"));
+                Unrouted::Fast
+            }
+        }
+    }
+
     fn filter(&mut self, place: &str, text: &str) -> Option<Filter> {
         match Filter::parse(text) {
             Ok(filter) => Some(filter),
