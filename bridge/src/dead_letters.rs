@@ -11,9 +11,9 @@ use sha2::{Digest as _, Sha256};
 use crate::format::{Body, CUT_PARTS, Format, Letter};
 use crate::lane::{Lane, Pending};
 use crate::metrics::DEAD_LETTER_CUTS;
+use crate::objects::Store;
 use crate::outcome::{Fault, Outcome};
 use crate::record::Record;
-use crate::uplink::Store;
 
 /// What a lane hands to the dead-letter lane.
 pub(crate) struct DeadLetters {

@@ -26,6 +26,7 @@ use std::time::Duration;
 use object_store::ObjectStore;
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
+use tokio::runtime::Handle;
 use url::Url;
 
 use self::folder::Folder;
@@ -67,6 +68,14 @@ pub struct Objects {
     /// Of uploads that could not be aborted.
     leftovers: FailureLog,
     place: Place,
+}
+
+/// Where large payloads go, for whoever uploads them.
+#[derive(Clone)]
+pub struct Store {
+    pub objects: Arc<Objects>,
+    /// The runtime that uploads run on; never the one that serves sockets.
+    pub runtime: Handle,
 }
 
 /// Who keeps the objects.

@@ -6,8 +6,6 @@ mod decided;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::runtime::Handle;
-
 use crate::account::{Account, Reservation};
 use crate::classify::Routing;
 use crate::dead_letters::DeadLetters;
@@ -16,7 +14,7 @@ use crate::lanes::{LaneId, Lanes};
 use crate::mailbox::Mailbox;
 use crate::message::{Carriage, Message};
 use crate::metadata::EventTimeFault;
-use crate::objects::{ObjectFigures, Objects};
+use crate::objects::{ObjectFigures, Store};
 use crate::outcome::Refusal;
 
 pub use decided::{Decided, Inline, Large, Passage, ReplyTo};
@@ -31,14 +29,6 @@ pub struct Full {
     pub carriage: Carriage,
     /// What the message needs.
     pub bytes: u64,
-}
-
-/// Where large payloads go.
-#[derive(Clone)]
-pub struct Store {
-    pub objects: Arc<Objects>,
-    /// The runtime that uploads run on; never the one that serves sockets.
-    pub runtime: Handle,
 }
 
 /// The lanes and the way to them.

@@ -23,11 +23,10 @@ use crate::identity::Dedupe;
 use crate::lane::{Lane, Pending};
 use crate::mailbox::Mailbox;
 use crate::message::Carriage;
-use crate::objects::{Object, ObjectError, PART_SIZE};
+use crate::objects::{Object, ObjectError, PART_SIZE, Store};
 use crate::outcome::Outcome;
 use crate::receipt::Receipt;
 use crate::record::RECORD_COST;
-use crate::uplink::Store;
 
 /// A large message that arrives.
 pub struct Upload {

@@ -15,9 +15,8 @@ use crate::kafka_topic::TopicName;
 use crate::key::KeyStrategy;
 use crate::mailbox::{Mailbox, Mark};
 use crate::message::Carriage;
-use crate::objects::Objects;
+use crate::objects::{Objects, Store};
 use crate::sink::memory::{Fate, MemoryStore};
-use crate::uplink::Store;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// What a message takes of its lane's share, in bytes.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::{Full, Store, Uplink};
+use super::{Full, Uplink};
 use crate::account::Reservation;
 use crate::classify::Decision;
 use crate::format::{Body, Head};
@@ -15,7 +15,7 @@ use crate::lane::Pending;
 use crate::lanes::LaneId;
 use crate::mailbox::Mailbox;
 use crate::message::{Carriage, Payload};
-use crate::objects::{self, PART_SIZE};
+use crate::objects::{self, PART_SIZE, Store};
 use crate::outcome::{Outcome, Refusal};
 use crate::receipt::Receipt;
 use crate::record::RECORD_COST;

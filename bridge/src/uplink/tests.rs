@@ -13,7 +13,7 @@ use crate::key::{KeyStrategy, Template};
 use crate::lanes::LanePlan;
 use crate::message::{Device, Payload};
 use crate::metadata::DeviceAttributes;
-use crate::objects;
+use crate::objects::{self, Objects};
 use crate::outcome::{Fault, Outcome};
 use crate::record::{HEAD_ROOM_BYTES, REFERENCE_MAX_BYTES};
 use crate::route::{Filter, Route};
