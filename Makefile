@@ -23,12 +23,12 @@ step := tests/tools/step.sh
 .PHONY: help dev test generate soak bench fuzz
 
 help:
-	@echo 'make dev    a gateway with a Kafka inside and $(DEVICES) simulated devices (ARGS="--mqtt-port 1884" DEVICES=50)'
-	@echo 'make test   formatting, lints and all tests, the end-to-end ones with real servers (TEST="--test promises durable")'
-	@echo 'make generate   writes what is made of code: the chart'\''s schema, and tables in README, docs and ARCHITECTURE'
-	@echo 'make soak   $(SOAK_DEVICES) devices for $(SOAK_SECONDS) s, the gateway killed five times (SOAK_DEVICES=1000 SOAK_SECONDS=600)'
-	@echo 'make bench  what Landfall costs beside mosquitto and a bare Kafka producer (ROWS=window50,paced20k REPETITIONS=3 BENCH_SECONDS=4)'
-	@echo 'make fuzz   every fuzz target for $(FUZZ_SECONDS) s (FUZZ_SECONDS=600)'
+	@echo 'make dev       a gateway with a Kafka inside and $(DEVICES) simulated devices (ARGS="--mqtt-port 1884" DEVICES=50)'
+	@echo 'make test      formatting, lints and all tests, the end-to-end ones with real servers (TEST="--test promises durable")'
+	@echo 'make generate  writes what is made of code: the chart'\''s schema, and tables in README, docs and ARCHITECTURE'
+	@echo 'make soak      $(SOAK_DEVICES) devices for $(SOAK_SECONDS) s, the gateway killed five times (SOAK_DEVICES=1000 SOAK_SECONDS=600)'
+	@echo 'make bench     what Landfall costs beside mosquitto and a bare Kafka producer (ROWS=window50,paced20k REPETITIONS=3 BENCH_SECONDS=4)'
+	@echo 'make fuzz      every fuzz target for $(FUZZ_SECONDS) s (FUZZ_SECONDS=600)'
 
 dev:
 	@tests/tools/setup.sh build
