@@ -51,6 +51,7 @@ impl App {
     pub fn build(settings: Settings) -> anyhow::Result<App> {
         raise_descriptor_limit();
         let metrics = crate::metrics::install();
+        crate::panics::begin_at_zero();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(settings.limits.workers)
             .thread_name("edge")

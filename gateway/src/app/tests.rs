@@ -41,6 +41,7 @@ limits: { memory: 512MiB, connections: 100 }
         "landfall_messages_dead_lettered_total{lane=\"fast\"} 0\n".to_owned(),
         "landfall_messages_refused_total{lane=\"fast\",reason=\"shed\"} 0\n".to_owned(),
         "landfall_router_rebuilds_total{reason=\"died\"} 0\n".to_owned(),
+        "landfall_panics_total{thread=\"background\"} 0\n".to_owned(),
     ] {
         assert!(first.contains(&expected), "{expected} is missing in\n{first}");
     }
