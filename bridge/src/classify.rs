@@ -10,15 +10,16 @@ use crate::message::{Carriage, Message, Payload};
 use crate::metadata::{DeviceAttributes, Facts, Metadata, declared_envelope, known_of};
 use crate::outcome::{Fault, Outcome, Refusal};
 use crate::record::{HEAD_ROOM_BYTES, REFERENCE_MAX_BYTES};
-use crate::route::{Captures, Route};
+use crate::route::Routes;
 use crate::rule::Rule;
+use crate::topic::filter::Captures;
 
 /// Everything that decides where messages go.
 #[derive(Clone, Debug)]
 pub struct Routing {
     /// Stamped on every record.
     pub gateway_id: String,
-    pub routes: Vec<Route>,
+    pub routes: Routes,
     pub unrouted: Unrouted,
     pub rules: Vec<Rule>,
     pub lanes: Lanes<LanePlan>,
@@ -31,10 +32,7 @@ impl Routing {
     /// Decides what is to become of a message: its lane, its record, and how its payload travels. Pure, and
     /// the one place that does.
     pub fn decide<'a>(&'a self, message: &Message<'a>) -> Decision<'a> {
-        let matched = self.routes.iter().enumerate().find_map(|(index, route)| {
-            route.filter.matches(message.topic).map(|captures| (index, route, captures))
-        });
-        let (route, captures) = match matched {
+        let (route, captures) = match self.routes.first_match(message.topic) {
             Some((index, route, captures)) => (Some((index, route)), captures),
             None => (None, Captures::NONE),
         };

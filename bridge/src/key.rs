@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::Write as _;
 
 use crate::metadata::Facts;
-use crate::route::is_name;
+use crate::topic::filter::is_name;
 
 /// Digits of a time in milliseconds, with its sign.
 const TIME_MAX_BYTES: usize = 20;
@@ -160,7 +160,7 @@ mod tests {
 
     use super::*;
     use crate::metadata::Metadata;
-    use crate::route::Captures;
+    use crate::topic::filter::Captures;
 
     /// Nothing but metadata is known.
     fn facts<'a>(metadata: &'a Metadata<'a>, received_ms: i64) -> Facts<'a> {

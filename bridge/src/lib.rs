@@ -9,6 +9,7 @@
 pub mod message;
 pub mod metadata;
 pub mod route;
+pub mod topic;
 pub mod version;
 
 // Where it belongs.

@@ -11,7 +11,7 @@ use prost::Message as _;
 use proto::v1::DeviceEnvelope;
 
 use crate::message::Message;
-use crate::route::Captures;
+use crate::topic::filter::Captures;
 
 /// 2000-01-01T00:00:00Z: earlier events come from clocks that were never set.
 const EVENT_MIN_MS: i64 = 946_684_800_000;

@@ -6,7 +6,8 @@ use std::fmt;
 use crate::lanes::LaneId;
 use crate::message::Message;
 use crate::metadata::Facts;
-use crate::route::{Filter, last_level};
+use crate::topic::filter::Filter;
+use crate::topic::last_level;
 use crate::version::VersionRange;
 
 /// What a rule asks for; all that is given has to hold.

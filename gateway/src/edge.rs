@@ -134,6 +134,7 @@ pub(crate) mod tests {
     use bridge::kafka_topic::TopicName;
     use bridge::key::KeyStrategy;
     use bridge::metadata::DeviceAttributes;
+    use bridge::route::Routes;
     use bridge::{LanePlan, Lanes};
 
     use super::*;
@@ -146,7 +147,7 @@ pub(crate) mod tests {
     pub(crate) fn edge() -> Arc<Edge> {
         let routing = Routing {
             gateway_id: "gw-1".to_owned(),
-            routes: Vec::new(),
+            routes: Routes::default(),
             unrouted: Unrouted::Refuse,
             rules: Vec::new(),
             lanes: Lanes::built_in(|_, lane| LanePlan {

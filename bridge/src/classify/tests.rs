@@ -12,11 +12,18 @@ use crate::kafka_topic::TopicName;
 use crate::key::{KeyStrategy, Template};
 use crate::message::Device;
 use crate::metadata::EventTimeFault;
-use crate::route::Filter;
+use crate::route::Route;
 use crate::rule::When;
+use crate::topic::filter::Filter;
 use crate::version::VersionRange;
 
 const NOW_MS: i64 = 1_760_000_000_000;
+
+fn change_route(routing: &mut Routing, change: impl FnOnce(&mut Route)) {
+    let mut routes: Vec<Route> = routing.routes.iter().cloned().collect();
+    change(&mut routes[0]);
+    routing.routes = routes.into();
+}
 
 fn routing() -> Routing {
     let plan = |_, name: &str| LanePlan {
@@ -37,7 +44,8 @@ fn routing() -> Routing {
                 .expect("a filter"),
             attributes: BTreeMap::from([("group".to_owned(), "eu".to_owned())]),
             device_envelope: false,
-        }],
+        }]
+        .into(),
         unrouted: Unrouted::Fast,
         rules: vec![
             Rule {
@@ -165,7 +173,7 @@ fn an_unlisted_kafka_topic_is_a_dead_letter() {
 #[test]
 fn a_declared_envelope_is_read_or_dead_lettered() {
     let (mut routing, device) = (routing(), device());
-    routing.routes[0].device_envelope = true;
+    change_route(&mut routing, |route| route.device_envelope = true);
     let envelope = DeviceEnvelope {
         firmware_version: "2.0".into(),
         message_id: "9".into(),
@@ -191,7 +199,7 @@ fn a_declared_envelope_is_read_or_dead_lettered() {
 #[test]
 fn a_declared_envelope_with_endless_texts_is_a_dead_letter_without_them() {
     let mut routing = routing();
-    routing.routes[0].device_envelope = true;
+    change_route(&mut routing, |route| route.device_envelope = true);
     let envelope = DeviceEnvelope { device_type: "x".repeat(520_000), ..DeviceEnvelope::default() };
     let payload = envelope.encode_to_vec();
     let device = device();
@@ -291,7 +299,7 @@ proptest! {
         group in prop::option::of("[^\0]{0,12}|a"),
     ) {
         let mut routing = routing();
-        routing.routes[0].attributes.clear();
+        change_route(&mut routing, |route| route.attributes.clear());
         let allowed = ["of.meter.a".to_owned(), "of.lamp.a".to_owned()];
         routing.lanes[LaneId::FAST].topic = TopicName::Template {
             template: Template::parse("of.{device_type}.{group}").expect("a template"),

@@ -16,7 +16,8 @@ use crate::metadata::DeviceAttributes;
 use crate::objects::{self, Objects};
 use crate::outcome::{Fault, Outcome};
 use crate::record::{HEAD_ROOM_BYTES, REFERENCE_MAX_BYTES};
-use crate::route::{Filter, Route};
+use crate::route::Route;
+use crate::topic::filter::Filter;
 
 fn routing(inline_sizes: [u32; 4], key: &KeyStrategy, has_store: bool) -> Routing {
     Routing {
@@ -25,7 +26,8 @@ fn routing(inline_sizes: [u32; 4], key: &KeyStrategy, has_store: bool) -> Routin
             filter: Filter::parse("{device_type}/{device_id}").expect("a filter"),
             attributes: BTreeMap::new(),
             device_envelope: false,
-        }],
+        }]
+        .into(),
         unrouted: Unrouted::Refuse,
         rules: Vec::new(),
         lanes: Lanes::built_in(|lane, name| LanePlan {

@@ -1,4 +1,6 @@
-//! The syntax of topic names and topic filters (v5 4.7 and 4.8.2).
+//! The syntax of topic names, and of topic filters as clients write them (v5 4.7 and 4.8.2).
+
+use bridge::topic::filter::is_filter;
 
 use super::{Malformed, Version};
 
@@ -42,18 +44,4 @@ fn is_share(name: &str, filter: &str) -> bool {
 fn split_share(text: &str) -> Option<(&str, &str)> {
     let rest = text.strip_prefix(SHARE_PREFIX)?;
     Some(rest.split_once('/').unwrap_or((rest, "")))
-}
-
-/// `#` only as the whole last level, `+` only as a whole level, at least one character.
-fn is_filter(text: &str) -> bool {
-    if text.is_empty() {
-        return false;
-    }
-    let before_last = match text.strip_suffix('#') {
-        None => text,
-        Some(before) if before.is_empty() || before.ends_with('/') => before,
-        Some(_) => return false,
-    };
-    !before_last.contains('#')
-        && before_last.split('/').all(|level| level == "+" || !level.contains('+'))
 }

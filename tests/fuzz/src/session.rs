@@ -24,9 +24,10 @@ use bridge::kafka_topic::TopicName;
 use bridge::key::KeyStrategy;
 use bridge::metadata::DeviceAttributes;
 use bridge::objects::Objects;
-use bridge::route::{Filter, Route};
+use bridge::route::Route;
 use bridge::rule::{Rule, When};
 use bridge::sink::memory::{Fate, MemoryStore};
+use bridge::topic::filter::Filter;
 use bridge::{Carriage, LaneId, LanePlan, LaneThread, Lanes, Store, Totals, Uplink};
 use gateway::connection;
 use gateway::edge::{Edge, EdgeLimits};
@@ -274,7 +275,8 @@ fn routing() -> Routing {
                 device_envelope: false,
             },
             Route { filter: filter("+/#"), attributes: BTreeMap::new(), device_envelope: false },
-        ],
+        ]
+        .into(),
         // What begins with `$` matches no wildcard.
         unrouted: Unrouted::Refuse,
         rules: vec![Rule {

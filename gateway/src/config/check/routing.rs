@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use bridge::classify::Unrouted;
 use bridge::metadata::DeviceAttributes;
-use bridge::route::{Filter, Route};
+use bridge::route::{Route, Routes};
 use bridge::rule::{Rule, When};
+use bridge::topic::filter::Filter;
 use bridge::version::VersionRange;
 use bridge::{LaneId, Lanes};
 
@@ -45,7 +46,7 @@ impl Checker {
         }
     }
 
-    pub(super) fn routes(&mut self) -> Vec<Route> {
+    pub(super) fn routes(&mut self) -> Routes {
         let default = || {
             let filter = Node::text("devices/{device_type}/{device_id}/{stream}/#");
             vec![Node::map([("filter", filter)])]
@@ -72,7 +73,7 @@ impl Checker {
             };
             routes.push(Route { filter, attributes: written.attributes, device_envelope });
         }
-        routes
+        routes.into()
     }
 
     pub(super) fn rules(&mut self, lanes: &Lanes<String>) -> Vec<Rule> {
