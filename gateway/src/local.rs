@@ -1,23 +1,24 @@
 //! The local plane: subscriptions between clients of this gateway, delivered at QoS 0 through the
 //! embedded rumqttd. Only the files below this one know rumqttd.
 //!
-//! rumqttd's router does the matching and the fan-out and is disposable: what clients want is kept
-//! here, a thread of its own brings the router to that state, asks it for a sign of life with every
-//! batch, and builds a new one when it dies or has gathered more than its limits. So nothing that a
-//! router loses is lost for good, and nothing of a device's way to Kafka waits for it:
-//! [`LocalPlane::publish`] puts a copy into a bounded queue and returns.
+//! What clients want is kept here, in one tree of filters, which says whether anybody wants a message.
+//! rumqttd's router does the fan-out and is disposable: a thread of its own brings it to what is wanted,
+//! asks it for a sign of life with every batch, and builds a new one when it dies or has gathered more
+//! than its limits. So nothing that a router loses is lost for good, and nothing of a device's way to
+//! Kafka waits for it: [`LocalPlane::publish`] puts a copy into a bounded queue and returns.
 //!
 //! The router never sees a payload. It matches a number, under which the supervisor keeps the
 //! message; so its logs, which it never frees, hold topics only.
 
-mod filters;
+mod mount;
 mod queue;
 mod router;
+mod subscriptions;
 mod supervisor;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -32,15 +33,10 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::metrics as names;
 use crate::pulse::Pulse;
-use filters::matches;
 use queue::Queue;
+pub use subscriptions::SubscribeError;
+use subscriptions::Subscriptions;
 
-/// Clients with subscriptions. A link to the router costs about 34 kB.
-const SUBSCRIBERS_MAX: usize = 400;
-/// Distinct filters. The router keeps a log for each, and slows down with their number.
-const FILTERS_MAX: usize = 400;
-/// Filters of one client.
-const CLIENT_FILTERS_MAX: usize = 100;
 /// Longest filter and longest topic that is fanned out, in bytes.
 const TOPIC_MAX_BYTES: usize = 1024;
 /// Largest payload that is fanned out, in bytes: what a lane takes inline by default.
@@ -50,8 +46,6 @@ const OUTBOX_MESSAGES_MAX: usize = 8192;
 const OUTBOX_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// What a message takes in a queue beside its topic and payload, in bytes.
 const DELIVERY_COST: usize = 64;
-/// With more filters than this a publish is not matched before it goes to the router.
-const MATCHED_FILTERS_MAX: usize = 64;
 /// A client that subscribes to this makes the router's thread panic.
 #[cfg(feature = "test-hooks")]
 const PANIC_FILTER: &str = "$landfall/test/router-panic";
@@ -97,22 +91,12 @@ impl Delivery {
     }
 }
 
-/// Why a subscription was not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SubscribeError {
-    FilterTooLong,
-    TooManyForClient,
-    TooManyInAll,
-}
-
 /// What the callers and the supervisor's thread share.
 struct Shared {
-    /// Subscriptions of all clients, so that a publish without any costs one load.
-    subscriptions: AtomicUsize,
+    /// How many subscriptions there are, so that a publish without any costs one load.
+    count: AtomicUsize,
     /// What clients want. The supervisor follows it; holders are brief.
-    wanted: Mutex<Wanted>,
-    /// The distinct filters, for [`LocalPlane::interested`]; written under `wanted`.
-    filters: RwLock<Vec<Arc<str>>>,
+    subscriptions: RwLock<Subscriptions>,
     outbox: Mutex<Outbox>,
     /// Something is there for the supervisor.
     work: Notify,
@@ -124,26 +108,6 @@ struct Shared {
     counts: Counts,
     /// Bytes in the queues of all subscribers, and of what they were given and is not sent.
     queued_bytes: AtomicUsize,
-}
-
-/// The state to which the supervisor brings the router.
-#[derive(Default)]
-struct Wanted {
-    next_id: u64,
-    subscribers: HashMap<u64, WantedSubscriber>,
-    /// Subscribers whose router state may differ from what is wanted.
-    changed: BTreeSet<u64>,
-    /// Distinct filters, and how many clients hold each.
-    filters: HashMap<Arc<str>, usize>,
-}
-
-#[derive(Clone)]
-struct WantedSubscriber {
-    client: ClientKey,
-    filters: HashSet<Arc<str>>,
-    /// Those of the filters for which the client does not want its own messages.
-    no_local: HashSet<Arc<str>>,
-    queue: Arc<Queue>,
 }
 
 /// Messages on their way to the router.
@@ -176,9 +140,8 @@ impl LocalPlane {
     /// Starts the thread that keeps a router running.
     pub fn start() -> io::Result<LocalPlane> {
         let shared = Arc::new(Shared {
-            subscriptions: AtomicUsize::new(0),
-            wanted: Mutex::default(),
-            filters: RwLock::default(),
+            count: AtomicUsize::new(0),
+            subscriptions: RwLock::default(),
             outbox: Mutex::default(),
             work: Notify::new(),
             closing: AtomicBool::new(false),
@@ -202,11 +165,8 @@ impl LocalPlane {
 
     /// Whether a local subscription may match: one load while there is none.
     pub fn interested(&self, topic: &str) -> bool {
-        if self.shared.subscriptions.load(Ordering::Relaxed) == 0 {
-            return false;
-        }
-        let filters = self.shared.filters.read();
-        filters.len() > MATCHED_FILTERS_MAX || filters.iter().any(|filter| matches(filter, topic))
+        self.shared.count.load(Ordering::Relaxed) > 0
+            && self.shared.subscriptions.read().interested(topic)
     }
 
     /// Hands a copy to the local plane. Never waits: what does not fit is counted and dropped.
@@ -238,14 +198,11 @@ impl LocalPlane {
         client: ClientKey,
         wake: impl Fn() + Send + Sync + 'static,
     ) -> Subscriber {
-        let mut wanted = self.shared.wanted.lock();
-        wanted.next_id += 1;
-        let queue = Arc::new(Queue::new(Box::new(wake)));
         Subscriber {
             shared: Arc::clone(&self.shared),
-            id: wanted.next_id,
+            id: self.shared.subscriptions.write().next_id(),
             client,
-            queue,
+            queue: Arc::new(Queue::new(Box::new(wake))),
             sending: VecDeque::new(),
         }
     }
@@ -254,8 +211,7 @@ impl LocalPlane {
     pub fn collect_metrics(&self) {
         let counts = &self.shared.counts;
         let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        gauge!(names::LOCAL_SUBSCRIPTIONS)
-            .set(self.shared.subscriptions.load(Ordering::Relaxed) as f64);
+        gauge!(names::LOCAL_SUBSCRIPTIONS).set(self.shared.count.load(Ordering::Relaxed) as f64);
         counter!(names::LOCAL_DELIVERED).absolute(load(&counts.delivered));
         for (reason, count) in [
             ("subscriber_slow", &counts.dropped_slow),
@@ -300,51 +256,14 @@ impl Subscriber {
         if filter.len() > TOPIC_MAX_BYTES {
             return Err(SubscribeError::FilterTooLong);
         }
-        let wanted = &mut *self.shared.wanted.lock();
-        let own = wanted.subscribers.get(&self.id);
-        if own.is_some_and(|own| own.filters.contains(filter)) {
-            if let Some(own) = wanted.subscribers.get_mut(&self.id)
-                && own.set_no_local(filter, no_local)
-            {
-                self.shared.changed(wanted, self.id);
-            }
-            return Ok(());
-        }
-        if own.is_none() && wanted.subscribers.len() >= SUBSCRIBERS_MAX {
-            return Err(SubscribeError::TooManyInAll);
-        }
-        if own.is_some_and(|own| own.filters.len() >= CLIENT_FILTERS_MAX) {
-            return Err(SubscribeError::TooManyForClient);
-        }
-        let known = wanted.filters.get_key_value(filter).map(|(known, _)| Arc::clone(known));
-        if known.is_none() && wanted.filters.len() >= FILTERS_MAX {
-            return Err(SubscribeError::TooManyInAll);
-        }
-        let filter = known.unwrap_or_else(|| filter.into());
-        *wanted.filters.entry(Arc::clone(&filter)).or_default() += 1;
-        let own = wanted.subscribers.entry(self.id).or_insert_with(|| WantedSubscriber {
-            client: self.client,
-            filters: HashSet::new(),
-            no_local: HashSet::new(),
-            queue: Arc::clone(&self.queue),
-        });
-        own.filters.insert(Arc::clone(&filter));
-        own.set_no_local(&filter, no_local);
-        self.shared.changed(wanted, self.id);
-        Ok(())
+        self.shared.change(|subscriptions| {
+            subscriptions.add(self.id, self.client, &self.queue, filter, no_local)
+        })
     }
 
     /// Ends a subscription; `false` if there was none.
     pub fn unsubscribe(&mut self, filter: &str) -> bool {
-        let wanted = &mut *self.shared.wanted.lock();
-        let Some(own) = wanted.subscribers.get_mut(&self.id) else { return false };
-        if !own.filters.remove(filter) {
-            return false;
-        }
-        own.no_local.remove(filter);
-        wanted.release(filter);
-        self.shared.changed(wanted, self.id);
-        true
+        self.shared.change(|subscriptions| subscriptions.remove(self.id, filter))
     }
 
     /// The message at this place of those that are to be sent, if there are as many.
@@ -368,46 +287,22 @@ impl Subscriber {
 
 impl Drop for Subscriber {
     fn drop(&mut self) {
-        let wanted = &mut *self.shared.wanted.lock();
-        if let Some(own) = wanted.subscribers.remove(&self.id) {
-            for filter in &own.filters {
-                wanted.release(filter);
-            }
-            self.shared.changed(wanted, self.id);
-        }
+        self.shared.change(|subscriptions| subscriptions.remove_all(self.id));
         self.queue.close(&self.shared);
     }
 }
 
-impl WantedSubscriber {
-    /// Says for one of the filters whether the client's own messages are wanted; true if that is new.
-    fn set_no_local(&mut self, filter: &str, no_local: bool) -> bool {
-        match self.filters.get(filter) {
-            Some(filter) if no_local => self.no_local.insert(Arc::clone(filter)),
-            _ => self.no_local.remove(filter),
-        }
-    }
-}
-
-impl Wanted {
-    /// One client less holds the filter.
-    fn release(&mut self, filter: &str) {
-        if let Some(holders) = self.filters.get_mut(filter) {
-            *holders -= 1;
-            if *holders == 0 {
-                self.filters.remove(filter);
-            }
-        }
-    }
-}
-
 impl Shared {
-    /// Brings what is derived from `wanted` up to date and tells the supervisor.
-    fn changed(&self, wanted: &mut Wanted, id: u64) {
-        wanted.changed.insert(id);
-        *self.filters.write() = wanted.filters.keys().cloned().collect();
-        let subscriptions = wanted.filters.values().sum();
-        self.subscriptions.store(subscriptions, Ordering::Relaxed);
-        self.work.notify_one();
+    /// Changes what is wanted and tells the supervisor.
+    fn change<T>(&self, change: impl FnOnce(&mut Subscriptions) -> T) -> T {
+        let mut subscriptions = self.subscriptions.write();
+        let changed = change(&mut subscriptions);
+        self.count.store(subscriptions.len(), Ordering::Relaxed);
+        let is_work = subscriptions.has_changes();
+        drop(subscriptions);
+        if is_work {
+            self.work.notify_one();
+        }
+        changed
     }
 }

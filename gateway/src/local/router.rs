@@ -16,7 +16,8 @@ use rumqttd::protocol::{Disconnect, DisconnectReasonCode, Packet, Publish};
 use rumqttd::{Notification, RouterConfig};
 use tokio::time::timeout;
 
-use super::{SUBSCRIBERS_MAX, filters};
+use super::mount;
+use super::subscriptions::SUBSCRIBERS_MAX;
 
 /// How long the router may take to answer before it counts as stuck.
 pub(super) const ANSWER_WAIT: Duration = Duration::from_secs(3);
@@ -75,7 +76,7 @@ impl Router {
                 Err(_) => None,
             });
         let mut own = Link::build(&build_link, "supervisor".to_owned()).await?;
-        own.tx.subscribe(filters::HEARTBEAT).map_err(|_| DEAD)?;
+        own.tx.subscribe(mount::HEARTBEAT).map_err(|_| DEAD)?;
         Ok(Router { build_link, links_built: 0, own, beats: 0 })
     }
 
@@ -92,7 +93,7 @@ impl Router {
 
     /// Lays a message out for the router; it goes with the next heartbeat.
     pub(super) fn lay_out(&mut self, topic: &str, key: u64) {
-        let topic = Bytes::from(filters::mount(topic).into_bytes());
+        let topic = Bytes::from(mount::mount(topic).into_bytes());
         let key = Bytes::copy_from_slice(&key.to_be_bytes());
         self.own.tx.buffer().push_back(Packet::Publish(Publish::new(topic, key, false), None));
     }
@@ -103,7 +104,7 @@ impl Router {
         self.beats += 1;
         let beat = self.beats.to_be_bytes();
         let Link { tx, rx } = &mut self.own;
-        tx.publish(filters::HEARTBEAT, beat.to_vec()).map_err(|_| DEAD)?;
+        tx.publish(mount::HEARTBEAT, beat.to_vec()).map_err(|_| DEAD)?;
         let answer = async {
             loop {
                 match rx.next().await {
@@ -141,11 +142,11 @@ impl Link {
     }
 
     pub(super) fn subscribe(&mut self, filter: &str) -> Result<(), Gone> {
-        self.tx.subscribe(filters::mount(filter)).map(drop).map_err(|_| DEAD)
+        self.tx.subscribe(mount::mount(filter)).map(drop).map_err(|_| DEAD)
     }
 
     pub(super) fn unsubscribe(&mut self, filter: &str) -> Result<(), Gone> {
-        self.tx.unsubscribe(filters::mount(filter)).map(drop).map_err(|_| DEAD)
+        self.tx.unsubscribe(mount::mount(filter)).map(drop).map_err(|_| DEAD)
     }
 
     /// The number of the next message that the router has for this link, without waiting. A dead

@@ -18,7 +18,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::queue::Queue;
 use super::router::{Gone, Link, Router, SEGMENT_BYTES};
-use super::{ClientKey, Delivery, Shared, WantedSubscriber, filters};
+use super::subscriptions::Wanted;
+use super::{ClientKey, Delivery, Shared, mount};
 
 /// The longest pause between two heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -26,7 +27,7 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 const ROUND_MESSAGES: usize = 64;
 const ROUND_TOPIC_BYTES: usize = SEGMENT_BYTES;
 /// What the router's log counts beside the topic, in bytes.
-const LOG_ENTRY_BYTES: usize = filters::MOUNT_BYTES + 12;
+const LOG_ENTRY_BYTES: usize = mount::MOUNT_BYTES + 12;
 /// Payload bytes after which a round is full.
 const ROUND_BYTES: usize = 1024 * 1024;
 /// Rounds whose messages are kept for links that are late.
@@ -118,10 +119,7 @@ async fn serve(shared: &Shared, router: Router) -> End {
         seen_topic_bytes: 0,
         started: Instant::now(),
     };
-    {
-        let mut wanted = shared.wanted.lock();
-        wanted.changed = wanted.subscribers.keys().copied().collect();
-    }
+    shared.subscriptions.write().all_changed();
     let end = loop {
         if let Err(end) = serving.round().await {
             break end;
@@ -149,9 +147,8 @@ struct Subscribed {
     client: ClientKey,
     link: Link,
     filters: HashSet<Arc<str>>,
-    no_local: HashSet<Arc<str>>,
     queue: Arc<Queue>,
-    /// How often each of the client's own messages came that are under way; empty without No Local.
+    /// How often each of the client's own messages came that are under way.
     own: HashMap<u64, usize>,
 }
 
@@ -159,15 +156,13 @@ impl Subscribed {
     /// Whether a message that the router has for the client is for it (v5 3.8.3.1, No Local). The
     /// router hands a message over once for each filter that matches and does not say for which, so
     /// the client's own pass as often as filters match that want them.
-    fn takes(&mut self, key: u64, message: &Delivery) -> bool {
-        if self.no_local.is_empty() || message.publisher != self.client {
+    fn takes(&mut self, key: u64, message: &Delivery, wanted: impl FnOnce() -> usize) -> bool {
+        if message.publisher != self.client {
             return true;
         }
-        let wanting = self.filters.difference(&self.no_local);
-        let wanting = wanting.filter(|filter| filters::matches(filter, &message.topic)).count();
         let came = self.own.entry(key).or_default();
         *came += 1;
-        *came <= wanting
+        *came <= wanted()
     }
 }
 
@@ -262,7 +257,6 @@ impl Serving<'_> {
                         client: wanted.client,
                         link,
                         filters: HashSet::new(),
-                        no_local: HashSet::new(),
                         queue: wanted.queue,
                         own: HashMap::new(),
                     })
@@ -278,16 +272,13 @@ impl Serving<'_> {
                 changes += 1;
             }
             known.filters = wanted.filters;
-            known.no_local = wanted.no_local;
         }
         Ok(changes)
     }
 
     /// The next subscriber that changed, with what it wants; nothing if it is gone.
-    fn next_changed(&self) -> Option<(u64, Option<WantedSubscriber>)> {
-        let mut wanted = self.shared.wanted.lock();
-        let id = wanted.changed.pop_first()?;
-        Some((id, wanted.subscribers.get(&id).cloned()))
+    fn next_changed(&self) -> Option<(u64, Option<Wanted>)> {
+        self.shared.subscriptions.write().next_changed()
     }
 
     /// Takes a round's messages out of the outbox and says how many.
@@ -319,11 +310,16 @@ impl Serving<'_> {
         let mut count = 0;
         let all: Vec<Arc<Queue>> =
             self.links.values().map(|subscribed| Arc::clone(&subscribed.queue)).collect();
-        for subscribed in self.links.values_mut() {
+        let subscriptions = &self.shared.subscriptions;
+        for (&id, subscribed) in &mut self.links {
             while let Some(key) = subscribed.link.next() {
                 count += 1;
                 match self.under_way.get(key) {
-                    Some(delivery) if subscribed.takes(key, delivery) => {
+                    Some(delivery)
+                        if subscribed.takes(key, delivery, || {
+                            subscriptions.read().wanted_of_own(id, &delivery.topic)
+                        }) =>
+                    {
                         subscribed.queue.push(delivery.clone(), self.shared, &all);
                     }
                     Some(_) => {}

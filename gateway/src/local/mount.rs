@@ -1,4 +1,4 @@
-//! How topics and filters look inside the router, and whether they match.
+//! How topics and filters look inside the router.
 //!
 //! rumqttd panics over a topic whose first character is not ASCII and knows no `$` rule behind a
 //! prefix, so everything is mounted below one of two ASCII prefixes: what starts with `$` below one,
@@ -16,22 +16,4 @@ pub(super) const HEARTBEAT: &str = "heartbeat";
 pub(super) fn mount(text: &str) -> String {
     let prefix = if text.starts_with('$') { DOLLAR } else { ORDINARY };
     [prefix, text].concat()
-}
-
-/// Whether a filter, whose syntax was checked, matches a topic (MQTT 4.7).
-pub(super) fn matches(filter: &str, topic: &str) -> bool {
-    if topic.starts_with('$') && filter.starts_with(['+', '#']) {
-        return false;
-    }
-    let mut levels = topic.split('/');
-    for wanted in filter.split('/') {
-        if wanted == "#" {
-            return true;
-        }
-        match levels.next() {
-            Some(level) if wanted == "+" || wanted == level => {}
-            _ => return false,
-        }
-    }
-    levels.next().is_none()
 }
