@@ -37,12 +37,15 @@ dev:
 
 # The end-to-end tests start the programs that `build` leaves in the target folder.
 test:
+	@tests/tools/not_run.sh begin
 	@$(step) setup tests/tools/setup.sh test
 	@$(step) format cargo fmt --all --check
+	@$(step) dependencies tests/tools/dependencies.sh
 	@$(step) lints cargo clippy --workspace --all-targets -- -D warnings
 	@$(step) build cargo build --workspace --bins
 	@$(step) 'build tests' cargo test --workspace --no-run
 	@$(step) tests cargo test --workspace $(TEST)
+	@tests/tools/not_run.sh end
 
 # The tests compare what is committed with what this would write.
 generate:

@@ -14,6 +14,7 @@ pub mod image;
 pub mod kafka;
 pub mod load;
 pub mod mqtt;
+mod not_run;
 pub mod ports;
 pub mod process;
 pub mod prometheus;
@@ -22,3 +23,5 @@ pub mod s3;
 pub mod stub;
 pub mod tools;
 pub mod wait;
+
+pub use not_run::not_run;
