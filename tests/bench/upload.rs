@@ -6,6 +6,9 @@ use std::net::{Shutdown, SocketAddr};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rand::rngs::SmallRng;
+use rand::{RngExt as _, SeedableRng as _};
+
 use crate::device;
 use crate::report::UploadReport;
 
@@ -31,15 +34,9 @@ pub fn device_id(number: u64) -> String {
     format!("bench-{number}")
 }
 
-/// The bytes of a chunk of upload `number`: xorshift64*, seeded with both numbers.
+/// The bytes of a chunk of upload `number`: random ones, seeded with both numbers.
 pub fn chunk(number: u64, index: u64, out: &mut [u8; CHUNK]) {
-    let mut state = (number << 32 | index).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    for word in out.as_chunks_mut::<8>().0 {
-        state ^= state >> 12;
-        state ^= state << 25;
-        state ^= state >> 27;
-        *word = state.wrapping_mul(0x2545_f491_4f6c_dd1d).to_le_bytes();
-    }
+    SmallRng::seed_from_u64(number << 32 | index).fill(&mut out[..]);
 }
 
 /// Connects all, then sends from all at once; returns when all are acknowledged.

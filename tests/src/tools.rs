@@ -23,38 +23,68 @@ pub fn tool(name: &str) -> PathBuf {
     path
 }
 
-/// A built program of this workspace, such as `landfall`, from the tree as it is now.
+/// A built program of this workspace, such as `landfall`, from the tree as it is now and with the faults
+/// that tests may ask for.
 pub fn program(name: &str) -> PathBuf {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    let path = BUILT.get_or_init(build).join(name);
+    static KEPT: OnceLock<PathBuf> = OnceLock::new();
+    let path = KEPT.get_or_init(|| {
+        // Cargo builds no programs of other packages for a test; it is quick when nothing changed.
+        build(&["--workspace", "--bins"]);
+        keep("with-faults")
+    });
+    let path = path.join(name);
     assert!(path.exists(), "{} is not there after a build", path.display());
     path
 }
 
-/// Cargo builds no programs of other packages for a test; here it is asked to. It is quick when
-/// nothing changed.
-fn build() -> PathBuf {
-    let folder = profile_folder();
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--quiet", "--workspace", "--bins"]).current_dir(repository());
-    if folder.ends_with("release") {
-        cargo.arg("--release");
-    }
-    let built = cargo.status().expect("cargo can be started");
-    assert!(built.success(), "cargo build --workspace --bins failed");
-    folder
+/// `landfall` as its users build it: of its package alone, so that no fault can be asked for.
+pub fn without_faults() -> PathBuf {
+    static KEPT: OnceLock<PathBuf> = OnceLock::new();
+    let path = KEPT.get_or_init(|| {
+        // First, so that no other test finds this one there.
+        program("landfall");
+        build(&["--package", "gateway", "--bin", "landfall"]);
+        let kept = keep("without-faults");
+        // Cargo keeps both builds of our crates, and one program for both.
+        build(&["--workspace", "--bins"]);
+        kept
+    });
+    path.join("landfall")
 }
 
-/// A program as its users get it: a release build of its package alone, without the faults that the
-/// tests' build has.
+/// A program as its users get it: a release build of its package alone.
 pub fn released(package: &str, name: &str) -> PathBuf {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--quiet", "--release", "--package", package, "--bin", name]);
-    let built = cargo.current_dir(repository()).status().expect("cargo can be started");
-    assert!(built.success(), "cargo build --release --package {package} failed");
+    cargo_build(&["--release", "--package", package, "--bin", name]);
     let profile = profile_folder();
     let path = profile.parent().expect("the profile lies in the target folder").join("release");
     path.join(name)
+}
+
+/// Builds in the profile of the tests.
+fn build(arguments: &[&str]) {
+    let profile: &[&str] = if profile_folder().ends_with("release") { &["--release"] } else { &[] };
+    cargo_build(&[arguments, profile].concat());
+}
+
+fn cargo_build(arguments: &[&str]) {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--quiet"]).args(arguments).current_dir(repository());
+    let built = cargo.status().expect("cargo can be started");
+    assert!(built.success(), "cargo build {} failed", arguments.join(" "));
+}
+
+/// The programs that were just built under names that the next build leaves alone.
+fn keep(name: &str) -> PathBuf {
+    let kept = run_folder().join(name);
+    std::fs::create_dir_all(&kept).expect("the target folder can be written");
+    for entry in std::fs::read_dir(profile_folder()).expect("it was built into").flatten() {
+        let path = entry.path();
+        if path.is_file() && path.extension().is_none() {
+            let link = std::fs::hard_link(&path, kept.join(entry.file_name()));
+            link.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        }
+    }
+    kept
 }
 
 /// Such as `target/debug`: test programs lie in its `deps`.

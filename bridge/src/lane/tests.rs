@@ -217,7 +217,7 @@ fn a_sink_that_breaks_is_reset_and_nothing_is_lost() {
     let mut rig = Rig::new();
     rig.store.set_answering(false);
     let first: Vec<u32> = (0..20).map(|_| rig.submit("a", 10)).collect();
-    thread::sleep(Duration::from_millis(50));
+    rig.wait_until("the sink has them", |rig| rig.store.undecided() == 20);
     rig.store.tell_fates([Fate::Break]);
     let second: Vec<u32> = (0..20).map(|_| rig.submit("a", 10)).collect();
     rig.wait_until("the sink is reset", |rig| rig.lane.resets() > 0);
@@ -353,8 +353,7 @@ fn a_dead_letter_is_no_outcome_before_it_is_durable() {
     rig.dead_store.set_answering(false);
     rig.store.tell_fates([Fate::Refuse]);
     rig.submit("a", 10);
-    thread::sleep(Duration::from_millis(100));
-    rig.collect();
+    rig.wait_until("the letter is on its way", |rig| rig.dead_store.undecided() == 1);
     assert!(rig.outcomes.is_empty());
     assert_eq!(rig.lane.account.ledger.totals().in_flight, 1);
     rig.dead_store.set_answering(true);
@@ -460,8 +459,8 @@ fn a_lane_whose_thread_panics_fails_everything() {
     let mut rig = Rig::new();
     rig.store.set_answering(false);
     rig.submit("a", 10);
+    rig.wait_until("the sink has it", |rig| rig.store.undecided() == 1);
     rig.store.tell_fates([Fate::Panic]);
-    thread::sleep(Duration::from_millis(20));
     // One is in the sink and one is its end; the rest waits in the queue, or comes too late.
     for _ in 0..10 {
         rig.submit("a", 10);

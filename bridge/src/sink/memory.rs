@@ -119,6 +119,11 @@ impl MemoryStore {
         self.state.lock().stored.clone()
     }
 
+    /// How many records were taken and are not decided.
+    pub fn undecided(&self) -> usize {
+        self.state.lock().queues.values().map(|queue| queue.taken.len()).sum()
+    }
+
     /// Takes out what is durable.
     pub fn take_stored(&self) -> Vec<RecordBuf> {
         self.change(|state| std::mem::take(&mut state.stored))

@@ -6,6 +6,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rand::rngs::SmallRng;
+use rand::{RngExt as _, SeedableRng as _};
 use serde_json::json;
 use tests::gateway::{Gateway, GatewayConfig};
 use tests::kafka::Kafka;
@@ -410,21 +412,15 @@ fn a_connection_takes_room_for_what_is_kept_of_its_connect() {
 fn garbage_disturbs_nobody() {
     let gateway = GatewayConfig::new(Kafka::shared()).start_ready();
     let mut healthy = Client::connect(gateway.mqtt(), Version::V311, "healthy");
-    // Numbers that look random and are the same in each run.
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state
-    };
+    let mut random = SmallRng::seed_from_u64(1);
     for round in 0..300_u16 {
         let version = Version::ALL[usize::from(round) % 3];
         let mut client = match round % 2 {
             0 => Client::open(gateway.mqtt(), version),
             _ => Client::connect(gateway.mqtt(), version, "garbage"),
         };
-        let garbage: Vec<u8> = (0..next() % 512).map(|_| next() as u8).collect();
+        let mut garbage = vec![0; random.random_range(0..512)];
+        random.fill(&mut garbage[..]);
         // The gateway may close in the middle of it.
         let _ = client.try_send(&garbage);
         if round % 10 == 0 {

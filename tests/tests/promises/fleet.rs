@@ -10,7 +10,7 @@ use tests::gateway::{Gateway, GatewayConfig};
 use tests::kafka::{Kafka, Record, unique};
 use tests::process::Process;
 use tests::s3::S3;
-use tests::tools::{Folder, program};
+use tests::tools::{Folder, program, without_faults};
 use tests::{ports, wait};
 
 /// How long a fleet may take to get everything acknowledged after it fell silent.
@@ -22,7 +22,8 @@ fn gateway(kafka: &Kafka) -> (Gateway, String) {
     let (s3, bucket) = (S3::shared(), unique("fleet"));
     s3.create_bucket(&bucket);
     let section = S3::section(&bucket, s3.address());
-    (GatewayConfig::new(kafka).set("object_store", section).start_ready(), bucket)
+    let config = GatewayConfig::new(kafka).set("object_store", section);
+    (config.program(&without_faults()).start_ready(), bucket)
 }
 
 /// Starts `device-sim run`, a fleet that says this much in a second; its ledger is `ledger` in `folder`.

@@ -203,7 +203,9 @@ fn an_upload_that_breaks_off_leaves_nothing() {
     });
     drop(client);
     until_true("its memory is given back", SOON, || gateway.lane("slow")["memory_used_bytes"] == 0);
-    thread::sleep(A_WHILE);
+    until_true("the store is asked for nothing more", SOON, || {
+        gateway.metrics().sum("landfall_object_store_open_requests", &[]) == 0.0
+    });
     assert_eq!(S3::shared().keys(&bucket), Vec::<String>::new());
     assert_eq!(kafka.count(&gateway.topic("slow")), 0);
     // The device sends it again, whole.

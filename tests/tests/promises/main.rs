@@ -17,13 +17,17 @@ mod bounds;
 mod memory;
 // Bytes of strangers, at random and damaged on purpose, break neither the codec nor a connection.
 mod fuzz;
+// However much is logged, no payload is in a log and no device in a metric.
+mod secrecy;
 // A drain forgets nothing and ends.
 mod drain;
 // A start says what is wrong, and waits for a Kafka that is away.
 mod start;
 // Clients of one gateway hear each other, and what becomes of them costs the uplink nothing.
 mod local;
-// A simulated fleet through gateways that are killed, and the proof of it put to the proof.
+// A simulated fleet through gateways that are killed, as users build them, and the proof put to the proof.
 mod fleet;
+// The faults that tests ask for are not in the program that users build.
+mod faults;
 // The bridge's Kafka sink keeps on a real Kafka what every sink has to keep.
 mod sink;

@@ -131,11 +131,12 @@ fn mosquitto_sub_sees_what_devices_send() {
     let gateway = GatewayConfig::new(Kafka::shared()).start_ready();
     let port = gateway.mqtt().port().to_string();
     let folder = Folder::new("mosquitto_sub");
-    let subscribers = ["mqttv311", "mqttv5"].map(|version| {
-        let arguments = ["-p", &port, "-V", version, "-v", "-t", "devices/+/+/power"];
+    let filters = [("mqttv31", "#"), ("mqttv311", "devices/+/+/power"), ("mqttv5", "devices/#")];
+    let subscribers = filters.map(|(version, filter)| {
+        let arguments = ["-p", &port, "-V", version, "-q", "1", "-v", "-t", filter];
         foreign::mosquitto_sub(&folder, version, &arguments)
     });
-    until_true("both subscribers saw a message", START, || {
+    until_true("all subscribers saw a message", START, || {
         let topic = "devices/meter/m-1/power";
         foreign::mosquitto_pub(&["-p", &port, "-q", "1", "-t", topic, "-m", "21 W"]);
         let line = format!("{topic} 21 W");

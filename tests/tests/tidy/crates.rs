@@ -166,8 +166,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     (
         "url",
         &[
-            "bridge/src/objects",
-            "bridge/src/lane/",
+            "bridge/src/",
             "gateway/src/config",
             "gateway/src/command/",
             "examples/device-sim/src/verify/",
