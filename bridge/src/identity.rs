@@ -27,82 +27,74 @@ pub fn fingerprint(topic: &str, payload: &[u8]) -> u128 {
     xxh3_128_with_seed(payload, xxh3_64(topic.as_bytes()))
 }
 
-/// The dedupe key in the making: equal for resends of one message. The device's own message id decides;
-/// without one it is the packet id and the payload's fingerprint, which may come later than the rest.
+/// The dedupe key: equal for resends of one message. The device's own message id decides; without one it
+/// is the packet id and the payload's fingerprint.
 ///
-/// A cryptographic hash over unambiguous parts: no device can make the key of another's message.
+/// A cryptographic hash over unambiguous parts, each behind its length: no device can make the key of
+/// another's message. What fits the buffer, and that is usual, is hashed in one go.
+pub fn dedupe_key(metadata: &Metadata<'_>, message: &Message<'_>, fingerprint: u128) -> [u8; 16] {
+    let own = own_part(message.packet_id, fingerprint);
+    let last = metadata.message_id.as_ref().map_or(&own[..], |id| id.as_bytes());
+    let mut buffer = [0; 128];
+    let mut used = 0;
+    for part in [metadata.device_id.as_bytes(), message.topic.as_bytes(), last] {
+        let length = (part.len() as u32).to_le_bytes();
+        for bytes in [&length[..], part] {
+            let Some(room) = buffer.get_mut(used..used + bytes.len()) else {
+                return Dedupe::begin(metadata, message).finish(fingerprint);
+            };
+            room.copy_from_slice(bytes);
+            used += bytes.len();
+        }
+    }
+    key_of(blake3::hash(&buffer[..used]))
+}
+
+/// A [`dedupe_key`] in the making, of a message whose fingerprint comes later.
 pub struct Dedupe {
-    parts: Parts,
+    hasher: blake3::Hasher,
     /// None where the device's own message id is among the parts.
     packet_id: Option<u16>,
 }
 
 impl Dedupe {
     pub fn begin(metadata: &Metadata<'_>, message: &Message<'_>) -> Dedupe {
-        let mut parts = Parts { hasher: None, buffer: [0; 128], used: 0 };
-        parts.add_part(metadata.device_id.as_bytes());
-        parts.add_part(message.topic.as_bytes());
-        let packet_id = match &metadata.message_id {
-            Some(id) => {
-                parts.add_part(id.as_bytes());
-                None
-            }
-            None => Some(message.packet_id),
-        };
-        Dedupe { parts, packet_id }
+        let mut dedupe = Dedupe { hasher: blake3::Hasher::new(), packet_id: None };
+        dedupe.add(metadata.device_id.as_bytes());
+        dedupe.add(message.topic.as_bytes());
+        match &metadata.message_id {
+            Some(id) => dedupe.add(id.as_bytes()),
+            None => dedupe.packet_id = Some(message.packet_id),
+        }
+        dedupe
     }
 
-    /// The key of a message with this fingerprint.
+    /// The key of the message, which has this fingerprint.
     pub fn finish(mut self, fingerprint: u128) -> [u8; 16] {
         if let Some(packet_id) = self.packet_id {
-            let mut own = [0; 18];
-            own[..2].copy_from_slice(&packet_id.to_le_bytes());
-            own[2..].copy_from_slice(&fingerprint.to_le_bytes());
-            self.parts.add_part(&own);
+            self.add(&own_part(packet_id, fingerprint));
         }
-        self.parts.hash()
+        key_of(self.hasher.finalize())
+    }
+
+    fn add(&mut self, part: &[u8]) {
+        self.hasher.update(&(part.len() as u32).to_le_bytes());
+        self.hasher.update(part);
     }
 }
 
-/// What a dedupe key is made of, each part behind its length. What fits the buffer, and that is
-/// usual, is hashed in one go.
-struct Parts {
-    hasher: Option<blake3::Hasher>,
-    buffer: [u8; 128],
-    used: usize,
+/// What stands for a message that has no id of its own.
+fn own_part(packet_id: u16, fingerprint: u128) -> [u8; 18] {
+    let mut own = [0; 18];
+    own[..2].copy_from_slice(&packet_id.to_le_bytes());
+    own[2..].copy_from_slice(&fingerprint.to_le_bytes());
+    own
 }
 
-impl Parts {
-    fn add_part(&mut self, bytes: &[u8]) {
-        self.add(&(bytes.len() as u32).to_le_bytes());
-        self.add(bytes);
-    }
-
-    fn add(&mut self, bytes: &[u8]) {
-        match self.buffer.get_mut(self.used..self.used + bytes.len()) {
-            Some(room) => {
-                room.copy_from_slice(bytes);
-                self.used += bytes.len();
-            }
-            None => {
-                let hasher = self.hasher.get_or_insert_default();
-                hasher.update(&self.buffer[..self.used]);
-                hasher.update(bytes);
-                self.used = 0;
-            }
-        }
-    }
-
-    fn hash(self) -> [u8; 16] {
-        let rest = &self.buffer[..self.used];
-        let hash = match self.hasher {
-            None => blake3::hash(rest),
-            Some(mut hasher) => hasher.update(rest).finalize(),
-        };
-        let mut key = [0; 16];
-        key.copy_from_slice(&hash.as_bytes()[..16]);
-        key
-    }
+fn key_of(hash: blake3::Hash) -> [u8; 16] {
+    let mut key = [0; 16];
+    key.copy_from_slice(&hash.as_bytes()[..16]);
+    key
 }
 
 #[cfg(test)]
@@ -136,7 +128,10 @@ mod tests {
             content_type: "",
             properties: &[],
         };
-        Dedupe::begin(&metadata, &message).finish(fingerprint)
+        let key = dedupe_key(&metadata, &message, fingerprint);
+        let later = Dedupe::begin(&metadata, &message).finish(fingerprint);
+        assert_eq!(later, key, "what is hashed while it arrives makes no other key");
+        key
     }
 
     /// The dedupe key as its documentation says it: each part behind its length, hashed.

@@ -151,12 +151,13 @@ impl Inline<'_> {
         };
         SCRATCH.with_borrow_mut(|head| {
             decision.begin(identity::message_id(decision.message().received_ms), head);
-            let dedupe = Dedupe::begin(&decision.metadata, decision.message());
+            let (metadata, message) = (&decision.metadata, decision.message());
+            let dedupe_key = identity::dedupe_key(metadata, message, self.fingerprint);
             let body = match decision.is_cut() {
                 true => Body::Cut(self.payload),
                 false => Body::Inline(self.payload),
             };
-            let record = head.finish(&dedupe.finish(self.fingerprint), body);
+            let record = head.finish(&dedupe_key, body);
             let account = &uplink.lanes[decision.lane].account;
             let charge = record.len() as u64 + RECORD_COST;
             let share = account.share(Carriage::Inline);
