@@ -216,6 +216,74 @@ fn an_upload_that_breaks_off_leaves_nothing() {
     assert_eq!(kafka.count(&gateway.topic("slow")), 1);
 }
 
+/// Nothing reads a connection whose upload waits: for room, or for a part that is on its way to the store.
+#[test]
+fn who_leaves_in_the_middle_of_an_upload_that_waits_is_noticed() {
+    const PART: usize = 5 * MIB;
+    let (config, proxy, _) = with_s3_behind_proxy(Kafka::shared());
+    // Room for one part, and none that is read ahead.
+    let gateway = config.set("lanes.slow.large_memory", "6MiB").start_ready();
+    let bytes = encode::publish(
+        Version::V5,
+        &Publish::new("devices/camera/c-1/video", &payload(1, 12 * MIB)).qos1(1),
+    );
+    let mut holder = Client::connect(gateway.mqtt(), Version::V5, "holder");
+    holder.send(&bytes[..MIB]);
+    until_true("it has its part of the memory", SOON, || {
+        gateway.lane("slow")["memory_used_bytes"].as_u64() > Some(PART as u64)
+    });
+    let waiting = |count: u64| gateway.lane("slow")["waiting_connections"] == count;
+    // One closes; one is closed with an answer unread, which breaks the connection off.
+    for answer_is_unread in [false, true] {
+        let mut leaving = Client::connect(gateway.mqtt(), Version::V5, "leaving");
+        if answer_is_unread {
+            leaving.ping();
+            let mut peeked = [0];
+            let read = leaving.stream().peek(&mut peeked).expect("an answer");
+            assert_eq!(read, 1);
+        }
+        leaving.send(&bytes[..64 * 1024]);
+        until_true("it waits for room", SOON, || waiting(1));
+        drop(leaving);
+        until_true("it is gone, and waits no more", SOON, || {
+            gateway.status()["connections"] == 1 && waiting(0)
+        });
+    }
+    proxy.hold_answers();
+    holder.send(&bytes[MIB..PART + 64 * 1024]);
+    thread::sleep(A_WHILE);
+    drop(holder);
+    until_true("so is the one whose part is on its way", SOON, || {
+        gateway.status()["connections"] == 0
+    });
+    proxy.release();
+    until_true("the memory is given back", SOON, || gateway.lane("slow")["memory_used_bytes"] == 0);
+}
+
+/// A client that sent everything and said goodbye owes nothing, however long the store takes.
+#[test]
+fn what_was_sent_whole_lands_although_its_client_is_gone() {
+    /// Longer than it takes to notice a client that is gone.
+    const LONG: Duration = Duration::from_secs(8);
+    let kafka = Kafka::shared();
+    let (config, proxy, _) = with_s3_behind_proxy(kafka);
+    let gateway = config.set("lanes.slow.large_memory", "6MiB").start_ready();
+    proxy.hold_answers();
+    let mut client = Client::connect(gateway.mqtt(), Version::V5, "c-1");
+    let sent = payload(1, 5 * MIB + 64 * 1024);
+    client.publish(&Publish::new("devices/camera/c-1/video", &sent));
+    client.disconnect();
+    thread::sleep(LONG);
+    assert_eq!(gateway.status()["connections"], 1, "the rest of its message is not read yet");
+    proxy.release();
+    let landed = kafka.wait_for(&gateway.topic("slow"), 1, SOON);
+    refers_to(&landed[0], &S3::shared().object(&reference(&landed[0]).uri), &sent);
+    until_true("it is gone", SOON, || gateway.status()["connections"] == 0);
+    let labels = [("reason", "disconnected")];
+    let closed = gateway.metrics().sum("landfall_connections_closed_total", &labels);
+    assert_eq!(closed, 1.0, "its goodbye was read");
+}
+
 #[test]
 fn a_resend_of_an_open_upload_joins_it() {
     let kafka = Kafka::shared();
