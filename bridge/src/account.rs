@@ -68,7 +68,7 @@ impl Drop for Account {
         tracing::error!(
             lane = &*self.name,
             fault,
-            "the books of a lane do not add up: this is a fault in Landfall, please report it"
+            "the books of a lane do not add up: this is a fault of Landfall, please report it"
         );
         debug_assert!(std::thread::panicking(), "lane {}: {fault}", self.name);
     }

@@ -47,7 +47,7 @@ impl Balance {
             tracing::error!(
                 of = self.of,
                 by,
-                "more was given back than was taken: this is a fault in Landfall, please report it"
+                "more was given back than was taken: this is a fault of Landfall, please report it"
             );
         }
         debug_assert!(
