@@ -40,17 +40,20 @@ const LAST_ANSWER_WAIT: Duration = Duration::from_secs(5);
 /// Pause after the process ran out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What the pages show.
+/// What the pages show of a role.
 pub trait AdminView: Send + Sync + 'static {
+    /// What `/api/v1/status` tells.
+    type Status: Serialize;
+
     /// Threads that are stuck or gone; empty when the process is alive. Never about Kafka.
     fn stuck_threads(&self) -> Vec<String>;
     fn readiness(&self) -> Readiness;
-    fn status(&self) -> Status;
+    fn status(&self) -> Self::Status;
     /// Brings the metrics that are counted elsewhere up to date.
     fn collect_metrics(&self);
 }
 
-/// May the gateway be sent traffic, and is everything as it should be?
+/// May the process be sent traffic, and is everything as it should be?
 #[derive(Clone, Debug, Serialize)]
 pub struct Readiness {
     pub ready: bool,
@@ -58,32 +61,6 @@ pub struct Readiness {
     pub reasons: Vec<String>,
     /// What is wrong although it is ready.
     pub degraded: Vec<String>,
-}
-
-#[derive(Clone, Debug, Serialize)]
-pub struct Status {
-    pub gateway_id: String,
-    pub version: &'static str,
-    pub uptime_seconds: u64,
-    pub readiness: Readiness,
-    pub connections: u32,
-    pub connections_limit: u32,
-    pub lanes: Vec<LaneStatus>,
-}
-
-#[derive(Clone, Debug, Serialize)]
-pub struct LaneStatus {
-    pub lane: String,
-    pub received: u64,
-    pub landed: u64,
-    pub dead_lettered: u64,
-    pub refused: u64,
-    pub failed: u64,
-    pub in_flight: u64,
-    pub memory_used_bytes: u64,
-    pub memory_limit_bytes: u64,
-    pub waiting_connections: usize,
-    pub backlog_records: usize,
 }
 
 /// A bound admin server.
@@ -97,8 +74,8 @@ pub struct AdminThread {
     handle: JoinHandle<()>,
 }
 
-struct Pages {
-    view: Arc<dyn AdminView>,
+struct Pages<V> {
+    view: Arc<V>,
     metrics: MetricsHandle,
 }
 
@@ -113,9 +90,9 @@ impl Admin {
         self.socket.local_addr()
     }
 
-    pub fn serve(
+    pub fn serve<V: AdminView>(
         self,
-        view: Arc<dyn AdminView>,
+        view: Arc<V>,
         metrics: MetricsHandle,
     ) -> io::Result<AdminThread> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -143,17 +120,17 @@ impl AdminThread {
     }
 }
 
-async fn serve(
+async fn serve<V: AdminView>(
     socket: std::net::TcpListener,
-    pages: Pages,
+    pages: Pages<V>,
     stopped: oneshot::Receiver<()>,
 ) -> io::Result<()> {
     let listener = TcpListener::from_std(socket)?;
     let router = Router::new()
-        .route("/livez", get(livez))
-        .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
-        .route("/api/v1/status", get(status))
+        .route("/livez", get(livez::<V>))
+        .route("/readyz", get(readyz::<V>))
+        .route("/metrics", get(metrics::<V>))
+        .route("/api/v1/status", get(status::<V>))
         .fallback(not_found)
         .with_state(Arc::new(pages));
     tokio::select! {
@@ -214,7 +191,7 @@ async fn connection(stream: TcpStream, router: Router) {
     }
 }
 
-async fn livez(State(pages): State<Arc<Pages>>) -> Response {
+async fn livez<V: AdminView>(State(pages): State<Arc<Pages<V>>>) -> Response {
     let stuck = pages.view.stuck_threads();
     match stuck.is_empty() {
         true => (StatusCode::OK, "alive\n").into_response(),
@@ -223,19 +200,19 @@ async fn livez(State(pages): State<Arc<Pages>>) -> Response {
     }
 }
 
-async fn readyz(State(pages): State<Arc<Pages>>) -> Response {
+async fn readyz<V: AdminView>(State(pages): State<Arc<Pages<V>>>) -> Response {
     let readiness = pages.view.readiness();
     let code = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, Json(readiness)).into_response()
 }
 
-async fn metrics(State(pages): State<Arc<Pages>>) -> Response {
+async fn metrics<V: AdminView>(State(pages): State<Arc<Pages<V>>>) -> Response {
     pages.view.collect_metrics();
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     (kind, pages.metrics.render()).into_response()
 }
 
-async fn status(State(pages): State<Arc<Pages>>) -> Response {
+async fn status<V: AdminView>(State(pages): State<Arc<Pages<V>>>) -> Response {
     Json(pages.view.status()).into_response()
 }
 

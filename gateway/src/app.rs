@@ -1,4 +1,5 @@
-//! The life of the gateway: build everything, bind everything, run, drain. Only this file constructs.
+//! The gateway's role: what it builds and binds, and its life from the first connection to the end of the
+//! drain. Only this file constructs; the frame is `process.rs`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,139 +11,52 @@ use bridge::kafka::KafkaStatus;
 use bridge::kafka::topics::{LaneTopics, Questions, Topics, TopicsThread};
 use bridge::objects::Objects;
 use bridge::sink::kafka::KafkaSink;
-use bridge::{LaneThread, Store, Uplink};
-use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
+use bridge::{LaneThread, Lanes, Store, Uplink};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
-use crate::admin::{Admin, AdminThread};
-use crate::config::Settings;
+use crate::config::{Drain, Settings};
 use crate::edge::{Edge, EdgeLimits};
 use crate::local::LocalPlane;
-use crate::metrics::MetricsHandle;
 use crate::net::Listener;
 use crate::phase::Phase;
-use crate::pulse::Pulse;
+use crate::process::{self, Process, until};
 use crate::session::window::WindowLimits;
 use crate::view::View;
 
-/// How often a drain looks whether it is done.
-const DRAIN_LOOK: Duration = Duration::from_millis(20);
+/// The threads that serve sockets.
+const EDGE: &str = "edge";
 /// How long connections may take to be told goodbye.
 const GOODBYE_WAIT: Duration = Duration::from_secs(2);
+
+/// By lane, what its producer tells of itself.
+type KafkaStatuses = Lanes<Arc<KafkaStatus>>;
 
 /// A gateway that is built and bound; nothing is accepted yet.
 pub struct App {
     settings: Settings,
-    edge: Arc<Edge>,
+    process: Process,
     listeners: Vec<Listener>,
-    admin: Admin,
+    edge: Arc<Edge>,
     view: Arc<View>,
-    metrics: MetricsHandle,
     lanes: Vec<LaneThread>,
     topics: TopicsThread,
-    /// Serves sockets.
-    runtime: Runtime,
-    /// Serves the object store, so that it can hold up no socket.
-    background: Runtime,
 }
 
 impl App {
     pub fn build(settings: Settings) -> anyhow::Result<App> {
-        raise_descriptor_limit();
-        let metrics = crate::metrics::install();
-        crate::panics::begin_at_zero();
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(settings.limits.workers)
-            .thread_name("edge")
-            .enable_all()
-            .build()
-            .context("the threads for sockets cannot be started")?;
-        let background = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("background")
-            .enable_all()
-            .build()
-            .context("the thread for the object store cannot be started")?;
-        let store = match &settings.object_store {
-            None => None,
-            Some(store) => {
-                let objects = Arc::new(Objects::open(&store.url, &store.options)?);
-                let runtime = background.handle().clone();
-                runtime.spawn(Arc::clone(&objects).watch(settings.routing.gateway_id.clone()));
-                Some(Store { objects, runtime })
-            }
-        };
+        let process = Process::build(EDGE, settings.limits.workers, settings.admin)?;
+        let listeners = bind(&settings, &process)?;
+        let store = open_store(&settings, &process)?;
         let bridge = Arc::new(Uplink::new(settings.routing.clone(), store));
-        let plans = &settings.routing.lanes;
-        let statuses = plans.map(|_, _| Arc::new(KafkaStatus::default()));
-        let lanes = bridge
-            .start(|id, _| {
-                let plan = plans[id].clone();
-                let servers = settings.kafka.bootstrap_servers.clone();
-                let status = Arc::clone(&statuses[id]);
-                Box::new(move || {
-                    Box::new(KafkaSink::new(
-                        &plan.name,
-                        &servers,
-                        &plan.properties,
-                        plan.inline_size,
-                        status,
-                        std::thread::current(),
-                    ))
-                })
-            })
-            .context("the lanes' threads cannot be started")?;
-        let lane_topics = plans.iter().map(|(id, plan)| LaneTopics {
-            lane: plan.name.clone(),
-            topics: plan.topic.all().to_vec(),
-            inline_size: plan.inline_size,
-            status: Arc::clone(&statuses[id]),
-        });
-        let mut properties = settings.kafka.properties.clone();
-        let client_id = || format!("landfall-{}", settings.routing.gateway_id);
-        properties.entry("client.id".to_owned()).or_insert_with(client_id);
-        let (topics, topics_thread) = Topics::watch(
-            &settings.kafka.bootstrap_servers,
-            &properties,
-            Questions { create: settings.kafka.create_topics, limits: !settings.kafka.embedded },
-            lane_topics.collect(),
-            background.handle().clone(),
-        )
-        .context("the thread for Kafka's topics cannot be started")?;
+        let kafka = settings.routing.lanes.map(|_, _| Arc::new(KafkaStatus::default()));
+        let lanes = start_lanes(&settings, &bridge, &kafka)?;
+        let (known_topics, topics) = watch_topics(&settings, &kafka, &process)?;
         let local = LocalPlane::start().context("the local plane cannot be started")?;
-        let limits = edge_limits(&settings);
-        let edge = Arc::new(Edge::new(Arc::clone(&bridge), local, limits, settings.drain.wills));
-        let listeners = {
-            let _context = runtime.enter();
-            let bind = |listener: &crate::config::ListenerSettings| {
-                Listener::bind(&listener.name, listener.bind).with_context(|| {
-                    format!(
-                        "listener {} cannot bind {}: is another program on that port?",
-                        listener.name, listener.bind
-                    )
-                })
-            };
-            settings.listeners.iter().map(bind).collect::<anyhow::Result<Vec<_>>>()?
-        };
-        let admin = Admin::bind(settings.admin).with_context(|| {
-            format!("admin cannot bind {}: is another program on that port?", settings.admin)
-        })?;
-        let pulses = [("edge", &runtime), ("background", &background)]
-            .map(|(name, runtime)| (name, Pulse::of_runtime(runtime.handle())));
-        let view = Arc::new(View::new(&settings, Arc::clone(&edge), statuses, topics, pulses));
-        Ok(App {
-            settings,
-            edge,
-            listeners,
-            admin,
-            view,
-            metrics,
-            lanes,
-            topics: topics_thread,
-            runtime,
-            background,
-        })
+        let edge = Edge::new(bridge, local, edge_limits(&settings), settings.drain.wills);
+        let edge = Arc::new(edge);
+        let view = View::new(&settings, Arc::clone(&edge), kafka, known_topics, process.pulses());
+        Ok(App { settings, process, listeners, edge, view: Arc::new(view), lanes, topics })
     }
 
     /// Where the listeners are, in the order of the configuration.
@@ -151,80 +65,94 @@ impl App {
     }
 
     pub fn admin_address(&self) -> Option<SocketAddr> {
-        self.admin.address().ok()
+        self.process.admin_address().ok()
     }
 
-    /// Runs until SIGTERM or SIGINT, drains, and says how many messages were not acknowledged.
+    /// Runs until it is told to end, drains, and says how many messages were not acknowledged.
     pub fn run(self) -> anyhow::Result<u64> {
-        let App {
-            settings,
-            edge,
-            listeners,
-            admin,
-            view,
-            metrics,
-            lanes,
-            topics,
-            runtime,
-            background,
-        } = self;
-        let admin: AdminThread = admin
-            .serve(Arc::<View>::clone(&view), metrics)
-            .context("the admin server cannot be started")?;
-        let (stop_accepting, accepting) = watch::channel(false);
-        let unacknowledged = runtime.block_on(async {
-            let mut terminate = signal(SignalKind::terminate())?;
-            let mut interrupt = signal(SignalKind::interrupt())?;
-            for listener in listeners {
-                tokio::spawn(listener.run(Arc::clone(&edge), accepting.clone()));
-            }
+        let App { settings, process, listeners, edge, view, lanes, topics } = self;
+        let running = process.serve(Arc::clone(&view))?;
+        let unacknowledged = running.block_on(async {
+            let told_to_end = process::told_to_end()?;
+            let mut accepting = Accepting::start(listeners, &edge);
             tracing::info!(gateway_id = settings.routing.gateway_id, "the gateway runs");
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            drain(&settings, &edge, &view, &stop_accepting).await
-        })?;
+            let end = tokio::select! {
+                () = told_to_end => Ok(()),
+                lost = accepting.lost() => Err(lost),
+            };
+            let unacknowledged = drain(&settings.drain, &edge, &view, &accepting).await;
+            end.map(|()| unacknowledged)
+        });
         topics.stop();
-        for lane in lanes {
-            lane.stop();
-        }
-        // Tasks of an object store that does not answer are not waited for.
-        runtime.shutdown_background();
-        background.shutdown_background();
-        admin.stop();
-        Ok(unacknowledged)
+        lanes.into_iter().for_each(LaneThread::stop);
+        running.end();
+        unacknowledged
     }
 }
 
-/// Readiness off, keep accepting for the pause, then stop accepting and reading until nothing is open
-/// or the deadline comes, then tell every client goodbye.
-async fn drain(
+fn bind(settings: &Settings, process: &Process) -> anyhow::Result<Vec<Listener>> {
+    let _context = process.front().enter();
+    let listeners = settings.listeners.iter().map(|listener| {
+        Listener::bind(&listener.name, listener.bind).with_context(|| {
+            let (name, bind) = (&listener.name, listener.bind);
+            format!("listener {name} cannot bind {bind}: is another program on that port?")
+        })
+    });
+    listeners.collect()
+}
+
+/// The store for large payloads, which is asked from here on whether it takes any.
+fn open_store(settings: &Settings, process: &Process) -> anyhow::Result<Option<Store>> {
+    let Some(store) = &settings.object_store else { return Ok(None) };
+    let objects = Arc::new(Objects::open(&store.url, &store.options)?);
+    let runtime = process.background().clone();
+    runtime.spawn(Arc::clone(&objects).watch(settings.routing.gateway_id.clone()));
+    Ok(Some(Store { objects, runtime }))
+}
+
+fn start_lanes(
     settings: &Settings,
-    edge: &Arc<Edge>,
-    view: &View,
-    stop_accepting: &watch::Sender<bool>,
-) -> anyhow::Result<u64> {
-    tracing::info!("the gateway drains");
-    view.draining.store(true, Ordering::Release);
-    tokio::time::sleep(settings.drain.pause).await;
-    stop_accepting.send_replace(true);
-    edge.enter(Phase::Draining);
-    let deadline = Instant::now() + settings.drain.deadline;
-    while edge.bridge.in_flight() > 0 && Instant::now() < deadline {
-        tokio::time::sleep(DRAIN_LOOK).await;
-    }
-    // Wills of connections that end now count too.
-    edge.enter(Phase::Closing);
-    let goodbye = Instant::now() + GOODBYE_WAIT;
-    while edge.connections() > 0 && Instant::now() < goodbye {
-        edge.enter(Phase::Closing);
-        tokio::time::sleep(DRAIN_LOOK).await;
-    }
-    while edge.bridge.in_flight() > 0 && Instant::now() < deadline {
-        tokio::time::sleep(DRAIN_LOOK).await;
-    }
-    Ok(edge.bridge.in_flight())
+    bridge: &Uplink,
+    kafka: &KafkaStatuses,
+) -> anyhow::Result<Vec<LaneThread>> {
+    let lanes = bridge.start(|lane, _| {
+        let plan = settings.routing.lanes[lane].clone();
+        let servers = settings.kafka.bootstrap_servers.clone();
+        let status = Arc::clone(&kafka[lane]);
+        // On the lane's own thread, which the producer wakes.
+        Box::new(move || {
+            let (properties, inline_size) = (&plan.properties, plan.inline_size);
+            let thread = std::thread::current();
+            let sink =
+                KafkaSink::new(&plan.name, &servers, properties, inline_size, status, thread);
+            Box::new(sink)
+        })
+    });
+    lanes.context("the lanes' threads cannot be started")
+}
+
+fn watch_topics(
+    settings: &Settings,
+    kafka: &KafkaStatuses,
+    process: &Process,
+) -> anyhow::Result<(Arc<Topics>, TopicsThread)> {
+    let lanes = settings.routing.lanes.iter().map(|(lane, plan)| LaneTopics {
+        lane: plan.name.clone(),
+        topics: plan.topic.all().to_vec(),
+        inline_size: plan.inline_size,
+        status: Arc::clone(&kafka[lane]),
+    });
+    let mut properties = settings.kafka.properties.clone();
+    let client_id = || format!("landfall-{}", settings.routing.gateway_id);
+    properties.entry("client.id".to_owned()).or_insert_with(client_id);
+    let topics = Topics::watch(
+        &settings.kafka.bootstrap_servers,
+        &properties,
+        Questions { create: settings.kafka.create_topics, limits: !settings.kafka.embedded },
+        lanes.collect(),
+        process.background().clone(),
+    );
+    topics.context("the thread for Kafka's topics cannot be started")
 }
 
 /// What connections may do.
@@ -239,11 +167,60 @@ fn edge_limits(settings: &Settings) -> EdgeLimits {
     }
 }
 
-/// Connections need descriptors: up to what the system allows.
-fn raise_descriptor_limit() {
-    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
-        tracing::warn!(%error, "the limit of open descriptors cannot be raised");
+/// The listeners at work.
+struct Accepting {
+    stop: watch::Sender<bool>,
+    listeners: JoinSet<()>,
+}
+
+impl Accepting {
+    fn start(listeners: Vec<Listener>, edge: &Arc<Edge>) -> Accepting {
+        let (stop, stopped) = watch::channel(false);
+        let mut accepting = JoinSet::new();
+        for listener in listeners {
+            accepting.spawn(listener.run(Arc::clone(edge), stopped.clone()));
+        }
+        Accepting { stop, listeners: accepting }
     }
+
+    /// Nothing is accepted any more.
+    fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Returns when a listener ended that nobody stopped: devices find nobody there, and only a new process
+    /// helps. Cancel safe.
+    async fn lost(&mut self) -> anyhow::Error {
+        match self.listeners.join_next().await {
+            Some(_) => anyhow::anyhow!(
+                "a listener ended by itself, which is a fault of Landfall: see the log"
+            ),
+            // Without listeners there is none to be lost.
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Readiness off, keep accepting for the pause, then stop accepting and reading until nothing is open or
+/// the deadline comes, then tell every client goodbye. Says how many messages were not acknowledged.
+async fn drain(drain: &Drain, edge: &Edge, view: &View, accepting: &Accepting) -> u64 {
+    tracing::info!("the gateway drains");
+    view.draining.store(true, Ordering::Release);
+    tokio::time::sleep(drain.pause).await;
+    accepting.stop();
+    edge.enter(Phase::Draining);
+    let deadline = Instant::now() + drain.deadline;
+    until(deadline, || edge.bridge.in_flight() == 0).await;
+    // Wills of connections that end now count too.
+    edge.enter(Phase::Closing);
+    until(Instant::now() + GOODBYE_WAIT, || {
+        // Who came meanwhile has not heard it.
+        edge.enter(Phase::Closing);
+        edge.connections() == 0
+    })
+    .await;
+    until(deadline, || edge.bridge.in_flight() == 0).await;
+    edge.bridge.in_flight()
 }
 
 #[cfg(test)]

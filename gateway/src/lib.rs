@@ -16,6 +16,7 @@ pub mod net;
 mod panics;
 mod patience;
 mod phase;
+pub mod process;
 pub mod pulse;
 mod rate_limit;
 pub mod session;

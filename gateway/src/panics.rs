@@ -17,12 +17,9 @@ pub fn tell_all() {
     panic::set_hook(Box::new(tell));
 }
 
-/// Counts from zero, for the threads whose tasks others wait for: a rate of what first appears with its
-/// first panic would miss that.
-pub fn begin_at_zero() {
-    for thread in ["edge", "background"] {
-        ::metrics::counter!(PANICS, "thread" => thread).increment(0);
-    }
+/// Counts a thread's panics from zero: a rate of what first appears with its first panic would miss that.
+pub fn begin_at_zero(thread: &'static str) {
+    ::metrics::counter!(PANICS, "thread" => thread).increment(0);
 }
 
 fn tell(info: &PanicHookInfo<'_>) {

@@ -10,12 +10,13 @@ use bridge::lane::STALLED_AFTER;
 use bridge::objects::ObjectFigures;
 use bridge::{Carriage, Lanes, Refusal};
 use metrics::{counter, gauge};
+use serde::Serialize;
 
-use crate::admin::{AdminView, LaneStatus, Readiness, Status};
+use crate::admin::{AdminView, Readiness};
 use crate::config::Settings;
 use crate::edge::Edge;
 use crate::metrics as names;
-use crate::pulse::Pulse;
+use crate::process::Pulses;
 
 /// A thread without a sign of life for this long is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
@@ -30,11 +31,38 @@ pub struct View {
     kafka: Lanes<Arc<KafkaStatus>>,
     topics: Arc<Topics>,
     /// Of the runtimes, by name.
-    pulses: [(&'static str, Arc<Pulse>); 2],
+    pulses: Pulses,
     /// A drain began.
     pub draining: AtomicBool,
     /// Once ready, an outage takes no gateway out of service: that would only call the herd.
     was_ready: AtomicBool,
+}
+
+/// What `/api/v1/status` tells of a gateway. Until there is authentication it names no device.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    pub gateway_id: String,
+    pub version: &'static str,
+    pub uptime_seconds: u64,
+    pub readiness: Readiness,
+    pub connections: u32,
+    pub connections_limit: u32,
+    pub lanes: Vec<LaneStatus>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct LaneStatus {
+    pub lane: String,
+    pub received: u64,
+    pub landed: u64,
+    pub dead_lettered: u64,
+    pub refused: u64,
+    pub failed: u64,
+    pub in_flight: u64,
+    pub memory_used_bytes: u64,
+    pub memory_limit_bytes: u64,
+    pub waiting_connections: usize,
+    pub backlog_records: usize,
 }
 
 impl View {
@@ -43,7 +71,7 @@ impl View {
         edge: Arc<Edge>,
         kafka: Lanes<Arc<KafkaStatus>>,
         topics: Arc<Topics>,
-        pulses: [(&'static str, Arc<Pulse>); 2],
+        pulses: Pulses,
     ) -> View {
         View {
             gateway_id: settings.routing.gateway_id.clone(),
@@ -88,6 +116,8 @@ impl View {
 }
 
 impl AdminView for View {
+    type Status = Status;
+
     fn stuck_threads(&self) -> Vec<String> {
         let lanes = self.edge.bridge.lanes().values();
         let lanes = lanes

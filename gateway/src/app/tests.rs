@@ -1,5 +1,7 @@
 //! A gateway that is built and not run: what `/metrics` says of it.
 
+use tokio::time::timeout;
+
 use super::*;
 use crate::admin::AdminView as _;
 
@@ -19,7 +21,7 @@ limits: { memory: 512MiB, connections: 100 }
     let app = App::build(settings).expect("it can be built without Kafka");
     let page = || {
         app.view.collect_metrics();
-        app.metrics.render()
+        app.process.metrics.render()
     };
     let version = env!("CARGO_PKG_VERSION");
     let first = page();
@@ -61,4 +63,17 @@ limits: { memory: 512MiB, connections: 100 }
         lane.stop();
     }
     app.topics.stop();
+}
+
+#[tokio::test]
+async fn a_listener_that_ends_by_itself_ends_the_gateway() {
+    let (stop, _stopped) = watch::channel(false);
+    let mut listeners = JoinSet::new();
+    listeners.spawn(std::future::pending());
+    let mut accepting = Accepting { stop, listeners };
+    let (a_moment, soon) = (Duration::from_millis(20), Duration::from_secs(20));
+    timeout(a_moment, accepting.lost()).await.expect_err("it accepts");
+    accepting.listeners.spawn(async { panic!("as a fault of ours would") });
+    let lost = timeout(soon, accepting.lost()).await.expect("it is heard");
+    assert!(lost.to_string().contains("listener"), "{lost}");
 }
