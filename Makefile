@@ -18,6 +18,10 @@ BENCH_SECONDS ?= 4
 # Which tests `make test` runs, such as TEST="--test promises durable".
 TEST ?=
 
+# Tests that run at once: most of them wait, for servers and for time to pass.
+RUST_TEST_THREADS ?= $(shell echo $$((2 * $$(nproc))))
+export RUST_TEST_THREADS
+
 step := tests/tools/step.sh
 
 .PHONY: help dev test generate soak bench fuzz

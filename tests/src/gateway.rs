@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::exposition::Metrics;
 use crate::http::{self, Answer};
 use crate::kafka::{Kafka, unique};
 use crate::process::{Process, Signal};
@@ -281,46 +282,5 @@ impl Drop for Gateway {
                 assert!(!log.contains(fault), "{}", self.process.tail());
             }
         }
-    }
-}
-
-/// A scrape of `/metrics`: lines of `name{label="value",…} number`.
-#[derive(Clone, Debug)]
-pub struct Metrics(Vec<(String, f64)>);
-
-impl Metrics {
-    fn parse(text: &str) -> Metrics {
-        let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
-        let line = |line: &str| {
-            let (series, value) = line.rsplit_once(' ')?;
-            Some((series.to_owned(), value.parse().ok()?))
-        };
-        Metrics(
-            lines.map(|text| line(text).unwrap_or_else(|| panic!("no metric: {text}"))).collect(),
-        )
-    }
-
-    /// The sum of all series of that name whose labels include the given ones; 0 where there is none.
-    pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        self.series(name, labels).map(|(_, value)| *value).sum()
-    }
-
-    /// Is there any such series?
-    pub fn has(&self, name: &str, labels: &[(&str, &str)]) -> bool {
-        self.series(name, labels).next().is_some()
-    }
-
-    fn series<'a>(
-        &'a self,
-        name: &'a str,
-        labels: &'a [(&'a str, &'a str)],
-    ) -> impl Iterator<Item = &'a (String, f64)> {
-        self.0.iter().filter(move |(series, _)| {
-            let (own, rest) = series.split_once('{').unwrap_or((series, ""));
-            own == name
-                && labels
-                    .iter()
-                    .all(|(label, value)| rest.contains(&format!("{label}=\"{value}\"")))
-        })
     }
 }

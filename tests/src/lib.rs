@@ -7,6 +7,7 @@
 
 pub mod chart;
 pub mod docs;
+pub mod exposition;
 pub mod foreign;
 pub mod gateway;
 pub mod http;

@@ -58,15 +58,5 @@ fn main() -> ExitCode {
 
 /// A length of time such as `60s`, `5m` or `0`.
 fn parse_length(text: &str) -> Result<std::time::Duration, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let number: u64 = digits
-        .parse()
-        .map_err(|_| format!("{text:?} is no length: write such as 60s, 5m or 1h"))?;
-    let seconds = match &text[digits.len()..] {
-        "" | "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        other => return Err(format!("{other:?} is no unit: write s, m or h")),
-    };
-    Ok(std::time::Duration::from_secs(number * seconds))
+    humantime::parse_duration(text).map_err(|error| format!("{error}: write such as 60s, 5m or 1h"))
 }

@@ -92,7 +92,7 @@ fn exposed() -> &'static pages::Exposed {
     EXPOSED.get_or_init(|| {
         let gateway = with_s3(Kafka::shared());
         one_of_each(&gateway);
-        pages::exposed(&gateway.page("/metrics").body)
+        pages::exposed(&gateway.metrics())
     })
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tests::exposition::Metrics;
 use tests::prometheus::expression::Uses;
 use tests::prometheus::promtool;
 use tests::tools::Folder;
@@ -331,16 +332,10 @@ pub fn substituted(expression: &str, pod: &str, interval: &str) -> String {
 }
 
 /// The metrics of one scrape with their labels.
-pub fn exposed(scrape: &str) -> Exposed {
+pub fn exposed(metrics: &Metrics) -> Exposed {
     let mut exposed = Exposed::new();
-    for line in scrape.lines().filter(|line| !line.starts_with('#')) {
-        let (name, rest) = line.split_at(line.find(['{', ' ']).unwrap_or(line.len()));
-        let labels = exposed.entry(name.to_owned()).or_default();
-        // No value of a label has a comma, an equals sign or a brace.
-        let inside = rest.strip_prefix('{').and_then(|rest| rest.split_once('}'));
-        for pair in inside.map_or("", |(inside, _)| inside).split(',') {
-            labels.extend(pair.split_once('=').map(|(label, _)| label.to_owned()));
-        }
+    for series in metrics.series() {
+        exposed.entry(series.name.clone()).or_default().extend(series.labels.keys().cloned());
     }
     exposed
 }
