@@ -138,7 +138,7 @@ impl Uplink {
 
     /// Counts bytes that a session already has and cannot hand over, whether there is room or not:
     /// [`Uplink::is_contended`] keeps them from becoming many.
-    pub fn keep(&self, bytes: u64) -> Reservation {
+    pub fn reserve_over_limit(&self, bytes: u64) -> Reservation {
         Reservation::take_over_limit(&self.unclassified, Carriage::Inline, bytes)
     }
 

@@ -122,7 +122,7 @@ impl Inbound {
     /// Counts what is held, if it waits for something else than its own end.
     pub fn count(&mut self, waits: bool, bridge: &Uplink) {
         let bytes = self.tail.capacity().saturating_sub(self.partial_max());
-        self.kept = (waits && bytes > 0).then(|| Box::new(bridge.keep(bytes as u64)));
+        self.kept = (waits && bytes > 0).then(|| Box::new(bridge.reserve_over_limit(bytes as u64)));
     }
 
     /// The packet at hand is worth looking at when it has so many bytes.
