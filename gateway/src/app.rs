@@ -48,12 +48,12 @@ impl App {
         let process = Process::build(EDGE, settings.limits.workers, settings.admin)?;
         let listeners = bind(&settings, &process)?;
         let store = open_store(&settings, &process)?;
-        let bridge = Arc::new(Uplink::new(settings.routing.clone(), store));
+        let uplink = Arc::new(Uplink::new(settings.routing.clone(), store));
         let kafka = settings.routing.lanes.map(|_, _| Arc::new(KafkaStatus::default()));
-        let lanes = start_lanes(&settings, &bridge, &kafka)?;
+        let lanes = start_lanes(&settings, &uplink, &kafka)?;
         let (known_topics, topics) = watch_topics(&settings, &kafka, &process)?;
         let local = LocalPlane::start().context("the local plane cannot be started")?;
-        let edge = Edge::new(bridge, local, edge_limits(&settings), settings.drain.wills);
+        let edge = Edge::new(uplink, local, edge_limits(&settings), settings.drain.wills);
         let edge = Arc::new(edge);
         let view = View::new(&settings, Arc::clone(&edge), kafka, known_topics, process.pulses());
         Ok(App { settings, process, listeners, edge, view: Arc::new(view), lanes, topics })
@@ -112,10 +112,10 @@ fn open_store(settings: &Settings, process: &Process) -> anyhow::Result<Option<S
 
 fn start_lanes(
     settings: &Settings,
-    bridge: &Uplink,
+    uplink: &Uplink,
     kafka: &KafkaStatuses,
 ) -> anyhow::Result<Vec<LaneThread>> {
-    let lanes = bridge.start(|lane, _| {
+    let lanes = uplink.start(|lane, _| {
         let plan = settings.routing.lanes[lane].clone();
         let servers = settings.kafka.bootstrap_servers.clone();
         let status = Arc::clone(&kafka[lane]);
@@ -210,7 +210,7 @@ async fn drain(drain: &Drain, edge: &Edge, view: &View, accepting: &Accepting) -
     accepting.stop();
     edge.enter(Phase::Draining);
     let deadline = Instant::now() + drain.deadline;
-    until(deadline, || edge.bridge.in_flight() == 0).await;
+    until(deadline, || edge.uplink.in_flight() == 0).await;
     // Wills of connections that end now count too.
     edge.enter(Phase::Closing);
     until(Instant::now() + GOODBYE_WAIT, || {
@@ -219,8 +219,8 @@ async fn drain(drain: &Drain, edge: &Edge, view: &View, accepting: &Accepting) -
         edge.connections() == 0
     })
     .await;
-    until(deadline, || edge.bridge.in_flight() == 0).await;
-    edge.bridge.in_flight()
+    until(deadline, || edge.uplink.in_flight() == 0).await;
+    edge.uplink.in_flight()
 }
 
 #[cfg(test)]

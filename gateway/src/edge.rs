@@ -1,4 +1,4 @@
-//! What all connections share: the bridge, the local plane, who holds which client id, the limits and
+//! What all connections share: the uplink, the local plane, who holds which client id, the limits and
 //! budgets, and the phase of the process.
 
 use std::sync::Arc;
@@ -39,7 +39,7 @@ pub struct EdgeLimits {
 
 /// See the module.
 pub struct Edge {
-    pub bridge: Arc<Uplink>,
+    pub uplink: Arc<Uplink>,
     pub local: LocalPlane,
     pub clients: Arc<Clients>,
     pub limits: EdgeLimits,
@@ -66,13 +66,13 @@ pub struct Edge {
 
 impl Edge {
     pub fn new(
-        bridge: Arc<Uplink>,
+        uplink: Arc<Uplink>,
         local: LocalPlane,
         limits: EdgeLimits,
         wills_at_drain: bool,
     ) -> Edge {
         Edge {
-            bridge,
+            uplink,
             local,
             clients: Clients::new(),
             limits,
@@ -164,9 +164,9 @@ pub(crate) mod tests {
             devices: DeviceAttributes::new(),
             has_store: false,
         };
-        let bridge = Arc::new(Uplink::new(routing, None));
+        let uplink = Arc::new(Uplink::new(routing, None));
         let local = LocalPlane::start().expect("a thread can be started");
         let limits = EdgeLimits { message_size: 16 * 1024, window: WINDOW, connections: 8 };
-        Arc::new(Edge::new(bridge, local, limits, false))
+        Arc::new(Edge::new(uplink, local, limits, false))
     }
 }

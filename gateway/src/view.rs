@@ -89,7 +89,7 @@ impl View {
     /// Everything that keeps messages of any size from landing.
     fn problems(&self) -> Vec<String> {
         let mut problems = self.topics.problems();
-        for (id, lane) in self.edge.bridge.lanes().iter() {
+        for (id, lane) in self.edge.uplink.lanes().iter() {
             let kafka = &self.kafka[id];
             let name = &lane.account.name;
             if !kafka.is_producer_ready() {
@@ -119,7 +119,7 @@ impl AdminView for View {
     type Status = Status;
 
     fn stuck_threads(&self) -> Vec<String> {
-        let lanes = self.edge.bridge.lanes().values();
+        let lanes = self.edge.uplink.lanes().values();
         let lanes = lanes
             .filter(|lane| lane.is_finished() || lane.silent_for() > STUCK_AFTER)
             .map(|lane| format!("lane {}", lane.account.name));
@@ -141,7 +141,7 @@ impl AdminView for View {
             self.was_ready.store(true, Ordering::Release);
         }
         // Small messages need no store: without one a gateway is of use.
-        let store = self.edge.bridge.store_problem();
+        let store = self.edge.uplink.store_problem();
         if self.draining.load(Ordering::Acquire) {
             let reasons = vec!["the gateway drains".to_owned()];
             let degraded = problems.into_iter().chain(store).collect();
@@ -160,8 +160,8 @@ impl AdminView for View {
 
     fn status(&self) -> Status {
         // What was refused before it had a lane waits in none.
-        let backlogs = self.edge.bridge.lanes().values().map(|lane| lane.backlog()).chain([0]);
-        let lanes = self.edge.bridge.accounts().zip(backlogs).map(|(account, backlog_records)| {
+        let backlogs = self.edge.uplink.lanes().values().map(|lane| lane.backlog()).chain([0]);
+        let lanes = self.edge.uplink.accounts().zip(backlogs).map(|(account, backlog_records)| {
             let totals = account.ledger.totals();
             let shares = [account.share(Carriage::Inline), account.share(Carriage::Large)];
             LaneStatus {
@@ -200,7 +200,7 @@ impl AdminView for View {
         gauge!(names::READY).set(f64::from(readiness.ready));
         gauge!(names::DRAINING).set(f64::from(self.draining.load(Ordering::Acquire)));
         gauge!(names::DEGRADED).set((readiness.degraded.len() + readiness.reasons.len()) as f64);
-        for account in self.edge.bridge.accounts() {
+        for account in self.edge.uplink.accounts() {
             let lane = account.name.to_string();
             let totals = account.ledger.totals();
             for (name, value) in [
@@ -227,7 +227,7 @@ impl AdminView for View {
                 }
             }
         }
-        for (id, lane) in self.edge.bridge.lanes().iter() {
+        for (id, lane) in self.edge.uplink.lanes().iter() {
             let kafka = &self.kafka[id];
             let name = lane.account.name.to_string();
             gauge!(names::LANE_BACKLOG, "lane" => name.clone()).set(lane.backlog() as f64);
@@ -244,13 +244,13 @@ impl AdminView for View {
             gauge!(names::KAFKA_ROUND_TRIP, "lane" => name.clone()).set(figures.round_trip_p99_s);
             gauge!(names::KAFKA_BROKERS_UP, "lane" => name).set(figures.brokers_up as f64);
         }
-        if let Some(figures) = self.edge.bridge.object_figures() {
+        if let Some(figures) = self.edge.uplink.object_figures() {
             collect_object_store(&figures);
         }
         for (kind, count) in self.edge.clients.takeovers() {
             counter!(names::TAKEOVERS, "kind" => kind).absolute(count);
         }
-        for (reason, count) in self.edge.bridge.event_time_faults() {
+        for (reason, count) in self.edge.uplink.event_time_faults() {
             counter!(names::EVENT_TIMES_UNUSABLE, "reason" => reason).absolute(count);
         }
         self.edge.local.collect_metrics();

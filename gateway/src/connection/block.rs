@@ -77,7 +77,7 @@ impl Connection {
         }
         if let Block::Room(Full { carriage: Carriage::Large, .. }) = block
             && clock.now.saturating_duration_since(since) >= STORE_WAIT
-            && self.shared.edge.bridge.store_fails()
+            && self.shared.edge.uplink.store_fails()
         {
             return Err(Close::StoreFailed);
         }
@@ -103,7 +103,7 @@ impl Connection {
             if waits_for_same {
                 return Ok(());
             }
-            self.shared.edge.bridge.leave(full, self.session.mailbox());
+            self.shared.edge.uplink.leave(full, self.session.mailbox());
         }
         self.wait_in_line();
         Ok(())
@@ -112,14 +112,14 @@ impl Connection {
     /// Gets into the line for room, if that is what the connection waits for.
     pub(super) fn wait_in_line(&self) {
         if let Some(Blocked { block: Block::Room(full), .. }) = self.blocked {
-            self.shared.edge.bridge.wait(full, self.session.mailbox());
+            self.shared.edge.uplink.wait(full, self.session.mailbox());
         }
     }
 
     /// Leaves the line for room, if it is in one.
     pub(super) fn leave_line(&mut self) {
         if let Some(Blocked { block: Block::Room(full), .. }) = self.blocked.take() {
-            self.shared.edge.bridge.leave(full, self.session.mailbox());
+            self.shared.edge.uplink.leave(full, self.session.mailbox());
         }
     }
 

@@ -120,9 +120,9 @@ impl Inbound {
     }
 
     /// Counts what is held, if it waits for something else than its own end.
-    pub fn count(&mut self, waits: bool, bridge: &Uplink) {
+    pub fn count(&mut self, waits: bool, uplink: &Uplink) {
         let bytes = self.tail.capacity().saturating_sub(self.partial_max());
-        self.kept = (waits && bytes > 0).then(|| Box::new(bridge.reserve_over_limit(bytes as u64)));
+        self.kept = (waits && bytes > 0).then(|| Box::new(uplink.reserve_over_limit(bytes as u64)));
     }
 
     /// The packet at hand is worth looking at when it has so many bytes.
@@ -133,13 +133,13 @@ impl Inbound {
     /// Makes sure that there is room for a packet of `size` bytes while it arrives.
     pub fn make_room(
         &mut self,
-        bridge: &Uplink,
+        uplink: &Uplink,
         lane: Option<LaneId>,
         size: usize,
     ) -> Result<(), Full> {
         if size > FREE_PARTIAL_BYTES && !self.has_room_in(lane) {
             // Only then the head's own room is given back, if it had some.
-            let bytes = bridge.reserve(lane, size as u64)?;
+            let bytes = uplink.reserve(lane, size as u64)?;
             self.room = Some(Box::new(Room { lane, bytes }));
         }
         Ok(())
@@ -271,7 +271,7 @@ mod tests {
             };
             let size = header.packet_size() as usize;
             if rest.len() < size {
-                inbound.make_room(&edge.bridge, Some(LaneId::FAST), size).expect("there is room");
+                inbound.make_room(&edge.uplink, Some(LaneId::FAST), size).expect("there is room");
                 inbound.needs(size);
                 break;
             }
@@ -288,12 +288,12 @@ mod tests {
         if let Some(gathered) = inbound.gather(&mut input, bytes.len()) {
             let taken = take(inbound, edge, &gathered, found);
             inbound.hold(gathered, taken);
-            inbound.count(false, &edge.bridge);
+            inbound.count(false, &edge.uplink);
         }
     }
 
     fn used(edge: &Edge) -> u64 {
-        let accounts = edge.bridge.accounts();
+        let accounts = edge.uplink.accounts();
         accounts.map(|account| account.share(Carriage::Inline).used()).sum()
     }
 
@@ -346,13 +346,13 @@ mod tests {
         let mut input = input();
         let gathered = inbound.gather(&mut input, 5000).expect("there is something");
         inbound.hold(gathered, 100);
-        inbound.count(true, &edge.bridge);
+        inbound.count(true, &edge.uplink);
         assert_eq!(used(&edge), (4900 - FREE_PARTIAL_BYTES) as u64);
         assert_eq!(inbound.free_to_read(), 1, "it has more than it may");
         let held = inbound.take_held();
         assert_eq!(held.len(), 4900);
         inbound.hold(held, 4900);
-        inbound.count(false, &edge.bridge);
+        inbound.count(false, &edge.uplink);
         assert_eq!((used(&edge), inbound.held_bytes()), (0, 0));
     }
 
@@ -361,7 +361,7 @@ mod tests {
         let edge = edge();
         let mut inbound = Inbound::new(Vec::new());
         let make = |inbound: &mut Inbound, edge: &Arc<Edge>, lane, size| {
-            inbound.make_room(&edge.bridge, lane, size)
+            inbound.make_room(&edge.uplink, lane, size)
         };
         assert_eq!(make(&mut inbound, &edge, None, FREE_PARTIAL_BYTES), Ok(()));
         assert_eq!(used(&edge), 0, "so much is free");
@@ -372,7 +372,7 @@ mod tests {
         assert_eq!(make(&mut inbound, &edge, Some(LaneId::FAST), 20_000), Ok(()));
         assert_eq!(used(&edge), 20_000, "that of the head is given back");
         let full = Inbound::new(Vec::new()).make_room(
-            &edge.bridge,
+            &edge.uplink,
             Some(LaneId::FAST),
             LANE_MEMORY as usize,
         );

@@ -70,7 +70,7 @@ impl Packets<'_> {
         };
         let size = header.packet_size() as usize;
         if header.packet_size() > self.shared.edge.limits.message_size {
-            self.shared.edge.bridge.refuse(None, bridge::Refusal::TooLarge);
+            self.shared.edge.uplink.refuse(None, bridge::Refusal::TooLarge);
             self.log_too_large(header.packet_size());
             return Err(Close::TooLarge);
         }
@@ -79,7 +79,7 @@ impl Packets<'_> {
             self.take_publish(&header, body)?
         } else if data.len() < size {
             header.check(self.outbound.version())?;
-            let room = self.inbound.make_room(&self.shared.edge.bridge, None, size);
+            let room = self.inbound.make_room(&self.shared.edge.uplink, None, size);
             room.map_or_else(|full| Step::Blocked(Block::Room(full)), |()| Step::Needs(size))
         } else {
             let body = &body[..header.remaining as usize];

@@ -84,7 +84,7 @@ impl Packets<'_> {
             content_type: head.content_type,
             properties: &properties,
         };
-        let decided = shared.edge.bridge.decide(&message);
+        let decided = shared.edge.uplink.decide(&message);
         let lane = decided.lane();
         let publishing = Publishing { header, head: &head, lane };
         match decided.passage() {
@@ -93,7 +93,7 @@ impl Packets<'_> {
             Passage::Refused(refusal) => Ok(self.begin_skip(&publishing, refusal)),
             Passage::Arriving => {
                 let size = header.packet_size() as usize;
-                Ok(match self.inbound.make_room(&shared.edge.bridge, Some(lane), size) {
+                Ok(match self.inbound.make_room(&shared.edge.uplink, Some(lane), size) {
                     Ok(()) => Step::Needs(size),
                     Err(_) if head.qos == 0 => self.begin_skip(&publishing, bridge::Refusal::Shed),
                     Err(full) => Step::Blocked(Block::Room(full)),
@@ -108,7 +108,7 @@ impl Packets<'_> {
         if at_hand >= FREE_PARTIAL_BYTES {
             let head_max = mqtt::publish_head_bound(self.outbound.version(), header, body);
             let head_max = usize::from(header.len) + head_max as usize;
-            let room = self.inbound.make_room(&self.shared.edge.bridge, None, head_max);
+            let room = self.inbound.make_room(&self.shared.edge.uplink, None, head_max);
             if let Err(full) = room {
                 return Step::Blocked(Block::Room(full));
             }
@@ -130,7 +130,7 @@ impl Packets<'_> {
         if head.qos == 0 {
             match inline.submit(reserved, now, || None) {
                 Ok(()) => fan_out(shared, head.topic, inline.payload()),
-                Err(_) => edge.bridge.refuse(Some(lane), bridge::Refusal::Shed),
+                Err(_) => edge.uplink.refuse(Some(lane), bridge::Refusal::Shed),
             }
             return Ok(Step::Taken(size));
         }
@@ -187,7 +187,7 @@ impl Packets<'_> {
         publishing: &Publishing<'_>,
         refusal: bridge::Refusal,
     ) -> Step {
-        self.shared.edge.bridge.refuse(Some(publishing.lane), refusal);
+        self.shared.edge.uplink.refuse(Some(publishing.lane), refusal);
         let size = publishing.payload_bytes();
         self.inbound.intake = Intake::Skip { left: size, size };
         Step::Taken(publishing.head_bytes())

@@ -56,7 +56,7 @@ impl Connection {
         clock: &Clock,
     ) -> Result<bool, Close> {
         // What is read and cannot be taken is kept: then only what is free or reserved is read.
-        let room = match self.shared.edge.bridge.is_contended() || self.deadlines.is_unread() {
+        let room = match self.shared.edge.uplink.is_contended() || self.deadlines.is_unread() {
             true => self.inbound.free_to_read(),
             false => READ_BYTES,
         };
@@ -87,7 +87,7 @@ impl Connection {
         let (taken, block) = self.packets(clock).take_in(&gathered)?;
         self.blocked = block.map(|block| Blocked::new(block, clock.now));
         self.inbound.hold(gathered, taken);
-        self.inbound.count(self.blocked.is_some(), &self.shared.edge.bridge);
+        self.inbound.count(self.blocked.is_some(), &self.shared.edge.uplink);
         Ok(taken)
     }
 

@@ -57,9 +57,9 @@ impl StoredWill {
             content_type: &self.content_type,
             properties: &properties,
         };
-        let bridge = &shared.edge.bridge;
+        let uplink = &shared.edge.uplink;
         // It is part of a packet of at most 68 KiB, and so here whole.
-        let decided = bridge.decide(&message);
+        let decided = uplink.decide(&message);
         let deadline = Instant::now() + ROOM_WAIT;
         let mut waiting = None;
         while decided.offer(Instant::now()).is_err() {
@@ -68,7 +68,7 @@ impl StoredWill {
                 waiting = place.change(self.waiting_bytes(shared)).then_some(place);
             }
             if waiting.is_none() || Instant::now() >= deadline {
-                return bridge.refuse(Some(decided.lane()), Refusal::Shed);
+                return uplink.refuse(Some(decided.lane()), Refusal::Shed);
             }
             sleep(ROOM_PAUSE).await;
         }

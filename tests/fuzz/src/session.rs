@@ -118,9 +118,9 @@ impl World {
         let opened = Objects::open(&url, &BTreeMap::new()).expect("a folder can be made");
         let object_store =
             Store { objects: Arc::new(opened), runtime: background.handle().clone() };
-        let bridge = Uplink::new(routing(), Some(object_store));
+        let uplink = Uplink::new(routing(), Some(object_store));
         let store = MemoryStore::new();
-        let started = bridge.start(|_, _| {
+        let started = uplink.start(|_, _| {
             let store = Arc::clone(&store);
             Box::new(move || store.sink(std::thread::current()))
         });
@@ -131,7 +131,7 @@ impl World {
         let address = listener.local_addr().expect("it is bound");
         World {
             runtime,
-            edge: Arc::new(Edge::new(Arc::new(bridge), local, limits, false)),
+            edge: Arc::new(Edge::new(Arc::new(uplink), local, limits, false)),
             store,
             objects,
             listener,
@@ -189,9 +189,9 @@ impl World {
             while quiet < 2 {
                 let came = answers.read(&mut reading, QUIET).await;
                 answers.check(asked, &self.store);
-                let waits = !answers.ended && self.edge.bridge.in_flight() > 0;
+                let waits = !answers.ended && self.edge.uplink.in_flight() > 0;
                 quiet = if came || waits { 0 } else { quiet + 1 };
-                assert!(Instant::now() < deadline, "in flight: {}", self.edge.bridge.in_flight());
+                assert!(Instant::now() < deadline, "in flight: {}", self.edge.uplink.in_flight());
             }
         }
         // A client that goes without a goodbye; what is on its way lands all the same.
@@ -207,21 +207,21 @@ impl World {
         ended.expect("a connection does not panic");
         // Its will is a task of its own.
         tokio::time::sleep(QUIET).await;
-        while self.edge.bridge.in_flight() > 0 {
-            assert!(Instant::now() < deadline, "in flight: {}", self.edge.bridge.in_flight());
+        while self.edge.uplink.in_flight() > 0 {
+            assert!(Instant::now() < deadline, "in flight: {}", self.edge.uplink.in_flight());
             tokio::time::sleep(QUIET).await;
         }
     }
 
     fn totals(&self) -> Vec<Totals> {
-        self.edge.bridge.accounts().map(|account| account.ledger.totals()).collect()
+        self.edge.uplink.accounts().map(|account| account.ledger.totals()).collect()
     }
 
     /// Nothing is in flight: the books agree with each other and with what is stored.
     fn check_rest(&self, before: &[Totals]) {
         let deadline = Instant::now() + PATIENCE;
         let used = || -> u64 {
-            let shares = self.edge.bridge.accounts();
+            let shares = self.edge.uplink.accounts();
             shares
                 .map(|account| {
                     account.share(Carriage::Inline).used() + account.share(Carriage::Large).used()
@@ -243,7 +243,7 @@ impl World {
             dead_lettered += now.dead_lettered - before.dead_lettered;
         }
         let stored = self.store.take_stored();
-        let dead = &self.edge.bridge.lanes()[LaneId::DEAD_LETTER];
+        let dead = &self.edge.uplink.lanes()[LaneId::DEAD_LETTER];
         let dead = topic_of(&dead.account.name);
         let letters = stored.iter().filter(|record| record.as_record().topic() == dead).count();
         assert_eq!(dead_lettered, letters as u64, "dead letters");
