@@ -559,7 +559,7 @@ fn miscounted(fault: &'static str) {
     if !SAID.swap(true, Ordering::Relaxed) {
         tracing::error!(
             fault,
-            "a window miscounted: this is a fault in Landfall, please report it"
+            "a window miscounted: this is a fault of Landfall, please report it"
         );
     }
     debug_assert!(false, "{fault}");
