@@ -206,17 +206,7 @@ fn within(encoded: bool) -> Result<(), Refusal> {
 }
 
 fn message(delivery: &local::Delivery) -> encode::Delivery<'_> {
-    encode::Delivery {
-        topic: &delivery.topic,
-        payload: &delivery.payload,
-        retain: false,
-        content_type: "",
-        payload_format_utf8: false,
-        response_topic: None,
-        correlation_data: None,
-        message_expiry: None,
-        user_properties: &[],
-    }
+    encode::Delivery::plain(&delivery.topic, &delivery.payload)
 }
 
 /// Writes as much as is taken.
@@ -343,17 +333,7 @@ mod tests {
         }
         let packet = |payload: &Vec<u8>| {
             let mut bytes = Vec::new();
-            let delivery = encode::Delivery::<(&str, &str)> {
-                topic: "news/a",
-                payload,
-                retain: false,
-                content_type: "",
-                payload_format_utf8: false,
-                response_topic: None,
-                correlation_data: None,
-                message_expiry: None,
-                user_properties: &[],
-            };
+            let delivery = encode::Delivery::<(&str, &str)>::plain("news/a", payload);
             assert!(encode::publish_qos0(&mut bytes, Version::V5, &delivery, None));
             bytes
         };

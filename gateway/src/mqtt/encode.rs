@@ -298,6 +298,23 @@ pub struct Delivery<'a, P = (&'a str, &'a str)> {
     pub user_properties: &'a [P],
 }
 
+impl<'a, P> Delivery<'a, P> {
+    /// A message of which nothing else is known.
+    pub fn plain(topic: &'a str, payload: &'a [u8]) -> Delivery<'a, P> {
+        Delivery {
+            topic,
+            payload,
+            retain: false,
+            content_type: "",
+            payload_format_utf8: false,
+            response_topic: None,
+            correlation_data: None,
+            message_expiry: None,
+            user_properties: &[],
+        }
+    }
+}
+
 /// PUBLISH with QoS 0. False when it is over `limit` or over what MQTT can say (a string of more
 /// than 65,535 bytes, a packet of more than 256 MiB): such a message is not for this client
 /// (v5 3.1.2.11.4). The same bytes serve every subscriber of the same version and limit.

@@ -39,17 +39,7 @@ fn nothing_is_larger_than_what_the_client_takes() {
     let least_of_all =
         written(|out| encode::connack(out, Version::V5, true, 0, &unexplained, None)).len() as u32;
     let refused = ConnAckProperties { reason_string: Some("why"), ..Default::default() };
-    let delivery = Delivery::<(&str, &str)> {
-        topic: "a/b",
-        payload: &[7; 150],
-        retain: false,
-        content_type: "",
-        payload_format_utf8: false,
-        response_topic: None,
-        correlation_data: None,
-        message_expiry: None,
-        user_properties: &[],
-    };
+    let delivery = Delivery::<(&str, &str)>::plain("a/b", &[7; 150]);
     // A will that is malformed, behind the properties; and a property that hides what follows.
     let mut will = bytes("10 18 0004 'MQTT' 05 06 003c 05 27 00000000 0000 00 0001 '+' 0000");
     let hidden = bytes("10 14 0004 'MQTT' 05 02 003c 07 01 00 27 00000001 0000");
