@@ -18,7 +18,8 @@ use tokio::task::JoinSet;
 use crate::config::{Drain, Settings};
 use crate::edge::{Edge, EdgeLimits};
 use crate::local::LocalPlane;
-use crate::net::Listener;
+use crate::low_priority::LowPriority;
+use crate::net::{Entrance, Listener};
 use crate::phase::Phase;
 use crate::process::{self, Process, until};
 use crate::session::window::WindowLimits;
@@ -53,7 +54,10 @@ impl App {
         let lanes = start_lanes(&settings, &uplink, &kafka)?;
         let (known_topics, topics) = watch_topics(&settings, &kafka, &process)?;
         let local = LocalPlane::start().context("the local plane cannot be started")?;
-        let edge = Edge::new(uplink, local, edge_limits(&settings), settings.drain.wills);
+        let low_priority =
+            LowPriority::start().context("the low-priority threads cannot be started")?;
+        let edge =
+            Edge::new(uplink, local, low_priority, edge_limits(&settings), settings.drain.wills);
         let edge = Arc::new(edge);
         let view = View::new(&settings, Arc::clone(&edge), kafka, known_topics, process.pulses());
         Ok(App { settings, process, listeners, edge, view: Arc::new(view), lanes, topics })
@@ -93,7 +97,7 @@ impl App {
 fn bind(settings: &Settings, process: &Process) -> anyhow::Result<Vec<Listener>> {
     let _context = process.front().enter();
     let listeners = settings.listeners.iter().map(|listener| {
-        Listener::bind(&listener.name, listener.bind).with_context(|| {
+        Listener::bind(Entrance::new(listener), listener.bind).with_context(|| {
             let (name, bind) = (&listener.name, listener.bind);
             format!("listener {name} cannot bind {bind}: is another program on that port?")
         })

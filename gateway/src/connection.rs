@@ -283,6 +283,7 @@ impl Connection {
 mod tests {
     use super::*;
     use crate::edge::tests::edge;
+    use crate::net::peer::tests::peer;
     use crate::net::transport::tests::pair;
 
     /// Bytes of the largest of the allocator's classes that a connection may fall into, and of that for
@@ -297,8 +298,8 @@ mod tests {
         let edge = edge();
         let (transport, client) = pair().await;
         let address = client.local_addr().expect("it is connected");
-        let peer = Peer { listener: "plain".into(), address };
-        let task = size_of_val(&serve(Arc::clone(&edge), Accepted::new(&edge, transport, peer)));
+        let accepted = Accepted::new(&edge, transport, peer(address));
+        let task = size_of_val(&serve(Arc::clone(&edge), accepted));
         let sizes = [
             ("connection", size_of::<Connection>()),
             ("task", task),

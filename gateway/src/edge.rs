@@ -12,6 +12,7 @@ use crate::budget::Budget;
 use crate::clients::Clients;
 use crate::connection::Foreign;
 use crate::local::LocalPlane;
+use crate::low_priority::LowPriority;
 use crate::metrics;
 use crate::phase::{CurrentPhase, Phase};
 use crate::rate_limit::RateLimit;
@@ -41,6 +42,8 @@ pub struct EdgeLimits {
 pub struct Edge {
     pub uplink: Arc<Uplink>,
     pub local: LocalPlane,
+    /// Where a handshake's arithmetic is done.
+    pub low_priority: LowPriority,
     pub clients: Arc<Clients>,
     pub limits: EdgeLimits,
     /// Wills are published when the gateway ends a connection in a drain.
@@ -68,12 +71,14 @@ impl Edge {
     pub fn new(
         uplink: Arc<Uplink>,
         local: LocalPlane,
+        low_priority: LowPriority,
         limits: EdgeLimits,
         wills_at_drain: bool,
     ) -> Edge {
         Edge {
             uplink,
             local,
+            low_priority,
             clients: Clients::new(),
             limits,
             wills_at_drain,
@@ -167,6 +172,7 @@ pub(crate) mod tests {
         let uplink = Arc::new(Uplink::new(routing, None));
         let local = LocalPlane::start().expect("a thread can be started");
         let limits = EdgeLimits { message_size: 16 * 1024, window: WINDOW, connections: 8 };
-        Arc::new(Edge::new(uplink, local, limits, false))
+        let low_priority = LowPriority::start().expect("threads can be started");
+        Arc::new(Edge::new(uplink, local, low_priority, limits, false))
     }
 }

@@ -94,7 +94,7 @@ impl Foreign {
         if !edge.foreign_logs[self as usize].allows() {
             return;
         }
-        let listener = &*peer.listener;
+        let listener = peer.listener();
         match self {
             Foreign::Tls => tracing::warn!(
                 listener,

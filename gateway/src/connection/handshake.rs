@@ -14,12 +14,13 @@ use super::foreign::{Recognised, recognise};
 use super::inbound::{FREE_PARTIAL_BYTES, Inbound};
 use super::outbound::Outbound;
 use super::{Clock, Close, Connection, Foreign, Refusal, Shared, StoredWill};
+use crate::admission::Admitted;
 use crate::budget::Kept;
 use crate::clients::Claim;
 use crate::edge::Edge;
 use crate::mqtt::encode::ConnAckProperties;
 use crate::mqtt::{self, Connect, ConnectFault, PacketType, Version, encode, reason};
-use crate::net::{Accepted, Peer, Transport};
+use crate::net::{self, Accepted, Peer, Transport};
 use crate::patience::Patience;
 use crate::phase::Phase;
 use crate::session::{Beginning, FREE_CONNECT_BYTES, Session};
@@ -40,6 +41,15 @@ struct Refused {
     close: Close,
     /// None where the client has no CONNACK for it, or takes none of that size.
     connack: Option<Vec<u8>>,
+}
+
+/// A socket on which MQTT can be spoken.
+struct Opened {
+    transport: Transport,
+    peer: Peer,
+    admitted: Admitted,
+    /// By how many connections there are more than there may be.
+    over_limit_by: u32,
 }
 
 /// A CONNECT, parsed once: what of it outlives the bytes that it came in.
@@ -88,32 +98,41 @@ struct Established {
 }
 
 /// Makes a connection of a socket; None if that came to its end, and the client was told.
-pub(super) async fn establish(edge: Arc<Edge>, mut accepted: Accepted) -> Option<Box<Connection>> {
-    match shake(&edge, &mut accepted, HANDSHAKE_WAIT).await {
-        Ok(established) => Some(established.into_connection(edge, accepted)),
+pub(super) async fn establish(edge: Arc<Edge>, accepted: Accepted) -> Option<Box<Connection>> {
+    let mut patience = Patience::since(accepted.at, HANDSHAKE_WAIT);
+    let Accepted { transport, peer, admitted, over_limit_by, .. } = accepted;
+    let (transport, peer) = match net::open(&edge, transport, peer, &mut patience).await {
+        Ok(opened) => opened,
+        Err(close) => {
+            close.count();
+            return None;
+        }
+    };
+    let mut opened = Opened { transport, peer, admitted, over_limit_by };
+    match shake(&edge, &mut opened, &mut patience).await {
+        Ok(established) => Some(established.into_connection(edge, opened)),
         Err(refused) => {
-            refused.end(&mut accepted.transport).await;
+            refused.end(&mut opened.transport).await;
             None
         }
     }
 }
 
-/// Gets the client a session within `wait` of being accepted.
+/// Gets the client a session within the deadline that began when it was accepted.
 async fn shake(
     edge: &Arc<Edge>,
-    accepted: &mut Accepted,
-    wait: Duration,
+    opened: &mut Opened,
+    patience: &mut Patience,
 ) -> Result<Established, Refused> {
-    let Accepted { transport, peer, over_limit_by, at, .. } = accepted;
-    let mut patience = Patience::since(*at, wait);
-    let request = read(edge, transport, peer, &mut patience).await?;
+    let Opened { transport, peer, over_limit_by, .. } = opened;
+    let request = read(edge, transport, peer, patience).await?;
     let terms = request.terms;
     // Who this is will be proved here. That may wait, and nothing was taken from anybody yet.
     check(edge, *over_limit_by, &request).map_err(|refusal| terms.refused(refusal))?;
     let candidate = admit(edge, request).map_err(|refusal| terms.refused(refusal))?;
-    let established = claim(edge, peer, candidate, &mut patience).await;
+    let established = claim(edge, peer, candidate, patience).await;
     let established = established.map_err(|refusal| terms.refused(refusal))?;
-    match transport.write_within(&established.candidate.connack, &mut patience).await {
+    match transport.write_within(&established.candidate.connack, patience).await {
         Ok(true) => Ok(established),
         Ok(false) => Err(Close::NotReading.into()),
         Err(_) => Err(Close::PeerGone.into()),
@@ -238,7 +257,7 @@ async fn claim(
     if claim.again && edge.takeover_log.allows() {
         tracing::warn!(
             client_id = escape(&candidate.client_id).as_str(),
-            listener = &*peer.listener,
+            listener = peer.listener(),
             %peer,
             "connections with one client id throw each other out: give each device its own"
         );
@@ -342,10 +361,10 @@ impl From<ConnectFault> for Refused {
 }
 
 impl Established {
-    fn into_connection(self, edge: Arc<Edge>, accepted: Accepted) -> Box<Connection> {
+    fn into_connection(self, edge: Arc<Edge>, opened: Opened) -> Box<Connection> {
         let Established { candidate, claim, mailbox } = self;
         let Candidate { terms, device, will, kept, rest, .. } = candidate;
-        let Accepted { transport, peer, admitted, .. } = accepted;
+        let Opened { transport, peer, admitted, .. } = opened;
         let beginning = Beginning {
             is_v5: terms.version == Version::V5,
             asked_to_outlive: terms.asked_for_session,
@@ -376,25 +395,27 @@ mod tests {
 
     use super::*;
     use crate::edge::tests::edge;
+    use crate::net::peer::tests::peer;
     use crate::net::transport::tests::pair;
 
     const CONNECT: &[u8] = b"\x10\x13\0\x04MQTT\x04\x02\0\x3c\0\x07meter-1";
 
-    async fn accepted(edge: &Arc<Edge>) -> (Accepted, TcpStream) {
+    async fn opened(edge: &Arc<Edge>) -> (Opened, TcpStream) {
         let (transport, client) = pair().await;
         let address = client.local_addr().expect("it is connected");
-        let peer = Peer { listener: "plain".into(), address };
-        (Accepted::new(edge, transport, peer), client)
+        let (admitted, over_limit_by) = edge.admission.admit();
+        (Opened { transport, peer: peer(address), admitted, over_limit_by }, client)
     }
 
     /// A client that takes its time at each stage: it sends CONNECT late, the connection that has its
     /// client id ends late, and it reads late.
     async fn dawdle(wait: Duration, pause: Duration) -> Result<(), Close> {
         let edge = edge();
-        let (mut accepted, mut client) = accepted(&edge).await;
+        let (mut opened, mut client) = opened(&edge).await;
         // Nothing more can be sent to it until it reads.
-        while let Ok(Some(_)) = accepted.transport.write_now(&[0; 64 * 1024]) {}
+        while let Ok(Some(_)) = opened.transport.write_now(&[0; 64 * 1024]) {}
         let id: Arc<str> = "meter-1".into();
+        let mut begun = Patience::new(wait);
         let mut patience = Patience::new(wait);
         let holder = edge.clients.claim(&id, &Arc::new(Mailbox::default()), &mut patience).await;
         let holder = holder.expect("nobody has it");
@@ -408,8 +429,8 @@ mod tests {
             let mut bytes = vec![0; 1024 * 1024];
             while matches!(client.read(&mut bytes), Ok(1..)) {}
         });
-        let shaken = shake(&edge, &mut accepted, wait).await;
-        drop(accepted);
+        let shaken = shake(&edge, &mut opened, &mut begun).await;
+        drop(opened);
         dawdling.join().expect("the client has its end");
         shaken.map(|_| ()).map_err(|refused| refused.close)
     }
@@ -427,7 +448,7 @@ mod tests {
     async fn a_connect_is_read_however_it_is_cut_and_what_is_behind_it_is_kept() {
         let edge = edge();
         for cut in 1..CONNECT.len() {
-            let (mut accepted, mut client) = accepted(&edge).await;
+            let (mut opened, mut client) = opened(&edge).await;
             let sending = thread::spawn(move || {
                 client.write_all(&CONNECT[..cut]).expect("it is connected");
                 thread::sleep(Duration::from_millis(2));
@@ -435,9 +456,10 @@ mod tests {
                 client.write_all(&[0xc0, 0]).expect("it is connected");
                 client
             });
-            let shaken = shake(&edge, &mut accepted, HANDSHAKE_WAIT).await;
+            let mut patience = Patience::new(HANDSHAKE_WAIT);
+            let shaken = shake(&edge, &mut opened, &mut patience).await;
             let established = shaken.unwrap_or_else(|refused| panic!("{:?}", refused.close));
-            let mut connection = established.into_connection(Arc::clone(&edge), accepted);
+            let mut connection = established.into_connection(Arc::clone(&edge), opened);
             let mut client = sending.join().expect("everything was sent");
             let mut connack = [0; 4];
             client.read_exact(&mut connack).expect("a CONNACK");

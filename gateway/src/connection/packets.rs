@@ -132,7 +132,7 @@ impl Packets<'_> {
         if edge.too_large_log.allows() {
             tracing::warn!(
                 client_id = escape(&device.client_id).as_str(),
-                listener = &*peer.listener,
+                listener = peer.listener(),
                 %peer,
                 size,
                 limit = edge.limits.message_size,

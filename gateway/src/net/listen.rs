@@ -9,7 +9,7 @@ use socket2::{Domain, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use super::{Peer, Transport};
+use super::{Entrance, Peer, Transport};
 use crate::admission::Admitted;
 use crate::connection::{self, Refusal};
 use crate::edge::Edge;
@@ -42,19 +42,19 @@ impl Accepted {
 
 /// A bound listener.
 pub struct Listener {
-    name: Arc<str>,
+    entrance: Arc<Entrance>,
     socket: TcpListener,
 }
 
 impl Listener {
     /// Binds; needs a tokio runtime.
-    pub fn bind(name: &str, address: SocketAddr) -> io::Result<Listener> {
+    pub fn bind(entrance: Entrance, address: SocketAddr) -> io::Result<Listener> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
-        Ok(Listener { name: name.into(), socket: TcpListener::from_std(socket.into())? })
+        Ok(Listener { entrance: Arc::new(entrance), socket: TcpListener::from_std(socket.into())? })
     }
 
     pub fn address(&self) -> io::Result<SocketAddr> {
@@ -72,7 +72,7 @@ impl Listener {
             match accepted {
                 Ok((stream, address)) => self.admit(&edge, Transport::Tcp(stream), address),
                 Err(error) => {
-                    let listener = &*self.name;
+                    let listener = &*self.entrance.name;
                     tracing::warn!(listener, %error, "a connection could not be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
@@ -81,14 +81,14 @@ impl Listener {
     }
 
     fn admit(&self, edge: &Arc<Edge>, transport: Transport, address: SocketAddr) {
-        let peer = Peer { listener: Arc::clone(&self.name), address };
+        let peer = Peer { entrance: Arc::clone(&self.entrance), address };
         let accepted = Accepted::new(edge, transport, peer);
         if accepted.over_limit_by > REFUSED_MAX {
             Refusal::ConnectionLimit.count();
             return;
         }
         if let Err(error) = accepted.transport.tune() {
-            tracing::debug!(listener = &*self.name, %error, "a socket could not be tuned");
+            tracing::debug!(listener = &*self.entrance.name, %error, "a socket could not be tuned");
         }
         tokio::spawn(connection::serve(Arc::clone(edge), accepted));
     }

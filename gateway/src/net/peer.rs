@@ -4,17 +4,38 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::Entrance;
+
 /// See the module.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Peer {
-    /// The name of the listener that it came to.
-    pub listener: Arc<str>,
+    /// Where it came in.
+    pub entrance: Arc<Entrance>,
     pub address: SocketAddr,
+}
+
+impl Peer {
+    /// The name of the listener that it came to.
+    pub fn listener(&self) -> &str {
+        &self.entrance.name
+    }
 }
 
 /// For logs: the address alone, because the listener has a field of its own there.
 impl fmt::Display for Peer {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.address.fmt(formatter)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::config::ListenerSettings;
+
+    /// Somebody who came in where nothing is asked.
+    pub(crate) fn peer(address: SocketAddr) -> Peer {
+        let settings = ListenerSettings { name: "plain".to_owned(), bind: address };
+        Peer { entrance: Arc::new(Entrance::new(&settings)), address }
     }
 }

@@ -29,10 +29,12 @@ use bridge::rule::{Rule, When};
 use bridge::sink::memory::{Fate, MemoryStore};
 use bridge::topic::filter::Filter;
 use bridge::{Carriage, LaneId, LanePlan, LaneThread, Lanes, Store, Totals, Uplink};
+use gateway::config::ListenerSettings;
 use gateway::connection;
 use gateway::edge::{Edge, EdgeLimits};
 use gateway::local::LocalPlane;
-use gateway::net::{Accepted, Peer, Transport};
+use gateway::low_priority::LowPriority;
+use gateway::net::{Accepted, Entrance, Peer, Transport};
 use gateway::session::window::WindowLimits;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
@@ -125,13 +127,14 @@ impl World {
             Box::new(move || store.sink(std::thread::current()))
         });
         let local = LocalPlane::start().expect("the local plane starts");
+        let low_priority = LowPriority::start().expect("threads can be started");
         let limits = EdgeLimits { message_size: MESSAGE_SIZE, window: WINDOW, connections: 8 };
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"));
         let listener = listener.expect("loopback has a free port");
         let address = listener.local_addr().expect("it is bound");
         World {
             runtime,
-            edge: Arc::new(Edge::new(Arc::new(uplink), local, limits, false)),
+            edge: Arc::new(Edge::new(Arc::new(uplink), local, low_priority, limits, false)),
             store,
             objects,
             listener,
@@ -166,7 +169,8 @@ impl World {
         let (served, address) = self.listener.accept().await.expect("a connection came");
         let transport = Transport::Tcp(served);
         transport.tune().expect("a socket can be told");
-        let peer = Peer { listener: "plain".into(), address };
+        let settings = ListenerSettings { name: "plain".to_owned(), bind: self.address };
+        let peer = Peer { entrance: Arc::new(Entrance::new(&settings)), address };
         let accepted = Accepted::new(&self.edge, transport, peer);
         let server = tokio::spawn(connection::serve(Arc::clone(&self.edge), accepted));
         let (mut reading, mut writing) = socket.into_split();

@@ -1,0 +1,2 @@
+//! Nobody gets in who does not belong, and who is in can only be itself: each way in is tried by those it
+//! is for and by those it is not for, against the real gateway.
