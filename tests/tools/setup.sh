@@ -26,6 +26,7 @@ readonly KUBERNETES_VERSIONS=(1.32.0 1.34.0 1.37.0)
 readonly CUSTOM_RESOURCES=(
     github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1
     github.com/kedacore/keda/v2/apis/keda/v1alpha1
+    github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1
 )
 
 main() {

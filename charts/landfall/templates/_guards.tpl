@@ -4,6 +4,8 @@
 {{- $faults := concat
   (include "landfall.guards.config" . | fromJsonArray)
   (include "landfall.guards.listeners" . | fromJsonArray)
+  (include "landfall.guards.identity" . | fromJsonArray)
+  (include "landfall.guards.proxies" . | fromJsonArray)
   (include "landfall.guards.secrets" . | fromJsonArray)
   (include "landfall.guards.objects" . | fromJsonArray) -}}
 {{- if $faults -}}
@@ -101,6 +103,56 @@
 {{- $faults | toJson -}}
 {{- end -}}
 
+{{/* Who may connect is said in so many words: no default opens a port to everybody. */}}
+{{- define "landfall.guards.identity" -}}
+{{- $faults := list -}}
+{{- range .Values.config.listeners -}}
+{{- if not (or .anonymous .authenticate (include "landfall.isLocal" .)) -}}
+{{- $faults = append $faults (printf "config.listeners: %s: nothing says who may connect: write `authenticate: [certificate]` (or token, password, http) with what it needs, or `anonymous: true` if whoever reaches the port may publish as any device" .name) -}}
+{{- end -}}
+{{- end -}}
+{{- $faults | toJson -}}
+{{- end -}}
+
+{{/*
+A load balancer that says by annotation that it sends PROXY headers, and listeners that take none, or never from it:
+no device could connect. What other annotations mean is not known here, so nothing is said of them.
+*/}}
+{{- define "landfall.guards.proxies" -}}
+{{- $faults := list -}}
+{{- $sends := "" -}}
+{{- $annotations := .Values.service.annotations | default dict -}}
+{{- range $name := list "service.beta.kubernetes.io/aws-load-balancer-proxy-protocol" "service.beta.kubernetes.io/do-loadbalancer-enable-proxy-protocol" "load-balancer.hetzner.cloud/uses-proxyprotocol" "loadbalancer.openstack.org/proxy-protocol" -}}
+{{- if has (get $annotations $name | lower) (list "*" "true" "v1" "v2") -}}
+{{- $sends = $name -}}
+{{- end -}}
+{{- end -}}
+{{- $target := "service.beta.kubernetes.io/aws-load-balancer-target-group-attributes" -}}
+{{- $attributes := get $annotations $target | nospace | splitList "," -}}
+{{- if has "proxy_protocol_v2.enabled=true" $attributes -}}
+{{- $sends = $target -}}
+{{- end -}}
+{{- $keeps := "" -}}
+{{- if has "preserve_client_ip.enabled=true" $attributes -}}
+{{- $keeps = printf "%s says preserve_client_ip.enabled=true" $target -}}
+{{- else if and (eq (get $annotations "service.beta.kubernetes.io/aws-load-balancer-nlb-target-type") "instance") (eq .Values.service.externalTrafficPolicy "Local") (not (has "preserve_client_ip.enabled=false" $attributes)) -}}
+{{- $keeps = "an NLB with targets of the type instance keeps the client's address unless preserve_client_ip.enabled=false is among its attributes, and so does service.externalTrafficPolicy Local" -}}
+{{- end -}}
+{{- if and $sends (eq .Values.service.type "LoadBalancer") -}}
+{{- range .Values.config.listeners -}}
+{{- if not (include "landfall.isLocal" .) -}}
+{{- $trusted := (.proxy_protocol | default dict).trusted -}}
+{{- if not $trusted -}}
+{{- $faults = append $faults (printf "service.annotations: %s makes the load balancer send a PROXY header, which the listener %s takes for a mistake: write config.listeners[].proxy_protocol with the load balancer's addresses in trusted, or leave the annotation out" $sends .name) -}}
+{{- else if and $keeps (not (has "0.0.0.0/0" $trusted)) -}}
+{{- $faults = append $faults (printf "config.listeners: %s: proxy_protocol.trusted never holds: %s, so the gateway sees each device's own address and refuses its PROXY header: write preserve_client_ip.enabled=false in the annotation, or do without the PROXY header" .name $keeps) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $faults | toJson -}}
+{{- end -}}
+
 {{/* A ConfigMap is no place for a secret, and what the configuration refers to has to be mounted. */}}
 {{- define "landfall.guards.secrets" -}}
 {{- $faults := list -}}
@@ -132,6 +184,18 @@
 {{- $faults = append $faults (printf "secrets.%s: is missing, and config reads from %s: write `secrets: { %s: { secretName: … } }`" $name . $name) -}}
 {{- end -}}
 {{- end -}}
+{{- range regexFindAll "/etc/landfall/config-maps/[^/\\s\"']+" (toYaml $config) -1 | uniq -}}
+{{- $name := base . -}}
+{{- if not (hasKey $.Values.configMaps $name) -}}
+{{- $faults = append $faults (printf "configMaps.%s: is missing, and config reads from %s: write `configMaps: { %s: { configMapName: … } }`" $name . $name) -}}
+{{- end -}}
+{{- end -}}
+{{- range regexFindAll "/etc/landfall/certificates/[^/\\s\"']+" (toYaml $config) -1 | uniq -}}
+{{- $name := base . -}}
+{{- if not (hasKey $.Values.certificates $name) -}}
+{{- $faults = append $faults (printf "certificates.%s: is missing, and config reads from %s: write `certificates: { %s: { issuerRef: { name: …, kind: … } } }`, or mount a Secret of yours with `secrets`" $name . $name) -}}
+{{- end -}}
+{{- end -}}
 {{- $faults | toJson -}}
 {{- end -}}
 
@@ -142,7 +206,7 @@
 {{- $faults = append $faults (printf "fullnameOverride: %q cannot name a service: write a name of a-z 0-9 - that begins with a letter" $name) -}}
 {{- end -}}
 {{- range .Values.extraVolumes -}}
-{{- if regexMatch "^(config|data|ledger|secret-.*)$" .name -}}
+{{- if regexMatch "^(config|data|ledger|(secret|config-map|certificate)-.*)$" .name -}}
 {{- $faults = append $faults (printf "extraVolumes: the name %q is the chart's own: write another" .name) -}}
 {{- end -}}
 {{- end -}}

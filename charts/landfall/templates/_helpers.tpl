@@ -84,11 +84,16 @@ annotations:
 {{- regexFind "[0-9]+$" (. | toString) -}}
 {{- end -}}
 
+{{/* A listener that only its own pod can reach: on loopback, or a socket in the file system. */}}
+{{- define "landfall.isLocal" -}}
+{{- if regexMatch "^(127\\.|\\[::1\\]|unix:)" .bind -}}true{{- end -}}
+{{- end -}}
+
 {{/* The listeners that can be reached from outside their pod, as a JSON list of name and port. */}}
 {{- define "landfall.listeners" -}}
 {{- $listeners := list -}}
 {{- range .Values.config.listeners -}}
-{{- if not (regexMatch "^(127\\.|\\[::1\\])" .bind) -}}
+{{- if not (include "landfall.isLocal" .) -}}
 {{- $listeners = append $listeners (dict "name" .name "port" (include "landfall.port" .bind | int)) -}}
 {{- end -}}
 {{- end -}}
@@ -105,7 +110,10 @@ annotations:
 {{- toYaml .Values.config -}}
 {{- end -}}
 
-{{/* Mounts of everything that reads the configuration: the gateway, and `verify` in the test. */}}
+{{/*
+Mounts of everything that reads the configuration: the gateway, and `verify` in the test. Whole folders, never a file
+of one (subPath): Kubernetes swaps a folder when its Secret or ConfigMap changes, and the gateway then reads it anew.
+*/}}
 {{- define "landfall.mounts" -}}
 - name: config
   mountPath: /etc/landfall/config
@@ -113,6 +121,16 @@ annotations:
 {{- range $name, $_ := .Values.secrets }}
 - name: secret-{{ $name }}
   mountPath: /etc/landfall/secrets/{{ $name }}
+  readOnly: true
+{{- end }}
+{{- range $name, $_ := .Values.configMaps }}
+- name: config-map-{{ $name }}
+  mountPath: /etc/landfall/config-maps/{{ $name }}
+  readOnly: true
+{{- end }}
+{{- range $name, $_ := .Values.certificates }}
+- name: certificate-{{ $name }}
+  mountPath: /etc/landfall/certificates/{{ $name }}
   readOnly: true
 {{- end }}
 {{- with .Values.extraVolumeMounts }}
@@ -134,9 +152,29 @@ annotations:
       {{- toYaml . | nindent 6 }}
     {{- end }}
 {{- end }}
+{{- range $name, $configMap := .Values.configMaps }}
+- name: config-map-{{ $name }}
+  configMap:
+    name: {{ $configMap.configMapName | quote }}
+    {{- with $configMap.items }}
+    items:
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
+{{- end }}
+{{- range $name, $spec := .Values.certificates }}
+- name: certificate-{{ $name }}
+  secret:
+    secretName: {{ include "landfall.certificateSecret" (dict "root" $ "name" $name "spec" $spec) | quote }}
+    defaultMode: 0440
+{{- end }}
 {{- with .Values.extraVolumes }}
 {{ toYaml . }}
 {{- end }}
+{{- end -}}
+
+{{/* The Secret that cert-manager puts a certificate into: (dict "root" $ "name" … "spec" …). */}}
+{{- define "landfall.certificateSecret" -}}
+{{- .spec.secretName | default (printf "%s-%s-certificate" (include "landfall.fullname" .root) .name) -}}
 {{- end -}}
 
 {{/* What every pod of the release says about where and as whom it runs. */}}

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde_json::{Map, Value, json};
 
 use super::{Chart, Render, at, text};
-use crate::tools::repository;
+use crate::tools::{Folder, repository};
 
 /// The fields of each kind; objects of other kinds can be replaced at will.
 const FIELDS: [(&str, &[&str]); 5] = [
@@ -26,6 +26,12 @@ const FIELDS: [(&str, &[&str]); 5] = [
     // A cloud's workload identity is bound to its name.
     ("ServiceAccount", &[]),
     ("NetworkPolicy", &["/spec/podSelector"]),
+];
+
+/// What users of a version have to write before they upgrade, unless they had it already: the chart says so.
+const TO_WRITE: [(&str, &str); 1] = [
+    // An anonymous listener was what a release without a word of its own got.
+    ("0.1.0", "config: { listeners: [{ name: mqtt, bind: '0.0.0.0:1883', anonymous: true }] }"),
 ];
 
 /// A released version: by the name of the values, the values and what came out.
@@ -75,13 +81,24 @@ pub fn differences(before: &Value, after: &Value) -> Vec<String> {
     differences
 }
 
-/// An upgrade from every released version, with the values that it was installed with, and changes of
-/// what may change, leave these fields alone.
+/// An upgrade from every released version, with the values that it was installed with and what the chart
+/// wants besides, leaves these fields alone.
 pub fn check(chart: &Chart) -> Result<(), String> {
     let mut faults = Vec::new();
     for (version, record) in records()? {
+        let to_write = TO_WRITE.iter().find(|(from, _)| *from == version);
         for (name, recorded) in record {
-            let render = Render::with(chart, &name, &recorded.values)?;
+            let folder = Folder::new("record");
+            let [wanted, own] = [
+                ("wanted.yaml", to_write.map_or("{}", |(_, values)| values)),
+                ("own.yaml", recorded.values.as_str()),
+            ]
+            .map(|(file, values)| {
+                let file = folder.join(file);
+                std::fs::write(&file, values).expect("the test's folder can be written");
+                file.to_string_lossy().into_owned()
+            });
+            let render = Render::of(chart, &name, &["--values", &wanted, "--values", &own])?;
             let differences = differences(&recorded.fields, &fields(&render));
             faults
                 .extend(differences.into_iter().map(|it| format!("{name}, from {version}: {it}")));

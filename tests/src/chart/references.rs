@@ -60,6 +60,13 @@ fn refers(render: &Render, object: &Value) -> Result<(), String> {
                 Some(port) => Err(format!("no container has the port {port}")),
             }
         }
+        // A Secret that cert-manager fills and no pod mounts would be of no use.
+        "Certificate" => {
+            let secret = text(object, "/spec/secretName");
+            let volumes = list(gateways, "/spec/template/spec/volumes").iter();
+            let mounted = volumes.map(|volume| text(volume, "/secret/secretName"));
+            known(&mounted.collect(), [secret].into_iter())
+        }
         "HorizontalPodAutoscaler" | "ScaledObject" => {
             known(&BTreeSet::from([name]), [text(object, "/spec/scaleTargetRef/name")].into_iter())
         }

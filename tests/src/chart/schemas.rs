@@ -12,7 +12,8 @@ use crate::tools::{Folder, tool};
 /// The oldest that the chart takes, the one that releases are tried on, the newest.
 const VERSIONS: [&str; 3] = ["1.32.0", "1.34.0", "1.37.0"];
 /// Kinds that are not Kubernetes' own, and the values that ask for them.
-const THIRD_PARTIES: [(&str, &str); 4] = [
+const THIRD_PARTIES: [(&str, &str); 5] = [
+    ("Certificate", "/certificates"),
     ("ServiceMonitor", "/metrics/serviceMonitor/enabled"),
     ("PodMonitor", "/metrics/podMonitor/enabled"),
     ("PrometheusRule", "/metrics/prometheusRule/enabled"),
@@ -70,17 +71,24 @@ pub fn third_parties(chart: &Chart) -> Result<(), String> {
                     "{name}: {version} {kind} is of a third party, and nothing asks for it"
                 ));
             };
-            if values.pointer(asked) != Some(&Value::Bool(true)) {
+            if !asks(&values, asked) {
                 return Err(format!("{name}: there is a {kind}, and the values do not ask for it"));
             }
         }
         for (kind, asked) in THIRD_PARTIES {
-            if values.pointer(asked) == Some(&Value::Bool(true))
-                && render.kind(kind).next().is_none()
-            {
+            if asks(&values, asked) && render.kind(kind).next().is_none() {
                 return Err(format!("{name}: the values ask for a {kind}, and there is none"));
             }
         }
         Ok(())
     })
+}
+
+/// The values have it switched on, or have something in it.
+fn asks(values: &Value, pointer: &str) -> bool {
+    match values.pointer(pointer) {
+        Some(Value::Bool(is_on)) => *is_on,
+        Some(Value::Object(entries)) => !entries.is_empty(),
+        _ => false,
+    }
 }

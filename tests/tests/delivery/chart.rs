@@ -12,7 +12,7 @@ use tests::chart::{Chart, Render, api, check, helm, references};
 use tests::tools::Folder;
 
 /// The smallest values, as README has them.
-const MINIMAL: &str = "config: { kafka: { bootstrap_servers: kafka:9092 } }";
+const MINIMAL: &str = "config: { listeners: [{ name: mqtt, bind: \"0.0.0.0:1883\", anonymous: true }], kafka: { bootstrap_servers: kafka:9092 } }";
 
 #[test]
 fn every_values_file_renders() {
@@ -73,7 +73,7 @@ fn long_names_fit_too() {
 #[test]
 fn odd_values_come_through_whole() {
     let values = "
-config: { kafka: { bootstrap_servers: kafka:9092 } }
+config: { listeners: [{ name: mqtt, bind: \"0.0.0.0:1883\", anonymous: true }], kafka: { bootstrap_servers: kafka:9092 } }
 fullnameOverride: e1
 nameOverride: \"17\"
 podSecurityContext: null
@@ -172,11 +172,13 @@ fn the_notes_warn_of_what_is_risky() {
         ("replicas: 1", "There is one gateway"),
     ];
     // The same values without any of it.
-    let safe = "config: { kafka: { bootstrap_servers: kafka:9092 } }\nnetworkPolicy: { mqttFrom: [{ podSelector: {} }] }";
+    let safe = "config: { listeners: [{ name: mqtt, bind: \"0.0.0.0:1883\", anonymous: true }], kafka: { bootstrap_servers: kafka:9092 } }\nnetworkPolicy: { mqttFrom: [{ podSelector: {} }] }";
     assert_eq!(warnings(safe), "", "{safe}");
     for (risk, warning) in risks {
         let values = match risk.strip_prefix("config: { kafka: {") {
-            Some(rest) => format!("config: {{ kafka: {{ bootstrap_servers: kafka:9092, {rest}"),
+            Some(rest) => format!(
+                "config: {{ listeners: [{{ name: mqtt, bind: \"0.0.0.0:1883\", anonymous: true }}], kafka: {{ bootstrap_servers: kafka:9092, {rest}"
+            ),
             None => format!("{MINIMAL}\n{risk}"),
         };
         let said = warnings(&values);

@@ -54,6 +54,26 @@ const MUTATIONS: &[Mutation] = &[
         found_by: &[("schemas", "'scrapeTimeouts' not allowed")],
     },
     Mutation {
+        what: "a certificate with a field that cert-manager does not know",
+        file: "templates/certificates.yaml",
+        from: "\"usages\"",
+        to: "\"usage\"",
+        found_by: &[
+            ("schemas", "'usage' not allowed"),
+            ("unit tests", "asks for a certificate of the service's names"),
+        ],
+    },
+    Mutation {
+        what: "a certificate whose Secret no pod mounts",
+        file: "templates/certificates.yaml",
+        from: "dict \"secretName\" $secret",
+        to: "dict \"secretName\" $name",
+        found_by: &[
+            ("references", "there is no \"server\" among"),
+            ("unit tests", "asks for a certificate of the service's names"),
+        ],
+    },
+    Mutation {
         what: "a volume of another name than its mount",
         file: "templates/_helpers.tpl",
         from: "- name: secret-{{ $name }}\n  secret:",

@@ -18,7 +18,7 @@ const VALUES: &str = "
 global: { region: eu, imageRegistry: registry.example.com }
 landfall:
   enabled: true
-  config: { kafka: { bootstrap_servers: kafka:9092 } }
+  config: { listeners: [{ name: mqtt, bind: '0.0.0.0:1883', anonymous: true }], kafka: { bootstrap_servers: kafka:9092 } }
 ";
 
 /// A chart that depends on Landfall's, with its dependency in place.

@@ -16,6 +16,10 @@ const BY_SCHEMA: &[Case] = &[
     ("persistence: { retention: { whenGone: Delete } }", &["persistence", "retention", "whenGone"]),
     ("metrics: { serviceMonitor: { enable: true } }", &["serviceMonitor", "enable"]),
     ("secrets: { kafka: { name: x } }", &["secrets", "kafka"]),
+    ("configMaps: { ca: { secretName: x } }", &["configMaps", "ca"]),
+    ("certificates: { server: { dnsNames: [a] } }", &["certificates", "server", "issuerRef"]),
+    ("certificates: { server: { issuerRef: { kind: Issuer } } }", &["issuerRef", "name"]),
+    ("certificates: { Server: { issuerRef: { name: a } } }", &["invalid propertyName", "Server"]),
     ("config: { kafka: { bootstrap_servers: \"\" } }", &["kafka", "bootstrap_servers"]),
     ("config: { kafkas: {} }", &["config", "kafkas"]),
     ("config: { kafka: { bootstrap: x } }", &["config", "kafka", "bootstrap"]),
@@ -67,6 +71,26 @@ const BY_GUARD: &[Case] = &[
         &["config.listeners", "0.0.0.0:1883"],
     ),
     ("config: { admin: { bind: \"127.0.0.1:8080\" } }", &["config.admin.bind", "0.0.0.0:8080"]),
+    (
+        "config: { listeners: [{ name: mqtt, bind: \"0.0.0.0:1883\" }] }",
+        &["config.listeners: mqtt: nothing says who may connect", "anonymous: true"],
+    ),
+    (
+        "config: { listeners: [{ name: mqtt, bind: \"0.0.0.0:1883\", anonymous: false }] }",
+        &["config.listeners: mqtt: nothing says who may connect", "authenticate: [certificate]"],
+    ),
+    (
+        "service: { type: LoadBalancer, annotations: { service.beta.kubernetes.io/aws-load-balancer-proxy-protocol: \"*\" } }",
+        &["aws-load-balancer-proxy-protocol", "the listener mqtt takes for a mistake"],
+    ),
+    (
+        "service: { type: LoadBalancer, annotations: { service.beta.kubernetes.io/aws-load-balancer-target-group-attributes: \"deregistration_delay.timeout_seconds=30, proxy_protocol_v2.enabled=true\" } }",
+        &["aws-load-balancer-target-group-attributes", "proxy_protocol"],
+    ),
+    (
+        "service: { type: LoadBalancer, annotations: { load-balancer.hetzner.cloud/uses-proxyprotocol: \"true\" } }",
+        &["uses-proxyprotocol", "proxy_protocol"],
+    ),
     (
         "config: { listeners: [{ name: A_b, bind: \"0.0.0.0:1883\", anonymous: true }] }",
         &["config.listeners", "A_b", "at most 15"],
@@ -161,6 +185,14 @@ const BY_GUARD: &[Case] = &[
     (
         "config: { kafka: { properties: { sasl.password: { from_file: /etc/landfall/secrets/kafka/p } } } }",
         &["secrets.kafka: is missing", "secretName"],
+    ),
+    (
+        "config: { kafka: { properties: { ssl.ca.location: /etc/landfall/config-maps/kafka/ca.crt } } }",
+        &["configMaps.kafka: is missing", "configMapName"],
+    ),
+    (
+        "config: { kafka: { properties: { ssl.ca.location: /etc/landfall/certificates/kafka/ca.crt } } }",
+        &["certificates.kafka: is missing", "issuerRef"],
     ),
     (
         "config: { kafka: { properties: { sasl.password: { from_env: KAFKA_PASSWORD } } } }",
@@ -280,7 +312,7 @@ fn what_is_no_secret_comes_through() {
         entries.join(", ")
     };
     let values = format!(
-        "config: {{ kafka: {{ bootstrap_servers: kafka:9092, properties: {{ {} }} }}, object_store: {{ url: s3://a/b, options: {{ {} }} }} }}",
+        "config: {{ listeners: [{{ name: mqtt, bind: \"0.0.0.0:1883\", anonymous: true }}], kafka: {{ bootstrap_servers: kafka:9092, properties: {{ {} }} }}, object_store: {{ url: s3://a/b, options: {{ {} }} }} }}",
         map(&properties),
         map(&options),
     );
@@ -288,14 +320,15 @@ fn what_is_no_secret_comes_through() {
     assert_eq!(render.text.matches("harmless").count(), properties.len() + options.len());
 }
 
-/// The one value without a default.
+/// What has no default is told at once.
 #[test]
-fn without_kafka() {
+fn without_kafka_and_without_a_word_on_who_may_connect() {
     let Err(message) = Render::with(Chart::own(), "refused", "replicas: 2") else {
         panic!("it comes through");
     };
     assert!(message.contains("config.kafka.bootstrap_servers: is needed"), "{message}");
     assert!(message.contains("HOST:PORT"), "{message}");
+    assert!(message.contains("mqtt: nothing says who may connect"), "{message}");
 }
 
 #[test]

@@ -41,6 +41,7 @@ fn the_containers_of_helm_test_find_every_message_in_kafka() {
     let lane = |lane: &str| (lane.to_owned(), json!({ "topic": topic(lane) }));
     let values = json!({
         "config": {
+            "listeners": [{ "name": "mqtt", "bind": "0.0.0.0:1883", "anonymous": true }],
             "kafka": { "bootstrap_servers": kafka.address() },
             "object_store": store,
             "lanes": Value::Object(LANES.iter().map(|name| lane(name)).collect()),
