@@ -28,8 +28,15 @@ impl Signals {
     pub const TAKEN_OVER: Signals = Signals(1 << 1);
     /// The gateway's phase changed.
     pub const PHASE_CHANGED: Signals = Signals(1 << 2);
+    /// An operator ends the session.
+    pub const ENDED: Signals = Signals(1 << 3);
+    /// Somebody wants to know how the session is.
+    pub const ASKED: Signals = Signals(1 << 4);
+    /// What is no matter of the session's own messages.
+    pub const FROM_OUTSIDE: Signals =
+        Signals(Signals::TAKEN_OVER.0 | Signals::ENDED.0 | Signals::ASKED.0);
     /// These are over when they were seen; the others stay.
-    const ONCE: Signals = Signals(Signals::ROOM.0 | Signals::PHASE_CHANGED.0);
+    const ONCE: Signals = Signals(Signals::ROOM.0 | Signals::PHASE_CHANGED.0 | Signals::ASKED.0);
 
     /// One of `these` is among them.
     pub const fn has(self, these: Signals) -> bool {
@@ -116,14 +123,18 @@ mod tests {
         let mailbox = Mailbox::default();
         let collect = || mailbox.collect(Waker::noop(), &mut Vec::new());
         assert_eq!(collect(), Signals::default());
-        for once in [Signals::ROOM, Signals::PHASE_CHANGED] {
+        for once in [Signals::ROOM, Signals::PHASE_CHANGED, Signals::ASKED] {
             mailbox.signal(once);
             assert_eq!(collect(), once);
             assert_eq!(collect(), Signals::default());
         }
-        mailbox.signal(Signals::TAKEN_OVER);
-        mailbox.signal(Signals::ROOM);
-        assert!(collect().has(Signals::ROOM));
-        assert_eq!(collect(), Signals::TAKEN_OVER);
+        for stays in [Signals::TAKEN_OVER, Signals::ENDED] {
+            let mailbox = Mailbox::default();
+            mailbox.signal(stays);
+            mailbox.signal(Signals::ROOM);
+            let collect = || mailbox.collect(Waker::noop(), &mut Vec::new());
+            assert!(collect().has(Signals::ROOM));
+            assert_eq!(collect(), stays);
+        }
     }
 }

@@ -1,5 +1,9 @@
-//! Health, metrics and status over HTTP, on a thread and a runtime of their own, so that they answer
-//! while everything else burns. Until there is authentication the API names no device.
+//! Health, metrics, status and what operators do, over HTTP, on a thread and a runtime of their own, so that
+//! they answer while everything else burns. What names a device or changes something is behind [`guard`].
+
+mod clients;
+mod guard;
+pub mod tokens;
 
 use std::collections::VecDeque;
 use std::io;
@@ -9,11 +13,12 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -23,11 +28,15 @@ use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
+use crate::clients::Clients;
+use crate::config::AdminSettings;
 use crate::metrics::MetricsHandle;
 use crate::rate_limit::RateLimit;
+use guard::{Caller, Guard};
+use tokens::CurrentTokens;
 
-/// Connections at a time, for each of which the plan of descriptors has one. One more takes the place
-/// of the oldest: whoever holds connections open shuts out no probe.
+/// Connections at a time of one port, for each of which the plan of descriptors has one. One more takes the
+/// place of the oldest: whoever holds connections open shuts out no probe.
 pub const CONNECTIONS_MAX: usize = 64;
 /// A request's head has to be here this long after the connection or the answer before it.
 const HEAD_WAIT: Duration = Duration::from_secs(10);
@@ -49,6 +58,8 @@ pub trait AdminView: Send + Sync + 'static {
     fn stuck_threads(&self) -> Vec<String>;
     fn readiness(&self) -> Readiness;
     fn status(&self) -> Self::Status;
+    /// Who is connected.
+    fn clients(&self) -> &Arc<Clients>;
     /// Brings the metrics that are counted elsewhere up to date.
     fn collect_metrics(&self);
 }
@@ -63,9 +74,27 @@ pub struct Readiness {
     pub degraded: Vec<String>,
 }
 
+/// A port of the admin server cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[error("{place} cannot bind {address}: is another program on that port?")]
+pub struct CannotBind {
+    place: &'static str,
+    address: SocketAddr,
+    source: io::Error,
+}
+
 /// A bound admin server.
 pub struct Admin {
-    socket: std::net::TcpListener,
+    port: std::net::TcpListener,
+    probes: Option<Probes>,
+    guard: Arc<Guard>,
+}
+
+/// A port for those who only ask for signs of life.
+struct Probes {
+    port: std::net::TcpListener,
+    /// `/metrics` is there too.
+    metrics: bool,
 }
 
 /// The running admin server.
@@ -80,14 +109,21 @@ struct Pages<V> {
 }
 
 impl Admin {
-    pub fn bind(address: SocketAddr) -> io::Result<Admin> {
-        let socket = std::net::TcpListener::bind(address)?;
-        socket.set_nonblocking(true)?;
-        Ok(Admin { socket })
+    /// Binds its ports. After the process's recorder is there, as it counts who is not let in.
+    pub fn bind(settings: &AdminSettings, tokens: Arc<CurrentTokens>) -> Result<Admin, CannotBind> {
+        let probes = settings.probes.as_ref().map(|probes| {
+            let port = bind("admin.probes", probes.bind)?;
+            Ok(Probes { port, metrics: probes.metrics })
+        });
+        Ok(Admin {
+            port: bind("admin", settings.bind)?,
+            probes: probes.transpose()?,
+            guard: Arc::new(Guard::new(tokens)),
+        })
     }
 
     pub fn address(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
+        self.port.local_addr()
     }
 
     pub fn serve<V: AdminView>(
@@ -98,9 +134,8 @@ impl Admin {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
         let handle = thread::Builder::new().name("admin".to_owned()).spawn(move || {
-            if let Err(error) =
-                runtime.block_on(serve(self.socket, Pages { view, metrics }, stopped))
-            {
+            let pages = Arc::new(Pages { view, metrics });
+            if let Err(error) = runtime.block_on(serve(self, pages, stopped)) {
                 tracing::error!(%error, "the admin server ended");
             }
             // A scraper that keeps its connection open is not waited for.
@@ -108,6 +143,14 @@ impl Admin {
         })?;
         Ok(AdminThread { stop, handle })
     }
+}
+
+fn bind(place: &'static str, address: SocketAddr) -> Result<std::net::TcpListener, CannotBind> {
+    let bound = std::net::TcpListener::bind(address).and_then(|port| {
+        port.set_nonblocking(true)?;
+        Ok(port)
+    });
+    bound.map_err(|source| CannotBind { place, address, source })
 }
 
 impl AdminThread {
@@ -121,22 +164,61 @@ impl AdminThread {
 }
 
 async fn serve<V: AdminView>(
-    socket: std::net::TcpListener,
-    pages: Pages<V>,
+    admin: Admin,
+    pages: Arc<Pages<V>>,
     stopped: oneshot::Receiver<()>,
 ) -> io::Result<()> {
-    let listener = TcpListener::from_std(socket)?;
-    let router = Router::new()
-        .route("/livez", get(livez::<V>))
-        .route("/readyz", get(readyz::<V>))
-        .route("/metrics", get(metrics::<V>))
-        .route("/api/v1/status", get(status::<V>))
-        .fallback(not_found)
-        .with_state(Arc::new(pages));
+    let Admin { port, probes, guard } = admin;
+    let port = TcpListener::from_std(port)?;
+    let router = all_pages(&pages, &guard);
+    let probes = match probes {
+        Some(Probes { port, metrics }) => {
+            Some((TcpListener::from_std(port)?, probe_pages(&pages, metrics)))
+        }
+        None => None,
+    };
+    let probes = async {
+        match probes {
+            Some((port, router)) => accept(port, router).await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
-        () = accept(listener, router) => Ok(()),
+        () = accept(port, router) => Ok(()),
+        () = probes => Ok(()),
         _ = stopped => Ok(()),
     }
+}
+
+/// What is on `admin.bind`.
+fn all_pages<V: AdminView>(pages: &Arc<Pages<V>>, guard: &Arc<Guard>) -> Router {
+    let shown = Router::new()
+        .route("/metrics", get(metrics::<V>))
+        .route("/api/v1/status", get(status::<V>))
+        .route_layer(from_fn_with_state(Arc::clone(guard), guard::if_configured))
+        .with_state(Arc::clone(pages));
+    let kept = clients::pages(pages.view.clients())
+        .route_layer(from_fn_with_state(Arc::clone(guard), guard::always));
+    let text =
+        "not found: there are /livez, /readyz, /metrics, /api/v1/status and /api/v1/clients\n";
+    signs_of_life(pages).merge(shown).merge(kept).fallback(not_found(text))
+}
+
+/// What is on `admin.probes.bind`.
+fn probe_pages<V: AdminView>(pages: &Arc<Pages<V>>, with_metrics: bool) -> Router {
+    let router = signs_of_life(pages);
+    if !with_metrics {
+        return router.fallback(not_found("not found: there are /livez and /readyz\n"));
+    }
+    let shown = Router::new().route("/metrics", get(metrics::<V>)).with_state(Arc::clone(pages));
+    router.merge(shown).fallback(not_found("not found: there are /livez, /readyz and /metrics\n"))
+}
+
+fn signs_of_life<V: AdminView>(pages: &Arc<Pages<V>>) -> Router {
+    Router::new()
+        .route("/livez", get(livez::<V>))
+        .route("/readyz", get(readyz::<V>))
+        .with_state(Arc::clone(pages))
 }
 
 /// Accepts for ever, and keeps to [`CONNECTIONS_MAX`].
@@ -145,8 +227,8 @@ async fn accept(listener: TcpListener, router: Router) {
     let mut open: VecDeque<AbortHandle> = VecDeque::with_capacity(CONNECTIONS_MAX);
     let log = RateLimit::default();
     loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, address) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 if log.allows() {
                     tracing::warn!(%error, "a connection to the admin port could not be accepted");
@@ -170,12 +252,14 @@ async fn accept(listener: TcpListener, router: Router) {
             // Its descriptor is given back before the next one is taken.
             tokio::task::yield_now().await;
         }
-        open.push_back(tokio::spawn(connection(stream, router.clone())).abort_handle());
+        let caller = Caller { address: address.ip() };
+        open.push_back(tokio::spawn(connection(stream, caller, router.clone())).abort_handle());
     }
 }
 
 /// Serves one connection, to an end that does not depend on its client.
-async fn connection(stream: TcpStream, router: Router) {
+async fn connection(stream: TcpStream, caller: Caller, router: Router) {
+    let router = router.layer(Extension(caller));
     // Without it a page waits for the client's delayed acknowledgement.
     let _ = stream.set_nodelay(true);
     let serving = http1::Builder::new()
@@ -216,7 +300,6 @@ async fn status<V: AdminView>(State(pages): State<Arc<Pages<V>>>) -> Response {
     Json(pages.view.status()).into_response()
 }
 
-async fn not_found() -> Response {
-    let text = "not found: there are /livez, /readyz, /metrics and /api/v1/status\n";
-    (StatusCode::NOT_FOUND, text).into_response()
+fn not_found(text: &'static str) -> impl axum::handler::Handler<((),), ()> {
+    move || async move { (StatusCode::NOT_FOUND, text) }
 }

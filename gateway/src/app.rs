@@ -15,7 +15,8 @@ use bridge::{LaneThread, Lanes, Store, Uplink};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::config::{Drain, Settings};
+use crate::admin::tokens::CurrentTokens;
+use crate::config::{AdminSettings, Drain, Settings};
 use crate::edge::{Edge, EdgeLimits};
 use crate::local::LocalPlane;
 use crate::low_priority::LowPriority;
@@ -46,7 +47,10 @@ pub struct App {
 
 impl App {
     pub fn build(settings: Settings) -> anyhow::Result<App> {
-        let process = Process::build(EDGE, settings.limits.workers, settings.admin)?;
+        let AdminSettings { token_sources, tokens, .. } = &settings.admin;
+        let tokens = Arc::new(CurrentTokens::new(token_sources.clone(), tokens.clone()));
+        let process =
+            Process::build(EDGE, settings.limits.workers, &settings.admin, Arc::clone(&tokens))?;
         let listeners = bind(&settings, &process)?;
         let store = open_store(&settings, &process)?;
         let uplink = Arc::new(Uplink::new(settings.routing.clone(), store));

@@ -1,6 +1,8 @@
 //! Which connection holds which client id. A second connection takes the id over: the first ends,
 //! and only then does the second get its CONNACK, so that no two speak for one device.
 
+mod list;
+
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -11,7 +13,12 @@ use bridge::{Mailbox, Signals};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use crate::connection::Shared;
 use crate::patience::Patience;
+
+use list::Questions;
+
+pub use list::{ClientPage, ClientStatus, Figures, Wanted};
 
 /// Locks that the ids are spread over.
 const SHARDS: usize = 16;
@@ -24,6 +31,7 @@ pub struct Clients {
     shards: Box<[Shard]>,
     hasher: RandomState,
     takeovers: Takeovers,
+    questions: Questions,
 }
 
 /// How often ids were taken over, once or again and again.
@@ -41,6 +49,8 @@ struct Holder {
     took_over: Option<Instant>,
     /// The connection that waits for this one's end; a later one replaces it.
     successor: Option<oneshot::Sender<()>>,
+    /// What it is, as soon as it is a session.
+    shared: Option<Arc<Shared>>,
 }
 
 /// A connection's hold on its client id, given back on drop.
@@ -61,6 +71,7 @@ impl Clients {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             hasher: RandomState::new(),
             takeovers: Takeovers::default(),
+            questions: Questions::default(),
         })
     }
 
@@ -77,8 +88,12 @@ impl Clients {
                 let mut shard = self.shard(client_id).lock();
                 match shard.get_mut(client_id) {
                     None => {
-                        let holder =
-                            Holder { mailbox: Arc::clone(mailbox), took_over, successor: None };
+                        let holder = Holder {
+                            mailbox: Arc::clone(mailbox),
+                            took_over,
+                            successor: None,
+                            shared: None,
+                        };
                         self.takeovers.count(took_over.is_some(), again);
                         shard.insert(Arc::clone(client_id), holder);
                         return Ok(Claim {
@@ -120,6 +135,20 @@ impl Clients {
         }
     }
 
+    /// Tells whoever holds the id to end: the session's mailbox. What it owes its client, it does first.
+    pub fn end(&self, client_id: &str) -> Option<Arc<Mailbox>> {
+        let shard = self.shard(client_id).lock();
+        let mailbox = &shard.get(client_id)?.mailbox;
+        mailbox.signal(Signals::ENDED);
+        Some(Arc::clone(mailbox))
+    }
+
+    /// The session of this mailbox holds the id.
+    pub fn is_held_by(&self, client_id: &str, mailbox: &Arc<Mailbox>) -> bool {
+        let shard = self.shard(client_id).lock();
+        shard.get(client_id).is_some_and(|holder| Arc::ptr_eq(&holder.mailbox, mailbox))
+    }
+
     /// Connections that took an id over: from one that had not taken it over itself, and from one that
     /// had, not long ago.
     pub fn takeovers(&self) -> [(&'static str, u64); 2] {
@@ -146,6 +175,15 @@ impl Takeovers {
         if is_one {
             let count = if again { &self.again } else { &self.once };
             count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Claim {
+    /// It is a session now, and this is what others may know of it.
+    pub(crate) fn show(&self, shared: &Arc<Shared>) {
+        if let Some(holder) = self.clients.shard(&self.client_id).lock().get_mut(&self.client_id) {
+            holder.shared = Some(Arc::clone(shared));
         }
     }
 }

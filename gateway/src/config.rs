@@ -25,8 +25,10 @@ use url::Url;
 use environment::Overrides;
 use node::Node;
 
+use crate::admin::tokens::{TokenSources, Tokens};
 use crate::mqtt::{FIXED_HEADER_MAX, PUBLISH_HEAD_MAX};
 
+pub use values::Secret;
 pub use written::Configuration;
 
 pub use descriptors::{DescriptorPlan, descriptor_limit};
@@ -41,7 +43,7 @@ const FILE_MAX_BYTES: u64 = 16 * 1024 * 1024;
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub listeners: Vec<ListenerSettings>,
-    pub admin: SocketAddr,
+    pub admin: AdminSettings,
     pub drain: Drain,
     pub kafka: Kafka,
     pub object_store: Option<ObjectStore>,
@@ -70,6 +72,25 @@ impl Settings {
 pub struct ListenerSettings {
     pub name: String,
     pub bind: SocketAddr,
+}
+
+/// Where the gateway is asked and told, and by whom.
+#[derive(Clone, Debug)]
+pub struct AdminSettings {
+    pub bind: SocketAddr,
+    pub probes: Option<ProbesSettings>,
+    /// Where the tokens are kept that open it.
+    pub token_sources: TokenSources,
+    /// Those tokens, as they were read.
+    pub tokens: Tokens,
+}
+
+/// A port of its own for signs of life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProbesSettings {
+    pub bind: SocketAddr,
+    /// `/metrics` is there too.
+    pub metrics: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

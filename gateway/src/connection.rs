@@ -39,8 +39,9 @@ pub use refusal::Refusal;
 pub use will::StoredWill;
 
 use crate::admission::Admitted;
-use crate::clients::Claim;
+use crate::clients::{Claim, Figures};
 use crate::edge::Edge;
+use crate::mqtt::Version;
 use crate::mqtt::encode::Answer;
 use crate::net::{Accepted, Peer, Transport};
 use crate::phase::Phase;
@@ -72,11 +73,15 @@ impl Clock {
     }
 }
 
-/// What does not change while the connection lasts; its will takes it along.
-struct Shared {
+/// What does not change while the connection lasts; its will takes it along, and the admin port looks at it.
+pub(crate) struct Shared {
     edge: Arc<Edge>,
-    device: Device,
-    peer: Peer,
+    pub(crate) device: Device,
+    pub(crate) peer: Peer,
+    pub(crate) version: Version,
+    pub(crate) keep_alive_s: u16,
+    /// When its CONNECT was accepted, in seconds since 1970 UTC.
+    pub(crate) connected_s: u32,
 }
 
 /// See the module.
@@ -168,8 +173,8 @@ impl Connection {
             // What landed is acknowledged all the same, ahead of the end.
             return Err(fault.into());
         }
-        if signals.has(Signals::TAKEN_OVER) {
-            return Err(Close::TakenOver);
+        if signals.has(Signals::FROM_OUTSIDE) {
+            self.heed(signals)?;
         }
         match self.shared.edge.phase() {
             Phase::Running => {
@@ -182,6 +187,24 @@ impl Connection {
         self.send(context, &clock)?;
         self.keep()?;
         self.watch_deadlines(context, &clock)
+    }
+
+    /// Does what others want of the connection.
+    #[cold]
+    fn heed(&self, signals: Signals) -> Result<(), Close> {
+        if signals.has(Signals::TAKEN_OVER) {
+            return Err(Close::TakenOver);
+        }
+        if signals.has(Signals::ENDED) {
+            return Err(Refusal::EndedByOperator.into());
+        }
+        let figures = Figures {
+            in_flight: self.session.window.open_messages(),
+            subscriptions: self.session.subscriptions(),
+            has_will: self.session.has_will(),
+        };
+        self.shared.edge.clients.answer(&self.shared.device.client_id, figures);
+        Ok(())
     }
 
     /// Encodes the acknowledgements that may leave, and sends them in between where they are many.
@@ -280,7 +303,7 @@ impl Connection {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::edge::tests::edge;
     use crate::net::peer::tests::peer;
@@ -290,6 +313,18 @@ mod tests {
     /// its task, which has about a hundred of its own: the two are what most of an idle connection is.
     const CONNECTION_MAX_BYTES: usize = 512;
     const TASK_MAX_BYTES: usize = 256 - 112;
+
+    /// What others know of a client that came to the listener `plain`.
+    pub(crate) fn shared(edge: &Arc<Edge>, device: Device) -> Arc<Shared> {
+        Arc::new(Shared {
+            edge: Arc::clone(edge),
+            device,
+            peer: peer(([127, 0, 0, 1], 49_152).into()),
+            version: Version::V5,
+            keep_alive_s: 60,
+            connected_s: 1_800_000_000,
+        })
+    }
 
     /// A connection's future grew from issue to issue, unseen: what was awaited in it stood in it up to
     /// three times.

@@ -261,6 +261,11 @@ impl Subscriber {
         })
     }
 
+    /// How many filters it is subscribed to.
+    pub fn subscriptions(&self) -> usize {
+        self.shared.subscriptions.read().len_of(self.id)
+    }
+
     /// Ends a subscription; `false` if there was none.
     pub fn unsubscribe(&mut self, filter: &str) -> bool {
         self.shared.change(|subscriptions| subscriptions.remove(self.id, filter))

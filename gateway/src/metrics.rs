@@ -53,8 +53,10 @@ pub const LOCAL_DELIVERED: &str = "landfall_local_delivered_total";
 pub const LOCAL_DROPPED: &str = "landfall_local_dropped_total";
 pub const LOCAL_TOO_LARGE_FOR_CLIENT: &str = "landfall_local_too_large_for_client_total";
 
+pub const ADMIN_DENIED: &str = "landfall_admin_denied_total";
+
 /// Name, type and help of everything on `/metrics`.
-const DESCRIPTIONS: [(&str, &str, &str); 52] = [
+const DESCRIPTIONS: [(&str, &str, &str); 53] = [
     (
         MESSAGES_RECEIVED,
         "counter",
@@ -157,6 +159,7 @@ const DESCRIPTIONS: [(&str, &str, &str); 52] = [
     (LOCAL_DELIVERED, "counter", "Messages queued for local subscribers."),
     (LOCAL_DROPPED, "counter", "Messages lost to local subscribers, by reason."),
     (LOCAL_TOO_LARGE_FOR_CLIENT, "counter", "Messages larger than their local subscriber takes."),
+    (ADMIN_DENIED, "counter", "Requests to the admin port that were not let in, by reason."),
     ("process_resident_memory_bytes", "gauge", "Resident memory size in bytes."),
     ("process_cpu_seconds_total", "counter", "Total user and system CPU time spent in seconds."),
     ("process_open_fds", "gauge", "Number of open file descriptors."),

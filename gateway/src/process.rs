@@ -10,7 +10,9 @@ use anyhow::Context as _;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::admin::tokens::CurrentTokens;
 use crate::admin::{Admin, AdminThread, AdminView};
+use crate::config::AdminSettings;
 use crate::metrics::MetricsHandle;
 use crate::panics;
 use crate::pulse::Pulse;
@@ -46,12 +48,13 @@ struct Runtimes {
 }
 
 impl Process {
-    /// Starts the runtimes, the role's own with so many threads of this name, and binds the admin port.
-    /// Once per process.
+    /// Starts the runtimes, the role's own with so many threads of this name, and binds the admin port, which
+    /// these tokens open. Once per process.
     pub fn build(
         front: &'static str,
         threads: usize,
-        admin: SocketAddr,
+        admin: &AdminSettings,
+        tokens: Arc<CurrentTokens>,
     ) -> anyhow::Result<Process> {
         raise_descriptor_limit();
         let metrics = crate::metrics::install();
@@ -61,9 +64,7 @@ impl Process {
         };
         let pulses = [(front, &runtimes.front), (BACKGROUND, &runtimes.background)];
         let pulses = pulses.map(|(name, runtime)| (name, Pulse::of_runtime(runtime.handle())));
-        let admin = Admin::bind(admin).with_context(|| {
-            format!("admin cannot bind {admin}: is another program on that port?")
-        })?;
+        let admin = Admin::bind(admin, tokens)?;
         Ok(Process { metrics, admin, runtimes, pulses })
     }
 

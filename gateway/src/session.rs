@@ -118,6 +118,15 @@ impl Session {
         self.subscriber.as_mut().is_some_and(|subscriber| subscriber.unsubscribe(filter))
     }
 
+    /// How many filters it is subscribed to.
+    pub fn subscriptions(&self) -> usize {
+        self.subscriber.as_ref().map_or(0, |subscriber| subscriber.subscriptions())
+    }
+
+    pub fn has_will(&self) -> bool {
+        self.will.is_some()
+    }
+
     /// What was published for it, if it has subscribed.
     pub fn subscriber(&mut self) -> Option<&mut Subscriber> {
         self.subscriber.as_deref_mut()

@@ -13,6 +13,7 @@ use metrics::{counter, gauge};
 use serde::Serialize;
 
 use crate::admin::{AdminView, Readiness};
+use crate::clients::Clients;
 use crate::config::Settings;
 use crate::edge::Edge;
 use crate::metrics as names;
@@ -38,7 +39,7 @@ pub struct View {
     was_ready: AtomicBool,
 }
 
-/// What `/api/v1/status` tells of a gateway. Until there is authentication it names no device.
+/// What `/api/v1/status` tells of a gateway. It names no device.
 #[derive(Clone, Debug, Serialize)]
 pub struct Status {
     pub gateway_id: String,
@@ -187,6 +188,10 @@ impl AdminView for View {
             lanes: lanes.collect(),
             readiness: self.readiness(),
         }
+    }
+
+    fn clients(&self) -> &Arc<Clients> {
+        &self.edge.clients
     }
 
     fn collect_metrics(&self) {

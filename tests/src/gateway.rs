@@ -220,6 +220,16 @@ impl Gateway {
         })
     }
 
+    /// An answer of the admin port to a request that shows a token.
+    #[track_caller]
+    pub fn ask(&self, method: &str, path: &str, token: &str) -> Answer {
+        let token = format!("Bearer {token}");
+        let headers = [("authorization", token.as_str())];
+        http::request(method, self.config.admin, path, &headers).unwrap_or_else(|error| {
+            panic!("{method} {path} does not answer: {error}\n{}", self.process.tail())
+        })
+    }
+
     /// Everything on `/metrics`.
     #[track_caller]
     pub fn metrics(&self) -> Metrics {

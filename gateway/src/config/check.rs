@@ -1,6 +1,7 @@
 //! From the written sections to [`Settings`]: each section is read on its own, so that a fault in one
 //! hides none in another.
 
+mod admin;
 mod kafka;
 mod lanes;
 mod limits;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use bridge::classify::Routing;
 use serde::de::DeserializeOwned;
 
-use super::descriptors::{DescriptorPlan, StoreKind};
+use super::descriptors::{DescriptorPlan, Ports, StoreKind};
 use super::node::Node;
 use super::values::{Length, Secret, Size};
 use super::written;
@@ -82,7 +83,9 @@ impl Checker {
             "file" => StoreKind::Folder,
             _ => StoreKind::Remote,
         });
-        let descriptors = DescriptorPlan::new(names.count(), brokers, listeners.len(), store);
+        let admin_ports = 1 + usize::from(admin.probes.is_some());
+        let ports = Ports { listeners: listeners.len(), admin: admin_ports };
+        let descriptors = DescriptorPlan::new(names.count(), brokers, &ports, store);
         let (limits, plan) = self.limits(&descriptors);
         let rules = self.rules(&names);
         let routes = self.routes();

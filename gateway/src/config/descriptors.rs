@@ -36,6 +36,14 @@ pub struct DescriptorPlan {
     pub process: u64,
 }
 
+/// Ports that are listened on.
+#[derive(Clone, Copy)]
+pub struct Ports {
+    pub listeners: usize,
+    /// The admin port, and that of its probes.
+    pub admin: usize,
+}
+
 /// Where the objects are.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum StoreKind {
@@ -48,7 +56,7 @@ impl DescriptorPlan {
     pub fn new(
         lanes: usize,
         brokers: usize,
-        listeners: usize,
+        ports: &Ports,
         store: Option<StoreKind>,
     ) -> DescriptorPlan {
         let (requests, files) = (REQUESTS_PER_LANE as u64, FILES_PER_LANE as u64);
@@ -64,8 +72,8 @@ impl DescriptorPlan {
                     lanes as u64 * (requests * PER_FILE + files) + OTHER_REQUESTS
                 }
             },
-            admin: 1 + admin::CONNECTIONS_MAX as u64,
-            process: listeners as u64 + u64::from(REFUSED_MAX) + PROCESS,
+            admin: ports.admin as u64 * (1 + admin::CONNECTIONS_MAX as u64),
+            process: ports.listeners as u64 + u64::from(REFUSED_MAX) + PROCESS,
         }
     }
 
@@ -91,15 +99,17 @@ mod tests {
 
     #[test]
     fn each_holder_has_its_part() {
-        let plan = DescriptorPlan::new(4, 1, 1, None);
+        let ports = |listeners, admin| Ports { listeners, admin };
+        let plan = DescriptorPlan::new(4, 1, &ports(1, 1), None);
         // Nine clients with a pipe of their own and thirteen brokers.
         assert_eq!(plan.kafka, 9 * (2 + 13 * 3));
         assert_eq!(plan.object_store, 0);
         assert_eq!(plan.reserved(), plan.kafka + 65 + 129);
-        let more = DescriptorPlan::new(5, 24, 2, Some(StoreKind::Remote));
+        let more = DescriptorPlan::new(5, 24, &ports(2, 2), Some(StoreKind::Remote));
+        assert_eq!((more.admin, more.process), (130, 130));
         assert_eq!(more.kafka, 11 * (2 + 48 * 3));
         assert_eq!(more.object_store, 5 * 16 + 8);
-        let folder = DescriptorPlan::new(4, 1, 1, Some(StoreKind::Folder));
+        let folder = DescriptorPlan::new(4, 1, &ports(1, 1), Some(StoreKind::Folder));
         assert_eq!(folder.object_store, 4 * (16 * 2 + 48) + 8);
     }
 }

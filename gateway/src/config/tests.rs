@@ -594,3 +594,51 @@ fn broken_yaml_says_where() {
     let found = faults("kafka:\n  properties: {\n");
     assert!(found[0].text.contains("line"), "{}", found[0].text);
 }
+
+/// An admin port that could not be had, or that nobody or anybody could use.
+#[test]
+fn an_admin_port_that_run_could_not_serve_is_refused() {
+    let admin = |rest: &str| format!("admin: {{ {rest} }}");
+    let tokens = |tokens: &str| admin(&format!("authenticate: {{ tokens: {{ {tokens} }} }}"));
+    let folder = std::env::temp_dir().join(format!("landfall-admin-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder can be made");
+    let file = |name: &str, text: &str| {
+        let path = folder.join(name);
+        std::fs::write(&path, text).expect("a file can be written");
+        format!("{{ from_file: {:?} }}", path.display().to_string())
+    };
+    let (good, short) = (file("good", "0123456789abcdef\n"), file("short", "12345678"));
+    for (text, place, word) in [
+        (admin("bind: here"), "admin.bind", "IP:PORT"),
+        (admin("bind: '127.0.0.1:1883'"), "admin.bind", "listener plain"),
+        (admin("probes: { bind: here }"), "admin.probes.bind", "IP:PORT"),
+        (admin("probes: { bind: '127.0.0.1:1883' }"), "admin.probes.bind", "listener plain"),
+        (admin("probes: { bind: '0.0.0.0:8080' }"), "admin.probes.bind", "of admin.bind"),
+        (admin("probes: { metrics: true }"), "admin.probes", "bind"),
+        (tokens(""), "admin.authenticate.tokens", "is empty"),
+        (admin("authenticate: {}"), "admin.authenticate.tokens", "is empty"),
+        (tokens("ops: 0123456789abcdef"), "admin.authenticate.tokens.ops", "from_file"),
+        (tokens("ops: { from_env: NO_SUCH }"), "admin.authenticate.tokens.ops", "not set"),
+        (tokens("ops: { from_file: /no/such }"), "admin.authenticate.tokens.ops", "/no/such"),
+        (tokens(&format!("ops: {short}")), "admin.authenticate.tokens.ops", "guessed"),
+        (tokens(&format!("a: {good}, b: {good}")), "admin.authenticate.tokens.b", "of a too"),
+    ] {
+        let found = faults(&text);
+        let fault = found.iter().find(|fault| fault.place == place);
+        let fault = fault.unwrap_or_else(|| panic!("{text}: {found:?}"));
+        assert!(fault.text.contains(word), "{text}: {fault:?}");
+        assert!(!fault.text.contains("0123456789abcdef") && !fault.text.contains("12345678"));
+    }
+    let both = format!(
+        "probes: {{ bind: '127.0.0.1:8081' }}, authenticate: {{ tokens: {{ a: {good} }} }}"
+    );
+    let settings = load_text(&admin(&both)).expect("it is valid");
+    let probes = ProbesSettings { bind: ([127, 0, 0, 1], 8081).into(), metrics: false };
+    assert_eq!(settings.admin.probes, Some(probes));
+    assert!(settings.admin.tokens.find(b"0123456789abcdef").is_some());
+    let defaults = load_text("").expect("the defaults are valid");
+    assert_eq!(settings.descriptors.admin, 2 * defaults.descriptors.admin);
+    let elsewhere = parse(&tokens("ops: { from_file: /no/such }"), [], Secrets::Assumed);
+    elsewhere.expect("another machine has it");
+    std::fs::remove_dir_all(&folder).expect("it is there");
+}

@@ -21,7 +21,7 @@ pub struct Configuration {
     /// Where devices connect.
     #[schemars(length(min = 1), extend("default" = [{ "name": "plain", "bind": "127.0.0.1:1883" }]))]
     pub listeners: Option<Vec<Listener>>,
-    /// Health, metrics and status over HTTP.
+    /// Health, metrics, status, and what operators do, over HTTP.
     pub admin: Option<Admin>,
     /// How the gateway ends at SIGTERM.
     pub drain: Option<Drain>,
@@ -76,13 +76,38 @@ pub struct Listener {
     pub anonymous: bool,
 }
 
-/// Health, metrics and status over HTTP.
+/// Health, metrics, status, and what operators do, over HTTP.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Admin {
     /// IP:PORT.
     #[schemars(pattern(r"^.+:[0-9]+$"), extend("default" = "127.0.0.1:8080"))]
     pub bind: Option<String>,
+    /// A port of its own for signs of life, so that the other need not be reached by who asks for them.
+    pub probes: Option<Probes>,
+    /// How callers show who they are. Without it nobody is told of a client, and nobody can end one.
+    pub authenticate: Option<AdminAuthenticate>,
+}
+
+/// A port for /livez and /readyz.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Probes {
+    /// IP:PORT.
+    #[schemars(pattern(r"^.+:[0-9]+$"))]
+    pub bind: String,
+    /// /metrics is there too, for whoever reaches it.
+    #[serde(default)]
+    pub metrics: bool,
+}
+
+/// How callers of the admin port show who they are. Then all pages ask for it but /livez and /readyz.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdminAuthenticate {
+    /// Tokens by name: what is shown as Authorization: Bearer TOKEN. Each is kept elsewhere and has 16 to 4096
+    /// bytes of A-Z a-z 0-9 - . _ ~ + / =. At most 100.
+    pub tokens: BTreeMap<String, Secret>,
 }
 
 /// How the gateway ends at SIGTERM.

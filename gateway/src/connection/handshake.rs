@@ -2,7 +2,7 @@
 //! admit, claim, answer. One deadline from accept to CONNACK, whoever is waited for.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bridge::Mailbox;
 use bridge::message::Device;
@@ -371,9 +371,20 @@ impl Established {
             will,
             kept,
         };
+        let clock = Clock::read();
+        let session = Session::new(mailbox, edge.limits.window, beginning);
+        let shared = Arc::new(Shared {
+            edge,
+            device,
+            peer,
+            version: terms.version,
+            keep_alive_s: terms.keep_alive_s,
+            connected_s: (clock.unix_ms / 1000) as u32,
+        });
+        claim.show(&shared);
         Box::new(Connection {
-            session: Session::new(mailbox, edge.limits.window, beginning),
-            shared: Arc::new(Shared { edge, device, peer }),
+            session,
+            shared,
             transport,
             _admitted: admitted,
             claim: Some(claim),
@@ -381,7 +392,7 @@ impl Established {
             outbound: Outbound::new(terms.version, terms.client_packet_max),
             blocked: None,
             acks_left: false,
-            deadlines: Deadlines::new(terms.keep_alive_s, Instant::now()),
+            deadlines: Deadlines::new(terms.keep_alive_s, clock.now),
             timer: Box::pin(sleep(TIMER_BEGINS)),
         })
     }

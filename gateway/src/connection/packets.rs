@@ -128,7 +128,7 @@ impl Packets<'_> {
 
     /// The one refusal that may lose a message: its device is named, at most once a second.
     fn log_too_large(&self, size: u32) {
-        let Shared { edge, device, peer } = self.shared;
+        let Shared { edge, device, peer, .. } = self.shared;
         if edge.too_large_log.allows() {
             tracing::warn!(
                 client_id = escape(&device.client_id).as_str(),

@@ -40,6 +40,8 @@ pub enum Refusal {
     TooManyFilters,
     TooManyUnreleased,
     TooManyResends,
+    /// By the admin port. Nothing keeps the client from coming back.
+    EndedByOperator,
 }
 
 /// What is told of a refusal, and to whom.
@@ -55,7 +57,7 @@ struct Told {
 
 impl Refusal {
     /// All of them.
-    pub const ALL: [Refusal; 21] = [
+    pub const ALL: [Refusal; 22] = [
         Refusal::ConnectionLimit,
         Refusal::NoConnect,
         Refusal::ConnectMemory,
@@ -77,6 +79,7 @@ impl Refusal {
         Refusal::TooManyFilters,
         Refusal::TooManyUnreleased,
         Refusal::TooManyResends,
+        Refusal::EndedByOperator,
     ];
 
     const fn told(self) -> Told {
@@ -202,6 +205,12 @@ impl Refusal {
                 None,
                 "what is not acknowledged yet is sent again and again: wait for its answer",
             ),
+            Refusal::EndedByOperator => (
+                "ended_by_operator",
+                reason::ADMINISTRATIVE_ACTION,
+                None,
+                "an operator ended this connection",
+            ),
         };
         Told { label, code, v3, sentence }
     }
@@ -266,6 +275,7 @@ mod tests {
             "filters",
             "unreleased",
             "resends",
+            "ended_by_operator",
         ];
         assert_eq!(labels, expected);
     }

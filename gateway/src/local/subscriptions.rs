@@ -63,6 +63,11 @@ impl Subscriptions {
         self.count
     }
 
+    /// How many of them one client has.
+    pub fn len_of(&self, id: u64) -> usize {
+        self.subscribers.get(&id).map_or(0, |own| own.filters.len())
+    }
+
     /// Whether anybody wants a topic.
     pub fn interested(&self, topic: &str) -> bool {
         self.filters.is_match(topic)

@@ -501,6 +501,11 @@ impl Window {
         self.entries.shrink_to(KEEP_ENTRIES);
     }
 
+    /// Messages that are open.
+    pub fn open_messages(&self) -> u32 {
+        self.open
+    }
+
     /// Bytes that it keeps.
     pub fn held_bytes(&self) -> usize {
         self.packet_ids.capacity() * size_of::<u16>()

@@ -1,5 +1,6 @@
 //! Nobody gets in who does not belong, and who is in can only be itself: each way in is tried by those it
 //! is for and by those it is not for, against the real gateway.
 
+mod admin;
 // The certificates that the others are made with are what they claim to be.
 mod pki;

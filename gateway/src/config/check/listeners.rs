@@ -1,4 +1,4 @@
-//! Where the gateway listens: MQTT listeners and the admin port, of which no two take one address.
+//! Where devices connect: listeners, of which no two take one address.
 
 use std::net::SocketAddr;
 
@@ -7,7 +7,7 @@ use crate::config::node::Node;
 use crate::config::{ListenerSettings, written};
 
 impl Checker {
-    fn address(&mut self, place: &str, text: &str) -> Option<SocketAddr> {
+    pub(super) fn address(&mut self, place: &str, text: &str) -> Option<SocketAddr> {
         let address = text.parse().ok();
         if address.is_none() {
             self.faults.add(
@@ -44,29 +44,17 @@ impl Checker {
                     .add(format!("{place}.name"), format!("{:?} is used twice", written.name));
             }
             if let Some(known) = listeners.iter().find(|known| overlap(known.bind, bind)) {
-                self.faults.add(&bind_place, taken(bind, &known.name, known.bind));
+                self.faults
+                    .add(&bind_place, taken(bind, &format!("listener {}", known.name), known.bind));
             }
             listeners.push(ListenerSettings { name: written.name, bind });
         }
         listeners
     }
-
-    pub(super) fn admin(&mut self, listeners: &[ListenerSettings]) -> SocketAddr {
-        let default = SocketAddr::from(([127, 0, 0, 1], 8080));
-        let written: written::Admin = self.section("admin").unwrap_or_default();
-        let bind = match written.bind {
-            Some(bind) => self.address("admin.bind", &bind).unwrap_or(default),
-            None => default,
-        };
-        if let Some(known) = listeners.iter().find(|known| overlap(known.bind, bind)) {
-            self.faults.add("admin.bind", taken(bind, &known.name, known.bind));
-        }
-        bind
-    }
 }
 
 /// Both cannot be bound at a time. `[::]` takes IPv4 too.
-fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+pub(super) fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     let takes = |one: SocketAddr, other: SocketAddr| {
         one.ip().is_unspecified() && (one.is_ipv6() || other.is_ipv4())
     };
@@ -74,11 +62,11 @@ fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     one.port() == other.port() && one.port() != 0 && same_address
 }
 
-fn taken(bind: SocketAddr, name: &str, by: SocketAddr) -> String {
+pub(super) fn taken(bind: SocketAddr, holder: &str, by: SocketAddr) -> String {
     match bind == by {
-        true => format!("{bind} is used twice: listener {name} has it"),
+        true => format!("{bind} is used twice: {holder} has it"),
         false => format!(
-            "{bind} cannot be beside {by} of listener {name}, which takes the same port of the same addresses: write another port, or one of both ([::] takes IPv4 too)"
+            "{bind} cannot be beside {by} of {holder}, which takes the same port of the same addresses: write another port, or one of both ([::] takes IPv4 too)"
         ),
     }
 }

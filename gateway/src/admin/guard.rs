@@ -1,0 +1,294 @@
+//! Who may use the pages of the admin port: those that name devices or change something only to callers who
+//! showed who they are, and to nobody where the configuration does not say how that is shown.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Json, Response};
+use metrics::counter;
+use parking_lot::Mutex;
+use serde_json::json;
+
+use super::tokens::CurrentTokens;
+use crate::metrics as names;
+use crate::rate_limit::RateLimit;
+
+/// Wrong tokens that one address may show at once; each is forgiven after [`TRY_PAUSE`].
+const TRIES_MAX: u32 = 10;
+/// In the long run an address has one try in this time.
+const TRY_PAUSE: Duration = Duration::from_secs(1);
+/// Addresses whose tries are remembered: beyond it, the one that waits least is forgotten.
+const ADDRESSES_MAX: usize = 1024;
+/// Leading bits of an IPv6 address that belong to one network, whose addresses are one owner's.
+const NETWORK_BITS: u32 = 64;
+
+/// Who asks, as far as the connection tells.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    pub address: IpAddr,
+}
+
+/// Who was let in, for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operator {
+    pub name: Arc<str>,
+}
+
+/// See the module.
+pub struct Guard {
+    tokens: Arc<CurrentTokens>,
+    tries: Mutex<Tries>,
+    log: RateLimit,
+}
+
+/// Why somebody is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Denied {
+    /// Nobody can be, as the configuration is.
+    NotConfigured,
+    NoCredentials,
+    WrongToken,
+    TooManyTries,
+}
+
+impl Guard {
+    pub fn new(tokens: Arc<CurrentTokens>) -> Guard {
+        for denied in Denied::ALL {
+            denied.count(0);
+        }
+        Guard { tokens, tries: Mutex::default(), log: RateLimit::default() }
+    }
+
+    fn admit(
+        &self,
+        caller: &Caller,
+        headers: &HeaderMap,
+        now: Instant,
+    ) -> Result<Operator, Denied> {
+        let tokens = self.tokens.get();
+        if tokens.is_empty() {
+            return Err(Denied::NotConfigured);
+        }
+        let shown = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
+        let shown = shown.and_then(bearer).ok_or(Denied::NoCredentials)?;
+        let network = network(caller.address);
+        if !self.tries.lock().may_try(network, now) {
+            return Err(Denied::TooManyTries);
+        }
+        match tokens.find(shown) {
+            Some(name) => Ok(Operator { name }),
+            None => {
+                self.tries.lock().failed(network, now);
+                Err(Denied::WrongToken)
+            }
+        }
+    }
+
+    /// Counts it, and says it in the log where somebody may be guessing.
+    fn deny(&self, caller: &Caller, denied: Denied) -> Response {
+        denied.count(1);
+        if matches!(denied, Denied::WrongToken | Denied::TooManyTries) && self.log.allows() {
+            let (address, reason) = (caller.address, denied.label());
+            tracing::warn!(%address, reason, "a caller of the admin port was not let in");
+        }
+        denied.into_response()
+    }
+}
+
+/// Lets in who showed who they are.
+pub async fn always(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
+    let caller = caller(&request);
+    match guard.admit(&caller, request.headers(), Instant::now()) {
+        Ok(operator) => {
+            request.extensions_mut().insert(operator);
+            let mut response = next.run(request).await;
+            let uncached = header::HeaderValue::from_static("no-store");
+            response.headers_mut().insert(header::CACHE_CONTROL, uncached);
+            response
+        }
+        Err(denied) => guard.deny(&caller, denied),
+    }
+}
+
+/// The same, and everybody where nothing is configured: for what names no device.
+pub async fn if_configured(
+    State(guard): State<Arc<Guard>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let caller = caller(&request);
+    match guard.admit(&caller, request.headers(), Instant::now()) {
+        Ok(_) | Err(Denied::NotConfigured) => next.run(request).await,
+        Err(denied) => guard.deny(&caller, denied),
+    }
+}
+
+fn caller(request: &Request) -> Caller {
+    let caller = request.extensions().get::<Caller>();
+    caller.expect("each connection says who its caller is").clone()
+}
+
+/// What stands behind `Bearer` (RFC 6750, 2.1).
+fn bearer(authorization: &[u8]) -> Option<&[u8]> {
+    const SCHEME: &[u8] = b"bearer ";
+    let (scheme, token) = authorization.split_at_checked(SCHEME.len())?;
+    scheme.eq_ignore_ascii_case(SCHEME).then(|| token.trim_ascii())
+}
+
+/// The addresses that one owner has.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let mask = u128::MAX << (Ipv6Addr::BITS - NETWORK_BITS);
+            Ipv6Addr::from_bits(address.to_bits() & mask).into()
+        }
+        v4 => v4,
+    }
+}
+
+impl Denied {
+    const ALL: [Denied; 4] =
+        [Denied::NotConfigured, Denied::NoCredentials, Denied::WrongToken, Denied::TooManyTries];
+
+    /// The value of the `reason` label.
+    const fn label(self) -> &'static str {
+        match self {
+            Denied::NotConfigured => "not_configured",
+            Denied::NoCredentials => "no_credentials",
+            Denied::WrongToken => "wrong_token",
+            Denied::TooManyTries => "too_many_tries",
+        }
+    }
+
+    fn count(self, times: u64) {
+        counter!(names::ADMIN_DENIED, "reason" => self.label()).increment(times);
+    }
+
+    const fn told(self) -> (StatusCode, &'static str) {
+        match self {
+            Denied::NotConfigured => (
+                StatusCode::FORBIDDEN,
+                "this page is for callers who show who they are, and the configuration does not say how: write admin.authenticate.tokens",
+            ),
+            Denied::NoCredentials => (
+                StatusCode::UNAUTHORIZED,
+                "show a token of admin.authenticate.tokens: the header Authorization: Bearer TOKEN",
+            ),
+            Denied::WrongToken => {
+                (StatusCode::UNAUTHORIZED, "this is no token of admin.authenticate.tokens")
+            }
+            Denied::TooManyTries => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "too many wrong tokens came from this address: wait some seconds",
+            ),
+        }
+    }
+}
+
+impl IntoResponse for Denied {
+    fn into_response(self) -> Response {
+        let (code, text) = self.told();
+        let mut response = (code, Json(json!({ "error": text }))).into_response();
+        let header = match self {
+            Denied::NotConfigured => return response,
+            // RFC 6750, 3.
+            Denied::NoCredentials => (header::WWW_AUTHENTICATE, "Bearer realm=\"landfall\""),
+            Denied::WrongToken => {
+                (header::WWW_AUTHENTICATE, "Bearer realm=\"landfall\", error=\"invalid_token\"")
+            }
+            Denied::TooManyTries => (header::RETRY_AFTER, "1"),
+        };
+        response.headers_mut().insert(header.0, header::HeaderValue::from_static(header.1));
+        response
+    }
+}
+
+/// Wrong tokens, by the network that they came from: until when it would have to wait to have all its tries
+/// again.
+#[derive(Default)]
+struct Tries(HashMap<IpAddr, Instant>);
+
+impl Tries {
+    /// One more try may be looked at.
+    fn may_try(&self, network: IpAddr, now: Instant) -> bool {
+        let until = self.0.get(&network);
+        until
+            .is_none_or(|until| until.saturating_duration_since(now) <= TRY_PAUSE * (TRIES_MAX - 1))
+    }
+
+    fn failed(&mut self, network: IpAddr, now: Instant) {
+        if self.0.len() >= ADDRESSES_MAX && !self.0.contains_key(&network) {
+            self.0.retain(|_, until| *until > now);
+            let least = self.0.iter().min_by_key(|(_, until)| **until).map(|(network, _)| *network);
+            if self.0.len() >= ADDRESSES_MAX
+                && let Some(least) = least
+            {
+                self.0.remove(&least);
+            }
+        }
+        let until = self.0.entry(network).or_insert(now);
+        *until = (*until).max(now) + TRY_PAUSE;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    #[test]
+    fn an_address_has_so_many_tries_at_once_and_one_in_a_while() {
+        let mut tries = Tries::default();
+        let start = Instant::now();
+        for _ in 0..TRIES_MAX {
+            assert!(tries.may_try(HERE, start));
+            tries.failed(HERE, start);
+        }
+        assert!(!tries.may_try(HERE, start));
+        let other = IpAddr::from([127, 0, 0, 2]);
+        assert!(tries.may_try(other, start), "another address is not locked out");
+        let later = start + TRY_PAUSE;
+        assert!(tries.may_try(HERE, later));
+        tries.failed(HERE, later);
+        assert!(!tries.may_try(HERE, later));
+        assert!(tries.may_try(HERE, later + TRY_PAUSE * TRIES_MAX));
+    }
+
+    #[test]
+    fn addresses_are_remembered_within_a_bound_and_who_tries_most_stays() {
+        let mut tries = Tries::default();
+        let now = Instant::now();
+        for _ in 0..TRIES_MAX {
+            tries.failed(HERE, now);
+        }
+        for number in 0..2 * ADDRESSES_MAX as u32 {
+            tries.failed(IpAddr::from((0x0a00_0000 + number).to_be_bytes()), now);
+        }
+        assert_eq!(tries.0.len(), ADDRESSES_MAX);
+        assert!(!tries.may_try(HERE, now));
+    }
+
+    #[test]
+    fn the_addresses_of_one_network_share_their_tries() {
+        let address = |text: &str| text.parse::<IpAddr>().expect("an address");
+        assert_eq!(network(address("2001:db8::1")), network(address("2001:db8::ffff:1:2:3")));
+        assert_ne!(network(address("2001:db8:0:1::1")), network(address("2001:db8::1")));
+        assert_eq!(network(address("::ffff:10.0.0.1")), address("10.0.0.1"));
+        assert_ne!(network(address("10.0.0.1")), network(address("10.0.0.2")));
+    }
+
+    #[test]
+    fn a_scheme_is_read_as_it_is_written() {
+        assert_eq!(bearer(b"Bearer abc"), Some(&b"abc"[..]));
+        assert_eq!(bearer(b"bEARER  abc "), Some(&b"abc"[..]));
+        for other in [&b"Basic abc"[..], b"Bearer", b"abc", b"", b"Bearerabc"] {
+            assert_eq!(bearer(other), None);
+        }
+    }
+}
