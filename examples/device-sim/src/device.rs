@@ -1,8 +1,8 @@
 //! The life of one device: it says what it has to say, and sends it until it is acknowledged, over as
 //! many connections as that takes.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rand::RngExt as _;
@@ -12,13 +12,16 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::fleet::{self, Device, Habits, Sayings, Version};
 use crate::ledger::{Ledger, Line};
-use crate::link::{Link, Signal};
+use crate::link::{End, Link, Signal, Way};
 use crate::outbox::{Message, Outbox};
+use crate::security::Proof;
 
 /// Messages of a device that may be open at once.
 const WINDOW: u16 = 10;
 /// Messages that a device keeps; with more it falls silent.
 const OUTBOX_MAX: usize = 1000;
+/// From here on a code of MQTT 5 refuses.
+pub const REFUSED: u8 = 0x80;
 /// The first and the longest pause between two attempts to connect; each is drawn from half of it up.
 const BACKOFF_MIN: Duration = Duration::from_millis(200);
 const BACKOFF_MAX: Duration = Duration::from_secs(3);
@@ -44,6 +47,10 @@ pub struct Counters {
     pub resent: AtomicU64,
     pub acknowledged: AtomicU64,
     pub refused: AtomicU64,
+    /// Connections that the gateway did not let in.
+    pub turned_away: AtomicU64,
+    /// Why the last connection of the fleet that failed did so, for people.
+    pub last_trouble: Mutex<Option<String>>,
     /// Messages that devices keep.
     pub outstanding: AtomicI64,
 }
@@ -52,8 +59,7 @@ pub struct Counters {
 #[derive(Clone)]
 pub struct World {
     pub run: Arc<str>,
-    pub host: Arc<str>,
-    pub port: u16,
+    pub way: Arc<Way>,
     pub habits: Habits,
     pub ledger: Ledger,
     pub counters: Arc<Counters>,
@@ -63,6 +69,7 @@ pub struct World {
 /// One device at work.
 pub struct Living {
     device: Device,
+    proof: Arc<Proof>,
     world: World,
     sayings: Sayings,
     /// When the next saying is due, and what it is.
@@ -80,7 +87,7 @@ pub fn now_ms() -> i64 {
 }
 
 impl Living {
-    pub fn new(device: Device, world: World) -> Living {
+    pub fn new(device: Device, proof: Proof, world: World) -> Living {
         let mut sayings = device.sayings(world.habits);
         let next = sayings.next().expect("a device never falls silent");
         Living {
@@ -91,6 +98,7 @@ impl Living {
             outbox: Outbox::new(usize::from(WINDOW)),
             counted: 0,
             device,
+            proof: Arc::new(proof),
             world,
         }
     }
@@ -122,7 +130,7 @@ impl Living {
 
     /// Connects and stays as long as it lasts; false if it was never accepted.
     async fn one_connection(&mut self) -> bool {
-        let mut link = Link::connect(&self.device, &self.world.host, self.world.port);
+        let mut link = Link::connect(&self.world.way, &self.proof, self.device.version);
         let mut connected = false;
         let mut stage = self.world.stage.clone();
         let lost = loop {
@@ -145,7 +153,10 @@ impl Living {
                     Signal::Acknowledged { packet_id, code } => {
                         self.acknowledged(packet_id, code).await;
                     }
-                    Signal::Ended => break true,
+                    Signal::Ended(end) => {
+                        self.count_end(end).await;
+                        break true;
+                    }
                 },
                 () = sleep_until(self.next_at), if talks => self.say(),
                 _ = stage.changed() => {}
@@ -214,7 +225,7 @@ impl Living {
         let Some(message) = self.outbox.acknowledged(packet_id) else { return };
         let counters = &self.world.counters;
         counters.acknowledged.fetch_add(1, Ordering::Relaxed);
-        if code != 0 {
+        if code >= REFUSED {
             counters.refused.fetch_add(1, Ordering::Relaxed);
         }
         let device = self.device.id.clone();
@@ -224,6 +235,18 @@ impl Living {
             .ledger
             .write(Line::Acknowledged { device, sequence, code, at_ms: now_ms() })
             .await;
+    }
+
+    async fn count_end(&self, end: End) {
+        let counters = &self.world.counters;
+        let (End::Refused(why) | End::Unreachable(why) | End::Lost(why)) = &end;
+        let trouble = format!("{}: {why}", self.device.id);
+        *counters.last_trouble.lock().expect("nothing panics under this lock") = Some(trouble);
+        if let End::Refused(why) = end {
+            counters.turned_away.fetch_add(1, Ordering::Relaxed);
+            let (device, at_ms) = (self.device.id.clone(), now_ms());
+            self.world.ledger.write(Line::TurnedAway { device, profile: None, why, at_ms }).await;
+        }
     }
 
     async fn count_connection(&self, change: i64) {

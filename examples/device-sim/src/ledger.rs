@@ -37,6 +37,20 @@ pub enum Line {
         device: String,
         at_ms: i64,
     },
+    /// The gateway did not let it in: a device of the fleet, or a hostile one with its profile.
+    TurnedAway {
+        device: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        profile: Option<String>,
+        why: String,
+        at_ms: i64,
+    },
+    /// A hostile device got in, under the id of a device.
+    GotIn {
+        device: String,
+        profile: String,
+        at_ms: i64,
+    },
     Sent {
         device: String,
         sequence: u64,

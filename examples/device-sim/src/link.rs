@@ -1,141 +1,115 @@
-//! One connection of a device, through rumqttc, in MQTT 3.1.1 or 5.
+//! One connection of a device, in MQTT 3.1.1 or 5, over whatever is between it and the gateway's socket.
 //!
-//! rumqttc's event loop runs in a task of its own, because a poll that is dropped half-way may lose
-//! bytes. What it says comes out as [`Signal`]s, in order.
+//! It runs in a task of its own, because a message that was begun has to be sent to its end. What happens
+//! comes out as [`Signal`]s, in order.
 
+mod channel;
+mod mqtt;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
-use rumqttc::{Outgoing, v5};
+use bytes::BytesMut;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until, timeout};
 
+pub use channel::Way;
+use channel::{Channel, before_connack};
+pub use mqtt::Login;
+use mqtt::{Heard, Publication};
+
+use crate::device::REFUSED;
 use crate::fleet::{Device, Version};
 use crate::outbox::Message;
+use crate::security::Proof;
 
-/// Requests on their way to rumqttc; more than any window.
+/// Requests on their way to the connection's task; more than any window.
 const REQUESTS: usize = 64;
 /// Signals on their way to the device.
 const SIGNALS: usize = 256;
-/// Largest packet, in bytes: MQTT's own limit, so that the gateway's is the one that is met.
-const PACKET_MAX_BYTES: u32 = 268_435_455;
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
-const CONNECT_WAIT_S: u64 = 5;
+/// From the first packet of TCP to CONNACK: as long as the gateway gives a device.
+const CONNECT_WAIT: Duration = Duration::from_secs(10);
+/// How long a message may take to leave: a gateway whose Kafka is away reads nothing meanwhile.
+const SEND_WAIT: Duration = Duration::from_secs(120);
 /// How long a goodbye may take.
 const GOODBYE_WAIT: Duration = Duration::from_millis(500);
 
 /// What happened on the connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Signal {
     /// The gateway accepted it, and takes this many messages at once, if it said so.
     Connected { receive_maximum: Option<u16> },
-    /// The next of the messages handed over left, under this packet id; 0 is QoS 0.
+    /// The next of the messages handed over leaves, under this packet id; 0 is QoS 0.
     Left(u16),
     /// PUBACK or PUBREC; the code is MQTT 5's.
     Acknowledged { packet_id: u16, code: u8 },
     /// The connection is gone.
-    Ended,
+    Ended(End),
+}
+
+/// Why a connection is gone, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// There was no gateway, none that the device trusts, or none that answered in time.
+    Unreachable(String),
+    /// The gateway was there, and did not let it in: by a TLS alert, an HTTP status, a CONNACK, or by
+    /// closing.
+    Refused(String),
+    /// It was in.
+    Lost(String),
 }
 
 /// See the module.
 pub struct Link {
-    client: Client,
+    requests: mpsc::Sender<Request>,
     signals: mpsc::Receiver<Signal>,
     task: JoinHandle<()>,
 }
 
-enum Client {
-    V311(rumqttc::AsyncClient),
-    V5(v5::AsyncClient),
+enum Request {
+    Publish(Box<Publication>),
+    Goodbye,
 }
 
 impl Link {
     /// Begins to connect with a clean session.
-    pub fn connect(device: &Device, host: &str, port: u16) -> Link {
+    pub fn connect(way: &Arc<Way>, proof: &Arc<Proof>, version: Version) -> Link {
         let (sender, signals) = mpsc::channel(SIGNALS);
-        let (client, task) = match device.version {
-            Version::V311 => {
-                let mut options = rumqttc::MqttOptions::new(&device.id, host, port);
-                options
-                    .set_keep_alive(KEEP_ALIVE)
-                    .set_clean_session(true)
-                    .set_max_packet_size(PACKET_MAX_BYTES as usize, PACKET_MAX_BYTES as usize);
-                let (client, mut events) = rumqttc::AsyncClient::new(options, REQUESTS);
-                events.network_options.set_connection_timeout(CONNECT_WAIT_S);
-                let task = tokio::spawn(async move {
-                    while let Ok(event) = events.poll().await {
-                        if let Some(signal) = signal_311(&event)
-                            && sender.send(signal).await.is_err()
-                        {
-                            return;
-                        }
-                    }
-                    // The device may be gone too.
-                    let _ = sender.send(Signal::Ended).await;
-                });
-                (Client::V311(client), task)
-            }
-            Version::V5 => {
-                let mut options = v5::MqttOptions::new(&device.id, host, port);
-                options
-                    .set_keep_alive(KEEP_ALIVE)
-                    .set_clean_start(true)
-                    .set_connection_timeout(CONNECT_WAIT_S)
-                    .set_max_packet_size(Some(PACKET_MAX_BYTES));
-                let (client, mut events) = v5::AsyncClient::new(options, REQUESTS);
-                let task = tokio::spawn(async move {
-                    while let Ok(event) = events.poll().await {
-                        if let Some(signal) = signal_5(&event)
-                            && sender.send(signal).await.is_err()
-                        {
-                            return;
-                        }
-                    }
-                    // The device may be gone too.
-                    let _ = sender.send(Signal::Ended).await;
-                });
-                (Client::V5(client), task)
-            }
-        };
-        Link { client, signals, task }
+        let (requests, queue) = mpsc::channel(REQUESTS);
+        let (way, proof) = (Arc::clone(way), Arc::clone(proof));
+        let task = tokio::spawn(async move {
+            let end = match Box::pin(Talk::begin(&way, &proof, version, sender.clone())).await {
+                Ok(talk) => Box::pin(talk.until_the_end(queue)).await,
+                Err(end) => end,
+            };
+            // The device may be gone too.
+            let _ = sender.send(Signal::Ended(end)).await;
+        });
+        Link { requests, signals, task }
     }
 
-    /// The next signal; [`Signal::Ended`] for ever after the last. Cancel safe.
+    /// The next signal; nothing comes after [`Signal::Ended`]. Cancel safe.
     pub async fn next(&mut self) -> Signal {
-        self.signals.recv().await.unwrap_or(Signal::Ended)
+        let gone = || Signal::Ended(End::Lost("it was ended here".to_owned()));
+        self.signals.recv().await.unwrap_or_else(gone)
     }
 
     /// Hands a message over; false when the connection is gone.
     pub fn publish(&self, device: &Device, message: &Message) -> bool {
-        let (topic, payload) = (message.topic.clone(), message.payload.clone());
-        match &self.client {
-            Client::V311(client) => {
-                let qos = [
-                    rumqttc::QoS::AtMostOnce,
-                    rumqttc::QoS::AtLeastOnce,
-                    rumqttc::QoS::ExactlyOnce,
-                ][usize::from(message.qos)];
-                client.try_publish(topic, qos, false, payload).is_ok()
-            }
-            Client::V5(client) => {
-                use v5::mqttbytes::QoS;
-                let qos =
-                    [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce][usize::from(message.qos)];
-                let properties = properties(device, message);
-                client.try_publish_with_properties(topic, qos, false, payload, properties).is_ok()
-            }
-        }
+        self.requests
+            .try_send(Request::Publish(Box::new(Publication::new(device, message))))
+            .is_ok()
     }
 
     /// Ends the connection with a goodbye.
     pub async fn disconnect(mut self) {
-        let asked = match &self.client {
-            Client::V311(client) => client.try_disconnect().is_ok(),
-            Client::V5(client) => client.try_disconnect().is_ok(),
-        };
-        if asked {
-            let ended = async { while self.next().await != Signal::Ended {} };
+        if self.requests.try_send(Request::Goodbye).is_ok() {
+            let ended = async { while !matches!(self.next().await, Signal::Ended(_)) {} };
             // A gateway that does not close in time is left.
-            let _ = tokio::time::timeout(GOODBYE_WAIT, ended).await;
+            let _ = timeout(GOODBYE_WAIT, ended).await;
         }
     }
 }
@@ -146,53 +120,166 @@ impl Drop for Link {
     }
 }
 
-fn properties(device: &Device, message: &Message) -> v5::mqttbytes::v5::PublishProperties {
-    let mut user_properties = vec![
-        ("message-id".to_owned(), message.sequence.to_string()),
-        ("device-type".to_owned(), device.kind.to_owned()),
-        ("firmware-version".to_owned(), device.firmware.to_owned()),
-        ("group".to_owned(), device.group.to_owned()),
-    ];
-    user_properties.extend(message.event_ms.map(|ms| ("event-start".to_owned(), ms.to_string())));
-    v5::mqttbytes::v5::PublishProperties { user_properties, ..Default::default() }
+/// An accepted connection.
+struct Talk {
+    channel: Channel,
+    version: Version,
+    signals: mpsc::Sender<Signal>,
+    received: BytesMut,
+    out: BytesMut,
+    /// Packet ids that are in use, those of QoS 2 until PUBCOMP.
+    taken: BTreeSet<u16>,
+    last_id: u16,
+    ping_at: Instant,
 }
 
-fn signal_311(event: &rumqttc::Event) -> Option<Signal> {
-    use rumqttc::{Event, Packet};
-    Some(match event {
-        Event::Outgoing(Outgoing::Publish(packet_id)) => Signal::Left(*packet_id),
-        Event::Incoming(Packet::ConnAck(_)) => Signal::Connected { receive_maximum: None },
-        Event::Incoming(Packet::PubAck(ack)) => {
-            Signal::Acknowledged { packet_id: ack.pkid, code: 0 }
-        }
-        Event::Incoming(Packet::PubRec(ack)) => {
-            Signal::Acknowledged { packet_id: ack.pkid, code: 0 }
-        }
-        _ => return None,
-    })
-}
+impl Talk {
+    /// Connects, and waits for CONNACK.
+    async fn begin(
+        way: &Way,
+        proof: &Proof,
+        version: Version,
+        signals: mpsc::Sender<Signal>,
+    ) -> Result<Talk, End> {
+        let begun = async {
+            let channel = Channel::open(way, proof.tls()).await?;
+            let mut talk = Talk {
+                channel,
+                version,
+                signals,
+                received: BytesMut::new(),
+                out: BytesMut::new(),
+                taken: BTreeSet::new(),
+                last_id: 0,
+                ping_at: Instant::now() + KEEP_ALIVE,
+            };
+            let login = proof.login().map_err(End::Unreachable)?;
+            mqtt::connect(version, proof.client_id(), KEEP_ALIVE, login, &mut talk.out)
+                .map_err(End::Unreachable)?;
+            let receive_maximum = talk.shake().await?;
+            // The device may be gone.
+            let _ = talk.signals.send(Signal::Connected { receive_maximum }).await;
+            Ok(talk)
+        };
+        let late = || End::Unreachable(format!("no answer in {} s", CONNECT_WAIT.as_secs()));
+        timeout(CONNECT_WAIT, begun).await.unwrap_or_else(|_| Err(late()))
+    }
 
-fn signal_5(event: &v5::Event) -> Option<Signal> {
-    use v5::Event;
-    use v5::mqttbytes::v5::{Packet, PubAckReason, PubRecReason};
-    /// What a refusal is called in the ledger; rumqttc keeps its own names of them.
-    const REFUSED: u8 = 0x80;
-    Some(match event {
-        Event::Outgoing(Outgoing::Publish(packet_id)) => Signal::Left(*packet_id),
-        Event::Incoming(Packet::ConnAck(ack)) => {
-            let receive_maximum = ack.properties.as_ref().and_then(|known| known.receive_max);
-            Signal::Connected { receive_maximum }
+    async fn shake(&mut self) -> Result<Option<u16>, End> {
+        let sent = self.channel.send(self.out.split().freeze()).await;
+        if let Err(error) = sent
+            // Whoever closed may have said why before.
+            && self.channel.receive(&mut self.received).await.is_err()
+        {
+            return Err(before_connack(&error));
         }
-        Event::Incoming(Packet::PubAck(ack)) => {
-            let fine =
-                matches!(ack.reason, PubAckReason::Success | PubAckReason::NoMatchingSubscribers);
-            Signal::Acknowledged { packet_id: ack.pkid, code: if fine { 0 } else { REFUSED } }
+        loop {
+            match mqtt::hear(self.version, &mut self.received).map_err(End::Unreachable)? {
+                Some(Heard::Accepted { receive_maximum }) => return Ok(receive_maximum),
+                Some(Heard::Refused(why)) => return Err(End::Refused(why)),
+                Some(other) => {
+                    return Err(End::Unreachable(format!("{other:?} came in place of CONNACK")));
+                }
+                None => {}
+            }
+            match self.channel.receive(&mut self.received).await {
+                Ok(true) => {}
+                Ok(false) => return Err(End::Refused("closed without a word".to_owned())),
+                Err(error) => return Err(before_connack(&error)),
+            }
         }
-        Event::Incoming(Packet::PubRec(ack)) => {
-            let fine =
-                matches!(ack.reason, PubRecReason::Success | PubRecReason::NoMatchingSubscribers);
-            Signal::Acknowledged { packet_id: ack.pkid, code: if fine { 0 } else { REFUSED } }
+    }
+
+    async fn until_the_end(mut self, mut requests: mpsc::Receiver<Request>) -> End {
+        loop {
+            match self.turn(&mut requests).await {
+                Ok(true) => {}
+                Ok(false) => return End::Lost("said goodbye".to_owned()),
+                Err(why) => return End::Lost(why),
+            }
         }
-        _ => return None,
-    })
+    }
+
+    /// One thing that happens, and what it makes the device send; false after a goodbye.
+    async fn turn(&mut self, requests: &mut mpsc::Receiver<Request>) -> Result<bool, String> {
+        let mut stays = true;
+        tokio::select! {
+            came = self.channel.receive(&mut self.received) => match came {
+                Ok(true) => self.hear().await?,
+                Ok(false) => return Err("closed without a word".to_owned()),
+                Err(error) => return Err(error.to_string()),
+            },
+            request = requests.recv() => match request {
+                Some(Request::Publish(publication)) => self.publish(*publication).await?,
+                Some(Request::Goodbye) | None => {
+                    mqtt::goodbye(self.version, &mut self.out)?;
+                    stays = false;
+                }
+            },
+            () = sleep_until(self.ping_at) => {
+                mqtt::ping(self.version, &mut self.out)?;
+                self.ping_at = Instant::now() + KEEP_ALIVE;
+            }
+        }
+        if !self.out.is_empty() {
+            let sent = timeout(SEND_WAIT, self.channel.send(self.out.split().freeze())).await;
+            sent.map_err(|_| format!("nothing was taken for {} s", SEND_WAIT.as_secs()))?
+                .map_err(|error| error.to_string())?;
+        }
+        if !stays {
+            self.channel.close().await;
+        }
+        Ok(stays)
+    }
+
+    async fn publish(&mut self, publication: Publication) -> Result<(), String> {
+        let packet_id = if publication.wants_id() { self.new_id() } else { 0 };
+        // Before the message itself, so that the id is known when its acknowledgement comes.
+        self.tell(Signal::Left(packet_id)).await;
+        publication.write(packet_id, &mut self.out)
+    }
+
+    /// The next that is free: the window is far smaller than there are ids.
+    fn new_id(&mut self) -> u16 {
+        loop {
+            self.last_id = self.last_id.checked_add(1).unwrap_or(1);
+            if self.taken.insert(self.last_id) {
+                return self.last_id;
+            }
+        }
+    }
+
+    /// Everything whole that was received.
+    async fn hear(&mut self) -> Result<(), String> {
+        while let Some(heard) = mqtt::hear(self.version, &mut self.received)? {
+            match heard {
+                Heard::Acknowledged { packet_id, code } => {
+                    self.taken.remove(&packet_id);
+                    self.tell(Signal::Acknowledged { packet_id, code }).await;
+                }
+                Heard::Received { packet_id, code } => {
+                    if code < REFUSED {
+                        mqtt::release(self.version, packet_id, &mut self.out)?;
+                    } else {
+                        self.taken.remove(&packet_id);
+                    }
+                    self.tell(Signal::Acknowledged { packet_id, code }).await;
+                }
+                Heard::Completed { packet_id } => {
+                    self.taken.remove(&packet_id);
+                }
+                Heard::Ended(why) => return Err(why),
+                Heard::Accepted { .. } | Heard::Refused(_) => {
+                    return Err("a second CONNACK came".to_owned());
+                }
+                Heard::Other => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn tell(&mut self, signal: Signal) {
+        // A device that is gone ends this task.
+        let _ = self.signals.send(signal).await;
+    }
 }

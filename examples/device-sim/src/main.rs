@@ -3,11 +3,13 @@
 
 mod device;
 mod fleet;
+mod hostile;
 mod ledger;
 mod link;
 mod outbox;
 mod progress;
 mod run;
+mod security;
 mod verify;
 
 use std::process::ExitCode;
@@ -31,7 +33,9 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Publish as a fleet, and keep a ledger of what was sent and acknowledged
-    Run(run::Arguments),
+    Run(Box<run::Arguments>),
+    /// Make the CA, certificates and tokens that a run with the same options gives its devices
+    Prepare(run::Preparation),
     /// Read Kafka and the object store, and exit 1 unless everything acknowledged is there
     Verify(verify::Arguments),
 }
@@ -48,6 +52,7 @@ fn main() -> ExitCode {
     };
     let ended = match &arguments.command {
         Command::Run(arguments) => run::run(arguments),
+        Command::Prepare(preparation) => run::prepare(preparation),
         Command::Verify(arguments) => verify::verify(arguments),
     };
     ended.unwrap_or_else(|error| {
@@ -56,7 +61,23 @@ fn main() -> ExitCode {
     })
 }
 
+/// A reader that went away is no reason to end.
+fn println(text: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
 /// A length of time such as `60s`, `5m` or `0`.
 fn parse_length(text: &str) -> Result<std::time::Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}: write such as 60s, 5m or 1h"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_options_do_not_contradict_each_other() {
+        super::Arguments::command().debug_assert();
+    }
 }

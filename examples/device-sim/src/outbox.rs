@@ -1,7 +1,7 @@
 //! What a device has to keep until it is acknowledged. Pure.
 //!
-//! rumqttc forgets what was not acknowledged when it reconnects, so this does not: after a reconnect
-//! everything that is open is sent again, in the order it was first sent.
+//! A session is clean, so that the gateway forgets what was open when a connection ends, and this does
+//! not: after a reconnect everything that is open is sent again, in the order it was first sent.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 

@@ -13,9 +13,11 @@ use tokio::task::JoinSet;
 use tokio::time::{interval, sleep, timeout};
 
 use crate::device::{Counters, Living, Stage, World, now_ms};
-use crate::fleet::{self, Habits};
+use crate::fleet::{self, Device, Habits};
+use crate::hostile::{self, Hostile, Profile, Verdict};
 use crate::ledger::{Ledger, Line};
 use crate::progress::Progress;
+use crate::security::{self, Proof};
 
 /// Devices that connect in one second at the start; later they come as they please.
 const CONNECTS_PER_SECOND: u32 = 500;
@@ -23,6 +25,8 @@ const TELL_PAUSE: Duration = Duration::from_millis(200);
 /// How long devices may take to say goodbye.
 const GOODBYE_WAIT: Duration = Duration::from_secs(5);
 const DEVICES_MAX: u32 = 100_000;
+/// Hostile devices of one profile.
+const HOSTILE_MAX: u32 = 1000;
 /// Bytes: smaller has no room for whose message it is, larger is beyond MQTT.
 const LARGE_SIZE: std::ops::RangeInclusive<u64> = 1024..=256 * 1024 * 1024 - 65_536;
 
@@ -55,6 +59,30 @@ pub struct Arguments {
     /// What device ids begin with
     #[arg(long, value_name = "TEXT", default_value = "sim-")]
     client_prefix: String,
+    #[command(flatten)]
+    security: security::Options,
+    /// Hostile devices beside the fleet, by what is wrong with them; the run fails if one gets in
+    #[arg(long, value_name = "PROFILE,…", value_enum, value_delimiter = ',')]
+    hostile: Vec<Profile>,
+    /// How many hostile devices of each profile
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(HOSTILE_MAX)))]
+    hostile_devices: u32,
+}
+
+/// `device-sim prepare`: who the devices are, and what they are given.
+#[derive(clap::Args)]
+pub struct Preparation {
+    /// How many devices
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(DEVICES_MAX)))]
+    devices: u32,
+    /// The seed of the run that follows
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+    /// What device ids begin with
+    #[arg(long, value_name = "TEXT", default_value = "sim-")]
+    client_prefix: String,
+    #[command(flatten)]
+    made: security::Made,
 }
 
 fn parse_address(text: &str) -> Result<(String, u16), String> {
@@ -82,8 +110,42 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     runtime.block_on(fleet_run(arguments, rate))
 }
 
+/// Makes what a run with the same options uses, and says where it is.
+pub fn prepare(preparation: &Preparation) -> anyhow::Result<ExitCode> {
+    let Preparation { devices, seed, client_prefix, made } = preparation;
+    let security = made.open()?;
+    for device in fleet::fleet(*seed, *devices, client_prefix) {
+        security.proof(&device.id)?;
+    }
+    crate::println(&made.told(*devices));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The fleet and those that do not belong to it, each with what it has to show.
+struct Cast {
+    devices: Vec<(Device, Proof)>,
+    hostile: Vec<Hostile>,
+}
+
+impl Cast {
+    fn of(arguments: &Arguments) -> anyhow::Result<Cast> {
+        let security = arguments.security.open()?;
+        let fleet = fleet::fleet(arguments.seed, arguments.devices, &arguments.client_prefix);
+        let hostile =
+            hostile::cast(&security, &arguments.hostile, arguments.hostile_devices, &fleet)?;
+        let with_proof = |device: Device| {
+            let proof = security.proof(&device.id)?;
+            Ok((device, proof))
+        };
+        let devices: anyhow::Result<Vec<_>> = fleet.into_iter().map(with_proof).collect();
+        Ok(Cast { devices: devices?, hostile })
+    }
+}
+
 async fn fleet_run(arguments: &Arguments, rate: f64) -> anyhow::Result<ExitCode> {
     let (host, port) = &arguments.gateway;
+    let way = arguments.security.way(host, *port)?;
+    let Cast { devices, hostile } = Cast::of(arguments)?;
     let run = format!("{:x}-{:x}", now_ms(), std::process::id());
     let first = Line::Run {
         run: run.clone(),
@@ -97,8 +159,7 @@ async fn fleet_run(arguments: &Arguments, rate: f64) -> anyhow::Result<ExitCode>
     let (stage, watched) = watch::channel(Stage::Talking);
     let world = World {
         run: run.into(),
-        host: host.as_str().into(),
-        port: *port,
+        way: Arc::new(way),
         habits: Habits {
             pause: Duration::from_secs_f64(f64::from(arguments.devices) / rate),
             large_size: arguments.large_size as usize,
@@ -107,31 +168,46 @@ async fn fleet_run(arguments: &Arguments, rate: f64) -> anyhow::Result<ExitCode>
         counters: Arc::clone(&counters),
         stage: watched,
     };
-    let mut devices = JoinSet::new();
-    let fleet = fleet::fleet(arguments.seed, arguments.devices, &arguments.client_prefix);
-    for (number, device) in fleet.into_iter().enumerate() {
+    let mut tasks = JoinSet::new();
+    for (number, (device, proof)) in devices.into_iter().enumerate() {
         let world = world.clone();
         let pause = Duration::from_secs(1) * number as u32 / CONNECTS_PER_SECOND;
-        devices.spawn(async move {
+        tasks.spawn(async move {
             sleep(pause).await;
-            Living::new(device, world).live().await
+            Living::new(device, proof, world).live().await;
+            None
         });
+    }
+    let sent_in = hostile.len();
+    for hostile in hostile {
+        let world = world.clone();
+        tasks.spawn(async move { Some(hostile.knock(world).await) });
     }
     // From here on only devices hold the ledger.
     drop(world);
     let mut progress = Progress::start(arguments.devices);
     talk(arguments.duration, &counters, &mut progress).await?;
     stage.send_replace(Stage::Settling);
-    settle(arguments.settle, &mut devices, &counters, &mut progress).await?;
+    let mut verdicts = Vec::new();
+    settle(arguments.settle, &mut tasks, &mut verdicts, &counters, &mut progress).await?;
     stage.send_replace(Stage::Ended);
-    let goodbye = async { while devices.join_next().await.is_some() {} };
+    let goodbye = async {
+        while let Some(ended) = tasks.join_next().await {
+            verdicts.extend(ended.ok().flatten());
+        }
+    };
     if timeout(GOODBYE_WAIT, goodbye).await.is_err() {
-        devices.shutdown().await;
+        tasks.shutdown().await;
     }
     writer.finish().await?;
     let left = counters.outstanding.load(Ordering::Relaxed).max(0);
-    progress.finish(&summary(&counters, left, arguments));
-    Ok(if left == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let repelled = hostile::repelled(&verdicts, sent_in);
+    let mut text = summary(&counters, left, arguments);
+    if sent_in > 0 {
+        text.push_str(&format!("\n{}", hostile::summary(&verdicts, sent_in)));
+    }
+    progress.finish(&text);
+    Ok(if left == 0 && repelled { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Until the time is over or somebody interrupts.
@@ -158,7 +234,8 @@ async fn talk(
 /// Until every device is done, the time is over, or somebody interrupts again.
 async fn settle(
     limit: Duration,
-    devices: &mut JoinSet<usize>,
+    tasks: &mut JoinSet<Option<Verdict>>,
+    verdicts: &mut Vec<Verdict>,
     counters: &Counters,
     progress: &mut Progress,
 ) -> anyhow::Result<()> {
@@ -171,9 +248,9 @@ async fn settle(
             () = &mut end => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
             _ = tick.tick() => progress.tell(counters, "settling"),
-            ended = devices.join_next() => match ended {
+            ended = tasks.join_next() => match ended {
                 None => return Ok(()),
-                Some(Ok(_)) => {}
+                Some(Ok(verdict)) => verdicts.extend(verdict),
                 Some(Err(error)) => return Err(error).context("a device had a panic"),
             },
         }
@@ -191,11 +268,21 @@ fn summary(counters: &Counters, left: i64, arguments: &Arguments) -> String {
         load(&counters.connections),
         arguments.ledger.display(),
     );
+    let turned_away = load(&counters.turned_away);
+    if turned_away > 0 {
+        text.push_str(&format!("\n{turned_away} connections were turned away"));
+    }
     if left > 0 {
         text.push_str(&format!(
             "\n{left} messages are not acknowledged after {} s: is the gateway up, and Kafka?",
             arguments.settle.as_secs()
         ));
+    }
+    let trouble = counters.last_trouble.lock().expect("nothing panics under this lock");
+    if let Some(trouble) = trouble.as_ref().filter(|_| left > 0 || turned_away > 0) {
+        // It may hold what the gateway said.
+        let harmless = trouble.replace(char::is_control, "?");
+        text.push_str(&format!("\nthe last connection that failed, of {harmless}"));
     }
     text
 }

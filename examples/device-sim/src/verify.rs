@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use crate::ledger;
+use crate::{ledger, println};
 use judge::{Finding, Verdict};
 
 /// Findings of each kind that are shown; the rest is counted.
@@ -103,12 +103,6 @@ fn ascii(json: &str) -> String {
         }
     }
     escaped
-}
-
-/// A reader that went away is no reason to end.
-fn println(text: &str) {
-    use std::io::Write as _;
-    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 #[cfg(test)]

@@ -4,7 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::json;
 
+use crate::device::REFUSED;
 use crate::ledger::Line;
+
+/// The code of MQTT 5 with which a publish is answered that the device may not make.
+const NOT_AUTHORIZED: u8 = 0x87;
 
 /// What the ledger says of one message.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +20,8 @@ struct Entry {
     attempts: u32,
     acknowledged: bool,
     refused: bool,
+    /// The device may not publish this (MQTT 5, 3.4.2.1: not authorized), so that it need not be there.
+    denied: bool,
 }
 
 /// The ledger, by message.
@@ -23,6 +29,8 @@ pub struct Account {
     run: String,
     started_ms: i64,
     messages: BTreeMap<(String, u64), Entry>,
+    /// Hostile devices that got in.
+    intruders: Vec<String>,
 }
 
 /// A record of the run that was found in Kafka.
@@ -59,10 +67,11 @@ pub enum Kind {
     OutOfOrder,
     Double,
     Unknown,
+    Intruder,
 }
 
-pub const KINDS: [Kind; 5] =
-    [Kind::Missing, Kind::Changed, Kind::OutOfOrder, Kind::Double, Kind::Unknown];
+pub const KINDS: [Kind; 6] =
+    [Kind::Missing, Kind::Changed, Kind::OutOfOrder, Kind::Double, Kind::Unknown, Kind::Intruder];
 
 impl Kind {
     pub fn name(self) -> &'static str {
@@ -72,6 +81,7 @@ impl Kind {
             Kind::OutOfOrder => "out of order",
             Kind::Double => "double",
             Kind::Unknown => "never sent",
+            Kind::Intruder => "wrongly let in",
         }
     }
 }
@@ -100,7 +110,7 @@ pub struct Verdict {
 impl Account {
     pub fn of(lines: &[Line]) -> anyhow::Result<Account> {
         let mut messages: BTreeMap<(String, u64), Entry> = BTreeMap::new();
-        let mut told = None;
+        let (mut told, mut intruders) = (None, Vec::new());
         for line in lines {
             match line {
                 Line::Run { run, started_ms, .. } if told.is_none() => {
@@ -128,13 +138,17 @@ impl Account {
                         anyhow::anyhow!("{device} has {sequence} acknowledged and not sent")
                     })?;
                     entry.acknowledged = true;
-                    entry.refused = *code >= 0x80;
+                    entry.refused = *code >= REFUSED;
+                    entry.denied = *code == NOT_AUTHORIZED;
                 }
-                Line::Connected { .. } | Line::Disconnected { .. } => {}
+                Line::GotIn { device, profile, .. } => {
+                    intruders.push(format!("a hostile device ({profile}) as {device}"));
+                }
+                Line::Connected { .. } | Line::Disconnected { .. } | Line::TurnedAway { .. } => {}
             }
         }
         let (run, started_ms) = told.ok_or_else(|| anyhow::anyhow!("has no run"))?;
-        Ok(Account { run, started_ms, messages })
+        Ok(Account { run, started_ms, messages, intruders })
     }
 
     pub fn run(&self) -> &str {
@@ -208,10 +222,14 @@ pub fn judge(account: &Account, observed: &[Observed], torn: bool) -> Verdict {
         }
     }
     for ((device, sequence), entry) in &account.messages {
-        if entry.acknowledged && !times.contains_key(&(device.as_str(), *sequence)) {
+        if entry.acknowledged && !entry.denied && !times.contains_key(&(device.as_str(), *sequence))
+        {
             let text = format!("{device} number {sequence}, published to {}", entry.topic);
             verdict.find(Kind::Missing, text);
         }
+    }
+    for text in &account.intruders {
+        verdict.find(Kind::Intruder, text.clone());
     }
     verdict
 }
@@ -398,6 +416,32 @@ mod tests {
         let verdict = judge(&account, &[dead, found(1, 0), found(3, 1)], false);
         assert_eq!(verdict.findings, []);
         assert!(verdict.summary().contains("1 dead letters"));
+    }
+
+    #[test]
+    fn a_publish_that_was_not_allowed_need_not_be_there() {
+        let mut lines = ledger();
+        let denied =
+            |code| Line::Acknowledged { device: DEVICE.to_owned(), sequence: 4, code, at_ms: 0 };
+        let records = [found(1, 0), found(2, 1), found(3, 2)];
+        lines.extend([sent(4, 1, 1), denied(NOT_AUTHORIZED)]);
+        assert_eq!(kinds(&lines, &records, false), []);
+        lines.push(denied(0x97));
+        assert_eq!(kinds(&lines, &records, false), [Kind::Missing], "any other code promises it");
+    }
+
+    #[test]
+    fn a_hostile_device_that_got_in_is_seen() {
+        let records = [found(1, 0), found(2, 1), found(3, 2)];
+        let (device, profile) = (DEVICE.to_owned(), "expired".to_owned());
+        let mut lines = ledger();
+        let (why, at_ms) = ("TLS alert CertificateExpired".to_owned(), 0);
+        let profile_of = Some(profile.clone());
+        let away = Line::TurnedAway { device: device.clone(), profile: profile_of, why, at_ms };
+        lines.push(away);
+        assert_eq!(kinds(&lines, &records, false), []);
+        lines.push(Line::GotIn { device, profile, at_ms });
+        assert_eq!(kinds(&lines, &records, false), [Kind::Intruder]);
     }
 
     #[test]
