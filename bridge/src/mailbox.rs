@@ -32,11 +32,16 @@ impl Signals {
     pub const ENDED: Signals = Signals(1 << 3);
     /// Somebody wants to know how the session is.
     pub const ASKED: Signals = Signals(1 << 4);
+    /// Who may do what changed, or who is who.
+    pub const RIGHTS_CHANGED: Signals = Signals(1 << 5);
     /// What is no matter of the session's own messages.
-    pub const FROM_OUTSIDE: Signals =
-        Signals(Signals::TAKEN_OVER.0 | Signals::ENDED.0 | Signals::ASKED.0);
+    pub const FROM_OUTSIDE: Signals = Signals(
+        Signals::TAKEN_OVER.0 | Signals::ENDED.0 | Signals::ASKED.0 | Signals::RIGHTS_CHANGED.0,
+    );
     /// These are over when they were seen; the others stay.
-    const ONCE: Signals = Signals(Signals::ROOM.0 | Signals::PHASE_CHANGED.0 | Signals::ASKED.0);
+    const ONCE: Signals = Signals(
+        Signals::ROOM.0 | Signals::PHASE_CHANGED.0 | Signals::ASKED.0 | Signals::RIGHTS_CHANGED.0,
+    );
 
     /// One of `these` is among them.
     pub const fn has(self, these: Signals) -> bool {
@@ -123,7 +128,8 @@ mod tests {
         let mailbox = Mailbox::default();
         let collect = || mailbox.collect(Waker::noop(), &mut Vec::new());
         assert_eq!(collect(), Signals::default());
-        for once in [Signals::ROOM, Signals::PHASE_CHANGED, Signals::ASKED] {
+        for once in [Signals::ROOM, Signals::PHASE_CHANGED, Signals::ASKED, Signals::RIGHTS_CHANGED]
+        {
             mailbox.signal(once);
             assert_eq!(collect(), once);
             assert_eq!(collect(), Signals::default());

@@ -33,11 +33,14 @@ pub enum Refusal {
     TooLarge,
     /// No route takes its topic, and `unrouted: refuse`.
     Unrouted,
+    /// Its sender may not publish to its topic.
+    NotAuthorized,
 }
 
 impl Refusal {
     /// All of them, in the order of their counters.
-    pub const ALL: [Refusal; 3] = [Refusal::Shed, Refusal::TooLarge, Refusal::Unrouted];
+    pub const ALL: [Refusal; 4] =
+        [Refusal::Shed, Refusal::TooLarge, Refusal::Unrouted, Refusal::NotAuthorized];
 
     /// What says so to people.
     pub fn reason(self) -> &'static str {
@@ -45,6 +48,7 @@ impl Refusal {
             Refusal::Shed => "there is no room for it in its lane",
             Refusal::TooLarge => "larger than anything that can be taken: the connection ends",
             Refusal::Unrouted => "no route matches the topic",
+            Refusal::NotAuthorized => "its sender may not publish to its topic",
         }
     }
 
@@ -54,6 +58,7 @@ impl Refusal {
             Refusal::Shed => "shed",
             Refusal::TooLarge => "too_large",
             Refusal::Unrouted => "unrouted",
+            Refusal::NotAuthorized => "not_authorized",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! MQTT's topics (4.7): levels between slashes, filters that ask for them, and many filters at once.
 
 pub mod filter;
+pub mod pattern;
 pub mod trie;
 
 /// The last level of a topic.

@@ -15,6 +15,7 @@ use bridge::{LaneThread, Lanes, Store, Uplink};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::access::Access;
 use crate::admin::tokens::CurrentTokens;
 use crate::config::{AdminSettings, Drain, Settings};
 use crate::edge::{Edge, EdgeLimits};
@@ -100,8 +101,10 @@ impl App {
 
 fn bind(settings: &Settings, process: &Process) -> anyhow::Result<Vec<Listener>> {
     let _context = process.front().enter();
+    let access = settings.access.as_ref().map(|settings| Arc::new(Access::new(settings)));
     let listeners = settings.listeners.iter().map(|listener| {
-        Listener::bind(Entrance::new(listener), listener.bind).with_context(|| {
+        let entrance = Entrance::new(listener, access.clone());
+        Listener::bind(entrance, listener.bind).with_context(|| {
             let (name, bind) = (&listener.name, listener.bind);
             format!("listener {name} cannot bind {bind}: is another program on that port?")
         })

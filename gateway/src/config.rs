@@ -25,6 +25,7 @@ use url::Url;
 use environment::Overrides;
 use node::Node;
 
+use crate::access::AccessSettings;
 use crate::admin::tokens::{TokenSources, Tokens};
 use crate::mqtt::{FIXED_HEADER_MAX, PUBLISH_HEAD_MAX};
 
@@ -43,6 +44,8 @@ const FILE_MAX_BYTES: u64 = 16 * 1024 * 1024;
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub listeners: Vec<ListenerSettings>,
+    /// What clients may do; None: everything.
+    pub access: Option<AccessSettings>,
     pub admin: AdminSettings,
     pub drain: Drain,
     pub kafka: Kafka,
@@ -72,6 +75,24 @@ impl Settings {
 pub struct ListenerSettings {
     pub name: String,
     pub bind: SocketAddr,
+    pub on_denied: OnDenied,
+}
+
+impl ListenerSettings {
+    /// One of which nothing else is said.
+    pub fn new(name: &str, bind: SocketAddr) -> ListenerSettings {
+        ListenerSettings { name: name.to_owned(), bind, on_denied: OnDenied::default() }
+    }
+}
+
+/// What a client of MQTT 5 gets for a publish that it may not make.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnDenied {
+    /// The code 0x87, and its connection goes on.
+    #[default]
+    Answer,
+    /// The end of its connection.
+    Close,
 }
 
 /// Where the gateway is asked and told, and by whom.
@@ -263,7 +284,10 @@ pub fn parse(
     let hints = environment::hints(names, &sections);
     let overrides = Overrides::apply(&mut written, environment.clone(), &mut faults);
     match check::settings(written, environment, faults, secrets) {
-        Ok(settings) => Ok(Settings { hints, ..settings }),
+        Ok(mut settings) => {
+            settings.hints.splice(0..0, hints);
+            Ok(settings)
+        }
         Err(mut faults) => {
             overrides.name_in(&mut faults);
             for hint in hints {

@@ -38,6 +38,7 @@ pub use foreign::Foreign;
 pub use refusal::Refusal;
 pub use will::StoredWill;
 
+use crate::access::{Access, Subject};
 use crate::admission::Admitted;
 use crate::clients::{Claim, Figures};
 use crate::edge::Edge;
@@ -82,6 +83,39 @@ pub(crate) struct Shared {
     pub(crate) keep_alive_s: u16,
     /// When its CONNECT was accepted, in seconds since 1970 UTC.
     pub(crate) connected_s: u32,
+}
+
+impl Shared {
+    /// What is asked what the client may do; None: it may do everything.
+    fn access(&self) -> Option<&Access> {
+        self.peer.entrance.access.as_deref()
+    }
+
+    /// Who the client is, to those who are asked what it may do.
+    fn subject(&self) -> Subject<'_> {
+        subject(&self.peer, &self.device)
+    }
+
+    /// Whether the client may publish to a topic.
+    fn may_publish(&self, topic: &str) -> bool {
+        self.access().is_none_or(|access| access.may_publish(&self.subject(), topic))
+    }
+
+    /// Whether the client may subscribe to a filter.
+    fn may_subscribe(&self, filter: &str) -> bool {
+        self.access().is_none_or(|access| access.may_subscribe(&self.subject(), filter))
+    }
+}
+
+/// A client, to those who are asked what it may do.
+fn subject<'a>(peer: &'a Peer, device: &'a Device) -> Subject<'a> {
+    Subject {
+        listener: peer.listener(),
+        client_id: &device.client_id,
+        identity: None,
+        username: None,
+        attributes: &[],
+    }
 }
 
 /// See the module.
@@ -191,12 +225,18 @@ impl Connection {
 
     /// Does what others want of the connection.
     #[cold]
-    fn heed(&self, signals: Signals) -> Result<(), Close> {
+    fn heed(&mut self, signals: Signals) -> Result<(), Close> {
         if signals.has(Signals::TAKEN_OVER) {
             return Err(Close::TakenOver);
         }
         if signals.has(Signals::ENDED) {
             return Err(Refusal::EndedByOperator.into());
+        }
+        if signals.has(Signals::RIGHTS_CHANGED) {
+            self.still_may()?;
+        }
+        if !signals.has(Signals::ASKED) {
+            return Ok(());
         }
         let figures = Figures {
             in_flight: self.session.window.open_messages(),
@@ -205,6 +245,20 @@ impl Connection {
         };
         self.shared.edge.clients.answer(&self.shared.device.client_id, figures);
         Ok(())
+    }
+
+    /// Whether the client may have what it holds, its subscriptions and its will, as the rules are now. What
+    /// it publishes is asked for each time.
+    fn still_may(&mut self) -> Result<(), Refusal> {
+        let Connection { shared, session, .. } = self;
+        let may_have_will = session.will().is_none_or(|will| shared.may_publish(will.topic()));
+        let may_have_filters = session.subscriber().is_none_or(|subscriber| {
+            subscriber.filters().iter().all(|filter| shared.may_subscribe(filter))
+        });
+        match may_have_will && may_have_filters {
+            true => Ok(()),
+            false => Err(Refusal::RightsChanged),
+        }
     }
 
     /// Encodes the acknowledgements that may leave, and sends them in between where they are many.

@@ -1,5 +1,6 @@
 //! The gateway: MQTT's edge, the local plane, the admin server, and the commands of `landfall`.
 
+pub mod access;
 pub mod admin;
 mod admission;
 pub mod app;

@@ -266,6 +266,11 @@ impl Subscriber {
         self.shared.subscriptions.read().len_of(self.id)
     }
 
+    /// The filters that it holds.
+    pub fn filters(&self) -> Vec<Arc<str>> {
+        self.shared.subscriptions.read().of(self.id)
+    }
+
     /// Ends a subscription; `false` if there was none.
     pub fn unsubscribe(&mut self, filter: &str) -> bool {
         self.shared.change(|subscriptions| subscriptions.remove(self.id, filter))

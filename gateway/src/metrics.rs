@@ -9,6 +9,7 @@ use bridge::metrics::{DEAD_LETTER_CUTS, LANDING_LATENCY, OBJECT_STORE_LATENCY};
 
 pub use recorder::{MetricsHandle, install};
 
+pub const ACCESS_DENIED: &str = "landfall_access_denied_total";
 pub const ACKNOWLEDGEMENT_LATENCY: &str = "landfall_acknowledgement_latency_seconds";
 pub const CONNECTIONS: &str = "landfall_connections";
 pub const CONNECTIONS_LIMIT: &str = "landfall_connections_limit";
@@ -56,7 +57,7 @@ pub const LOCAL_TOO_LARGE_FOR_CLIENT: &str = "landfall_local_too_large_for_clien
 pub const ADMIN_DENIED: &str = "landfall_admin_denied_total";
 
 /// Name, type and help of everything on `/metrics`.
-const DESCRIPTIONS: [(&str, &str, &str); 53] = [
+const DESCRIPTIONS: [(&str, &str, &str); 54] = [
     (
         MESSAGES_RECEIVED,
         "counter",
@@ -70,6 +71,11 @@ const DESCRIPTIONS: [(&str, &str, &str); 53] = [
         "Dead letters of which something was left out so that they fit, by part.",
     ),
     (MESSAGES_REFUSED, "counter", "Messages turned away before anything was promised, by reason."),
+    (
+        ACCESS_DENIED,
+        "counter",
+        "What clients wanted to do and may not, by action: publish (wills too), subscribe.",
+    ),
     (MESSAGES_FAILED, "counter", "Messages whose device has to send them again."),
     (MESSAGES_IN_FLIGHT, "gauge", "Messages whose outcome is open."),
     (

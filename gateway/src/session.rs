@@ -137,6 +137,11 @@ impl Session {
         self.subscriber = None;
     }
 
+    /// The will, while it is kept.
+    pub fn will(&self) -> Option<&StoredWill> {
+        self.will.as_deref()
+    }
+
     /// The will, which is published or given up by whoever takes it.
     pub fn take_will(&mut self) -> Option<Box<StoredWill>> {
         self.will.take()

@@ -92,6 +92,11 @@ impl GatewayConfig {
         self
     }
 
+    /// Where its devices are going to connect.
+    pub fn mqtt(&self) -> SocketAddr {
+        self.mqtt
+    }
+
     /// The Kafka topic of a lane.
     pub fn topic(&self, lane: &str) -> String {
         format!("{}.{lane}", self.prefix)

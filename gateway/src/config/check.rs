@@ -1,6 +1,7 @@
 //! From the written sections to [`Settings`]: each section is read on its own, so that a fault in one
 //! hides none in another.
 
+mod access;
 mod admin;
 mod kafka;
 mod lanes;
@@ -38,6 +39,8 @@ struct Checker {
     tried_producers: BTreeSet<BTreeMap<String, String>>,
     /// Secrets that were read: no fault tells them, wherever they were put.
     revealed: Vec<String>,
+    /// What may be meant otherwise, for people.
+    hints: Vec<String>,
 }
 
 pub(super) fn settings(
@@ -54,6 +57,7 @@ pub(super) fn settings(
         environment,
         tried_producers: BTreeSet::new(),
         revealed: Vec::new(),
+        hints: Vec::new(),
     };
     let settings = checker.all();
     if checker.faults.0.is_empty() {
@@ -73,6 +77,7 @@ impl Checker {
         self.unknown_sections();
         let gateway_id = self.gateway_id();
         let listeners = self.listeners();
+        let access = self.access(&listeners);
         let admin = self.admin(&listeners);
         let drain = self.drain();
         let (kafka, properties) = self.kafka();
@@ -108,6 +113,7 @@ impl Checker {
         let has_store = object_store.is_some();
         Settings {
             listeners,
+            access,
             admin,
             drain,
             kafka,
@@ -116,7 +122,7 @@ impl Checker {
             routing: Routing { gateway_id, routes, unrouted, rules, lanes, devices, has_store },
             memory: plan,
             descriptors,
-            hints: Vec::new(),
+            hints: std::mem::take(&mut self.hints),
         }
     }
 

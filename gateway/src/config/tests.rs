@@ -642,3 +642,89 @@ fn an_admin_port_that_run_could_not_serve_is_refused() {
     elsewhere.expect("another machine has it");
     std::fs::remove_dir_all(&folder).expect("it is there");
 }
+
+#[test]
+fn a_rule_that_can_never_hold_is_found() {
+    let wrong = |rules: &str| {
+        let found = faults(&format!("access:\n{rules}"));
+        let told: Vec<String> =
+            found.iter().map(|fault| format!("{}: {}", fault.place, fault.text)).collect();
+        told.join("\n")
+    };
+    for (rules, place, word) in [
+        ("  - { topic: a }", "access[0]", "write either `allow"),
+        ("  - { allow: [publish], deny: [publish], topic: a }", "access[0]", "write either"),
+        ("  - { allow: [speak], topic: a }", "access[0].allow", "write publish or subscribe"),
+        ("  - { allow: [publish], topic: 'a/#/b' }", "access[0].topic", "`#` stands for the rest"),
+        (
+            "  - { allow: [publish], topic: 'a/x{client_id}' }",
+            "access[0].topic",
+            "alone in its level",
+        ),
+        (
+            "  - { allow: [publish], topic: a, who: { listener: b } }",
+            "access[0].who.listener",
+            "there are plain",
+        ),
+        (
+            "  - { allow: [publish], topic: a, who: { name: b } }",
+            "access[0].who.name",
+            "unknown field",
+        ),
+        ("  - { allow: [publish], topic: '{identity}' }", "access[0]", "it asks for identity"),
+        ("  - { allow: [publish], topic: '{group}' }", "access[0]", "it asks for group"),
+        (
+            "  - { allow: [publish], topic: a, who: { username: b } }",
+            "access[0]",
+            "it asks for username",
+        ),
+        (
+            "  - { allow: [publish], topic: a }\n  - { allow: [publish], topic: a }",
+            "access[1]",
+            "the same as access[0]",
+        ),
+        (
+            "  - { allow: [publish], topic: a }\n  - { deny: [publish], topic: '#' }",
+            "access[0]",
+            "access[1] denies all",
+        ),
+        ("  - { deny: [publish], topic: a }", "listeners[0]", "nobody can use listener plain"),
+        ("  []", "listeners[0]", "nobody can use listener plain"),
+    ] {
+        let told = wrong(rules);
+        let expected = |line: &str| line.starts_with(&format!("{place}: ")) && line.contains(word);
+        assert!(told.lines().any(expected), "{rules}\n{told}");
+    }
+    let good =
+        load_text("access:\n  - { allow: [publish], topic: 'a/{client_id}/#' }").expect("good");
+    assert!(good.access.is_some() && good.hints.is_empty(), "{:?}", good.hints);
+    assert!(load_text("access: null").expect("nothing is written").access.is_none());
+}
+
+#[test]
+fn faults_of_an_acl_file_have_their_lines_and_what_is_stricter_is_said() {
+    let folder = std::env::temp_dir().join(format!("landfall-acl-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder of the test");
+    let path = folder.join("acl");
+    let text = format!("access_file: {{ mosquitto: {:?} }}", path.display().to_string());
+    let write = |acl: &str| std::fs::write(&path, acl).expect("it can be written");
+    let found = faults(&text);
+    assert_eq!(found[0].place, "access_file.mosquitto");
+    assert!(found[0].text.contains("cannot be read"), "{found:?}");
+    let elsewhere = parse(&text, [], Secrets::Assumed).expect("another machine has it");
+    assert!(elsewhere.hints[0].contains("is not here"), "{:?}", elsewhere.hints);
+    write("topic write a\ntopic\nuser\n");
+    let lines: Vec<bool> = faults(&text)
+        .iter()
+        .zip(["line 2:", "line 3:"])
+        .map(|(fault, line)| fault.text.contains(line))
+        .collect();
+    assert_eq!(lines, [true, true]);
+    write("user a\ntopic deny b\n");
+    assert!(faults(&text)[0].text.contains("nobody can use listener plain"));
+    write("topic read a/#\npattern write open/#\n");
+    let hints = load_text(&text).expect("a good file").hints;
+    assert!(hints[0].contains("mosquitto grants every SUBSCRIBE"), "{hints:?}");
+    assert!(hints[1].contains("line 2 is a pattern without %c or %u"), "{hints:?}");
+    std::fs::remove_dir_all(&folder).expect("it is the test's");
+}

@@ -21,6 +21,14 @@ pub struct Configuration {
     /// Where devices connect.
     #[schemars(length(min = 1), extend("default" = [{ "name": "plain", "bind": "127.0.0.1:1883" }]))]
     pub listeners: Option<Vec<Listener>>,
+    /// Who may publish and subscribe to what. As soon as it is written, or access_file is, nobody may do
+    /// what nothing here allows; a deny is stronger than an allow, wherever it stands. At most 1000. Default:
+    /// clients of an anonymous listener may do everything.
+    #[schemars(length(max = 1000))]
+    pub access: Option<Vec<AccessRule>>,
+    /// Rules in a file, which stands beside access: what either allows is allowed, what either denies is
+    /// not.
+    pub access_file: Option<AccessFile>,
     /// Health, metrics, status, and what operators do, over HTTP.
     pub admin: Option<Admin>,
     /// How the gateway ends at SIGTERM.
@@ -74,6 +82,57 @@ pub struct Listener {
     /// yet.
     #[serde(default)]
     pub anonymous: bool,
+    /// What a client of MQTT 5 gets for a publish that access does not allow: the code 0x87 in its PUBACK
+    /// or PUBREC, or the end of its connection. One of MQTT 3 has no such code, and its connection ends.
+    #[schemars(extend("enum" = ["answer", "close", null], "default" = "answer"))]
+    pub on_denied: Option<String>,
+}
+
+/// What somebody may do, or may not.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AccessRule {
+    /// Whom it is for: all that is written has to be so. Default: everybody.
+    #[serde(default)]
+    pub who: Who,
+    /// What it allows: publish (and leave a will), subscribe. Either this or deny is written.
+    #[serde(default)]
+    #[schemars(inner(pattern("^(publish|subscribe)$")))]
+    pub allow: Vec<String>,
+    /// What it denies.
+    #[serde(default)]
+    #[schemars(inner(pattern("^(publish|subscribe)$")))]
+    pub deny: Vec<String>,
+    /// A topic filter, in which {identity}, {client_id}, {username} and the attributes that were proved, such
+    /// as {group}, stand for a level. What is empty or has one of / + # in it stands for none.
+    pub topic: String,
+}
+
+/// Whom a rule is for. Names and attributes count when they were proved; a client id is what a client says.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Who {
+    /// The identity.
+    pub identity: Option<String>,
+    /// The user name; by a way in that knows none, the identity.
+    pub username: Option<String>,
+    /// The client id.
+    pub client_id: Option<String>,
+    /// The group, an attribute like others.
+    pub group: Option<String>,
+    /// These attributes have these values.
+    pub attributes: BTreeMap<String, String>,
+    /// The listener, by its name.
+    pub listener: Option<String>,
+}
+
+/// Rules in a file.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AccessFile {
+    /// mosquitto's acl_file, as it is. A user name that was proved, or else the identity, is what `user` and
+    /// %u mean. Stricter than mosquitto: a subscription is refused that could bring what may not be read.
+    pub mosquitto: String,
 }
 
 /// Health, metrics, status, and what operators do, over HTTP.

@@ -13,7 +13,8 @@ use super::deadlines::Deadlines;
 use super::foreign::{Recognised, recognise};
 use super::inbound::{FREE_PARTIAL_BYTES, Inbound};
 use super::outbound::Outbound;
-use super::{Clock, Close, Connection, Foreign, Refusal, Shared, StoredWill};
+use super::{Clock, Close, Connection, Foreign, Refusal, Shared, StoredWill, subject};
+use crate::access::{self, Action};
 use crate::admission::Admitted;
 use crate::budget::Kept;
 use crate::clients::Claim;
@@ -27,6 +28,8 @@ use crate::session::{Beginning, FREE_CONNECT_BYTES, Session};
 
 /// How long after the socket was accepted the client has to have its CONNACK.
 const HANDSHAKE_WAIT: Duration = Duration::from_secs(10);
+/// What is left of that at least for who has to wait for its CONNACK on purpose.
+const HELD_BACK_LEAVES: Duration = Duration::from_secs(2);
 /// Longest client id, in bytes: it is kept, and becomes the key of records.
 const CLIENT_ID_MAX_BYTES: usize = 1024;
 /// A connection's timer looks for its first deadline then.
@@ -129,7 +132,8 @@ async fn shake(
     let terms = request.terms;
     // Who this is will be proved here. That may wait, and nothing was taken from anybody yet.
     check(edge, *over_limit_by, &request).map_err(|refusal| terms.refused(refusal))?;
-    let candidate = admit(edge, request).map_err(|refusal| terms.refused(refusal))?;
+    let candidate = admit(edge, peer, request).map_err(|refusal| terms.refused(refusal))?;
+    hold_back(peer, &candidate.device, patience).await;
     let established = claim(edge, peer, candidate, patience).await;
     let established = established.map_err(|refusal| terms.refused(refusal))?;
     match transport.write_within(&established.candidate.connack, patience).await {
@@ -228,12 +232,18 @@ fn authorise_will(version: Version, will: &StoredWill) -> Result<(), Refusal> {
 
 /// Takes the memory that the session keeps and writes the CONNACK. All of it comes before the client id
 /// is taken over: who cannot be accepted ends nobody else's session.
-fn admit(edge: &Edge, request: Request) -> Result<Candidate, Refusal> {
+fn admit(edge: &Edge, peer: &Peer, request: Request) -> Result<Candidate, Refusal> {
     let Request { terms, client_id, properties, will, rest, .. } = request;
     let assigned = client_id.is_empty().then(assigned_client_id);
     let connack = acceptance(edge, &terms, assigned.as_deref()).ok_or(Refusal::ConnackTooLarge)?;
     let client_id: Box<str> = assigned.map_or(client_id, String::into_boxed_str);
     let device = Device { client_id, verified_id: None, properties };
+    if let (Some(access), Some(will)) = (&peer.entrance.access, &will)
+        && !access.may_publish(&subject(peer, &device), will.topic())
+    {
+        access::count_denied(Action::Publish);
+        return Err(Refusal::WillNotAuthorized);
+    }
     let connect_bytes = kept_bytes(&device, will.as_deref()).saturating_sub(FREE_CONNECT_BYTES);
     let mut kept = Kept::nothing(&edge.sessions);
     if !kept.change(connect_bytes as u64) {
@@ -242,6 +252,20 @@ fn admit(edge: &Edge, request: Request) -> Result<Candidate, Refusal> {
     }
     let client_id = (&*device.client_id).into();
     Ok(Candidate { terms, client_id, device, will, kept, connack, rest })
+}
+
+/// Who was ended for what it may not do gets its CONNACK later, and so does it again later.
+///
+/// Cancel safe.
+async fn hold_back(peer: &Peer, device: &Device, patience: &Patience) {
+    let Some(access) = &peer.entrance.access else { return };
+    let now = tokio::time::Instant::now();
+    let wait = access.returns.wait(&subject(peer, device), peer.address.ip(), now.into_std());
+    if !wait.is_zero() {
+        let due = patience.due();
+        let latest = due.checked_sub(HELD_BACK_LEAVES).unwrap_or(due);
+        tokio::time::sleep_until(latest.min(now + wait)).await;
+    }
 }
 
 /// Takes the client id, after the end of the connection that has it.

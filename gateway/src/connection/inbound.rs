@@ -8,6 +8,7 @@ use std::ops::Deref;
 
 use bridge::{Full, LaneId, Reservation, Uplink};
 
+use super::publish::Denied;
 use super::upload::{Arriving, Rejoining};
 use crate::mqtt;
 
@@ -28,8 +29,9 @@ pub(super) enum Intake {
     Packets,
     /// The payload of a large message, which goes to the object store.
     Upload(Box<Arriving>),
-    /// A payload that is not kept, in bytes; nothing that MQTT carries is longer.
-    Skip { left: u32, size: u32 },
+    /// A payload that is not kept, in bytes; nothing that MQTT carries is longer. Then the answer to what is
+    /// not allowed.
+    Skip { left: u32, size: u32, denied: Option<Denied> },
     /// The payload of a large message sent again, of which only the hash is wanted.
     Rejoin(Box<Rejoining>),
 }
@@ -385,9 +387,9 @@ mod tests {
     fn what_a_packet_lacks_is_known() {
         let mut inbound = Inbound::new(packets(&[300])[0][..100].to_vec());
         assert_eq!(inbound.missing_bytes(), 6 + 300 - 100);
-        inbound.intake = Intake::Skip { left: 1000, size: 2000 };
+        inbound.intake = Intake::Skip { left: 1000, size: 2000, denied: None };
         assert_eq!(inbound.missing_bytes(), 900);
-        inbound.intake = Intake::Skip { left: 100, size: 2000 };
+        inbound.intake = Intake::Skip { left: 100, size: 2000, denied: None };
         assert_eq!(inbound.missing_bytes(), 0);
     }
 }

@@ -60,7 +60,7 @@ impl Packets<'_> {
             Intake::Packets => self.take_packet(data),
             Intake::Upload(arriving) => self.take_upload(arriving, data),
             Intake::Rejoin(rejoining) => self.take_rejoin(rejoining, data),
-            Intake::Skip { left, size } => Ok(self.skip(left, size, data)),
+            Intake::Skip { left, size, denied } => self.skip(left, size, denied, data),
         }
     }
 

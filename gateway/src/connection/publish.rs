@@ -8,8 +8,11 @@ use super::block::Block;
 use super::inbound::{FREE_PARTIAL_BYTES, Intake};
 use super::packets::{Packets, Step};
 use super::{Close, Refusal, Shared};
+use crate::access::{self, Action};
+use crate::config::OnDenied;
 use crate::local::ClientKey;
-use crate::mqtt::{self, FixedHeader, PublishHead, Version};
+use crate::mqtt::encode::Answer;
+use crate::mqtt::{self, FixedHeader, PublishHead, Version, reason};
 use crate::session::window::{Admission, Group, Publish};
 
 /// A PUBLISH whose head is decoded and whose lane is known.
@@ -66,6 +69,9 @@ impl Packets<'_> {
         }
         if head.retain && version == Version::V5 {
             return Err(Refusal::Retain.into());
+        }
+        if !self.shared.may_publish(head.topic) {
+            return self.deny(header, &head, body.len());
         }
         let size = u64::from(header.remaining - head.head_len);
         let whole = body.get(head.head_len as usize..header.remaining as usize);
@@ -189,18 +195,86 @@ impl Packets<'_> {
     ) -> Step {
         self.shared.edge.uplink.refuse(Some(publishing.lane), refusal);
         let size = publishing.payload_bytes();
-        self.inbound.intake = Intake::Skip { left: size, size };
+        self.inbound.intake = Intake::Skip { left: size, size, denied: None };
         Step::Taken(publishing.head_bytes())
     }
 
-    /// Bytes of a payload that is not kept.
-    pub(super) fn skip(&mut self, left: u32, size: u32, data: &[u8]) -> Step {
+    /// A PUBLISH that the client may not make: counted, and nothing of it is kept. Version 5 has a code for
+    /// it. In version 3 an acknowledgement would be a lie, so the connection ends, and it comes back later.
+    fn deny(
+        &mut self,
+        header: &FixedHeader,
+        head: &PublishHead<'_>,
+        body_bytes: usize,
+    ) -> Result<Step, Close> {
+        let Shared { edge, peer, .. } = self.shared;
+        let closes =
+            self.outbound.version() != Version::V5 || peer.entrance.on_denied == OnDenied::Close;
+        let in_use = || self.session.window.fingerprint_of(head.packet_id).is_some();
+        if !closes && head.qos > 0 && in_use() {
+            return Err(Refusal::PacketIdInUse.into());
+        }
+        edge.uplink.refuse(None, bridge::Refusal::NotAuthorized);
+        access::count_denied(Action::Publish);
+        if closes {
+            if let Some(access) = self.shared.access() {
+                access.returns.ended(&self.shared.subject(), peer.address.ip(), self.clock.now);
+            }
+            return Err(Refusal::NotAuthorized.into());
+        }
+        let denied = Denied::new(head);
+        if body_bytes >= header.remaining as usize {
+            self.answer_denied(denied)?;
+            return Ok(Step::Taken(header.packet_size() as usize));
+        }
+        let size = header.remaining - head.head_len;
+        self.inbound.intake = Intake::Skip { left: size, size, denied };
+        Ok(Step::Taken(usize::from(header.len) + head.head_len as usize))
+    }
+
+    fn answer_denied(&mut self, denied: Option<Denied>) -> Result<(), Close> {
+        if let Some(Denied { answer, packet_id }) = denied {
+            self.outbound.acknowledge(answer, packet_id, reason::NOT_AUTHORIZED)?;
+        }
+        Ok(())
+    }
+
+    /// Bytes of a payload that is not kept; behind the last one is the answer, where there is one.
+    pub(super) fn skip(
+        &mut self,
+        left: u32,
+        size: u32,
+        denied: Option<Denied>,
+        data: &[u8],
+    ) -> Result<Step, Close> {
         let skipped = data.len().min(left as usize);
         match left - skipped as u32 {
-            0 => self.deadlines.packet_received(self.clock.now),
-            left => self.inbound.intake = Intake::Skip { left, size },
+            0 => {
+                self.deadlines.packet_received(self.clock.now);
+                self.answer_denied(denied)?;
+            }
+            left => self.inbound.intake = Intake::Skip { left, size, denied },
         }
-        Step::Taken(skipped)
+        Ok(Step::Taken(skipped))
+    }
+}
+
+/// What a PUBLISH that is not allowed is answered, once all of it was read.
+#[derive(Clone, Copy)]
+pub(super) struct Denied {
+    answer: Answer,
+    packet_id: u16,
+}
+
+impl Denied {
+    /// None: at QoS 0 there is no answer.
+    fn new(head: &PublishHead<'_>) -> Option<Denied> {
+        let answer = match head.qos {
+            0 => return None,
+            1 => Answer::Puback,
+            _ => Answer::Pubrec,
+        };
+        Some(Denied { answer, packet_id: head.packet_id })
     }
 }
 

@@ -22,6 +22,9 @@ pub enum Refusal {
     /// A still newer connection came, or the one that has the client id did not end in time.
     ClientIdContended,
 
+    /// The will's topic is not one that the client may publish to.
+    WillNotAuthorized,
+
     // In a session, or before.
     Retain,
 
@@ -42,6 +45,10 @@ pub enum Refusal {
     TooManyResends,
     /// By the admin port. Nothing keeps the client from coming back.
     EndedByOperator,
+    /// A publish that the access rules do not allow, where a code cannot say so.
+    NotAuthorized,
+    /// The access rules changed, and it holds what it may not have any more.
+    RightsChanged,
 }
 
 /// What is told of a refusal, and to whom.
@@ -57,7 +64,7 @@ struct Told {
 
 impl Refusal {
     /// All of them.
-    pub const ALL: [Refusal; 22] = [
+    pub const ALL: [Refusal; 25] = [
         Refusal::ConnectionLimit,
         Refusal::NoConnect,
         Refusal::ConnectMemory,
@@ -67,6 +74,7 @@ impl Refusal {
         Refusal::ConnackTooLarge,
         Refusal::ConnectKept,
         Refusal::ClientIdContended,
+        Refusal::WillNotAuthorized,
         Refusal::Retain,
         Refusal::AnswerTooLarge,
         Refusal::SessionMemory,
@@ -80,6 +88,8 @@ impl Refusal {
         Refusal::TooManyUnreleased,
         Refusal::TooManyResends,
         Refusal::EndedByOperator,
+        Refusal::NotAuthorized,
+        Refusal::RightsChanged,
     ];
 
     const fn told(self) -> Told {
@@ -132,6 +142,12 @@ impl Refusal {
                 reason::SERVER_UNAVAILABLE,
                 UNAVAILABLE,
                 "another connection takes this client id",
+            ),
+            Refusal::WillNotAuthorized => (
+                "not_authorized",
+                reason::NOT_AUTHORIZED,
+                Some(reason::NOT_AUTHORIZED),
+                "you may not publish to the topic of your will",
             ),
             Refusal::Retain => (
                 "retain",
@@ -211,6 +227,18 @@ impl Refusal {
                 None,
                 "an operator ended this connection",
             ),
+            Refusal::NotAuthorized => (
+                "not_authorized",
+                reason::NOT_AUTHORIZED,
+                None,
+                "you may not publish to this topic",
+            ),
+            Refusal::RightsChanged => (
+                "rights_changed",
+                reason::NOT_AUTHORIZED,
+                None,
+                "you may not have a subscription or the will that you have any more",
+            ),
         };
         Told { label, code, v3, sentence }
     }
@@ -263,6 +291,7 @@ mod tests {
             "answer_too_large",
             "session_memory",
             "taken_over",
+            "not_authorized",
             "retain",
             "answer_too_large",
             "session_memory",
@@ -276,6 +305,8 @@ mod tests {
             "unreleased",
             "resends",
             "ended_by_operator",
+            "not_authorized",
+            "rights_changed",
         ];
         assert_eq!(labels, expected);
     }

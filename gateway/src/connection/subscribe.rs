@@ -2,6 +2,7 @@
 
 use super::packets::Packets;
 use super::{Close, Refusal};
+use crate::access::{self, Action};
 use crate::local::SubscribeError;
 use crate::mqtt::{Filter, Subscribe, Unsubscribe, reason};
 
@@ -25,6 +26,10 @@ impl Packets<'_> {
     fn subscribe_to(&mut self, filter: &Filter<'_>) -> u8 {
         if filter.shared {
             return reason::SHARED_SUBSCRIPTIONS_NOT_SUPPORTED;
+        }
+        if !self.shared.may_subscribe(filter.filter) {
+            access::count_denied(Action::Subscribe);
+            return reason::NOT_AUTHORIZED;
         }
         let (local, client_id) = (&self.shared.edge.local, &self.shared.device.client_id);
         match self.session.subscribe(local, client_id, filter.filter, filter.no_local) {

@@ -8,6 +8,7 @@ use bridge::message::{Message, Payload};
 use tokio::time::sleep;
 
 use super::{Clock, Shared};
+use crate::access::{self, Action};
 use crate::budget::Kept;
 use crate::local::ClientKey;
 use crate::mqtt::Will;
@@ -43,6 +44,12 @@ impl StoredWill {
 
     /// Publishes it. Its session ended with the connection, so a delay ends at once (v5 3.1.3.2.2).
     pub(super) async fn publish(&self, shared: &Shared) {
+        let uplink = &shared.edge.uplink;
+        // It was allowed when it was left, which may be long ago.
+        if !shared.may_publish(&self.topic) {
+            access::count_denied(Action::Publish);
+            return uplink.refuse(None, Refusal::NotAuthorized);
+        }
         let properties: Vec<(&str, &str)> =
             self.properties.iter().map(|(name, value)| (&**name, &**value)).collect();
         let message = Message {
@@ -57,7 +64,6 @@ impl StoredWill {
             content_type: &self.content_type,
             properties: &properties,
         };
-        let uplink = &shared.edge.uplink;
         // It is part of a packet of at most 68 KiB, and so here whole.
         let decided = uplink.decide(&message);
         let deadline = Instant::now() + ROOM_WAIT;
@@ -81,6 +87,10 @@ impl StoredWill {
     /// What it takes while it waits, with what is kept of its sender.
     fn waiting_bytes(&self, shared: &Shared) -> u64 {
         (self.bytes() + shared.device.bytes()) as u64 + WAITING_COST
+    }
+
+    pub fn topic(&self) -> &str {
+        &self.topic
     }
 
     /// It asks to be retained.

@@ -126,6 +126,11 @@ impl Subscriptions {
         Ok(())
     }
 
+    /// The filters of a client.
+    pub fn of(&self, id: u64) -> Vec<Arc<str>> {
+        self.subscribers.get(&id).into_iter().flat_map(|own| own.filters.iter().cloned()).collect()
+    }
+
     /// Takes a filter from a client; false if it does not hold it.
     pub fn remove(&mut self, id: u64, filter: &str) -> bool {
         let Some(own) = self.subscribers.get_mut(&id) else { return false };

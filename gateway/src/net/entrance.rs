@@ -3,17 +3,21 @@
 
 use std::sync::Arc;
 
-use crate::config::ListenerSettings;
+use crate::access::Access;
+use crate::config::{ListenerSettings, OnDenied};
 
 /// See the module.
 #[derive(Debug)]
 pub struct Entrance {
     pub name: Arc<str>,
+    /// What its clients may do; None: everything.
+    pub access: Option<Arc<Access>>,
+    pub on_denied: OnDenied,
 }
 
 impl Entrance {
     /// Of a listener as it is configured.
-    pub fn new(settings: &ListenerSettings) -> Entrance {
-        Entrance { name: settings.name.as_str().into() }
+    pub fn new(settings: &ListenerSettings, access: Option<Arc<Access>>) -> Entrance {
+        Entrance { name: settings.name.as_str().into(), access, on_denied: settings.on_denied }
     }
 }

@@ -35,7 +35,7 @@ pub(crate) mod tests {
 
     /// Somebody who came in where nothing is asked.
     pub(crate) fn peer(address: SocketAddr) -> Peer {
-        let settings = ListenerSettings { name: "plain".to_owned(), bind: address };
-        Peer { entrance: Arc::new(Entrance::new(&settings)), address }
+        let settings = ListenerSettings::new("plain", address);
+        Peer { entrance: Arc::new(Entrance::new(&settings, None)), address }
     }
 }

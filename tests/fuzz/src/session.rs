@@ -169,8 +169,8 @@ impl World {
         let (served, address) = self.listener.accept().await.expect("a connection came");
         let transport = Transport::Tcp(served);
         transport.tune().expect("a socket can be told");
-        let settings = ListenerSettings { name: "plain".to_owned(), bind: self.address };
-        let peer = Peer { entrance: Arc::new(Entrance::new(&settings)), address };
+        let settings = ListenerSettings::new("plain", self.address);
+        let peer = Peer { entrance: Arc::new(Entrance::new(&settings, None)), address };
         let accepted = Accepted::new(&self.edge, transport, peer);
         let server = tokio::spawn(connection::serve(Arc::clone(&self.edge), accepted));
         let (mut reading, mut writing) = socket.into_split();

@@ -4,3 +4,6 @@
 mod admin;
 // The certificates that the others are made with are what they claim to be.
 mod pki;
+
+// What it may do.
+mod access;

@@ -47,7 +47,8 @@ impl Checker {
                 self.faults
                     .add(&bind_place, taken(bind, &format!("listener {}", known.name), known.bind));
             }
-            listeners.push(ListenerSettings { name: written.name, bind });
+            let on_denied = self.on_denied(&place, written.on_denied.as_deref());
+            listeners.push(ListenerSettings { name: written.name, bind, on_denied });
         }
         listeners
     }

@@ -1,0 +1,206 @@
+//! What clients may do: every rule has to be one that can hold, and no listener may be left without anybody
+//! who can use it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::Checker;
+use crate::access::acl_file::AclFile;
+use crate::access::rules::{Idle, Rule, Rules, Who};
+use crate::access::{self, AccessSettings};
+use crate::config::{ListenerSettings, OnDenied, Secrets, written};
+
+const RULES_MAX: usize = 1_000;
+const FILE_PLACE: &str = "access_file.mosquitto";
+/// What has not to be proved to be known.
+const SAID: &str = "client_id";
+
+impl Checker {
+    pub(super) fn on_denied(&mut self, place: &str, written: Option<&str>) -> OnDenied {
+        match written {
+            None | Some("answer") => OnDenied::Answer,
+            Some("close") => OnDenied::Close,
+            Some(other) => {
+                let text = format!("{other:?} is not known: write answer or close");
+                self.faults.add(format!("{place}.on_denied"), text);
+                OnDenied::Answer
+            }
+        }
+    }
+
+    pub(super) fn access(&mut self, listeners: &[ListenerSettings]) -> Option<AccessSettings> {
+        let faults = self.faults.0.len();
+        let rules = self.access_rules(listeners);
+        let file = self.access_file();
+        if rules.is_none() && file.is_none() {
+            return None;
+        }
+        let settings = AccessSettings {
+            rules: Arc::new(rules.unwrap_or_default()),
+            file: file.map(|(path, file)| (path, Arc::new(file))),
+        };
+        // What a faulty rule was to allow is not known.
+        if self.faults.0.len() == faults {
+            self.hold_rules(&settings.rules, listeners);
+            self.hold_listeners(&settings, listeners);
+        }
+        Some(settings)
+    }
+
+    fn access_rules(&mut self, listeners: &[ListenerSettings]) -> Option<Rules> {
+        let items = self.list("access")?;
+        if items.len() > RULES_MAX {
+            let text = format!("there are {}: at most {RULES_MAX} can be", items.len());
+            self.faults.add("access", text);
+        }
+        let mut rules = Rules::default();
+        for (index, item) in items.into_iter().enumerate() {
+            let place = format!("access[{index}]");
+            let Some(written) = self.read::<written::AccessRule>(&place, item) else { continue };
+            let Some(rule) = self.access_rule(&place, written, listeners) else { continue };
+            if let Err(error) = rules.add(rule) {
+                self.faults.add(format!("{place}.topic"), error.to_string());
+            }
+        }
+        Some(rules)
+    }
+
+    fn access_rule(
+        &mut self,
+        place: &str,
+        written: written::AccessRule,
+        listeners: &[ListenerSettings],
+    ) -> Option<Rule> {
+        let written::AccessRule { who, allow, deny, topic } = written;
+        let (forbids, actions, key) = match (allow.is_empty(), deny.is_empty()) {
+            (false, true) => (false, allow, "allow"),
+            (true, false) => (true, deny, "deny"),
+            _ => {
+                let text =
+                    "write either `allow: [publish, subscribe]` or `deny: […]`, with what is meant";
+                self.faults.add(place, text);
+                return None;
+            }
+        };
+        let (mut publish, mut subscribe) = (false, false);
+        for action in actions {
+            match action.as_str() {
+                "publish" => publish = true,
+                "subscribe" => subscribe = true,
+                _ => {
+                    let text = format!("{action:?} is not known: write publish or subscribe");
+                    self.faults.add(format!("{place}.{key}"), text);
+                }
+            }
+        }
+        if let Some(name) = &who.listener
+            && !listeners.iter().any(|listener| listener.name == *name)
+        {
+            let names: Vec<&str> = listeners.iter().map(|listener| &*listener.name).collect();
+            let text = format!("there is no listener {name:?}: there are {}", names.join(", "));
+            self.faults.add(format!("{place}.who.listener"), text);
+        }
+        let mut attributes: Vec<(String, String)> = who.attributes.into_iter().collect();
+        attributes.extend(who.group.map(|group| ("group".to_owned(), group)));
+        let who = Who {
+            identity: who.identity,
+            username: who.username,
+            client_id: who.client_id,
+            listener: who.listener,
+            attributes,
+        };
+        Some(Rule { who, forbids, publish, subscribe, topic })
+    }
+
+    fn access_file(&mut self) -> Option<(PathBuf, AclFile)> {
+        let written::AccessFile { mosquitto } = self.section("access_file")?;
+        let path = PathBuf::from(mosquitto);
+        if self.secrets == Secrets::Assumed && !path.exists() {
+            let hint =
+                format!("{FILE_PLACE}: {} is not here: what it says is not known", path.display());
+            self.hints.push(hint);
+            return Some((path, AclFile::default()));
+        }
+        match access::read(&path) {
+            Ok(file) => {
+                self.compare_with_mosquitto(&file);
+                Some((path, file))
+            }
+            Err(texts) => {
+                for text in texts {
+                    self.faults.add(FILE_PLACE, text);
+                }
+                Some((path, AclFile::default()))
+            }
+        }
+    }
+
+    /// Where Landfall does not do what mosquitto does.
+    fn compare_with_mosquitto(&mut self, file: &AclFile) {
+        if file.has_readers() {
+            self.hints.push(format!("{FILE_PLACE}: mosquitto grants every SUBSCRIBE and leaves out what may not be read; Landfall refuses one that could bring what may not be read, such as # where only a part may be"));
+        }
+        for line in file.plain_patterns() {
+            self.hints.push(format!(
+                "{FILE_PLACE}: line {line} is a pattern without %c or %u: it is for every client"
+            ));
+        }
+    }
+
+    /// Finds rules that never decide anything.
+    fn hold_rules(&mut self, rules: &Rules, listeners: &[ListenerSettings]) {
+        for (index, rule) in rules.iter().enumerate() {
+            let place = format!("access[{index}]");
+            let is_for = |listener: &&ListenerSettings| {
+                rule.who.listener.as_ref().is_none_or(|name| *name == listener.name)
+            };
+            let mut unproved: Vec<&str> = rules
+                .names(index)
+                .chain(rule.who.proofs())
+                .filter(|name| *name != SAID)
+                .filter(|name| {
+                    !listeners.iter().filter(is_for).any(|listener| proves(listener, name))
+                })
+                .collect();
+            unproved.dedup();
+            for name in unproved {
+                self.faults.add(&place, format!("it asks for {name}, which no client of its listeners proves: it can never hold. Name a way of authentication that gives it"));
+            }
+            match rules.idle(index) {
+                Some(Idle::SameAs(other)) => self
+                    .faults
+                    .add(&place, format!("says the same as access[{other}]: leave one of them out")),
+                Some(Idle::ForbiddenBy(other)) => self.faults.add(
+                    &place,
+                    format!("can never hold, because access[{other}] denies all that it allows: leave one of them out, or make the deny narrower"),
+                ),
+                None => {}
+            }
+        }
+    }
+
+    /// Finds listeners whose clients may do nothing.
+    fn hold_listeners(&mut self, settings: &AccessSettings, listeners: &[ListenerSettings]) {
+        // What a file says that is not here, another machine knows.
+        let is_unknown = settings.file.as_ref().is_some_and(|(path, _)| !path.exists());
+        for (index, listener) in listeners.iter().enumerate() {
+            let by_rule = settings.rules.iter().enumerate().any(|(at, rule)| {
+                let names = settings.rules.names(at).chain(rule.who.proofs());
+                let mut names = names.filter(|name| *name != SAID);
+                !rule.forbids
+                    && rule.who.listener.as_ref().is_none_or(|name| *name == listener.name)
+                    && names.all(|name| proves(listener, name))
+            });
+            let by_file = settings.file.as_ref().is_some_and(|(_, file)| file.allows_anything());
+            if !by_rule && !by_file && !is_unknown {
+                let name = &listener.name;
+                self.faults.add(format!("listeners[{index}]"), format!("nobody can use listener {name}: as soon as there is `access` or `access_file`, nobody may do what nothing there allows. Write what its clients may do, such as `- {{ who: {{ listener: {name} }}, allow: [publish, subscribe], topic: \"#\" }}` for everything"));
+            }
+        }
+    }
+}
+
+/// Whether clients of a listener prove something of this name: `identity`, `username`, an attribute.
+fn proves(_listener: &ListenerSettings, _name: &str) -> bool {
+    false
+}
