@@ -103,7 +103,7 @@ fn bind(settings: &Settings, process: &Process) -> anyhow::Result<Vec<Listener>>
     let _context = process.front().enter();
     let access = settings.access.as_ref().map(|settings| Arc::new(Access::new(settings)));
     let listeners = settings.listeners.iter().map(|listener| {
-        let entrance = Entrance::new(listener, access.clone());
+        let entrance = Entrance::new(listener, access.clone())?;
         Listener::bind(entrance, listener.bind).with_context(|| {
             let (name, bind) = (&listener.name, listener.bind);
             format!("listener {name} cannot bind {bind}: is another program on that port?")

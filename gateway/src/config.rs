@@ -6,6 +6,7 @@ mod descriptors;
 mod environment;
 mod memory;
 mod node;
+pub mod tls;
 mod values;
 mod written;
 
@@ -34,6 +35,7 @@ pub use written::Configuration;
 
 pub use descriptors::{DescriptorPlan, descriptor_limit};
 pub use memory::{CONNECTION_COST, MemoryPlan};
+pub use tls::TlsSettings;
 
 /// Head and properties of a packet beside its payload, in bytes: room in the announced maximum.
 const PACKET_HEAD_MAX: u32 = PUBLISH_HEAD_MAX + FIXED_HEADER_MAX as u32;
@@ -76,12 +78,13 @@ pub struct ListenerSettings {
     pub name: String,
     pub bind: SocketAddr,
     pub on_denied: OnDenied,
+    pub tls: Option<TlsSettings>,
 }
 
 impl ListenerSettings {
     /// One of which nothing else is said.
     pub fn new(name: &str, bind: SocketAddr) -> ListenerSettings {
-        ListenerSettings { name: name.to_owned(), bind, on_denied: OnDenied::default() }
+        ListenerSettings { name: name.to_owned(), bind, on_denied: OnDenied::default(), tls: None }
     }
 }
 
@@ -189,7 +192,7 @@ pub struct Fault {
 pub struct Faults(pub Vec<Fault>);
 
 impl Faults {
-    fn add(&mut self, place: impl Into<String>, text: impl Into<String>) {
+    pub fn add(&mut self, place: impl Into<String>, text: impl Into<String>) {
         self.0.push(Fault { place: place.into(), text: text.into() });
     }
 }

@@ -14,6 +14,7 @@ use crate::connection::Foreign;
 use crate::local::LocalPlane;
 use crate::low_priority::LowPriority;
 use crate::metrics;
+use crate::net::tls::Handshakes;
 use crate::phase::{CurrentPhase, Phase};
 use crate::rate_limit::RateLimit;
 use crate::session::window::WindowLimits;
@@ -55,6 +56,8 @@ pub struct Edge {
     pub handshakes: Arc<Budget>,
     /// Wills that wait for room in their lanes.
     pub waiting_wills: Arc<Budget>,
+    /// Places for TLS handshakes.
+    pub tls_handshakes: Handshakes,
     pub acknowledgement_latency: ::metrics::Histogram,
     /// Devices whose packets are too large are named in the log, but not in a flood.
     pub too_large_log: RateLimit,
@@ -86,6 +89,7 @@ impl Edge {
             sessions_log: RateLimit::default(),
             handshakes: Budget::new("bytes of CONNECTs", HANDSHAKES_SHARE),
             waiting_wills: Budget::new("bytes of wills", WAITING_WILLS_MAX_BYTES),
+            tls_handshakes: Handshakes::default(),
             acknowledgement_latency: ::metrics::histogram!(metrics::ACKNOWLEDGEMENT_LATENCY),
             too_large_log: RateLimit::default(),
             takeover_log: RateLimit::default(),

@@ -18,6 +18,9 @@ pub const TAKEOVERS: &str = "landfall_takeovers_total";
 pub const EVENT_TIMES_UNUSABLE: &str = "landfall_event_times_unusable_total";
 pub const SESSIONS_MEMORY_USED: &str = "landfall_sessions_memory_used_bytes";
 pub const SESSIONS_MEMORY_LIMIT: &str = "landfall_sessions_memory_limit_bytes";
+pub const TLS_HANDSHAKES: &str = "landfall_tls_handshakes_total";
+pub const TLS_HANDSHAKES_REFUSED: &str = "landfall_tls_handshakes_refused_total";
+pub const TLS_CERTIFICATE_ENDS: &str = "landfall_tls_certificate_ends_timestamp_seconds";
 pub const PACKETS_MALFORMED: &str = "landfall_packets_malformed_total";
 pub const MESSAGES_RECEIVED: &str = "landfall_messages_received_total";
 pub const MESSAGES_LANDED: &str = "landfall_messages_landed_total";
@@ -57,7 +60,7 @@ pub const LOCAL_TOO_LARGE_FOR_CLIENT: &str = "landfall_local_too_large_for_clien
 pub const ADMIN_DENIED: &str = "landfall_admin_denied_total";
 
 /// Name, type and help of everything on `/metrics`.
-const DESCRIPTIONS: [(&str, &str, &str); 54] = [
+const DESCRIPTIONS: &[(&str, &str, &str)] = &[
     (
         MESSAGES_RECEIVED,
         "counter",
@@ -96,6 +99,13 @@ const DESCRIPTIONS: [(&str, &str, &str); 54] = [
         EVENT_TIMES_UNUSABLE,
         "counter",
         "Messages with an event time that counts as absent, by reason.",
+    ),
+    (TLS_HANDSHAKES, "counter", "TLS handshakes that succeeded, by listener, version and kind."),
+    (TLS_HANDSHAKES_REFUSED, "counter", "TLS handshakes that failed, by listener and reason."),
+    (
+        TLS_CERTIFICATE_ENDS,
+        "gauge",
+        "When the first of the listener's own certificates ends, in seconds since 1970.",
     ),
     (
         SESSIONS_MEMORY_USED,

@@ -23,6 +23,7 @@ pub mod prometheus;
 pub mod proxy;
 pub mod s3;
 pub mod stub;
+pub mod tls;
 pub mod tools;
 pub mod wait;
 

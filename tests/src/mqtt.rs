@@ -4,11 +4,14 @@
 mod packet;
 pub mod property;
 
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use rustls::ClientConnection;
 use socket2::{Domain, Socket, Type};
+
+use crate::tls::{Stream, Tls};
 
 pub use packet::{Connect, Packet, Publish, Version, Will, decode, encode};
 pub use property::{Property, Value};
@@ -23,9 +26,38 @@ const NARROW_SEGMENT: u32 = 536;
 
 /// A connection.
 pub struct Client {
-    stream: TcpStream,
+    stream: Wire,
     version: Version,
     received: Vec<u8>,
+}
+
+/// What carries its bytes.
+enum Wire {
+    Tcp(TcpStream),
+    Tls(Box<Stream>),
+}
+
+impl Wire {
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Wire::Tcp(socket) => socket,
+            Wire::Tls(stream) => &stream.sock,
+        }
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Wire::Tcp(socket) => socket.read(buffer),
+            Wire::Tls(stream) => stream.read(buffer),
+        }
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Wire::Tcp(socket) => socket.write_all(bytes),
+            Wire::Tls(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
+        }
+    }
 }
 
 /// What was there to read.
@@ -45,7 +77,25 @@ impl Client {
         let stream = TcpStream::connect_timeout(&address, PATIENCE);
         let stream = stream.unwrap_or_else(|error| panic!("{address} does not answer: {error}"));
         stream.set_nodelay(true).expect("a connected socket takes options");
-        Client { stream, version, received: Vec::new() }
+        Client { stream: Wire::Tcp(stream), version, received: Vec::new() }
+    }
+
+    /// A connection over TLS on which nothing was sent yet.
+    pub fn over_tls(stream: Stream, version: Version) -> Client {
+        Client { stream: Wire::Tls(Box::new(stream)), version, received: Vec::new() }
+    }
+
+    /// A connection over TLS, accepted by the gateway.
+    #[track_caller]
+    pub fn connect_tls(address: SocketAddr, tls: &Tls, connect: &Connect) -> Client {
+        let stream = tls.connect(address);
+        let stream = stream.unwrap_or_else(|error| panic!("no TLS with {address}: {error}"));
+        let mut client = Client::over_tls(stream, connect.version);
+        client.send(&encode::connect(connect));
+        match client.expect_packet() {
+            Packet::Connack { code: 0, .. } => client,
+            other => panic!("the connection was not accepted: {other:?}"),
+        }
     }
 
     /// The same with a small buffer for what comes, and segments so small that the other side's kernel
@@ -58,7 +108,7 @@ impl Client {
         socket.set_tcp_mss(NARROW_SEGMENT).expect("a socket takes options");
         let connected = socket.connect_timeout(&address.into(), PATIENCE);
         connected.unwrap_or_else(|error| panic!("{address} does not answer: {error}"));
-        Client { stream: socket.into(), version, received: Vec::new() }
+        Client { stream: Wire::Tcp(socket.into()), version, received: Vec::new() }
     }
 
     /// A connection of a client with that id, accepted by the gateway.
@@ -97,13 +147,22 @@ impl Client {
     }
 
     /// Bytes to a peer that may close at any moment.
-    pub fn try_send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+    pub fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)
     }
 
     /// The socket, for what is not here: shutdown, options, another thread.
     pub fn stream(&self) -> &TcpStream {
-        &self.stream
+        self.stream.socket()
+    }
+
+    /// The TLS connection, for what rustls knows of it.
+    #[track_caller]
+    pub fn tls(&self) -> &ClientConnection {
+        match &self.stream {
+            Wire::Tls(stream) => &stream.conn,
+            Wire::Tcp(_) => panic!("there is no TLS"),
+        }
     }
 
     #[track_caller]
@@ -161,7 +220,7 @@ impl Client {
             if left.is_zero() {
                 return Seen::Silence;
             }
-            self.stream.set_read_timeout(Some(left)).expect("a socket takes a timeout");
+            self.stream.socket().set_read_timeout(Some(left)).expect("a socket takes a timeout");
             match self.stream.read(&mut chunk) {
                 Ok(0) => return Seen::Closed,
                 Ok(count) => self.received.extend_from_slice(&chunk[..count]),

@@ -9,6 +9,7 @@ mod limits;
 mod listeners;
 mod object_store;
 mod routing;
+mod tls;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -91,7 +92,7 @@ impl Checker {
         let admin_ports = 1 + usize::from(admin.probes.is_some());
         let ports = Ports { listeners: listeners.len(), admin: admin_ports };
         let descriptors = DescriptorPlan::new(names.count(), brokers, &ports, store);
-        let (limits, plan) = self.limits(&descriptors);
+        let (limits, plan) = self.limits(&descriptors, &listeners);
         let rules = self.rules(&names);
         let routes = self.routes();
         let lanes = self.lanes(

@@ -4,8 +4,10 @@
 use bridge::uplink::UNCLASSIFIED_SHARE;
 use bridge::{LaneId, Lanes};
 
+use super::ListenerSettings;
 use crate::connection::FREE_BYTES;
 use crate::edge::SESSIONS_SHARE;
+use crate::net::tls;
 
 /// Bytes of an open connection: its task and socket, and what it may keep without asking, that is
 /// the packet that is not whole yet, answers, its CONNECT, its window.
@@ -13,6 +15,12 @@ pub const CONNECTION_COST: u64 = 8 * 1024;
 /// Bytes of its task and its socket: 1.6 kB as the benchmark measures them, and some room.
 const TASK_COST: u64 = 2560;
 const _: () = assert!(TASK_COST + FREE_BYTES as u64 <= CONNECTION_COST);
+/// What a connection with TLS has beside it, in bytes: its keys and its state with the client's
+/// certificates, a record that is not whole, and one that is not sent.
+const TLS_COST: u64 = TLS_STATE_COST + tls::HELD_MAX_BYTES as u64 + TLS_RECORD_COST;
+/// As it is measured, with room for a chain of certificates.
+const TLS_STATE_COST: u64 = 6 * 1024;
+const TLS_RECORD_COST: u64 = 4 * 1024;
 /// Bytes of the local plane: what its queues hold, 34 kB for each link to its router, and what the
 /// router gathers before it is replaced.
 pub const LOCAL_PLANE_COST: u64 = 64 * 1024 * 1024;
@@ -43,6 +51,8 @@ const fn weights(lane: LaneId) -> (u64, u64) {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryPlan {
     pub limit: u64,
+    /// Of one connection, of the kind that costs most.
+    pub connection: u64,
     pub connections: u64,
     /// Router, process, packets whose lane is not known yet, what sessions keep.
     pub fixed: u64,
@@ -50,11 +60,12 @@ pub struct MemoryPlan {
 }
 
 impl MemoryPlan {
-    pub fn new(limit: u64, connections: u32) -> MemoryPlan {
-        let connections = u64::from(connections) * CONNECTION_COST;
+    /// `connection` is what one costs.
+    pub fn new(limit: u64, connections: u32, connection: u64) -> MemoryPlan {
+        let connections = u64::from(connections) * connection;
         let fixed = LOCAL_PLANE_COST + PROCESS_COST + UNCLASSIFIED_SHARE + SESSIONS_SHARE;
         let messages = limit.saturating_sub(connections + fixed);
-        MemoryPlan { limit, connections, fixed, messages }
+        MemoryPlan { limit, connection, connections, fixed, messages }
     }
 
     /// Inline and large bytes of each lane; added lanes scale the built-in ones down.
@@ -64,6 +75,12 @@ impl MemoryPlan {
         let share = |weight: u64| self.messages / total * weight;
         weights.map(|_, &(inline, large)| (share(inline), share(large)))
     }
+}
+
+/// What a connection costs where these listen: any of them may be of the kind that costs most.
+pub fn connection_cost(listeners: &[ListenerSettings]) -> u64 {
+    let has_tls = listeners.iter().any(|listener| listener.tls.is_some());
+    CONNECTION_COST + if has_tls { TLS_COST } else { 0 }
 }
 
 /// The container's limit, or 1 GiB.
@@ -77,7 +94,7 @@ pub fn default_memory() -> u64 {
 }
 
 /// What the descriptors that are left for connections and half of the memory allow, at most 100,000.
-pub fn default_connections(memory: u64, descriptors: u64) -> u32 {
-    let by_memory = (memory / 2 / CONNECTION_COST).max(1);
+pub fn default_connections(memory: u64, connection: u64, descriptors: u64) -> u32 {
+    let by_memory = (memory / 2 / connection).max(1);
     u64::from(DEFAULT_CONNECTIONS).min(descriptors).min(by_memory) as u32
 }

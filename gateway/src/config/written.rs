@@ -86,6 +86,48 @@ pub struct Listener {
     /// or PUBREC, or the end of its connection. One of MQTT 3 has no such code, and its connection ends.
     #[schemars(extend("enum" = ["answer", "close", null], "default" = "answer"))]
     pub on_denied: Option<String>,
+    /// Speaks TLS, 1.2 or 1.3, and nothing else. Default: none, and then everything is readable on its
+    /// way.
+    pub tls: Option<Tls>,
+}
+
+/// TLS of a listener.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// Certificates of the gateway: each client gets one that it can check, one with a key on a curve
+    /// before one of RSA, and one for the name that it asks for (SNI) before others.
+    #[schemars(length(min = 1))]
+    pub certificates: Vec<CertificateFiles>,
+    /// A file in PEM with the authorities that may vouch for clients: CAs, not clients' own certificates.
+    pub client_ca: Option<String>,
+    /// Whether a client has to show a certificate. Default: required with client_ca, none without.
+    #[schemars(extend("enum" = ["required", "optional", "none", null]))]
+    pub client_certificate: Option<String>,
+    /// The oldest version that is spoken.
+    #[schemars(extend("enum" = ["1.2", "1.3", null], "default" = "1.2"))]
+    pub min_version: Option<String>,
+    /// Clients get a ticket, with which they come back at a tenth of a handshake's cost. Whoever shows a
+    /// certificate has it checked anew then, revocation included.
+    #[serde(default = "yes")]
+    pub resumption: bool,
+    /// Most bytes in one record that is sent: what a client with small buffers has to hold at once.
+    #[schemars(extend("default" = "4KiB"))]
+    pub record_size: Option<Size>,
+}
+
+/// A certificate and its key.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateFiles {
+    /// A file in PEM: the certificate, and behind it those between it and its authority.
+    pub certificate: String,
+    /// A file in PEM with its private key (PKCS #8, PKCS #1 or SEC 1), not encrypted.
+    pub key: String,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// What somebody may do, or may not.

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::{Foreign, Refusal};
 use crate::mqtt::{Malformed, reason};
+use crate::net::tls::HandshakeFault;
 use crate::session::window::WindowFault;
 
 /// Why a connection ends.
@@ -19,6 +20,8 @@ pub enum Close {
     BeforeConnect,
     /// The client speaks something else.
     Foreign(Foreign),
+    /// There was no TLS to speak MQTT over.
+    Tls(HandshakeFault),
     Malformed(Malformed),
     /// A well-formed packet asks for what there is not.
     Refused(Refusal),
@@ -45,6 +48,7 @@ impl Close {
             Close::PeerGone => "peer_gone",
             Close::BeforeConnect => "before_connect",
             Close::Foreign(foreign) => foreign.label(),
+            Close::Tls(_) => "tls_handshake",
             Close::Malformed(_) => "malformed",
             Close::Refused(refusal) => refusal.label(),
             Close::TooLarge => "too_large",
@@ -75,7 +79,8 @@ impl Close {
             | Close::DisconnectedWithWill
             | Close::PeerGone
             | Close::BeforeConnect
-            | Close::Foreign(_) => return None,
+            | Close::Foreign(_)
+            | Close::Tls(_) => return None,
             Close::Malformed(fault) => fault.code(),
             Close::Refused(refusal) => refusal.code(),
             Close::TooLarge => reason::PACKET_TOO_LARGE,

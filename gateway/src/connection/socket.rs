@@ -112,7 +112,11 @@ impl Connection {
                 break offered == 0;
             }
         };
-        self.deadlines.sent(clock.now, written > 0, !took_all);
+        // Some kinds of transport keep a rest of what they took.
+        let (some_left, all_left) =
+            self.transport.poll_flush(context).map_err(|_| Close::PeerGone)?;
+        let took_all = took_all && all_left;
+        self.deadlines.sent(clock.now, written > 0 || some_left, !took_all);
         // While the gateway drains nothing is read any more, whatever is sent.
         let is_unsent = self.blocked.is_some_and(|blocked| blocked.block == Block::Unsent);
         let reads_on = is_unsent && self.shared.edge.phase() == Phase::Running;
@@ -145,7 +149,11 @@ impl Connection {
         let Connection { transport, outbound, session, .. } = self;
         let write = |bytes: &[u8]| transport.write_now(bytes);
         let (offered, taken) = outbound.send(session.subscriber(), write)?;
-        self.deadlines.sent(clock.now, taken > 0, taken < offered);
-        Ok(taken > 0)
+        // With nothing to write, the rest of what was taken before leaves, if there is one.
+        let rest_left =
+            offered == 0 && transport.write_now(&[]).map_err(|_| Close::PeerGone)?.is_some();
+        let wrote = taken > 0 || rest_left;
+        self.deadlines.sent(clock.now, wrote, !wrote || taken < offered);
+        Ok(wrote)
     }
 }

@@ -3,21 +3,33 @@
 
 use std::sync::Arc;
 
+use super::tls::Tls;
 use crate::access::Access;
-use crate::config::{ListenerSettings, OnDenied};
+use crate::config::{Faults, ListenerSettings, OnDenied};
 
 /// See the module.
 #[derive(Debug)]
 pub struct Entrance {
     pub name: Arc<str>,
+    /// None where bytes come as they are.
+    pub tls: Option<Arc<Tls>>,
     /// What its clients may do; None: everything.
     pub access: Option<Arc<Access>>,
     pub on_denied: OnDenied,
 }
 
 impl Entrance {
-    /// Of a listener as it is configured.
-    pub fn new(settings: &ListenerSettings, access: Option<Arc<Access>>) -> Entrance {
-        Entrance { name: settings.name.as_str().into(), access, on_denied: settings.on_denied }
+    /// Of a listener as it is configured; reads the files that it names.
+    pub fn new(
+        settings: &ListenerSettings,
+        access: Option<Arc<Access>>,
+    ) -> Result<Entrance, Faults> {
+        let tls = settings.tls.as_ref().map(|tls| Tls::open(&settings.name, tls)).transpose()?;
+        Ok(Entrance {
+            name: settings.name.as_str().into(),
+            tls: tls.map(Arc::new),
+            access,
+            on_denied: settings.on_denied,
+        })
     }
 }

@@ -81,7 +81,7 @@ impl Listener {
     }
 
     fn admit(&self, edge: &Arc<Edge>, transport: Transport, address: SocketAddr) {
-        let peer = Peer { entrance: Arc::clone(&self.entrance), address };
+        let peer = Peer::new(Arc::clone(&self.entrance), address);
         let accepted = Accepted::new(edge, transport, peer);
         if accepted.over_limit_by > REFUSED_MAX {
             Refusal::ConnectionLimit.count();

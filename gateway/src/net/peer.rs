@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::Entrance;
+use super::{Certificate, Entrance};
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -12,6 +12,15 @@ pub struct Peer {
     /// Where it came in.
     pub entrance: Arc<Entrance>,
     pub address: SocketAddr,
+    /// What it proved to have in the TLS handshake.
+    pub certificate: Option<Arc<Certificate>>,
+}
+
+impl Peer {
+    /// Of whom nothing is known yet but where it comes from.
+    pub fn new(entrance: Arc<Entrance>, address: SocketAddr) -> Peer {
+        Peer { entrance, address, certificate: None }
+    }
 }
 
 impl Peer {
@@ -36,6 +45,7 @@ pub(crate) mod tests {
     /// Somebody who came in where nothing is asked.
     pub(crate) fn peer(address: SocketAddr) -> Peer {
         let settings = ListenerSettings::new("plain", address);
-        Peer { entrance: Arc::new(Entrance::new(&settings, None)), address }
+        let entrance = Entrance::new(&settings, None).expect("it reads no file");
+        Peer::new(Arc::new(entrance), address)
     }
 }

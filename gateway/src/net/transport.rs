@@ -11,6 +11,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use rustls::pki_types::CertificateDer;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{
     AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Interest, ReadBuf, copy, sink,
@@ -18,6 +19,7 @@ use tokio::io::{
 use tokio::net::TcpStream;
 use tokio::time::{timeout, timeout_at};
 
+use super::tls::TlsStream;
 use crate::patience::Patience;
 
 /// A dead peer is found after this, also while its socket is not read.
@@ -34,6 +36,8 @@ const GOODBYE_DRAIN_BYTES: u64 = 1024 * 1024;
 /// See the module.
 pub enum Transport {
     Tcp(TcpStream),
+    /// Over one of the others.
+    Tls(Box<TlsStream>),
 }
 
 /// What is known of a peer of which nothing is read.
@@ -51,7 +55,11 @@ pub enum PeerState {
 impl Transport {
     /// Sets what the kernel has to know of a socket that was accepted.
     pub fn tune(&self) -> io::Result<()> {
-        let Transport::Tcp(stream) = self;
+        let stream = match self {
+            Transport::Tcp(stream) => stream,
+            // Its socket was told before.
+            Transport::Tls(_) => return Ok(()),
+        };
         stream.set_nodelay(true)?;
         let socket = SockRef::from(stream);
         let keepalive =
@@ -66,11 +74,15 @@ impl Transport {
         context: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        let Transport::Tcp(stream) = self;
-        let mut buffer = ReadBuf::new(buffer);
-        Pin::new(stream)
-            .poll_read(context, &mut buffer)
-            .map(|read| read.map(|()| buffer.filled().len()))
+        match self {
+            Transport::Tcp(stream) => {
+                let mut buffer = ReadBuf::new(buffer);
+                Pin::new(stream)
+                    .poll_read(context, &mut buffer)
+                    .map(|read| read.map(|()| buffer.filled().len()))
+            }
+            Transport::Tls(stream) => stream.poll_read(context, buffer),
+        }
     }
 
     /// Writes what is taken of `bytes`.
@@ -79,26 +91,53 @@ impl Transport {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let Transport::Tcp(stream) = self;
-        Pin::new(stream).poll_write(context, bytes)
+        match self {
+            Transport::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
+            Transport::Tls(stream) => stream.poll_write(context, bytes),
+        }
+    }
+
+    /// Writes what was taken and is still here: whether some of it left, and whether nothing is left over.
+    /// What is left over waits for the socket, as a write that is not taken does.
+    pub fn poll_flush(&mut self, context: &mut Context<'_>) -> io::Result<(bool, bool)> {
+        match self {
+            // What it takes is the kernel's.
+            Transport::Tcp(_) => Ok((false, true)),
+            Transport::Tls(stream) => stream.poll_flush(context),
+        }
+    }
+
+    /// The chain of certificates that the client proved to have.
+    pub fn client_chain(&self) -> &[CertificateDer<'static>] {
+        match self {
+            Transport::Tcp(_) => &[],
+            Transport::Tls(stream) => stream.client_chain(),
+        }
     }
 
     /// Reads what the kernel has, whatever the runtime knows; None if that is nothing.
     pub fn read_now(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-        let Transport::Tcp(stream) = self;
-        some(|| (&*SockRef::from(&*stream)).read(buffer))
+        match self {
+            Transport::Tcp(stream) => some(|| (&*SockRef::from(&*stream)).read(buffer)),
+            Transport::Tls(stream) => stream.read_now(buffer),
+        }
     }
 
     /// Writes what the kernel takes, whatever the runtime knows; None if that is nothing.
     pub fn write_now(&mut self, bytes: &[u8]) -> io::Result<Option<usize>> {
-        let Transport::Tcp(stream) = self;
-        some(|| (&*SockRef::from(&*stream)).write(bytes))
+        match self {
+            Transport::Tcp(stream) => some(|| (&*SockRef::from(&*stream)).write(bytes)),
+            Transport::Tls(stream) => stream.write_now(bytes),
+        }
     }
 
     /// Looks at what the runtime was told of the peer, without reading; nobody is woken by it later. The
     /// kernel is asked only how much is unread, of a peer that ended its side.
     pub fn peer_state(&self, context: &mut Context<'_>) -> PeerState {
-        let Transport::Tcp(stream) = self;
+        let stream = match self {
+            Transport::Tcp(stream) => stream,
+            Transport::Tls(stream) => return stream.peer_state(context),
+        };
         let known = pin!(stream.ready(Interest::READABLE | Interest::ERROR)).poll(context);
         match known {
             Poll::Pending => PeerState::There,
@@ -152,12 +191,23 @@ impl Transport {
                 None => {}
             }
         }
-        Ok(true)
+        let flush = poll_fn(|context| match self.poll_flush(context) {
+            Ok((_, false)) => Poll::Pending,
+            Ok((_, true)) => Poll::Ready(Ok(())),
+            Err(error) => Poll::Ready(Err(error)),
+        });
+        match timeout_at(patience.due(), flush).await {
+            Ok(flushed) => flushed.map(|()| true),
+            Err(_) => self.write_now(&[]).map(|left| left.is_some()),
+        }
     }
 
     /// Sends the last bytes and closes so that the peer gets to read them. Bounded in time and bytes.
     pub async fn close_with(&mut self, last_words: &[u8]) {
-        let Transport::Tcp(stream) = self;
+        let stream = match self {
+            Transport::Tcp(stream) => stream,
+            Transport::Tls(stream) => return Box::pin(stream.close_with(last_words)).await,
+        };
         let goodbye = async {
             stream.write_all(last_words).await?;
             stream.shutdown().await?;
@@ -204,12 +254,12 @@ pub(crate) mod tests {
     async fn the_kernel_knows_more_than_the_runtime() {
         let (mut served, mut client) = pair().await;
         let mut buffer = [0; 8];
-        let Transport::Tcp(stream) = &served;
+        let Transport::Tcp(stream) = &served else { panic!("it is plain TCP") };
         let known = stream.try_read(&mut buffer).map_err(|error| error.kind());
         assert_eq!(known, Err(ErrorKind::WouldBlock));
         assert!(matches!(served.read_now(&mut buffer), Ok(None)));
         client.write_all(b"ping").expect("it is connected");
-        let Transport::Tcp(stream) = &served;
+        let Transport::Tcp(stream) = &served else { panic!("it is plain TCP") };
         let known = stream.try_read(&mut buffer).map_err(|error| error.kind());
         assert_eq!(known, Err(ErrorKind::WouldBlock));
         // Loopback delivers before a write returns.
@@ -240,7 +290,7 @@ pub(crate) mod tests {
         client.shutdown(net::Shutdown::Write).expect("it is connected");
         state(&served, PeerState::Ended { unread: 100 }).await;
         // What it does not read any more breaks the connection off.
-        let Transport::Tcp(stream) = &served;
+        let Transport::Tcp(stream) = &served else { panic!("it is plain TCP") };
         stream.try_write(b"pong").expect("it takes that");
         drop(client);
         state(&served, PeerState::Gone).await;

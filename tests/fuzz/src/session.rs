@@ -170,7 +170,8 @@ impl World {
         let transport = Transport::Tcp(served);
         transport.tune().expect("a socket can be told");
         let settings = ListenerSettings::new("plain", self.address);
-        let peer = Peer { entrance: Arc::new(Entrance::new(&settings, None)), address };
+        let entrance = Entrance::new(&settings, None).expect("it reads no file");
+        let peer = Peer::new(Arc::new(entrance), address);
         let accepted = Accepted::new(&self.edge, transport, peer);
         let server = tokio::spawn(connection::serve(Arc::clone(&self.edge), accepted));
         let (mut reading, mut writing) = socket.into_split();

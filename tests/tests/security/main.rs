@@ -4,6 +4,8 @@
 mod admin;
 // The certificates that the others are made with are what they claim to be.
 mod pki;
+// Who comes in over TLS, and what the others are told.
+mod tls;
 
 // What it may do.
 mod access;

@@ -79,8 +79,9 @@ pub const RULES: &[Rule] = &[
 ];
 
 const PRODUCT: [&str; 2] = ["bridge/src/", "gateway/src/"];
-const LABELS: [&str; 9] =
-    ["action", "class", "kind", "lane", "part", "reason", "result", "thread", "version"];
+const LABELS: &[&str] = &[
+    "action", "class", "kind", "lane", "listener", "part", "reason", "result", "thread", "version",
+];
 /// Words for what a device says.
 const DEVICES: [&str; 8] = [
     "client",

@@ -5,7 +5,7 @@ use super::{Checker, KIB, MIB};
 use crate::config::descriptors::{self, DEFAULT_CONNECTIONS_MIN, DescriptorPlan};
 use crate::config::memory::{self, MESSAGES_MIN, MemoryPlan};
 use crate::config::values::Size;
-use crate::config::{Limits, Secrets, written};
+use crate::config::{Limits, ListenerSettings, Secrets, written};
 
 const DEFAULT_MESSAGE_SIZE: u64 = 64 * MIB;
 /// MQTT cannot say a larger packet.
@@ -18,14 +18,14 @@ impl Checker {
     }
 
     /// Connections where none are written.
-    fn default_connections(&mut self, memory: u64, plan: &DescriptorPlan) -> u32 {
+    fn default_connections(&mut self, memory: u64, connection: u64, plan: &DescriptorPlan) -> u32 {
         let left = self.descriptor_limit().map(|limit| limit.saturating_sub(plan.reserved()));
         let enough = left.is_none_or(|left| left >= DEFAULT_CONNECTIONS_MIN);
         if enough {
-            return memory::default_connections(memory, left.unwrap_or(u64::MAX));
+            return memory::default_connections(memory, connection, left.unwrap_or(u64::MAX));
         }
         // What is too few is told with the whole plan.
-        memory::default_connections(memory, DEFAULT_CONNECTIONS_MIN)
+        memory::default_connections(memory, connection, DEFAULT_CONNECTIONS_MIN)
     }
 
     /// Connections take no descriptor that others need.
@@ -48,24 +48,29 @@ impl Checker {
         );
     }
 
-    pub(super) fn limits(&mut self, descriptors: &DescriptorPlan) -> (Limits, MemoryPlan) {
+    pub(super) fn limits(
+        &mut self,
+        descriptors: &DescriptorPlan,
+        listeners: &[ListenerSettings],
+    ) -> (Limits, MemoryPlan) {
         let written: written::Limits = self.section("limits").unwrap_or_default();
         let memory = written.memory.map_or_else(memory::default_memory, |Size(memory)| memory);
+        let connection = memory::connection_cost(listeners);
         let connections = match written.connections {
             Some(connections) => connections,
-            None => self.default_connections(memory, descriptors),
+            None => self.default_connections(memory, connection, descriptors),
         };
         if connections == 0 {
             self.faults.add("limits.connections", "is zero: write at least 1");
         }
-        let plan = MemoryPlan::new(memory, connections);
+        let plan = MemoryPlan::new(memory, connections, connection);
         if plan.messages < MESSAGES_MIN {
             self.faults.add(
                 "limits.memory",
                 format!(
                     "{} MiB, less {connections} connections of {} bytes ({} MiB) and {} MiB for the process, leave {} MiB for messages, which need {} MiB: raise limits.memory or lower limits.connections",
                     memory / MIB,
-                    memory::CONNECTION_COST,
+                    plan.connection,
                     plan.connections / MIB,
                     plan.fixed / MIB,
                     plan.messages / MIB,

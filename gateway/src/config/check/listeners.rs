@@ -48,7 +48,8 @@ impl Checker {
                     .add(&bind_place, taken(bind, &format!("listener {}", known.name), known.bind));
             }
             let on_denied = self.on_denied(&place, written.on_denied.as_deref());
-            listeners.push(ListenerSettings { name: written.name, bind, on_denied });
+            let tls = written.tls.and_then(|tls| self.tls(&format!("{place}.tls"), tls));
+            listeners.push(ListenerSettings { name: written.name, bind, on_denied, tls });
         }
         listeners
     }

@@ -1,0 +1,92 @@
+//! TLS of one listener: what it is served with now, which a reload replaces, and the way from a socket
+//! to a stream on which MQTT is spoken.
+
+mod clients;
+mod handshake;
+mod hello;
+mod material;
+mod server;
+mod stream;
+mod tickets;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::RwLock;
+
+pub use handshake::{HandshakeFault, Handshakes, accept};
+pub use material::Material;
+pub use stream::{HELD_MAX_BYTES, TlsStream};
+
+use crate::config::{Faults, TlsSettings};
+use crate::metrics;
+use crate::rate_limit::RateLimit;
+use crate::reload::Reload;
+
+/// Between two lines of the log about one reason why handshakes fail.
+const REFUSED_LOG_PAUSE: Duration = Duration::from_secs(10);
+
+/// See the module.
+pub struct Tls {
+    listener: Arc<str>,
+    settings: TlsSettings,
+    material: RwLock<Arc<Material>>,
+    refused_logs: [RateLimit; HandshakeFault::COUNT],
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Tls").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Tls {
+    /// Reads its files.
+    pub fn open(listener: &str, settings: &TlsSettings) -> Result<Tls, Faults> {
+        let material = Material::load(settings, None)?;
+        let tls = Tls {
+            listener: listener.into(),
+            settings: settings.clone(),
+            material: RwLock::new(Arc::new(material)),
+            refused_logs: std::array::from_fn(|_| RateLimit::every(REFUSED_LOG_PAUSE)),
+        };
+        tls.tell();
+        Ok(tls)
+    }
+
+    fn material(&self) -> Arc<Material> {
+        Arc::clone(&self.material.read())
+    }
+
+    /// Says what of its files needs a look, and until when they are good.
+    fn tell(&self) {
+        let (listener, material) = (&*self.listener, self.material());
+        for hint in &material.hints {
+            tracing::warn!(listener, hint, "what TLS is served with needs a look");
+        }
+        let label = listener.to_owned();
+        ::metrics::gauge!(metrics::TLS_CERTIFICATE_ENDS, "listener" => label)
+            .set(material.ends_s as f64);
+    }
+}
+
+impl Reload for Tls {
+    fn place(&self) -> &str {
+        &self.settings.place
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        self.settings.files().map(Into::into).collect()
+    }
+
+    /// Sessions go on: tickets that were given out are opened by what follows.
+    fn reload(&self) -> Result<(), Faults> {
+        let tickets = self.material().tickets.clone();
+        let material = Material::load(&self.settings, tickets)?;
+        *self.material.write() = Arc::new(material);
+        self.tell();
+        Ok(())
+    }
+}
