@@ -56,21 +56,35 @@
 {{- $admin := include "landfall.adminBind" . -}}
 {{- $names := list -}}
 {{- $ports := list (include "landfall.port" $admin | int) -}}
+{{- $probes := include "landfall.probesBind" . -}}
 {{- if not $listeners -}}
 {{- $faults = append $faults "config.listeners: none can be reached from outside its pod: bind one to 0.0.0.0:1883" -}}
 {{- end -}}
 {{- if or (lt (index $ports 0) 1024) (gt (index $ports 0) 65535) -}}
 {{- $faults = append $faults (printf "config.admin.bind: a process without privileges cannot take port %d: write one of 1024 to 65535" (index $ports 0)) -}}
 {{- end -}}
-{{- if regexMatch "^(127\\.|\\[::1\\])" $admin -}}
-{{- $faults = append $faults (printf "config.admin.bind: the probes cannot reach %s: bind it to 0.0.0.0:8080" $admin) -}}
+{{- if and (not $probes) (regexMatch "^(127\\.|\\[::1\\])" $admin) -}}
+{{- $faults = append $faults (printf "config.admin.bind: the probes cannot reach %s: bind it to 0.0.0.0:8080, or write config.admin.probes" $admin) -}}
+{{- end -}}
+{{- if $probes -}}
+{{- $port := include "landfall.port" $probes | int -}}
+{{- if regexMatch "^(127\\.|\\[::1\\])" $probes -}}
+{{- $faults = append $faults (printf "config.admin.probes.bind: the kubelet cannot reach %s: bind it to 0.0.0.0:8081" $probes) -}}
+{{- end -}}
+{{- if or (lt $port 1024) (gt $port 65535) -}}
+{{- $faults = append $faults (printf "config.admin.probes.bind: a process without privileges cannot take port %d: write one of 1024 to 65535" $port) -}}
+{{- end -}}
+{{- if has $port $ports -}}
+{{- $faults = append $faults (printf "config.admin.probes.bind: port %d is the admin port's: write another" $port) -}}
+{{- end -}}
+{{- $ports = append $ports $port -}}
 {{- end -}}
 {{- range $listeners -}}
 {{- $port := int .port -}}
 {{- if or (not (regexMatch "^[a-z0-9]([a-z0-9-]{0,13}[a-z0-9])?$" .name)) (not (regexMatch "[a-z]" .name)) (contains "--" .name) -}}
 {{- $faults = append $faults (printf "config.listeners: %q cannot be the name of a port: write at most 15 of a-z 0-9 -, at least one of them a letter" .name) -}}
 {{- end -}}
-{{- if or (eq .name "admin") (has .name $names) -}}
+{{- if or (has .name (list "admin" "probes")) (has .name $names) -}}
 {{- $faults = append $faults (printf "config.listeners: the name %q is taken: write another" .name) -}}
 {{- end -}}
 {{- if has $port $ports -}}
@@ -161,6 +175,11 @@ no device could connect. What other annotations mean is not known here, so nothi
 {{- range $lane, $settings := $config.lanes -}}
 {{- $_ := set $maps (printf "config.lanes.%s.properties" $lane) (($settings | default dict).properties) -}}
 {{- end -}}
+{{- range $name, $token := (($config.admin | default dict).authenticate | default dict).tokens -}}
+{{- if not (kindIs "map" $token) -}}
+{{- $faults = append $faults (printf "config.admin.authenticate.tokens.%s: would be readable in a ConfigMap: put it into a Secret, mount it with `secrets: { NAME: { secretName: … } }`, and write { from_file: /etc/landfall/secrets/NAME/KEY } here" $name) -}}
+{{- end -}}
+{{- end -}}
 {{- $variables := list -}}
 {{- range .Values.extraEnv -}}
 {{- $variables = append $variables .name -}}
@@ -211,8 +230,8 @@ no device could connect. What other annotations mean is not known here, so nothi
 {{- end -}}
 {{- end -}}
 {{- with .Values.networkPolicy -}}
-{{- if and (not .enabled) (or .mqttFrom .adminFrom .egress) -}}
-{{- $faults = append $faults "networkPolicy: mqttFrom, adminFrom and egress protect nothing while it is off: write enabled: true, or leave them out" -}}
+{{- if and (not .enabled) (or .mqttFrom .metricsFrom .adminFrom .egress) -}}
+{{- $faults = append $faults "networkPolicy: mqttFrom, metricsFrom, adminFrom and egress protect nothing while it is off: write enabled: true, or leave them out" -}}
 {{- end -}}
 {{- end -}}
 {{- range $key := list "commonLabels" "podLabels" -}}
@@ -269,8 +288,11 @@ no device could connect. What other annotations mean is not known here, so nothi
 {{- end -}}
 {{- end -}}
 {{- end -}}
-{{- if and (or .serviceMonitor.enabled .podMonitor.enabled) $.Values.networkPolicy.enabled (not $.Values.networkPolicy.adminFrom) -}}
-{{- $faults = append $faults "networkPolicy.adminFrom: Prometheus cannot reach the admin port: write where it runs, such as [{ namespaceSelector: { matchLabels: { kubernetes.io/metadata.name: monitoring } } }]" -}}
+{{- if and (or .serviceMonitor.enabled .podMonitor.enabled) $.Values.networkPolicy.enabled (not $.Values.networkPolicy.metricsFrom) -}}
+{{- $faults = append $faults "networkPolicy.metricsFrom: Prometheus cannot reach /metrics: write where it runs, such as [{ namespaceSelector: { matchLabels: { kubernetes.io/metadata.name: monitoring } } }]" -}}
+{{- end -}}
+{{- if and (or .serviceMonitor.enabled .podMonitor.enabled) ($.Values.config.admin | default dict).authenticate (eq (include "landfall.metricsPort" $) "admin") -}}
+{{- $faults = append $faults "config.admin.probes: Prometheus has no token of config.admin.authenticate: write { bind: \"0.0.0.0:8081\", metrics: true }" -}}
 {{- end -}}
 {{- $alerts := list -}}
 {{- range ($.Files.Get "files/alerts.yaml" | fromYaml).groups -}}

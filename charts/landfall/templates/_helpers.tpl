@@ -80,6 +80,31 @@ annotations:
 {{- (.Values.config.admin | default dict).bind | default "127.0.0.1:8080" -}}
 {{- end -}}
 
+{{/* Where the port for probes is; empty without one. */}}
+{{- define "landfall.probesBind" -}}
+{{- ((.Values.config.admin | default dict).probes | default dict).bind | default "" -}}
+{{- end -}}
+
+{{/* The name of the port that probes ask: one of its own, or else the admin port. */}}
+{{- define "landfall.probesPort" -}}
+{{- ternary "probes" "admin" (not (empty (include "landfall.probesBind" .))) -}}
+{{- end -}}
+
+{{/* The name of the port with /metrics for those who have no token. */}}
+{{- define "landfall.metricsPort" -}}
+{{- $probes := (.Values.config.admin | default dict).probes | default dict -}}
+{{- ternary "probes" "admin" (and (not (empty $probes.bind)) (not (empty $probes.metrics))) -}}
+{{- end -}}
+
+{{/* The ports beside the listeners', as a JSON list of name and port. */}}
+{{- define "landfall.adminPorts" -}}
+{{- $ports := list (dict "name" "admin" "port" (include "landfall.port" (include "landfall.adminBind" .) | int)) -}}
+{{- with include "landfall.probesBind" . -}}
+{{- $ports = append $ports (dict "name" "probes" "port" (include "landfall.port" . | int)) -}}
+{{- end -}}
+{{- $ports | toJson -}}
+{{- end -}}
+
 {{- define "landfall.port" -}}
 {{- regexFind "[0-9]+$" (. | toString) -}}
 {{- end -}}

@@ -12,8 +12,8 @@ use crate::tools::{Folder, program};
 
 /// Below it is everything that the chart mounts for the gateway to read.
 const MOUNTS: &str = "/etc/landfall/";
-/// In place of what only the user has: an empty map for a file of attributes, and a secret like another.
-const MADE_UP: &str = "{}";
+/// In place of a secret that only the user has: a password, a token, a key of a store.
+const MADE_UP: &str = "made-up-for-the-tests";
 /// In place of a certificate that only the user has, as the gateway reads it before it starts. Its key is
 /// nowhere.
 const MADE_UP_CERTIFICATE: &str = include_str!("../../data/chart/ca.crt");
@@ -139,6 +139,8 @@ impl<'a> Files<'a> {
         });
         match own {
             None if inside.ends_with(".crt") => Ok(MADE_UP_CERTIFICATE.to_owned()),
+            // A map that says nothing.
+            None if inside.ends_with(".yaml") => Ok("{}".to_owned()),
             None => Ok(MADE_UP.to_owned()),
             Some(map) => match map["data"][key].as_str() {
                 Some(text) => Ok(text.to_owned()),

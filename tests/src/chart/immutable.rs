@@ -30,8 +30,11 @@ const FIELDS: [(&str, &[&str]); 5] = [
 
 /// What users of a version have to write before they upgrade, unless they had it already: the chart says so.
 const TO_WRITE: [(&str, &str); 1] = [
-    // An anonymous listener was what a release without a word of its own got.
-    ("0.1.0", "config: { listeners: [{ name: mqtt, bind: '0.0.0.0:1883', anonymous: true }] }"),
+    // A release without a word of its own had an anonymous listener, and Prometheus was let to the admin port.
+    (
+        "0.1.0",
+        "{ config: { listeners: [{ name: mqtt, bind: '0.0.0.0:1883', anonymous: true }] }, networkPolicy: { metricsFrom: [{ podSelector: {} }] } }",
+    ),
 ];
 
 /// A released version: by the name of the values, the values and what came out.

@@ -79,19 +79,19 @@ const MUTATIONS: &[Mutation] = &[
         from: "- name: secret-{{ $name }}\n  secret:",
         to: "- name: secrets-{{ $name }}\n  secret:",
         found_by: &[
-            ("API server", "volumeMounts[2].name: Not found: \"secret-s3\""),
-            ("configuration", "/etc/landfall/secrets/s3/access-key-id is read, but no volume"),
+            ("API server", "volumeMounts[3].name: Not found: \"secret-s3\""),
+            ("configuration", "/etc/landfall/secrets/admin/ops is read, but no volume"),
             ("unit tests", "passes on where a secret is, and mounts it"),
         ],
     },
     Mutation {
         what: "a monitor of a port that is not there",
         file: "templates/monitoring.yaml",
-        from: "- port: admin",
+        from: "- port: {{ include \"landfall.metricsPort\" $ }}",
         to: "- port: metrics",
         found_by: &[
             ("references", "there is no \"metrics\" among"),
-            ("unit tests", "scrapes the headless service's admin port"),
+            ("unit tests", "scrapes the headless service's port for probes"),
         ],
     },
     Mutation {
@@ -141,7 +141,7 @@ const MUTATIONS: &[Mutation] = &[
         from: "mountPath: /etc/landfall/secrets/{{ $name }}",
         to: "mountPath: /etc/landfall/secret/{{ $name }}",
         found_by: &[
-            ("configuration", "/etc/landfall/secrets/s3/access-key-id is read, but no volume"),
+            ("configuration", "/etc/landfall/secrets/admin/ops is read, but no volume"),
             ("unit tests", "passes on where a secret is, and mounts it"),
         ],
     },

@@ -70,7 +70,30 @@ const BY_GUARD: &[Case] = &[
         "config: { listeners: [{ name: mqtt, bind: \"127.0.0.1:1883\" }] }",
         &["config.listeners", "0.0.0.0:1883"],
     ),
-    ("config: { admin: { bind: \"127.0.0.1:8080\" } }", &["config.admin.bind", "0.0.0.0:8080"]),
+    (
+        "config: { admin: { bind: \"127.0.0.1:8080\", probes: null } }",
+        &["config.admin.bind", "0.0.0.0:8080"],
+    ),
+    (
+        "config: { admin: { probes: { bind: \"127.0.0.1:8081\" } } }",
+        &["config.admin.probes.bind", "0.0.0.0:8081"],
+    ),
+    (
+        "config: { admin: { probes: { bind: \"0.0.0.0:81\" } } }",
+        &["config.admin.probes.bind", "1024 to 65535"],
+    ),
+    (
+        "config: { admin: { probes: { bind: \"0.0.0.0:8080\" } } }",
+        &["config.admin.probes.bind: port 8080 is the admin port's"],
+    ),
+    (
+        "config: { admin: { authenticate: { tokens: { ops: hunter2 } } } }",
+        &["config.admin.authenticate.tokens.ops: would be readable", "from_file"],
+    ),
+    (
+        "config: { admin: { probes: { metrics: false }, authenticate: { tokens: { ops: { from_env: T } } } } }\nmetrics: { podMonitor: { enabled: true } }\nnetworkPolicy: { metricsFrom: [{ podSelector: {} }] }",
+        &["config.admin.probes: Prometheus has no token", "metrics: true"],
+    ),
     (
         "config: { listeners: [{ name: mqtt, bind: \"0.0.0.0:1883\" }] }",
         &["config.listeners: mqtt: nothing says who may connect", "anonymous: true"],
@@ -233,7 +256,7 @@ const BY_GUARD: &[Case] = &[
     ),
     (
         "metrics: { serviceMonitor: { enabled: true } }",
-        &["networkPolicy.adminFrom", "namespaceSelector"],
+        &["networkPolicy.metricsFrom", "namespaceSelector"],
     ),
     (
         "metrics: { podMonitor: { enabled: true, interval: 500ms, scrapeTimeout: 1s } }",

@@ -54,7 +54,7 @@ fn the_containers_of_helm_test_find_every_message_in_kafka() {
     let secrets = secrets.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
 
     let folder = Folder::new("round-trip");
-    let (mqtt, admin) = (ports::local(ports::free()), ports::local(ports::free()));
+    let [mqtt, admin, probes] = [(); 3].map(|()| ports::local(ports::free()));
     let gateways = render.gateways().expect("there are gateways");
     let files = Files::of(&render, &gateways["spec"]["template"]["spec"], "gateway");
     let files = files.expect("the gateway has its files");
@@ -64,9 +64,10 @@ fn the_containers_of_helm_test_find_every_message_in_kafka() {
     command.envs(files.environment().expect("its variables are known"));
     command.env("LANDFALL__LISTENERS__0__BIND", mqtt.to_string());
     command.env("LANDFALL__ADMIN__BIND", admin.to_string());
+    command.env("LANDFALL__ADMIN__PROBES__BIND", probes.to_string());
     let mut gateway = Process::start("gateway", command, &folder);
     gateway.until("readiness", wait::START, || {
-        http::get(admin, "/readyz").ok().filter(|answer| answer.code == 200)
+        http::get(probes, "/readyz").ok().filter(|answer| answer.code == 200)
     });
 
     let pod = render.kind("Pod").next().expect("there is a test");
