@@ -15,6 +15,9 @@ ROWS ?=
 # How often each row of `make bench` is measured, and for how long each time.
 REPETITIONS ?= 3
 BENCH_SECONDS ?= 4
+# The herd of `make storm`, and what else it is told, such as STORM="--storms full,password".
+STORM_DEVICES ?= 50000
+STORM ?=
 # Which tests `make test` runs, such as TEST="--test promises durable".
 TEST ?=
 
@@ -24,7 +27,7 @@ export RUST_TEST_THREADS
 
 step := tests/tools/step.sh
 
-.PHONY: help dev test generate soak bench fuzz
+.PHONY: help dev test generate soak bench storm fuzz
 
 help:
 	@echo 'make dev       a gateway with a Kafka inside and $(DEVICES) simulated devices (ARGS="--mqtt-port 1884" DEVICES=50)'
@@ -32,6 +35,7 @@ help:
 	@echo 'make generate  writes what is made of code: the chart'\''s schema, and tables in README, docs and ARCHITECTURE'
 	@echo 'make soak      $(SOAK_DEVICES) devices for $(SOAK_SECONDS) s, the gateway killed five times (SOAK_DEVICES=1000 SOAK_SECONDS=600)'
 	@echo 'make bench     what Landfall costs beside mosquitto and a bare Kafka producer (ROWS=window50,paced20k REPETITIONS=3 BENCH_SECONDS=4)'
+	@echo 'make storm     $(STORM_DEVICES) devices fall away at once and come back over TLS, while others publish (STORM_DEVICES=5000)'
 	@echo 'make fuzz      every fuzz target for $(FUZZ_SECONDS) s (FUZZ_SECONDS=600)'
 
 dev:
@@ -69,6 +73,13 @@ bench:
 	@cargo build --release -p tests --bin bench
 	@exec cargo run --quiet --release -p tests --bin bench -- table $(if $(ROWS),--rows=$(ROWS)) \
 		--repetitions=$(REPETITIONS) --seconds=$(BENCH_SECONDS)
+
+# The descriptors that it needs are taken where root runs it; elsewhere there are as many devices as allowed.
+storm:
+	@tests/tools/setup.sh bench
+	@cargo build --release -p gateway
+	@cargo build --release -p tests --bin bench
+	@exec cargo run --quiet --release -p tests --bin bench -- storm --devices=$(STORM_DEVICES) $(STORM)
 
 fuzz:
 	@tests/tools/setup.sh build

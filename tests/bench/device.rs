@@ -1,27 +1,19 @@
-//! One connection of the load: MQTT 3.1.1 on a raw socket, one prepared packet, a window of open
-//! messages.
+//! One connection of the load: MQTT 3.1.1, one prepared packet, a window of open messages.
 
 use std::collections::VecDeque;
-use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::time::Duration;
+use std::io::ErrorKind;
+use std::net::TcpStream;
 
-use socket2::{Domain, Socket, Type};
-
+use crate::entry::{Entry, length, text};
 use crate::report::Meter;
+use crate::stream::Stream;
 
-/// How long a connection may take, CONNACK included.
-const CONNECT_WAIT: Duration = Duration::from_secs(20);
-/// Long enough for every run, so that no ping is needed; short enough to be a real deadline.
-const KEEP_ALIVE_SECONDS: u16 = 600;
-/// Connections from one address: well below the ports that a system gives out.
-const CONNECTIONS_PER_ADDRESS: usize = 20_000;
 /// Bytes of a PUBACK.
 const PUBACK_SIZE: usize = 4;
 
 /// A connected client.
 pub struct Device {
-    stream: TcpStream,
+    stream: Stream,
     packet: Packet,
     /// When each open message was due, by packet id less one; zero for an id that is free.
     open: Vec<u64>,
@@ -44,14 +36,13 @@ struct Packet {
 
 impl Device {
     pub fn connect(
-        address: SocketAddr,
+        entry: &Entry,
         number: usize,
         window: usize,
         payload_size: usize,
     ) -> Result<Device, String> {
-        let stream = connect(address, number, &format!("bench-{number}"))?;
-        let nonblocking = stream.set_nonblocking(true);
-        nonblocking.map_err(|error| format!("a socket does not become nonblocking: {error}"))?;
+        let stream = entry.connect(number, &format!("bench-{number}"))?;
+        stream.set_nonblocking()?;
         Ok(Device {
             stream,
             packet: Packet::new(&format!("devices/meter/bench-{number}/power"), payload_size),
@@ -64,8 +55,8 @@ impl Device {
         })
     }
 
-    pub fn stream(&self) -> &TcpStream {
-        &self.stream
+    pub fn socket(&self) -> &TcpStream {
+        self.stream.socket()
     }
 
     /// Messages that are not acknowledged, those that wait included.
@@ -75,7 +66,7 @@ impl Device {
 
     /// Something is left that the socket did not take.
     pub fn has_unsent(&self) -> bool {
-        !self.unsent.is_empty()
+        !self.unsent.is_empty() || self.stream.has_unsent()
     }
 
     /// A message is due: it leaves as soon as the window has room.
@@ -114,6 +105,7 @@ impl Device {
 
     /// Sends what the socket did not take before.
     pub fn send_rest(&mut self) -> Result<(), String> {
+        self.stream.flush().map_err(|error| format!("a device cannot write: {error}"))?;
         let unsent = std::mem::take(&mut self.unsent);
         let written = self.write(&unsent)?;
         self.unsent.extend_from_slice(&unsent[written..]);
@@ -121,6 +113,9 @@ impl Device {
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<usize, String> {
+        if bytes.is_empty() {
+            return Ok(0);
+        }
         match self.stream.write(bytes) {
             Ok(written) => Ok(written),
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
@@ -161,35 +156,6 @@ impl Device {
     }
 }
 
-/// A connected socket, blocking, after its CONNACK.
-pub fn connect(address: SocketAddr, number: usize, client_id: &str) -> Result<TcpStream, String> {
-    let failed = |error: std::io::Error| {
-        format!("connection {number} to {address} failed: {error} (ulimit -n must allow it)")
-    };
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).map_err(failed)?;
-    if number >= CONNECTIONS_PER_ADDRESS {
-        let source = Ipv4Addr::new(127, 0, 0, (number / CONNECTIONS_PER_ADDRESS + 1) as u8);
-        socket.bind(&SocketAddr::from((source, 0)).into()).map_err(failed)?;
-    }
-    socket.connect_timeout(&address.into(), CONNECT_WAIT).map_err(failed)?;
-    let mut stream = TcpStream::from(socket);
-    stream.set_nodelay(true).map_err(failed)?;
-    stream.set_read_timeout(Some(CONNECT_WAIT)).map_err(failed)?;
-    let mut body = Vec::new();
-    text(&mut body, "MQTT");
-    // Protocol level 4, clean session.
-    body.extend_from_slice(&[4, 2]);
-    body.extend_from_slice(&KEEP_ALIVE_SECONDS.to_be_bytes());
-    text(&mut body, client_id);
-    stream.write_all(&packet(0x10, &body)).map_err(failed)?;
-    let mut answer = [0; 4];
-    stream.read_exact(&mut answer).map_err(failed)?;
-    match answer {
-        [0x20, 2, _, 0] => Ok(stream),
-        _ => Err(format!("connection {number} was refused: {answer:02x?}")),
-    }
-}
-
 /// The head of a PUBLISH with QoS 1, up to its payload.
 pub fn publish_head(topic: &str, packet_id: u16, payload_size: usize) -> Vec<u8> {
     let mut variable = Vec::new();
@@ -214,30 +180,5 @@ impl Packet {
         self.bytes[self.id_at..][..2].copy_from_slice(&id.to_be_bytes());
         self.bytes[self.time_at..][..8].copy_from_slice(&unix.to_be_bytes());
         out.extend_from_slice(&self.bytes);
-    }
-}
-
-fn packet(first: u8, body: &[u8]) -> Vec<u8> {
-    let mut packet = vec![first];
-    length(&mut packet, body.len());
-    packet.extend_from_slice(body);
-    packet
-}
-
-fn text(out: &mut Vec<u8>, text: &str) {
-    out.extend_from_slice(&(text.len() as u16).to_be_bytes());
-    out.extend_from_slice(text.as_bytes());
-}
-
-/// MQTT's remaining length (MQTT 3.1.1, 2.2.3).
-fn length(out: &mut Vec<u8>, mut length: usize) {
-    loop {
-        let byte = (length % 128) as u8;
-        length /= 128;
-        if length == 0 {
-            out.push(byte);
-            return;
-        }
-        out.push(byte | 0x80);
     }
 }

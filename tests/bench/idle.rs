@@ -1,10 +1,10 @@
 //! Connections that say nothing after CONNECT.
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{ErrorKind, Write as _};
 use std::time::Duration;
 
-use crate::device;
+use crate::entry::{self, Entry};
+use crate::stream::Stream;
 
 /// What is printed when all are connected.
 pub const CONNECTED: &str = "connected";
@@ -12,10 +12,10 @@ pub const CONNECTED: &str = "connected";
 const LOOK: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
 pub struct Options {
-    /// Where the broker listens
-    #[arg(long)]
-    pub address: SocketAddr,
+    #[command(flatten)]
+    pub entry: entry::Options,
     #[arg(long)]
     pub connections: usize,
 }
@@ -26,9 +26,9 @@ pub fn run(options: &Options) -> Result<(), String> {
 }
 
 /// Connects all of them, and says so.
-pub fn connect(options: &Options, name: &str) -> Result<Vec<TcpStream>, String> {
-    let connect =
-        |number| device::connect(options.address, number, &format!("bench-{name}-{number}"));
+pub fn connect(options: &Options, name: &str) -> Result<Vec<Stream>, String> {
+    let entry = Entry::new(&options.entry);
+    let connect = |number| entry.connect(number, &format!("bench-{name}-{number}"));
     let streams = (0..options.connections).map(connect).collect::<Result<_, _>>()?;
     say(CONNECTED)?;
     Ok(streams)
@@ -41,15 +41,17 @@ pub fn say(word: &str) -> Result<(), String> {
 }
 
 /// Looks at the connections until this process is ended from outside; an error when one is closed.
-pub fn watch(streams: &mut [TcpStream]) -> Result<(), String> {
+pub fn watch(streams: &mut [Stream]) -> Result<(), String> {
     for stream in &mut *streams {
-        stream.set_nonblocking(true).map_err(|error| error.to_string())?;
+        stream.set_nonblocking()?;
     }
     loop {
         std::thread::sleep(LOOK);
         for (number, stream) in streams.iter_mut().enumerate() {
-            match stream.read(&mut [0; 4]) {
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            match stream.read(&mut [0; 64]) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                // A WebSocket's ping.
+                Ok(1..) => {}
                 ended => return Err(format!("idle connection {number} ended: {ended:?}")),
             }
         }

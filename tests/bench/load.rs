@@ -1,7 +1,6 @@
 //! The load generator: many connections on one thread and one epoll, so that it costs a fraction of what
 //! it measures.
 
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use rustix::time::Timespec;
 
 use crate::clock::{self, Clock, Pace};
 use crate::device::Device;
+use crate::entry::{self, Entry};
 use crate::report::{LoadReport, Measured, Meter};
 
 /// How long the last acknowledgements may take.
@@ -20,10 +20,10 @@ const EVENTS_MAX: usize = 512;
 const READ_SIZE: usize = 64 * 1024;
 
 #[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
 pub struct Options {
-    /// Where the broker listens
-    #[arg(long)]
-    pub address: SocketAddr,
+    #[command(flatten)]
+    pub entry: entry::Options,
     #[arg(long)]
     pub connections: usize,
     /// Messages that a connection has open at most
@@ -95,16 +95,13 @@ impl Load {
     fn connect(options: &Options) -> Result<Load, String> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)
             .map_err(|error| format!("there is no epoll: {error}"))?;
+        let entry = Entry::new(&options.entry);
         let mut devices = Vec::with_capacity(options.connections);
         for number in 0..options.connections {
-            let device = Device::connect(
-                options.address,
-                number,
-                usize::from(options.window),
-                options.payload_size,
-            )?;
+            let device =
+                Device::connect(&entry, number, usize::from(options.window), options.payload_size)?;
             let data = EventData::new_u64(number as u64);
-            epoll::add(&epoll, device.stream(), data, EventFlags::IN)
+            epoll::add(&epoll, device.socket(), data, EventFlags::IN)
                 .map_err(|error| format!("epoll does not take a socket: {error}"))?;
             devices.push(device);
         }
@@ -151,7 +148,7 @@ impl Load {
                 false => EventFlags::IN,
             };
             let data = EventData::new_u64(number as u64);
-            epoll::modify(&self.epoll, device.stream(), data, flags)
+            epoll::modify(&self.epoll, device.socket(), data, flags)
                 .map_err(|error| format!("epoll does not change a socket: {error}"))?;
         }
         Ok(())

@@ -8,7 +8,11 @@
 mod bare;
 mod clock;
 mod device;
+mod entry;
+mod handshakes;
+mod herd;
 mod idle;
+mod latencies;
 mod load;
 mod machine;
 mod mosquitto;
@@ -16,9 +20,14 @@ mod pages;
 mod proc;
 mod report;
 mod rows;
+mod storm;
+mod stream;
 mod table;
 mod traffic;
+mod trust;
 mod upload;
+mod visit;
+mod websocket;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -44,6 +53,12 @@ enum Command {
     Traffic(traffic::Options),
     /// Publishes one large message from each of many connections at once
     Upload(upload::Options),
+    /// Connects and goes, again and again, and reports how often
+    Handshakes(handshakes::Options),
+    /// Connects from very many devices at once, and again whenever they fell away
+    Herd(herd::Options),
+    /// Has a herd come back at once, and measures what those that stayed notice of it
+    Storm(storm::Options),
     /// Writes to Kafka with nothing but a producer, and reports what was delivered
     Produce(bare::Options),
 }
@@ -56,6 +71,9 @@ fn main() -> ExitCode {
         Command::Idle(options) => idle::run(&options).map(|()| String::new()),
         Command::Traffic(options) => traffic::run(&options).map(|()| String::new()),
         Command::Upload(options) => upload::run(&options).map(|report| report.to_json()),
+        Command::Handshakes(options) => handshakes::run(&options).map(|report| report.to_json()),
+        Command::Herd(options) => herd::run(&options).map(|()| String::new()),
+        Command::Storm(options) => return storm::measure(&options),
         Command::Produce(options) => bare::run(&options).map(|report| report.to_json()),
     };
     match report {
@@ -73,9 +91,29 @@ fn main() -> ExitCode {
 
 /// Connections need descriptors, and what is started from here inherits the limit.
 fn raise_descriptor_limit() {
+    raise_descriptor_limit_to(0);
+}
+
+/// The same, beyond what this process was given where it may; returns what it may have.
+fn raise_descriptor_limit_to(wanted: u64) -> u64 {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let maximum = getrlimit(Resource::Nofile).maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
-        eprintln!("bench: the limit of open descriptors stays as it is: {error}");
+    let given = getrlimit(Resource::Nofile).maximum;
+    let more = Some(wanted).filter(|wanted| given.is_some_and(|given| given < *wanted));
+    for maximum in more.map(Some).into_iter().chain([given]) {
+        match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+            Ok(()) => return maximum.unwrap_or(u64::MAX),
+            Err(error) => eprintln!("bench: no {maximum:?} open descriptors: {error}"),
+        }
+    }
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_options_do_not_contradict_each_other() {
+        super::Arguments::command().debug_assert();
     }
 }

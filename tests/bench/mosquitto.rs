@@ -5,9 +5,12 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use tests::pki::Files;
 use tests::process::Process;
 use tests::tools::Folder;
 use tests::{ports, wait};
+
+use crate::entry::Tls;
 
 /// Debian puts it where only root looks.
 const PLACES: [&str; 3] =
@@ -22,10 +25,31 @@ pub struct Mosquitto {
 
 impl Mosquitto {
     pub fn start() -> Mosquitto {
+        Mosquitto::start_with("")
+    }
+
+    /// With a certificate, TLS of one version and one cipher; the curve is what clients offer.
+    pub fn secured(files: &Files, tls: Tls) -> Mosquitto {
+        let fixed = match tls {
+            Tls::V1_2 => "tls_version tlsv1.2\nciphers ECDHE-ECDSA-AES128-GCM-SHA256",
+            Tls::V1_3 => "tls_version tlsv1.3\nciphers_tls1.3 TLS_AES_128_GCM_SHA256",
+        };
+        let (certificate, key) = (files.certificate(), files.key());
+        Mosquitto::start_with(&format!("certfile {certificate}\nkeyfile {key}\n{fixed}\n"))
+    }
+
+    /// For MQTT in WebSockets.
+    pub fn with_websocket() -> Mosquitto {
+        Mosquitto::start_with("protocol websockets\n")
+    }
+
+    /// With more lines about its listener.
+    fn start_with(listener: &str) -> Mosquitto {
         let folder = Folder::new("mosquitto");
         let address = ports::local(ports::free());
         let text = format!(
             "listener {} {}\n\
+             {listener}\
              allow_anonymous true\n\
              persistence false\n\
              max_connections -1\n\

@@ -79,6 +79,7 @@ enum Phase {
 
 /// What of a run is measured.
 #[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
 pub struct Measured {
     /// Milliseconds before the measured span
     #[arg(long, default_value_t = 1000)]

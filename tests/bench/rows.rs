@@ -2,6 +2,7 @@
 
 mod idle;
 mod paced;
+pub mod secured;
 mod start;
 mod traffic;
 mod uploads;
@@ -11,7 +12,7 @@ use std::cell::OnceCell;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
@@ -35,7 +36,7 @@ const WARM_UP: Duration = Duration::from_secs(1);
 type Row = fn(&Bench) -> Vec<Line>;
 
 /// By name, in the order of the table.
-const ROWS: [(&str, Row); 9] = [
+const ROWS: [(&str, Row); 13] = [
     ("window50", window::few),
     ("window5000", window::many),
     ("pages", window::pages),
@@ -45,11 +46,17 @@ const ROWS: [(&str, Row); 9] = [
     ("traffic", traffic::row),
     ("uploads", uploads::row),
     ("start", start::row),
+    ("handshakes", secured::handshakes),
+    ("tls50", secured::few),
+    ("idle-tls", secured::idle_tls),
+    ("idle-websocket", secured::idle_websocket),
 ];
 
 #[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
 pub struct Options {
-    /// Only these: window50, window5000, pages, paced20k, paced5k, idle, traffic, uploads, start
+    /// Only these: window50, window5000, pages, paced20k, paced5k, idle, traffic, uploads, start, handshakes,
+    /// tls50, idle-tls, idle-websocket
     #[arg(long, value_delimiter = ',')]
     pub rows: Vec<String>,
     /// Seconds that a repetition is measured
@@ -88,7 +95,7 @@ pub fn measure(options: &Options) -> ExitCode {
     let begin = Instant::now();
     // What is missing ends this before anything is measured.
     mosquitto::program();
-    let bench = Bench::start(options);
+    let bench = Bench::start(Duration::from_secs_f64(options.seconds), options.repetitions);
     let mut lines = Vec::new();
     let mut wrong = false;
     for (name, row) in ROWS {
@@ -121,7 +128,7 @@ pub fn measure(options: &Options) -> ExitCode {
 }
 
 impl Bench {
-    fn start(options: &Options) -> Bench {
+    pub fn start(duration: Duration, repetitions: usize) -> Bench {
         // Full load writes hundreds of megabytes per second: Kafka forgets what nobody reads. End
         // offsets stay.
         let properties = [
@@ -138,10 +145,19 @@ impl Bench {
                 ..KafkaOptions::default()
             }),
             folder: Folder::new("bench"),
-            duration: Duration::from_secs_f64(options.seconds),
-            repetitions: options.repetitions,
+            duration,
+            repetitions,
             warm: OnceCell::new(),
         }
+    }
+
+    /// The release build of the gateway.
+    pub fn landfall(&self) -> &Path {
+        &self.landfall
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// A gateway's configuration, with everything at its default.
@@ -153,7 +169,7 @@ impl Bench {
     fn warm_up(&self) {
         self.warm.get_or_init(|| {
             let gateway = self.gateway().start_ready();
-            let load = Load { connections: 50, rate: None, duration: 2 * WARM_UP };
+            let load = Load { connections: 50, rate: None, duration: 2 * WARM_UP, way: &[] };
             let report = self.load(&load, gateway.mqtt(), &[]);
             self.check_landed(&gateway, report.acknowledged);
         });
@@ -166,6 +182,7 @@ impl Bench {
             format!("--address={address}"),
             format!("--connections={}", load.connections),
         ];
+        arguments.extend(load.way.iter().map(|&option| option.to_owned()));
         arguments.extend(load.rate.map(|rate| format!("--rate={rate}")));
         arguments.extend(timing(load.duration, watch));
         self.child("load", &arguments, WARM_UP + load.duration)
@@ -184,7 +201,7 @@ impl Bench {
         report::parse(&process.output())
     }
 
-    fn start_child(&self, name: &str, arguments: &[String]) -> Process {
+    pub fn start_child(&self, name: &str, arguments: &[String]) -> Process {
         let mut command =
             Command::new(std::env::current_exe().expect("a program knows its own path"));
         command.args(arguments);
@@ -205,6 +222,8 @@ struct Load {
     /// Messages per second; None: as fast as the windows allow.
     rate: Option<u64>,
     duration: Duration,
+    /// How connections get in, as options of the load.
+    way: &'static [&'static str],
 }
 
 fn timing(duration: Duration, watch: &[u32]) -> Vec<String> {

@@ -1,7 +1,5 @@
 //! Connections that say nothing, then publish, and then say nothing again.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
@@ -9,6 +7,7 @@ use std::time::Duration;
 use tests::mqtt::{Publish, Version, encode};
 
 use crate::idle;
+use crate::stream::Stream;
 
 /// What is printed when everything is acknowledged.
 pub const PUBLISHED: &str = "published";
@@ -24,6 +23,7 @@ const LOOK: Duration = Duration::from_millis(50);
 const ACKNOWLEDGE_WAIT: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
 pub struct Options {
     #[command(flatten)]
     connections: idle::Options,
@@ -56,12 +56,12 @@ pub fn run(options: &Options) -> Result<(), String> {
 }
 
 /// A whole window of each connection, and its acknowledgements.
-fn round(streams: &mut [TcpStream], window: &[u8]) -> std::io::Result<()> {
+fn round(streams: &mut [Stream], window: &[u8]) -> std::io::Result<()> {
     for stream in streams.iter_mut() {
         stream.write_all(window)?;
     }
     for stream in streams {
-        stream.set_read_timeout(Some(ACKNOWLEDGE_WAIT))?;
+        stream.socket().set_read_timeout(Some(ACKNOWLEDGE_WAIT))?;
         stream.read_exact(&mut [0; WINDOW * PUBACK_SIZE])?;
     }
     Ok(())

@@ -1,8 +1,7 @@
 //! Large messages at once, and what is in them: bytes that follow from their number, so that whoever
 //! reads them back can tell whether they are right.
 
-use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr};
+use std::net::Shutdown;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,7 +9,9 @@ use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
 
 use crate::device;
+use crate::entry::{self, Entry};
 use crate::report::UploadReport;
+use crate::stream::Stream;
 
 /// Bytes that are made and written in one go.
 pub const CHUNK: usize = 64 * 1024;
@@ -18,10 +19,10 @@ pub const CHUNK: usize = 64 * 1024;
 const PATIENCE: Duration = Duration::from_secs(240);
 
 #[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
 pub struct Options {
-    /// Where the broker listens
-    #[arg(long)]
-    pub address: SocketAddr,
+    #[command(flatten)]
+    pub entry: entry::Options,
     #[arg(long)]
     pub count: u64,
     /// Bytes of each payload, a multiple of 64 KiB
@@ -44,9 +45,10 @@ pub fn run(options: &Options) -> Result<UploadReport, String> {
     if options.size == 0 || !options.size.is_multiple_of(CHUNK) {
         return Err(format!("size is a multiple of {CHUNK}"));
     }
+    let entry = Entry::new(&options.entry);
     let mut streams = Vec::new();
     for number in 0..options.count {
-        streams.push(device::connect(options.address, number as usize, &device_id(number))?);
+        streams.push(entry.connect(number as usize, &device_id(number))?);
     }
     let begin = Instant::now();
     let size = options.size;
@@ -61,10 +63,10 @@ pub fn run(options: &Options) -> Result<UploadReport, String> {
     Ok(UploadReport { acknowledged: options.count, seconds: begin.elapsed().as_secs_f64() })
 }
 
-fn send(mut stream: std::net::TcpStream, number: u64, size: usize) -> Result<(), String> {
+fn send(mut stream: Stream, number: u64, size: usize) -> Result<(), String> {
     let failed = |error: std::io::Error| error.to_string();
-    stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
-    stream.set_write_timeout(Some(PATIENCE)).map_err(failed)?;
+    stream.socket().set_read_timeout(Some(PATIENCE)).map_err(failed)?;
+    stream.socket().set_write_timeout(Some(PATIENCE)).map_err(failed)?;
     let topic = format!("devices/camera/{}/video", device_id(number));
     stream.write_all(&device::publish_head(&topic, 1, size)).map_err(failed)?;
     let mut bytes = [0; CHUNK];
@@ -75,7 +77,7 @@ fn send(mut stream: std::net::TcpStream, number: u64, size: usize) -> Result<(),
     let mut answer = [0; 4];
     stream.read_exact(&mut answer).map_err(failed)?;
     match answer {
-        [0x40, 2, 0, 1] => stream.shutdown(Shutdown::Both).map_err(failed),
+        [0x40, 2, 0, 1] => stream.socket().shutdown(Shutdown::Both).map_err(failed),
         _ => Err(format!("expected a PUBACK and got {answer:02x?}")),
     }
 }

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
+use tests::gateway::Gateway;
+
 use super::Bench;
 use crate::mosquitto::Mosquitto;
 use crate::table::{Aim, Line, kilobytes, median, spread};
@@ -19,12 +21,9 @@ pub fn row(bench: &Bench) -> Vec<Line> {
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..bench.repetitions {
         let gateway = bench.gateway().start_ready();
-        ours.push(each(bench, gateway.mqtt(), gateway.id(), || {
-            let connected = &gateway.status()["connections"];
-            assert_eq!(*connected, CONNECTIONS, "all connections are open");
-        }));
+        ours.push(each(bench, gateway.mqtt(), gateway.id(), &[], || check(&gateway)));
         let broker = Mosquitto::start();
-        theirs.push(each(bench, broker.address(), broker.id(), || {}));
+        theirs.push(each(bench, broker.address(), broker.id(), &[], || {}));
     }
     let line = Line::plain(
         "10,000 idle connections",
@@ -35,12 +34,27 @@ pub fn row(bench: &Bench) -> Vec<Line> {
     vec![line.aimed(Aim::AtMost(3000.0), median(&ours), kilobytes)]
 }
 
+/// All of them are open.
+pub(super) fn check(gateway: &Gateway) {
+    assert_eq!(gateway.status()["connections"], CONNECTIONS, "all connections are open");
+}
+
 /// Bytes that each of the connections adds to a fresh process.
-fn each(bench: &Bench, address: SocketAddr, id: u32, check: impl Fn()) -> f64 {
+pub(super) fn each(
+    bench: &Bench,
+    address: SocketAddr,
+    id: u32,
+    way: &[&str],
+    check: impl Fn(),
+) -> f64 {
     thread::sleep(SETTLE);
     let before = proc::resident_bytes(id);
-    let arguments =
-        ["idle".to_owned(), format!("--address={address}"), format!("--connections={CONNECTIONS}")];
+    let mut arguments = vec![
+        "idle".to_owned(),
+        format!("--address={address}"),
+        format!("--connections={CONNECTIONS}"),
+    ];
+    arguments.extend(way.iter().map(|&option| option.to_owned()));
     let mut process = bench.start_child("idle", &arguments);
     let output = |process: &tests::process::Process| process.output().contains(idle::CONNECTED);
     tests::wait::until_true("all idle connections", CONNECT_WAIT, || {

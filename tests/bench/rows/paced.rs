@@ -80,7 +80,8 @@ fn measure(bench: &Bench, rate: u64, linger_ms: u64) -> Measured {
     let (gateway, broker) = (bench.gateway().start_ready(), Mosquitto::start());
     let topic = unique("bare");
     bench.kafka.create_topic(&topic, PARTITIONS, &[]);
-    let load = Load { connections: CONNECTIONS, rate: Some(rate), duration: bench.duration };
+    let load =
+        Load { connections: CONNECTIONS, rate: Some(rate), duration: bench.duration, way: &[] };
     let kafka = bench.kafka.id();
     let mut measured = Measured {
         ours: Repetitions::default(),

@@ -15,7 +15,8 @@ const PUBLISH_WAIT: Duration = Duration::from_secs(300);
 /// A connection has given back what its traffic took when nothing came for 10 s.
 const REST: Duration = Duration::from_secs(13);
 /// Another load before, so that what the process itself needs for one is no part of the figure.
-const OTHERS: Load = Load { connections: 50, rate: None, duration: Duration::from_secs(3) };
+const OTHERS: Load =
+    Load { connections: 50, rate: None, duration: Duration::from_secs(3), way: &[] };
 
 pub fn row(bench: &Bench) -> Vec<Line> {
     let (mut idle, mut at_once, mut after) = (Vec::new(), Vec::new(), Vec::new());

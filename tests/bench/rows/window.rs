@@ -21,7 +21,7 @@ pub fn many(bench: &Bench) -> Vec<Line> {
 fn row(bench: &Bench, name: &str, connections: usize, aim: f64, aim_times: f64) -> Vec<Line> {
     bench.warm_up();
     let (gateway, broker) = (bench.gateway().start_ready(), Mosquitto::start());
-    let load = Load { connections, rate: None, duration: bench.duration };
+    let load = Load { connections, rate: None, duration: bench.duration, way: &[] };
     let (mut ours, mut theirs) = (Repetitions::default(), Repetitions::default());
     for _ in 0..bench.repetitions {
         ours.0.push(bench.load(&load, gateway.mqtt(), &[gateway.id(), bench.kafka.id()]));
@@ -86,7 +86,7 @@ fn row(bench: &Bench, name: &str, connections: usize, aim: f64, aim_times: f64) 
 pub fn pages(bench: &Bench) -> Vec<Line> {
     bench.warm_up();
     let gateway = bench.gateway().start_ready();
-    let load = Load { connections: 5000, rate: None, duration: bench.duration };
+    let load = Load { connections: 5000, rate: None, duration: bench.duration, way: &[] };
     let stop = AtomicBool::new(false);
     let (report, pages) = thread::scope(|scope| {
         let scraper = scope.spawn(|| pages::scrape(&gateway, &stop));
