@@ -47,7 +47,7 @@ impl Routing {
         };
         let of_route = route.map(|(_, route)| &route.attributes);
         let metadata = Metadata::collect(message, &captures, declared, of_route, &self.devices);
-        let facts = self.facts(&metadata, captures, of_route, message.received_ms);
+        let facts = self.facts(&metadata, captures, of_route, message);
         let rule = self.rules.iter().position(|rule| rule.when.holds(message, &facts));
         let lane = rule.map_or(LaneId::FAST, |rule| self.rules[rule].lane);
         let destination = if let Some(error) = undecodable {
@@ -90,10 +90,11 @@ impl Routing {
         metadata: &'b Metadata<'b>,
         captures: Captures<'b>,
         route: Option<&'b BTreeMap<String, String>>,
-        received_ms: i64,
+        message: &Message<'b>,
     ) -> Facts<'b> {
         let device = known_of(&self.devices, &metadata.device_id);
-        Facts::new(metadata, captures, received_ms, route, device)
+        let verified = message.device.verified.as_deref();
+        Facts::new(metadata, captures, message.received_ms, verified, route, device)
     }
 }
 
@@ -227,7 +228,7 @@ impl<'a> Decision<'a> {
     fn facts(&self) -> Facts<'_> {
         let of_route = self.route.map(|index| &self.routing.routes[index].attributes);
         let Decision { routing, metadata, captures, message, .. } = self;
-        routing.facts(metadata, *captures, of_route, message.received_ms)
+        routing.facts(metadata, *captures, of_route, message)
     }
 }
 

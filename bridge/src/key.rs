@@ -164,7 +164,7 @@ mod tests {
 
     /// Nothing but metadata is known.
     fn facts<'a>(metadata: &'a Metadata<'a>, received_ms: i64) -> Facts<'a> {
-        Facts::new(metadata, Captures::NONE, received_ms, None, None)
+        Facts::new(metadata, Captures::NONE, received_ms, None, None, None)
     }
 
     fn key(strategy: &KeyStrategy, received_ms: i64, event_ms: Option<i64>) -> String {

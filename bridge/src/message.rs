@@ -1,22 +1,51 @@
 //! What a device published, borrowed from the receive buffer, with what is known about its sender.
 
+use std::sync::Arc;
+
 /// What is known about the sender for the whole life of its connection.
 #[derive(Clone, Debug, Default)]
 pub struct Device {
     pub client_id: Box<str>,
-    /// Proved by a certificate or token; None: the device only claims who it is.
-    pub verified_id: Option<Box<str>>,
+    /// None: the device only claims who it is.
+    pub verified: Option<Arc<Verified>>,
     /// CONNECT's user properties, in order.
     pub properties: Vec<(Box<str>, Box<str>)>,
 }
 
 impl Device {
+    /// The id that was proved, if one was.
+    pub fn verified_id(&self) -> Option<&str> {
+        self.verified.as_deref().map(|verified| &*verified.id)
+    }
+
     /// Bytes of its texts.
     pub fn bytes(&self) -> usize {
         let properties = self.properties.iter().map(|(name, value)| name.len() + value.len());
         self.client_id.len()
-            + self.verified_id.as_ref().map_or(0, |id| id.len())
+            + self.verified.as_ref().map_or(0, |verified| verified.bytes())
             + properties.sum::<usize>()
+    }
+}
+
+/// What was proved of a device, by its certificate, its token or its password.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verified {
+    pub id: Box<str>,
+    /// Names and values. An empty value is proved too: the device has no such attribute, and cannot claim
+    /// one.
+    pub attributes: Vec<(Box<str>, Box<str>)>,
+}
+
+impl Verified {
+    /// A proved attribute; None where the proof says nothing about it.
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes.iter().find(|(known, _)| **known == *name).map(|(_, value)| &**value)
+    }
+
+    /// Bytes of its texts.
+    pub fn bytes(&self) -> usize {
+        let attributes = self.attributes.iter().map(|(name, value)| name.len() + value.len());
+        self.id.len() + attributes.sum::<usize>()
     }
 }
 

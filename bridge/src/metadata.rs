@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use prost::Message as _;
 use proto::v1::DeviceEnvelope;
 
-use crate::message::Message;
+use crate::message::{Message, Verified};
 use crate::topic::filter::Captures;
 
 /// 2000-01-01T00:00:00Z: earlier events come from clocks that were never set.
@@ -55,9 +55,12 @@ impl<'a> Metadata<'a> {
         of_route: Option<&'a BTreeMap<String, String>>,
         devices: &'a DeviceAttributes,
     ) -> Metadata<'a> {
-        let verified = message.device.verified_id.as_deref();
-        let device_id =
-            verified.or_else(|| captures.get("device_id")).unwrap_or(&message.device.client_id);
+        let verified = message.device.verified.as_deref();
+        let device_id = message
+            .device
+            .verified_id()
+            .or_else(|| captures.get("device_id"))
+            .unwrap_or(&message.device.client_id);
         let of_device = known_of(devices, device_id);
         let declared = declared.unwrap_or_default();
         let property = |name: &str| message.property(name).map(Cow::Borrowed);
@@ -66,8 +69,9 @@ impl<'a> Metadata<'a> {
             let listed = |map: Option<&'a BTreeMap<String, String>>| {
                 map.and_then(|map| map.get(name)).map(|value| Cow::Borrowed(value.as_str()))
             };
-            captures
-                .get(name)
+            verified
+                .and_then(|verified| verified.attribute(name))
+                .or_else(|| captures.get(name))
                 .map(Cow::Borrowed)
                 .or_else(|| property(property_name))
                 .or_else(|| own(declared))
@@ -153,6 +157,7 @@ pub struct Facts<'a> {
     pub metadata: &'a Metadata<'a>,
     pub captures: Captures<'a>,
     pub received_ms: i64,
+    verified: Option<&'a Verified>,
     route: Option<&'a BTreeMap<String, String>>,
     device: Option<&'a BTreeMap<String, String>>,
 }
@@ -163,10 +168,11 @@ impl<'a> Facts<'a> {
         metadata: &'a Metadata<'a>,
         captures: Captures<'a>,
         received_ms: i64,
+        verified: Option<&'a Verified>,
         route: Option<&'a BTreeMap<String, String>>,
         device: Option<&'a BTreeMap<String, String>>,
     ) -> Facts<'a> {
-        Facts { metadata, captures, received_ms, route, device }
+        Facts { metadata, captures, received_ms, verified, route, device }
     }
 
     /// An attribute by name; None where it is absent or empty.
@@ -180,7 +186,11 @@ impl<'a> Facts<'a> {
                 let of = |map: Option<&'a BTreeMap<String, String>>| {
                     map.and_then(|map| map.get(name)).map(String::as_str)
                 };
-                self.captures.get(name).or_else(|| of(self.route)).or_else(|| of(self.device))?
+                self.verified
+                    .and_then(|verified| verified.attribute(name))
+                    .or_else(|| self.captures.get(name))
+                    .or_else(|| of(self.route))
+                    .or_else(|| of(self.device))?
             }
         };
         Some(known).filter(|value| !value.is_empty())

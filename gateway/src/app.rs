@@ -19,6 +19,7 @@ use crate::access::Access;
 use crate::admin::tokens::CurrentTokens;
 use crate::config::{AdminSettings, Drain, Settings};
 use crate::edge::{Edge, EdgeLimits};
+use crate::identity::Authentication;
 use crate::local::LocalPlane;
 use crate::low_priority::LowPriority;
 use crate::net::{Entrance, Listener};
@@ -52,7 +53,8 @@ impl App {
         let tokens = Arc::new(CurrentTokens::new(token_sources.clone(), tokens.clone()));
         let process =
             Process::build(EDGE, settings.limits.workers, &settings.admin, Arc::clone(&tokens))?;
-        let listeners = bind(&settings, &process)?;
+        let authentication = Authentication::new(&settings.authentication)?;
+        let listeners = bind(&settings, &process, &authentication)?;
         let store = open_store(&settings, &process)?;
         let uplink = Arc::new(Uplink::new(settings.routing.clone(), store));
         let kafka = settings.routing.lanes.map(|_, _| Arc::new(KafkaStatus::default()));
@@ -99,11 +101,15 @@ impl App {
     }
 }
 
-fn bind(settings: &Settings, process: &Process) -> anyhow::Result<Vec<Listener>> {
+fn bind(
+    settings: &Settings,
+    process: &Process,
+    authentication: &Arc<Authentication>,
+) -> anyhow::Result<Vec<Listener>> {
     let _context = process.front().enter();
     let access = settings.access.as_ref().map(|settings| Arc::new(Access::new(settings)));
     let listeners = settings.listeners.iter().map(|listener| {
-        let entrance = Entrance::new(listener, access.clone())?;
+        let entrance = Entrance::new(listener, authentication, access.clone())?;
         Listener::bind(entrance, listener.bind).with_context(|| {
             let (name, bind) = (&listener.name, listener.bind);
             format!("listener {name} cannot bind {bind}: is another program on that port?")

@@ -1,5 +1,6 @@
 //! Which connection holds which client id. A second connection takes the id over: the first ends,
-//! and only then does the second get its CONNACK, so that no two speak for one device.
+//! and only then does the second get its CONNACK, so that no two speak for one device. Whose id it is,
+//! decides who may: an identity takes over from itself and from who proved none, and from nobody else.
 
 mod list;
 
@@ -14,6 +15,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::connection::Shared;
+use crate::identity::Identity;
 use crate::patience::Patience;
 
 use list::Questions;
@@ -45,12 +47,20 @@ type Shard = Mutex<HashMap<Arc<str>, Holder>>;
 
 struct Holder {
     mailbox: Arc<Mailbox>,
+    /// None: anonymous.
+    identity: Option<Arc<Identity>>,
     /// When it took the id over, if somebody had it.
     took_over: Option<Instant>,
-    /// The connection that waits for this one's end; a later one replaces it.
-    successor: Option<oneshot::Sender<()>>,
+    /// The connection that waits for this one's end; a later one that may replaces it.
+    successor: Option<Box<Successor>>,
     /// What it is, as soon as it is a session.
     shared: Option<Arc<Shared>>,
+}
+
+struct Successor {
+    identity: Option<Arc<Identity>>,
+    /// Hears of the holder's end.
+    ended: oneshot::Sender<()>,
 }
 
 /// A connection's hold on its client id, given back on drop.
@@ -61,9 +71,14 @@ pub struct Claim {
     pub again: bool,
 }
 
-/// The id could not be had: a still newer connection came, or the old one did not end in time.
+/// The id could not be had.
 #[derive(Debug, PartialEq, Eq)]
-pub struct ClaimLost;
+pub enum ClaimLost {
+    /// A still newer connection came, or the old one did not end in time.
+    Contended,
+    /// Another identity has it.
+    Held,
+}
 
 impl Clients {
     pub fn new() -> Arc<Clients> {
@@ -79,6 +94,7 @@ impl Clients {
     pub async fn claim(
         self: &Arc<Clients>,
         client_id: &Arc<str>,
+        identity: Option<&Arc<Identity>>,
         mailbox: &Arc<Mailbox>,
         patience: &mut Patience,
     ) -> Result<Claim, ClaimLost> {
@@ -90,6 +106,7 @@ impl Clients {
                     None => {
                         let holder = Holder {
                             mailbox: Arc::clone(mailbox),
+                            identity: identity.cloned(),
                             took_over,
                             successor: None,
                             shared: None,
@@ -103,8 +120,15 @@ impl Clients {
                         });
                     }
                     Some(holder) => {
-                        let (successor, ended) = oneshot::channel();
-                        holder.successor = Some(successor);
+                        let waits = holder.successor.as_ref().map(|waits| &waits.identity);
+                        let others = [Some(&holder.identity), waits];
+                        let may = |other: &Option<_>| may_take_over(identity, other.as_ref());
+                        if !others.into_iter().flatten().all(may) {
+                            return Err(ClaimLost::Held);
+                        }
+                        let (sender, ended) = oneshot::channel();
+                        let successor = Successor { identity: identity.cloned(), ended: sender };
+                        holder.successor = Some(Box::new(successor));
                         holder.mailbox.signal(Signals::TAKEN_OVER);
                         let now = Instant::now();
                         again |= holder.took_over.is_some_and(|at| now - at < AGAIN_WITHIN);
@@ -116,8 +140,8 @@ impl Clients {
             loop {
                 match tokio::time::timeout_at(patience.due(), &mut ended).await {
                     Ok(Ok(())) => break,
-                    Ok(Err(_)) => return Err(ClaimLost),
-                    Err(_) if patience.ends(Instant::now()) => return Err(ClaimLost),
+                    Ok(Err(_)) => return Err(ClaimLost::Contended),
+                    Err(_) if patience.ends(Instant::now()) => return Err(ClaimLost::Contended),
                     Err(_) => {}
                 }
             }
@@ -170,6 +194,15 @@ impl Clients {
     }
 }
 
+/// Who has proved something may end who has not, and itself.
+fn may_take_over(newcomer: Option<&Arc<Identity>>, holder: Option<&Arc<Identity>>) -> bool {
+    match (newcomer, holder) {
+        (_, None) => true,
+        (None, Some(_)) => false,
+        (Some(newcomer), Some(holder)) => newcomer.name() == holder.name(),
+    }
+}
+
 impl Takeovers {
     fn count(&self, is_one: bool, again: bool) {
         if is_one {
@@ -193,7 +226,7 @@ impl Drop for Claim {
         let holder = self.clients.shard(&self.client_id).lock().remove(&self.client_id);
         if let Some(successor) = holder.and_then(|holder| holder.successor) {
             // It may have given up waiting.
-            let _ = successor.send(());
+            let _ = successor.ended.send(());
         }
     }
 }
@@ -207,7 +240,68 @@ mod tests {
         id: &Arc<str>,
         mailbox: &Arc<Mailbox>,
     ) -> Result<Claim, ClaimLost> {
-        clients.claim(id, mailbox, &mut Patience::new(Duration::from_secs(60))).await
+        take_as(clients, id, None, mailbox).await
+    }
+
+    async fn take_as(
+        clients: &Arc<Clients>,
+        id: &Arc<str>,
+        identity: Option<&Arc<Identity>>,
+        mailbox: &Arc<Mailbox>,
+    ) -> Result<Claim, ClaimLost> {
+        clients.claim(id, identity, mailbox, &mut Patience::new(Duration::from_secs(60))).await
+    }
+
+    /// Tries to take an id that is held: what comes of it when the holder ends, or at once.
+    async fn replaces(holder: Option<&Arc<Identity>>, newcomer: Option<&Arc<Identity>>) -> bool {
+        let clients = Clients::new();
+        let id: Arc<str> = "meter-1".into();
+        let mailbox = Arc::new(Mailbox::default());
+        let claim = take_as(&clients, &id, holder, &mailbox).await.expect("the id is free");
+        let taking = tokio::spawn({
+            let (clients, id, newcomer) =
+                (Arc::clone(&clients), Arc::clone(&id), newcomer.cloned());
+            async move { take_as(&clients, &id, newcomer.as_ref(), &Arc::default()).await }
+        });
+        tokio::task::yield_now().await;
+        let is_told = mailbox.signals().has(Signals::TAKEN_OVER);
+        drop(claim);
+        let taken = taking.await.expect("no panic");
+        assert_eq!(taken.is_ok(), is_told, "who is not replaced hears nothing of it");
+        assert!(taken.is_ok() || taken.is_err_and(|lost| lost == ClaimLost::Held));
+        is_told
+    }
+
+    #[tokio::test]
+    async fn only_the_same_identity_takes_over_and_a_proved_one_from_who_has_none() {
+        let [one, again, other] = ["dev1", "dev1", "dev2"].map(Identity::named);
+        for (holder, newcomer, expected) in [
+            (None, None, true),
+            (None, Some(&one), true),
+            (Some(&one), Some(&again), true),
+            (Some(&one), Some(&other), false),
+            (Some(&one), None, false),
+        ] {
+            assert_eq!(replaces(holder, newcomer).await, expected, "{holder:?} {newcomer:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stranger_does_not_push_out_the_one_that_waits() {
+        let clients = Clients::new();
+        let id: Arc<str> = "meter-1".into();
+        let claim = take(&clients, &id, &Arc::new(Mailbox::default())).await.expect("free");
+        let taking = tokio::spawn({
+            let (clients, id) = (Arc::clone(&clients), Arc::clone(&id));
+            async move { take_as(&clients, &id, Some(&Identity::named("dev1")), &Arc::default()).await }
+        });
+        tokio::task::yield_now().await;
+        for stranger in [None, Some(Identity::named("dev2"))] {
+            let lost = take_as(&clients, &id, stranger.as_ref(), &Arc::default()).await;
+            assert_eq!(lost.err(), Some(ClaimLost::Held));
+        }
+        drop(claim);
+        assert!(taking.await.expect("no panic").is_ok());
     }
 
     #[tokio::test]
@@ -267,7 +361,7 @@ mod tests {
         let later = wait();
         tokio::task::yield_now().await;
         drop(claim);
-        assert_eq!(earlier.await.expect("no panic").err(), Some(ClaimLost));
+        assert_eq!(earlier.await.expect("no panic").err(), Some(ClaimLost::Contended));
         assert!(later.await.expect("no panic").is_ok());
     }
 }

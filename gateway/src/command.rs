@@ -5,6 +5,7 @@
 mod check;
 mod dev;
 mod explain;
+mod password;
 mod run;
 mod schema;
 mod show;
@@ -52,6 +53,8 @@ enum Command {
     Schema,
     /// Tell where a message would go, and why
     Explain(explain::Arguments),
+    /// Make a line for the password file; the password is read from standard input
+    Password(password::Arguments),
     /// Print a lane's records from the beginning, as they come
     Tail(tail::Arguments),
 }
@@ -110,6 +113,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::check(&arguments),
         Command::Schema => schema::schema(),
         Command::Explain(arguments) => explain::explain(&arguments),
+        Command::Password(arguments) => password::password(&arguments),
         Command::Tail(arguments) => tail::tail(&arguments),
     };
     match ended {

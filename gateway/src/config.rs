@@ -4,6 +4,7 @@
 mod check;
 mod descriptors;
 mod environment;
+mod evidence;
 mod memory;
 mod node;
 pub mod tls;
@@ -13,7 +14,7 @@ mod written;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bridge::classify::Routing;
@@ -28,6 +29,7 @@ use node::Node;
 
 use crate::access::AccessSettings;
 use crate::admin::tokens::{TokenSources, Tokens};
+use crate::identity::{Binding, Way, password};
 use crate::mqtt::{FIXED_HEADER_MAX, PUBLISH_HEAD_MAX};
 
 pub use values::Secret;
@@ -48,6 +50,7 @@ pub struct Settings {
     pub listeners: Vec<ListenerSettings>,
     /// What clients may do; None: everything.
     pub access: Option<AccessSettings>,
+    pub authentication: AuthenticationSettings,
     pub admin: AdminSettings,
     pub drain: Drain,
     pub kafka: Kafka,
@@ -79,12 +82,20 @@ pub struct ListenerSettings {
     pub bind: SocketAddr,
     pub on_denied: OnDenied,
     pub tls: Option<TlsSettings>,
+    /// None: anybody may come in.
+    pub demands: Option<DemandSettings>,
 }
 
 impl ListenerSettings {
     /// One of which nothing else is said.
     pub fn new(name: &str, bind: SocketAddr) -> ListenerSettings {
-        ListenerSettings { name: name.to_owned(), bind, on_denied: OnDenied::default(), tls: None }
+        ListenerSettings {
+            name: name.to_owned(),
+            bind,
+            on_denied: OnDenied::default(),
+            tls: None,
+            demands: None,
+        }
     }
 }
 
@@ -96,6 +107,40 @@ pub enum OnDenied {
     Answer,
     /// The end of its connection.
     Close,
+}
+
+/// What clients of a listener have to prove.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DemandSettings {
+    /// The first whose evidence is there decides; of each, all are asked for. None is empty.
+    pub ways: Vec<Vec<Way>>,
+    pub binding: Binding,
+}
+
+/// What knows whether evidence is good.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuthenticationSettings {
+    pub password: Option<PasswordSettings>,
+}
+
+impl AuthenticationSettings {
+    /// There is something that knows about this way.
+    pub fn has(&self, way: Way) -> bool {
+        match way {
+            Way::Password => self.password.is_some(),
+        }
+    }
+
+    /// Bytes that the look at evidence takes.
+    pub fn memory_cost(&self) -> u64 {
+        self.password.as_ref().map_or(0, |_| password::MEMORY_COST)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PasswordSettings {
+    /// The file of names and hashes.
+    pub file: PathBuf,
 }
 
 /// Where the gateway is asked and told, and by whom.

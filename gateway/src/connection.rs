@@ -27,7 +27,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bridge::Signals;
 use bridge::message::Device;
@@ -42,6 +42,7 @@ use crate::access::{Access, Subject};
 use crate::admission::Admitted;
 use crate::clients::{Claim, Figures};
 use crate::edge::Edge;
+use crate::identity::Identity;
 use crate::mqtt::Version;
 use crate::mqtt::encode::Answer;
 use crate::net::{Accepted, Peer, Transport};
@@ -78,6 +79,8 @@ impl Clock {
 pub(crate) struct Shared {
     edge: Arc<Edge>,
     pub(crate) device: Device,
+    /// None: anonymous.
+    pub(crate) identity: Option<Arc<Identity>>,
     pub(crate) peer: Peer,
     pub(crate) version: Version,
     pub(crate) keep_alive_s: u16,
@@ -93,7 +96,7 @@ impl Shared {
 
     /// Who the client is, to those who are asked what it may do.
     fn subject(&self) -> Subject<'_> {
-        subject(&self.peer, &self.device)
+        subject(&self.peer, &self.device, self.identity.as_deref())
     }
 
     /// Whether the client may publish to a topic.
@@ -108,13 +111,13 @@ impl Shared {
 }
 
 /// A client, to those who are asked what it may do.
-fn subject<'a>(peer: &'a Peer, device: &'a Device) -> Subject<'a> {
+fn subject<'a>(peer: &'a Peer, device: &'a Device, identity: Option<&'a Identity>) -> Subject<'a> {
     Subject {
         listener: peer.listener(),
         client_id: &device.client_id,
-        identity: None,
-        username: None,
-        attributes: &[],
+        identity: identity.map(Identity::name),
+        username: identity.map(Identity::user_name),
+        attributes: device.verified.as_ref().map_or(&[], |verified| &verified.attributes),
     }
 }
 
@@ -209,6 +212,9 @@ impl Connection {
         }
         if signals.has(Signals::FROM_OUTSIDE) {
             self.heed(signals)?;
+        }
+        if self.identity().is_some_and(|identity| identity.has_ended(clock.unix_ms)) {
+            return Err(Refusal::CredentialsExpired.into());
         }
         match self.shared.edge.phase() {
             Phase::Running => {
@@ -306,7 +312,7 @@ impl Connection {
     /// time to look.
     fn watch_deadlines(&mut self, context: &mut Context<'_>, clock: &Clock) -> Result<(), Close> {
         loop {
-            let (due, close) = self.deadlines.next(self.waits_for());
+            let (due, close) = self.deadlines.next(self.waits_for(clock));
             if due <= clock.now {
                 if let Some(close) = close
                     && !self.ask_kernel(&close, clock)?
@@ -334,13 +340,21 @@ impl Connection {
         }
     }
 
-    fn waits_for(&self) -> Waits {
+    fn identity(&self) -> Option<&Identity> {
+        self.shared.identity.as_deref()
+    }
+
+    fn waits_for(&self, clock: &Clock) -> Waits {
         let held = self.outbound.held_bytes() + self.inbound.held_bytes();
         // While the gateway drains nothing is read any more, so there is nothing to look for.
         let is_running = self.shared.edge.phase() == Phase::Running;
         Waits {
             reading: is_running && self.blocked.is_none(),
             look_at: self.blocked.filter(|_| is_running).map(|blocked| blocked.look_at),
+            identity_ends: self.identity().and_then(|identity| identity.ends_at_ms).map(|end_ms| {
+                let left_ms = end_ms.saturating_sub(clock.unix_ms).max(0);
+                clock.now + Duration::from_millis(left_ms as u64)
+            }),
             partial_bytes: self.inbound.partial_bytes(),
             upload_bytes: self.inbound.streaming_bytes(),
             holds_room: held + self.session.window.held_bytes() > REST_BYTES,
@@ -373,6 +387,7 @@ pub(crate) mod tests {
         Arc::new(Shared {
             edge: Arc::clone(edge),
             device,
+            identity: None,
             peer: peer(([127, 0, 0, 1], 49_152).into()),
             version: Version::V5,
             keep_alive_s: 60,

@@ -63,6 +63,8 @@ pub struct Edge {
     pub too_large_log: RateLimit,
     /// So are client ids whose connections throw each other out.
     pub takeover_log: RateLimit,
+    /// So are those that do not prove who they are.
+    pub denied_log: RateLimit,
     /// By [`Foreign`]: what speaks no MQTT comes again and again, and always for the same reason.
     pub foreign_logs: [RateLimit; Foreign::ALL.len()],
     pub admission: Arc<Admission>,
@@ -93,6 +95,7 @@ impl Edge {
             acknowledgement_latency: ::metrics::histogram!(metrics::ACKNOWLEDGEMENT_LATENCY),
             too_large_log: RateLimit::default(),
             takeover_log: RateLimit::default(),
+            denied_log: RateLimit::default(),
             foreign_logs: Foreign::ALL.map(|_| RateLimit::every(FOREIGN_LOG_PAUSE)),
             admission: Admission::new(limits.connections),
             started: Instant::now(),

@@ -10,6 +10,7 @@ pub mod command;
 pub mod config;
 pub mod connection;
 pub mod edge;
+pub mod identity;
 pub mod local;
 pub mod low_priority;
 pub mod metrics;

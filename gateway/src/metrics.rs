@@ -15,6 +15,7 @@ pub const CONNECTIONS: &str = "landfall_connections";
 pub const CONNECTIONS_LIMIT: &str = "landfall_connections_limit";
 pub const CONNECTIONS_CLOSED: &str = "landfall_connections_closed_total";
 pub const TAKEOVERS: &str = "landfall_takeovers_total";
+pub const AUTHENTICATIONS: &str = "landfall_authentications_total";
 pub const EVENT_TIMES_UNUSABLE: &str = "landfall_event_times_unusable_total";
 pub const SESSIONS_MEMORY_USED: &str = "landfall_sessions_memory_used_bytes";
 pub const SESSIONS_MEMORY_LIMIT: &str = "landfall_sessions_memory_limit_bytes";
@@ -94,6 +95,11 @@ const DESCRIPTIONS: &[(&str, &str, &str)] = &[
         TAKEOVERS,
         "counter",
         "Connections that took a client id over, once or again and again, by kind.",
+    ),
+    (
+        AUTHENTICATIONS,
+        "counter",
+        "Times that a client's evidence of who it is was looked at, by kind: ok, or why not, by result.",
     ),
     (
         EVENT_TIMES_UNUSABLE,

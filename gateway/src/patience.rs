@@ -6,6 +6,7 @@
 //! before the kernel itself was asked, past what the runtime knows of the socket (`net/transport.rs`);
 //! and who comes late to a deadline gives as much time again, once ([`Patience`]).
 
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 /// Timers that are this late were not late by themselves: the gateway stood still.
@@ -34,6 +35,18 @@ impl Patience {
 
     pub fn due(&self) -> tokio::time::Instant {
         tokio::time::Instant::from_std(self.due)
+    }
+
+    /// What comes of it within the deadline; None if nothing did.
+    pub async fn wait_for<T>(&mut self, future: impl Future<Output = T>) -> Option<T> {
+        let mut future = pin!(future);
+        loop {
+            match tokio::time::timeout_at(self.due(), &mut future).await {
+                Ok(done) => return Some(done),
+                Err(_) if self.ends(Instant::now()) => return None,
+                Err(_) => {}
+            }
+        }
     }
 
     /// The deadline passed; false if it is a later one now.

@@ -73,9 +73,19 @@ impl GatewayConfig {
         GatewayConfig { value, environment: Vec::new(), mqtt, admin, prefix, program: None }
     }
 
-    /// Writes a key, such as `limits.window_messages` or `lanes.fast.inline_size`.
+    /// Writes a key, such as `limits.window_messages`, `lanes.fast.inline_size` or `listeners.1.bind`; the
+    /// element behind a list's last is a new one.
     pub fn set(mut self, key: &str, value: impl Into<Value>) -> GatewayConfig {
-        let place = key.split('.').fold(&mut self.value, |at, name| &mut at[name]);
+        let place = key.split('.').fold(&mut self.value, |at, name| match at {
+            Value::Array(list) => {
+                let index: usize = name.parse().expect("a list has numbers");
+                if index == list.len() {
+                    list.push(Value::Null);
+                }
+                &mut list[index]
+            }
+            other => &mut other[name],
+        });
         *place = value.into();
         self
     }

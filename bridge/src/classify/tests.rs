@@ -1,5 +1,6 @@
 //! Tables of messages and where they belong.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -10,7 +11,7 @@ use super::*;
 use crate::format::Format;
 use crate::kafka_topic::TopicName;
 use crate::key::{KeyStrategy, Template};
-use crate::message::Device;
+use crate::message::{Device, Verified};
 use crate::metadata::EventTimeFault;
 use crate::route::Route;
 use crate::rule::When;
@@ -65,7 +66,7 @@ fn routing() -> Routing {
 }
 
 fn device() -> Device {
-    Device { client_id: "client-1".into(), verified_id: None, properties: Vec::new() }
+    Device { client_id: "client-1".into(), verified: None, properties: Vec::new() }
 }
 
 fn message<'a>(
@@ -238,15 +239,28 @@ proptest! {
         value in ".{0,20}",
     ) {
         let routing = routing();
+        let proved = |name: &str, value: &str| (name.into(), value.into());
+        let verified = Verified {
+            id: "proved".into(),
+            attributes: vec![proved("group", "proved"), proved("device_type", "")],
+        };
         let device = Device {
             client_id: client_id.into(),
-            verified_id: Some("proved".into()),
-            properties: vec![(name.clone().into(), value.clone().into())],
+            verified: Some(Arc::new(verified)),
+            properties: vec![(name.clone().into(), value.clone().into()), proved("group", "spoof")],
         };
-        let properties = [(name.as_str(), value.as_str()), ("device-id", "spoof")];
+        let properties =
+            [(name.as_str(), value.as_str()), ("device-id", "spoof"), ("device-type", "spoof")];
         let decision = routing.decide(&message(&device, &topic, &properties));
-        prop_assert_eq!(decision.metadata.device_id, "proved");
+        prop_assert_eq!(&decision.metadata.device_id, "proved");
         prop_assert!(decision.metadata.verified);
+        prop_assert_eq!(&decision.metadata.group, "proved");
+        prop_assert_eq!(&decision.metadata.device_type, "", "it was proved to have none");
+        // What the topic captures is a claim too.
+        let decision = routing.decide(&message(&device, "devices/spoof/spoof/power", &properties));
+        prop_assert_eq!(&decision.metadata.device_id, "proved");
+        prop_assert_eq!(decision.facts().attribute("group"), Some("proved"));
+        prop_assert_eq!(decision.facts().attribute("device_type"), None);
     }
 
     /// Against the rules read aloud: the first that holds decides, else it is fast.

@@ -89,7 +89,7 @@ proptest! {
         pairs.push(("firmware-version", &attribute));
         let device = Device {
             client_id: "c".into(),
-            verified_id: None,
+            verified: None,
             properties: connect_properties
                 .iter()
                 .map(|size| ("n".into(), value(size).into()))

@@ -149,7 +149,7 @@ impl Wanted {
         };
         self.after.as_deref().is_none_or(|after| client_id > after)
             && self.prefix.as_deref().is_none_or(|prefix| client_id.starts_with(prefix))
-            && is(&self.identity, shared.device.verified_id.as_deref())
+            && is(&self.identity, shared.device.verified_id())
             && is(&self.listener, Some(shared.peer.listener()))
     }
 }
@@ -159,7 +159,7 @@ impl ClientStatus {
         let Shared { device, peer, version, keep_alive_s, connected_s, .. } = shared;
         ClientStatus {
             client_id: device.client_id.to_string(),
-            identity: device.verified_id.as_deref().map(str::to_owned),
+            identity: device.verified_id().map(str::to_owned),
             address: peer.address.to_string(),
             listener: peer.listener().to_owned(),
             version: version.label(),
@@ -179,13 +179,14 @@ mod tests {
     use crate::clients::Claim;
     use crate::connection::tests::shared;
     use crate::edge::tests::edge;
+    use crate::identity::Identity;
     use crate::patience::Patience;
 
     async fn hold(clients: &Arc<Clients>, shared: Arc<Shared>) -> (Claim, Arc<bridge::Mailbox>) {
         let mailbox = Arc::new(bridge::Mailbox::default());
         let client_id: Arc<str> = (&*shared.device.client_id).into();
         let mut patience = Patience::new(Duration::from_secs(60));
-        let claim = clients.claim(&client_id, &mailbox, &mut patience).await;
+        let claim = clients.claim(&client_id, None, &mailbox, &mut patience).await;
         let claim = claim.expect("the id is free");
         claim.show(&shared);
         (claim, mailbox)
@@ -194,7 +195,7 @@ mod tests {
     fn device(client_id: &str, identity: Option<&str>) -> Device {
         Device {
             client_id: client_id.into(),
-            verified_id: identity.map(Into::into),
+            verified: identity.map(|id| Arc::clone(&Identity::named(id).verified)),
             properties: Vec::new(),
         }
     }

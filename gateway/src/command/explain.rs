@@ -115,7 +115,7 @@ pub fn explain(arguments: &Arguments) -> Result<ExitCode, Failure> {
     properties.extend(event_start.as_deref().map(|start| ("event-start", start)));
     let device = Device {
         client_id: arguments.client_id.as_str().into(),
-        verified_id: None,
+        verified: None,
         properties: pairs("--connect-property", &arguments.connect_properties)?
             .into_iter()
             .map(|(name, value)| (name.into(), value.into()))

@@ -3,6 +3,7 @@
 
 mod access;
 mod admin;
+mod authentication;
 mod kafka;
 mod lanes;
 mod limits;
@@ -77,7 +78,9 @@ impl Checker {
     fn all(&mut self) -> Settings {
         self.unknown_sections();
         let gateway_id = self.gateway_id();
-        let listeners = self.listeners();
+        let authentication = self.authentication();
+        let listeners = self.listeners(&authentication);
+        let authentication = self.used(authentication, &listeners);
         let access = self.access(&listeners);
         let admin = self.admin(&listeners);
         let drain = self.drain();
@@ -92,7 +95,7 @@ impl Checker {
         let admin_ports = 1 + usize::from(admin.probes.is_some());
         let ports = Ports { listeners: listeners.len(), admin: admin_ports };
         let descriptors = DescriptorPlan::new(names.count(), brokers, &ports, store);
-        let (limits, plan) = self.limits(&descriptors, &listeners);
+        let (limits, plan) = self.limits(&descriptors, &listeners, &authentication);
         let rules = self.rules(&names);
         let routes = self.routes();
         let lanes = self.lanes(
@@ -115,6 +118,7 @@ impl Checker {
         Settings {
             listeners,
             access,
+            authentication,
             admin,
             drain,
             kafka,

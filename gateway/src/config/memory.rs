@@ -54,16 +54,17 @@ pub struct MemoryPlan {
     /// Of one connection, of the kind that costs most.
     pub connection: u64,
     pub connections: u64,
-    /// Router, process, packets whose lane is not known yet, what sessions keep.
+    /// Router, process, packets whose lane is not known yet, what sessions keep, the look at passwords.
     pub fixed: u64,
     pub messages: u64,
 }
 
 impl MemoryPlan {
-    /// `connection` is what one costs.
-    pub fn new(limit: u64, connections: u32, connection: u64) -> MemoryPlan {
+    /// `connection` is what one costs, `evidence` what the look at what clients bring takes.
+    pub fn new(limit: u64, connections: u32, connection: u64, evidence: u64) -> MemoryPlan {
         let connections = u64::from(connections) * connection;
-        let fixed = LOCAL_PLANE_COST + PROCESS_COST + UNCLASSIFIED_SHARE + SESSIONS_SHARE;
+        let process = LOCAL_PLANE_COST + PROCESS_COST + UNCLASSIFIED_SHARE + SESSIONS_SHARE;
+        let fixed = process + evidence;
         let messages = limit.saturating_sub(connections + fixed);
         MemoryPlan { limit, connection, connections, fixed, messages }
     }

@@ -728,3 +728,90 @@ fn faults_of_an_acl_file_have_their_lines_and_what_is_stricter_is_said() {
     assert!(hints[1].contains("line 2 is a pattern without %c or %u"), "{hints:?}");
     std::fs::remove_dir_all(&folder).expect("it is the test's");
 }
+
+#[test]
+fn what_a_listener_asks_for_has_to_be_there_and_what_is_there_has_to_be_asked_for() {
+    let file = std::env::temp_dir().join(format!("landfall-config-{}", std::process::id()));
+    let hash = password::hash::Hash::of(b"secret", [1; 16]).expect("memory");
+    std::fs::write(&file, format!("dev1:{hash}\n")).expect("written");
+    let section = format!("authentication: {{ password: {{ file: {file:?} }} }}");
+    let listener =
+        |rest: &str| format!("listeners: [{{ name: plain, bind: '127.0.0.1:1883', {rest} }}]\n");
+    for (text, place, word) in [
+        (listener("authenticate: [password]"), "authentication.password", "missing"),
+        (section.clone(), "authentication.password", "no listener asks"),
+        (listener("authenticate: []") + &section, "listeners[0].authenticate", "is empty"),
+        (listener("authenticate: [magic]") + &section, "listeners[0].authenticate[0]", "\"magic\""),
+        (
+            listener("authenticate: [{ all: [] }]") + &section,
+            "listeners[0].authenticate[0]",
+            "asks for nothing",
+        ),
+        (
+            listener("authenticate: [{ all: [password, password] }]") + &section,
+            "listeners[0].authenticate[0]",
+            "twice",
+        ),
+        (
+            listener("authenticate: [password, password]") + &section,
+            "listeners[0].authenticate[1]",
+            "never asked for",
+        ),
+        (listener("authenticate: password") + &section, "listeners[0].authenticate", "sequence"),
+        (
+            listener("authenticate: [password], anonymous: true") + &section,
+            "listeners[0].authenticate",
+            "anonymous",
+        ),
+        (
+            listener("authenticate: [password], client_id: same") + &section,
+            "listeners[0].client_id",
+            "equals",
+        ),
+        (
+            listener("authenticate: [password], client_id: { begins_with: '' }") + &section,
+            "listeners[0].client_id.begins_with",
+            "dev10",
+        ),
+        (listener("client_id: any"), "listeners[0].client_id", "nobody has an identity"),
+        ("client_id: any".to_owned(), "client_id", "nobody has an identity"),
+        (
+            "listeners: [{ name: plain, bind: '0.0.0.0:1883' }]".to_owned(),
+            "listeners[0].bind",
+            "authenticate: [password]",
+        ),
+        (
+            listener("authenticate: [password]")
+                + "authentication: { password: { file: /nowhere/passwords } }",
+            "authentication.password.file",
+            "/nowhere/passwords cannot be read",
+        ),
+    ] {
+        let found = faults(&text);
+        let is_told = |fault: &Fault| fault.place == place && fault.text.contains(word);
+        assert!(found.iter().any(is_told), "{text}: {found:#?}");
+    }
+    let text =
+        "listeners: [{ name: out, bind: '0.0.0.0:1883', authenticate: [{ all: [password] }] }, \
+                { name: in, bind: '127.0.0.1:1884', authenticate: [password], client_id: any }]\n\
+                client_id: { begins_with: '-' }\n"
+            .to_owned()
+            + &section;
+    let settings = load_text(&text).expect("it is good");
+    let demands = |index: usize| settings.listeners[index].demands.clone().expect("it asks");
+    assert_eq!(demands(0).ways, [[Way::Password]]);
+    assert_eq!(demands(0).binding, Binding::BeginsWith("-".into()));
+    assert_eq!(demands(1).binding, Binding::Any);
+    assert!(settings.hints[0].contains("TLS"), "{:?}", settings.hints);
+    let elsewhere = listener("authenticate: [password]")
+        + "authentication: { password: { file: /nowhere/passwords } }";
+    let settings = parse(&elsewhere, [], Secrets::Assumed).expect("another machine has it");
+    let plain = load_text("").expect("the defaults");
+    let cost = password::MEMORY_COST;
+    assert_eq!(
+        settings.memory.fixed - plain.memory.fixed,
+        cost,
+        "argon2 has its place in the plan"
+    );
+    std::fs::remove_file(file).expect("it is there");
+}

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::evidence::{ClientId, Ways};
 use super::values::{Length, Secret, Size};
 
 /// The configuration of a gateway. Everything has a default; unknown keys are refused.
@@ -21,6 +22,10 @@ pub struct Configuration {
     /// Where devices connect.
     #[schemars(length(min = 1), extend("default" = [{ "name": "plain", "bind": "127.0.0.1:1883" }]))]
     pub listeners: Option<Vec<Listener>>,
+    /// What knows whether clients are who they say, for the ways that listeners name.
+    pub authentication: Option<Authentication>,
+    /// Which client ids an identity may have, where a listener does not say it itself. Default: equals.
+    pub client_id: Option<ClientId>,
     /// Who may publish and subscribe to what. As soon as it is written, or access_file is, nobody may do
     /// what nothing here allows; a deny is stronger than an allow, wherever it stands. At most 1000. Default:
     /// clients of an anonymous listener may do everything.
@@ -78,14 +83,20 @@ pub struct Listener {
     /// IP:PORT.
     #[schemars(pattern(r"^.+:[0-9]+$"))]
     pub bind: String,
-    /// Says that anyone who reaches it may publish. Needed beyond loopback, as there is no authentication
-    /// yet.
+    /// Says that anyone who reaches it may publish. Needed beyond loopback where nothing is asked for in
+    /// authenticate.
     #[serde(default)]
     pub anonymous: bool,
     /// What a client of MQTT 5 gets for a publish that access does not allow: the code 0x87 in its PUBACK
     /// or PUBREC, or the end of its connection. One of MQTT 3 has no such code, and its connection ends.
     #[schemars(extend("enum" = ["answer", "close", null], "default" = "answer"))]
     pub on_denied: Option<String>,
+    /// How clients prove who they are: the first of these ways whose evidence is there decides, and its
+    /// failure is final. A user name alone is no evidence; a password in the form of a token is a token.
+    #[schemars(length(min = 1))]
+    pub authenticate: Option<Vec<Ways>>,
+    /// Which client ids an identity may have here. Default: that of the section client_id.
+    pub client_id: Option<ClientId>,
     /// Speaks TLS, 1.2 or 1.3, and nothing else. Default: none, and then everything is readable on its
     /// way.
     pub tls: Option<Tls>,
@@ -175,6 +186,23 @@ pub struct AccessFile {
     /// mosquitto's acl_file, as it is. A user name that was proved, or else the identity, is what `user` and
     /// %u mean. Stricter than mosquitto: a subscription is refused that could bring what may not be read.
     pub mosquitto: String,
+}
+
+/// What knows whether clients are who they say.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Authentication {
+    /// A file of names and hashes of passwords.
+    pub password: Option<Password>,
+}
+
+/// A file of names and hashes of passwords.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Password {
+    /// Lines NAME:HASH, as `landfall password NAME` makes them; mosquitto's password file is one too. At
+    /// most 100000 names and 16MiB.
+    pub file: String,
 }
 
 /// Health, metrics, status, and what operators do, over HTTP.

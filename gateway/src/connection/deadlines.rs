@@ -40,6 +40,8 @@ pub(super) struct Waits {
     pub reading: bool,
     /// When to look by itself at what stands in the way of reading.
     pub look_at: Option<Instant>,
+    /// When what proved who the client is ends, by the clock as it is now.
+    pub identity_ends: Option<Instant>,
     /// A packet is incomplete; how many bytes it has in all, as far as is known.
     pub partial_bytes: Option<usize>,
     /// A large message arrives; how many bytes it has.
@@ -142,6 +144,10 @@ impl Deadlines {
         if let Some(at) = waits.look_at {
             consider(at, None);
         }
+        if let Some(at) = waits.identity_ends {
+            // Whoever looks then looks at the clock.
+            consider(at, None);
+        }
         if waits.holds_room {
             consider(self.rest_at(), None);
         }
@@ -175,6 +181,7 @@ mod tests {
     const IDLE: Waits = Waits {
         reading: true,
         look_at: None,
+        identity_ends: None,
         partial_bytes: None,
         upload_bytes: None,
         holds_room: false,
@@ -254,6 +261,17 @@ mod tests {
         deadlines.rested(later + REST_AFTER);
         assert!(!deadlines.may_rest(later + REST_AFTER));
         assert_eq!(deadlines.next(holds()), (later + 2 * REST_AFTER, None));
+    }
+
+    #[test]
+    fn the_end_of_an_identity_is_a_time_to_look_whether_the_socket_is_read_or_not() {
+        let start = Instant::now();
+        let deadlines = Deadlines::new(10, start);
+        let end = start + Duration::from_secs(3);
+        for reading in [true, false] {
+            let waits = Waits { reading, identity_ends: Some(end), ..IDLE };
+            assert_eq!(deadlines.next(waits), (end, None));
+        }
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! From an accepted socket to a session, or to the CONNACK that says why there is none: read, check,
-//! admit, claim, answer. One deadline from accept to CONNACK, whoever is waited for.
+//! identify, admit, claim, answer. One deadline from accept to CONNACK, whoever is waited for.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,8 +17,9 @@ use super::{Clock, Close, Connection, Foreign, Refusal, Shared, StoredWill, subj
 use crate::access::{self, Action};
 use crate::admission::Admitted;
 use crate::budget::Kept;
-use crate::clients::Claim;
+use crate::clients::{Claim, ClaimLost};
 use crate::edge::Edge;
+use crate::identity::{Bound, Evidence, Identity};
 use crate::mqtt::encode::ConnAckProperties;
 use crate::mqtt::{self, Connect, ConnectFault, PacketType, Version, encode, reason};
 use crate::net::{self, Accepted, Peer, Transport};
@@ -61,6 +62,9 @@ struct Request {
     /// Empty: one is to be assigned.
     client_id: Box<str>,
     asks_for_authentication: bool,
+    /// What was brought to prove who it is.
+    user_name: Option<Box<str>>,
+    password: Option<Box<[u8]>>,
     properties: Vec<(Box<str>, Box<str>)>,
     will: Option<Box<StoredWill>>,
     /// Memory of a large one, until what is kept of it counts elsewhere.
@@ -85,6 +89,7 @@ struct Terms {
 struct Candidate {
     terms: Terms,
     client_id: Arc<str>,
+    identity: Option<Arc<Identity>>,
     device: Device,
     will: Option<Box<StoredWill>>,
     /// What is kept of CONNECT beyond what is free.
@@ -130,10 +135,13 @@ async fn shake(
     let Opened { transport, peer, over_limit_by, .. } = opened;
     let request = read(edge, transport, peer, patience).await?;
     let terms = request.terms;
-    // Who this is will be proved here. That may wait, and nothing was taken from anybody yet.
     check(edge, *over_limit_by, &request).map_err(|refusal| terms.refused(refusal))?;
-    let candidate = admit(edge, peer, request).map_err(|refusal| terms.refused(refusal))?;
-    hold_back(peer, &candidate.device, patience).await;
+    // That may wait, and nothing was taken from anybody yet.
+    let identity = identify(edge, peer, &request, patience).await;
+    let identity = identity.map_err(|refusal| terms.refused(refusal))?;
+    let candidate = admit(edge, peer, request, identity);
+    let candidate = candidate.map_err(|refusal| terms.refused(refusal))?;
+    hold_back(peer, &candidate, patience).await;
     let established = claim(edge, peer, candidate, patience).await;
     let established = established.map_err(|refusal| terms.refused(refusal))?;
     match transport.write_within(&established.candidate.connack, patience).await {
@@ -230,37 +238,87 @@ fn authorise_will(version: Version, will: &StoredWill) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Asks who the client is, where its listener does; None: anybody may come in there.
+async fn identify(
+    edge: &Edge,
+    peer: &Peer,
+    request: &Request,
+    patience: &mut Patience,
+) -> Result<Option<Arc<Identity>>, Refusal> {
+    let Some(demands) = &peer.entrance.demands else { return Ok(None) };
+    let evidence = Evidence {
+        user_name: request.user_name.as_deref(),
+        password: request.password.as_deref(),
+        address: Some(peer.address.ip()),
+    };
+    let identified = demands.identify(&evidence, &edge.low_priority);
+    let Some(identified) = patience.wait_for(identified).await else {
+        return Err(Refusal::AuthenticationBusy);
+    };
+    if let Err(denied) = identified
+        && edge.denied_log.allows()
+    {
+        let (listener, reason) = (peer.listener(), denied.label());
+        tracing::info!(listener, %peer, reason, "a client has not proved who it is");
+    }
+    Ok(Some(identified?))
+}
+
+/// The client id that is assigned in place of an empty one, if the identity may have what it asks for.
+fn bind(
+    peer: &Peer,
+    identity: Option<&Identity>,
+    client_id: &str,
+) -> Result<Option<String>, Refusal> {
+    let (Some(demands), Some(identity)) = (&peer.entrance.demands, identity) else {
+        return Ok(client_id.is_empty().then(assigned_client_id));
+    };
+    match demands.binding.bind(identity.name(), client_id, assigned_client_id) {
+        Some(Bound::AsAsked) => Ok(None),
+        Some(Bound::Assigned(id)) => Ok(Some(id)),
+        None => Err(Refusal::ClientIdForeign),
+    }
+}
+
 /// Takes the memory that the session keeps and writes the CONNACK. All of it comes before the client id
 /// is taken over: who cannot be accepted ends nobody else's session.
-fn admit(edge: &Edge, peer: &Peer, request: Request) -> Result<Candidate, Refusal> {
+fn admit(
+    edge: &Edge,
+    peer: &Peer,
+    request: Request,
+    identity: Option<Arc<Identity>>,
+) -> Result<Candidate, Refusal> {
     let Request { terms, client_id, properties, will, rest, .. } = request;
-    let assigned = client_id.is_empty().then(assigned_client_id);
+    let assigned = bind(peer, identity.as_deref(), &client_id)?;
     let connack = acceptance(edge, &terms, assigned.as_deref()).ok_or(Refusal::ConnackTooLarge)?;
     let client_id: Box<str> = assigned.map_or(client_id, String::into_boxed_str);
-    let device = Device { client_id, verified_id: None, properties };
+    let verified = identity.as_ref().map(|identity| Arc::clone(&identity.verified));
+    let device = Device { client_id, verified, properties };
     if let (Some(access), Some(will)) = (&peer.entrance.access, &will)
-        && !access.may_publish(&subject(peer, &device), will.topic())
+        && !access.may_publish(&subject(peer, &device, identity.as_deref()), will.topic())
     {
         access::count_denied(Action::Publish);
         return Err(Refusal::WillNotAuthorized);
     }
-    let connect_bytes = kept_bytes(&device, will.as_deref()).saturating_sub(FREE_CONNECT_BYTES);
+    let bytes = kept_bytes(&device, identity.as_deref(), will.as_deref());
+    let connect_bytes = bytes.saturating_sub(FREE_CONNECT_BYTES);
     let mut kept = Kept::nothing(&edge.sessions);
     if !kept.change(connect_bytes as u64) {
         edge.log_sessions_full(&device.client_id, connect_bytes as u64);
         return Err(Refusal::ConnectKept);
     }
     let client_id = (&*device.client_id).into();
-    Ok(Candidate { terms, client_id, device, will, kept, connack, rest })
+    Ok(Candidate { terms, client_id, identity, device, will, kept, connack, rest })
 }
 
 /// Who was ended for what it may not do gets its CONNACK later, and so does it again later.
 ///
 /// Cancel safe.
-async fn hold_back(peer: &Peer, device: &Device, patience: &Patience) {
+async fn hold_back(peer: &Peer, candidate: &Candidate, patience: &Patience) {
     let Some(access) = &peer.entrance.access else { return };
     let now = tokio::time::Instant::now();
-    let wait = access.returns.wait(&subject(peer, device), peer.address.ip(), now.into_std());
+    let subject = subject(peer, &candidate.device, candidate.identity.as_deref());
+    let wait = access.returns.wait(&subject, peer.address.ip(), now.into_std());
     if !wait.is_zero() {
         let due = patience.due();
         let latest = due.checked_sub(HELD_BACK_LEAVES).unwrap_or(due);
@@ -276,8 +334,12 @@ async fn claim(
     patience: &mut Patience,
 ) -> Result<Established, Refusal> {
     let mailbox = Arc::new(Mailbox::default());
-    let claim = edge.clients.claim(&candidate.client_id, &mailbox, patience).await;
-    let claim = claim.map_err(|_| Refusal::ClientIdContended)?;
+    let Candidate { client_id, identity, .. } = &candidate;
+    let claim = edge.clients.claim(client_id, identity.as_ref(), &mailbox, patience).await;
+    let claim = claim.map_err(|lost| match lost {
+        ClaimLost::Contended => Refusal::ClientIdContended,
+        ClaimLost::Held => Refusal::ClientIdHeld,
+    })?;
     if claim.again && edge.takeover_log.allows() {
         tracing::warn!(
             client_id = escape(&candidate.client_id).as_str(),
@@ -302,6 +364,8 @@ impl Request {
             },
             client_id: connect.client_id.into(),
             asks_for_authentication: connect.authentication_method.is_some(),
+            user_name: connect.username.map(Into::into),
+            password: connect.password.map(Into::into),
             properties: connect.user_properties.iter().map(own).collect(),
             will: connect.will.map(|will| Box::new(StoredWill::new(&will))),
             _room: room,
@@ -347,10 +411,11 @@ fn acceptance(edge: &Edge, terms: &Terms, assigned: Option<&str>) -> Option<Vec<
 
 /// What a session keeps of its CONNECT, in bytes. The client id is kept twice, and each text has a place
 /// of its own.
-fn kept_bytes(device: &Device, will: Option<&StoredWill>) -> usize {
+fn kept_bytes(device: &Device, identity: Option<&Identity>, will: Option<&StoredWill>) -> usize {
+    let attributes = device.verified.as_ref().map_or(0, |verified| verified.attributes.len());
     let properties = device.properties.len() + will.map_or(0, StoredWill::properties);
     let texts = device.bytes() + device.client_id.len() + will.map_or(0, StoredWill::bytes);
-    texts + properties * PROPERTY_COST
+    texts + identity.map_or(0, Identity::bytes) + (properties + attributes) * PROPERTY_COST
 }
 
 /// A client id that nobody else has.
@@ -387,7 +452,7 @@ impl From<ConnectFault> for Refused {
 impl Established {
     fn into_connection(self, edge: Arc<Edge>, opened: Opened) -> Box<Connection> {
         let Established { candidate, claim, mailbox } = self;
-        let Candidate { terms, device, will, kept, rest, .. } = candidate;
+        let Candidate { terms, identity, device, will, kept, rest, .. } = candidate;
         let Opened { transport, peer, admitted, .. } = opened;
         let beginning = Beginning {
             is_v5: terms.version == Version::V5,
@@ -400,6 +465,7 @@ impl Established {
         let shared = Arc::new(Shared {
             edge,
             device,
+            identity,
             peer,
             version: terms.version,
             keep_alive_s: terms.keep_alive_s,
@@ -452,7 +518,8 @@ mod tests {
         let id: Arc<str> = "meter-1".into();
         let mut begun = Patience::new(wait);
         let mut patience = Patience::new(wait);
-        let holder = edge.clients.claim(&id, &Arc::new(Mailbox::default()), &mut patience).await;
+        let holder =
+            edge.clients.claim(&id, None, &Arc::new(Mailbox::default()), &mut patience).await;
         let holder = holder.expect("nobody has it");
         let dawdling = thread::spawn(move || {
             thread::sleep(pause);

@@ -21,6 +21,15 @@ pub enum Refusal {
     ConnectKept,
     /// A still newer connection came, or the one that has the client id did not end in time.
     ClientIdContended,
+    /// A client id that is bound to another identity.
+    ClientIdForeign,
+    /// Another identity is connected with the client id.
+    ClientIdHeld,
+    NoCredentials,
+    WrongPassword,
+    AuthenticationBusy,
+    /// What knows whether the credentials are good does not answer.
+    AuthenticationUnavailable,
 
     /// The will's topic is not one that the client may publish to.
     WillNotAuthorized,
@@ -49,6 +58,10 @@ pub enum Refusal {
     NotAuthorized,
     /// The access rules changed, and it holds what it may not have any more.
     RightsChanged,
+    /// The token, or whatever proved who the client is, was good until now.
+    CredentialsExpired,
+    /// What proved who the client is was taken away.
+    CredentialsRevoked,
 }
 
 /// What is told of a refusal, and to whom.
@@ -64,7 +77,7 @@ struct Told {
 
 impl Refusal {
     /// All of them.
-    pub const ALL: [Refusal; 25] = [
+    pub const ALL: [Refusal; 33] = [
         Refusal::ConnectionLimit,
         Refusal::NoConnect,
         Refusal::ConnectMemory,
@@ -74,6 +87,12 @@ impl Refusal {
         Refusal::ConnackTooLarge,
         Refusal::ConnectKept,
         Refusal::ClientIdContended,
+        Refusal::ClientIdForeign,
+        Refusal::ClientIdHeld,
+        Refusal::NoCredentials,
+        Refusal::WrongPassword,
+        Refusal::AuthenticationBusy,
+        Refusal::AuthenticationUnavailable,
         Refusal::WillNotAuthorized,
         Refusal::Retain,
         Refusal::AnswerTooLarge,
@@ -90,6 +109,8 @@ impl Refusal {
         Refusal::EndedByOperator,
         Refusal::NotAuthorized,
         Refusal::RightsChanged,
+        Refusal::CredentialsExpired,
+        Refusal::CredentialsRevoked,
     ];
 
     const fn told(self) -> Told {
@@ -142,6 +163,42 @@ impl Refusal {
                 reason::SERVER_UNAVAILABLE,
                 UNAVAILABLE,
                 "another connection takes this client id",
+            ),
+            Refusal::ClientIdForeign => (
+                "client_id_foreign",
+                reason::CLIENT_IDENTIFIER_NOT_VALID,
+                Some(reason::CLIENT_IDENTIFIER_NOT_VALID),
+                "this client id is not yours: it has to be as the credentials say who you are",
+            ),
+            Refusal::ClientIdHeld => (
+                "client_id_held",
+                reason::CLIENT_IDENTIFIER_NOT_VALID,
+                Some(reason::CLIENT_IDENTIFIER_NOT_VALID),
+                "somebody else is connected with this client id",
+            ),
+            Refusal::NoCredentials => (
+                "no_credentials",
+                reason::NOT_AUTHORIZED,
+                Some(reason::NOT_AUTHORIZED),
+                "this listener asks for credentials, and none that it knows were sent",
+            ),
+            Refusal::WrongPassword => (
+                "wrong_password",
+                reason::BAD_USER_NAME_OR_PASSWORD,
+                Some(reason::BAD_USER_NAME_OR_PASSWORD),
+                "the user name or the password is wrong",
+            ),
+            Refusal::AuthenticationBusy => (
+                "authentication_busy",
+                reason::SERVER_BUSY,
+                UNAVAILABLE,
+                "too many wait for their credentials to be looked at: come again later",
+            ),
+            Refusal::AuthenticationUnavailable => (
+                "authentication_unavailable",
+                reason::SERVER_UNAVAILABLE,
+                UNAVAILABLE,
+                "the credentials cannot be looked at now: come again later",
             ),
             Refusal::WillNotAuthorized => (
                 "not_authorized",
@@ -239,6 +296,18 @@ impl Refusal {
                 None,
                 "you may not have a subscription or the will that you have any more",
             ),
+            Refusal::CredentialsExpired => (
+                "credentials_expired",
+                reason::NOT_AUTHORIZED,
+                None,
+                "the credentials have expired: come again with new ones",
+            ),
+            Refusal::CredentialsRevoked => (
+                "credentials_revoked",
+                reason::NOT_AUTHORIZED,
+                None,
+                "the credentials were taken away or changed",
+            ),
         };
         Told { label, code, v3, sentence }
     }
@@ -291,6 +360,12 @@ mod tests {
             "answer_too_large",
             "session_memory",
             "taken_over",
+            "client_id_foreign",
+            "client_id_held",
+            "no_credentials",
+            "wrong_password",
+            "authentication_busy",
+            "authentication_unavailable",
             "not_authorized",
             "retain",
             "answer_too_large",
@@ -307,6 +382,8 @@ mod tests {
             "ended_by_operator",
             "not_authorized",
             "rights_changed",
+            "credentials_expired",
+            "credentials_revoked",
         ];
         assert_eq!(labels, expected);
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::tls::Tls;
 use crate::access::Access;
 use crate::config::{Faults, ListenerSettings, OnDenied};
+use crate::identity::{Authentication, Demands};
 
 /// See the module.
 #[derive(Debug)]
@@ -16,18 +17,26 @@ pub struct Entrance {
     /// What its clients may do; None: everything.
     pub access: Option<Arc<Access>>,
     pub on_denied: OnDenied,
+    /// What clients have to prove; None: anybody may come in.
+    pub demands: Option<Demands>,
 }
 
 impl Entrance {
     /// Of a listener as it is configured; reads the files that it names.
     pub fn new(
         settings: &ListenerSettings,
+        authentication: &Arc<Authentication>,
         access: Option<Arc<Access>>,
     ) -> Result<Entrance, Faults> {
         let tls = settings.tls.as_ref().map(|tls| Tls::open(&settings.name, tls)).transpose()?;
+        let demands = settings.demands.as_ref().map(|demands| {
+            let (ways, binding) = (demands.ways.clone(), demands.binding.clone());
+            Demands::new(Arc::clone(authentication), ways, binding)
+        });
         Ok(Entrance {
             name: settings.name.as_str().into(),
             tls: tls.map(Arc::new),
+            demands,
             access,
             on_denied: settings.on_denied,
         })

@@ -41,11 +41,13 @@ impl fmt::Display for Peer {
 pub(crate) mod tests {
     use super::*;
     use crate::config::ListenerSettings;
+    use crate::identity::Authentication;
 
     /// Somebody who came in where nothing is asked.
     pub(crate) fn peer(address: SocketAddr) -> Peer {
         let settings = ListenerSettings::new("plain", address);
-        let entrance = Entrance::new(&settings, None).expect("it reads no file");
+        let entrance =
+            Entrance::new(&settings, &Authentication::none(), None).expect("it reads no file");
         Peer::new(Arc::new(entrance), address)
     }
 }

@@ -32,6 +32,7 @@ use bridge::{Carriage, LaneId, LanePlan, LaneThread, Lanes, Store, Totals, Uplin
 use gateway::config::ListenerSettings;
 use gateway::connection;
 use gateway::edge::{Edge, EdgeLimits};
+use gateway::identity::Authentication;
 use gateway::local::LocalPlane;
 use gateway::low_priority::LowPriority;
 use gateway::net::{Accepted, Entrance, Peer, Transport};
@@ -170,7 +171,8 @@ impl World {
         let transport = Transport::Tcp(served);
         transport.tune().expect("a socket can be told");
         let settings = ListenerSettings::new("plain", self.address);
-        let entrance = Entrance::new(&settings, None).expect("it reads no file");
+        let entrance =
+            Entrance::new(&settings, &Authentication::none(), None).expect("it reads no file");
         let peer = Peer::new(Arc::new(entrance), address);
         let accepted = Accepted::new(&self.edge, transport, peer);
         let server = tokio::spawn(connection::serve(Arc::clone(&self.edge), accepted));

@@ -7,5 +7,8 @@ mod pki;
 // Who comes in over TLS, and what the others are told.
 mod tls;
 
+// Who has which password, and which client ids are whose.
+mod password;
+
 // What it may do.
 mod access;

@@ -1,7 +1,7 @@
 """Publishes messages with Paho and ends when each of them is acknowledged.
 
-paho_publish.py PORT VERSION CLIENT_ID TOPIC QOS COUNT; VERSION is 3 (3.1), 4 (3.1.1) or 5. The payloads
-are "CLIENT_ID 1" and so on. With version 5 each message has a content type and a user property.
+paho_publish.py PORT VERSION CLIENT_ID TOPIC QOS COUNT [USER_NAME PASSWORD]; VERSION is 3 (3.1), 4 (3.1.1)
+or 5. The payloads are "CLIENT_ID 1" and so on. With version 5 each message has a content type and a user property.
 """
 
 import sys
@@ -14,10 +14,12 @@ PATIENCE_SECONDS = 20
 
 
 def main():
-    port, version, client_id, topic, qos, count = sys.argv[1:]
+    port, version, client_id, topic, qos, count, *credentials = sys.argv[1:]
     client = mqtt.Client(
         mqtt.CallbackAPIVersion.VERSION2, client_id=client_id, protocol=int(version)
     )
+    if credentials:
+        client.username_pw_set(*credentials)
     client.connect("127.0.0.1", int(port))
     client.loop_start()
     properties = None

@@ -201,6 +201,6 @@ impl Checker {
 }
 
 /// Whether clients of a listener prove something of this name: `identity`, `username`, an attribute.
-fn proves(_listener: &ListenerSettings, _name: &str) -> bool {
-    false
+fn proves(listener: &ListenerSettings, name: &str) -> bool {
+    listener.demands.is_some() && matches!(name, "identity" | "username")
 }

@@ -5,7 +5,7 @@ use super::{Checker, KIB, MIB};
 use crate::config::descriptors::{self, DEFAULT_CONNECTIONS_MIN, DescriptorPlan};
 use crate::config::memory::{self, MESSAGES_MIN, MemoryPlan};
 use crate::config::values::Size;
-use crate::config::{Limits, ListenerSettings, Secrets, written};
+use crate::config::{AuthenticationSettings, Limits, ListenerSettings, Secrets, written};
 
 const DEFAULT_MESSAGE_SIZE: u64 = 64 * MIB;
 /// MQTT cannot say a larger packet.
@@ -52,6 +52,7 @@ impl Checker {
         &mut self,
         descriptors: &DescriptorPlan,
         listeners: &[ListenerSettings],
+        authentication: &AuthenticationSettings,
     ) -> (Limits, MemoryPlan) {
         let written: written::Limits = self.section("limits").unwrap_or_default();
         let memory = written.memory.map_or_else(memory::default_memory, |Size(memory)| memory);
@@ -63,7 +64,8 @@ impl Checker {
         if connections == 0 {
             self.faults.add("limits.connections", "is zero: write at least 1");
         }
-        let plan = MemoryPlan::new(memory, connections, connection);
+        let evidence = authentication.memory_cost();
+        let plan = MemoryPlan::new(memory, connections, connection, evidence);
         if plan.messages < MESSAGES_MIN {
             self.faults.add(
                 "limits.memory",

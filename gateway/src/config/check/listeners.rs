@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::Checker;
 use crate::config::node::Node;
-use crate::config::{ListenerSettings, written};
+use crate::config::{AuthenticationSettings, ListenerSettings, written};
 
 impl Checker {
     pub(super) fn address(&mut self, place: &str, text: &str) -> Option<SocketAddr> {
@@ -18,7 +18,11 @@ impl Checker {
         address
     }
 
-    pub(super) fn listeners(&mut self) -> Vec<ListenerSettings> {
+    pub(super) fn listeners(
+        &mut self,
+        authentication: &AuthenticationSettings,
+    ) -> Vec<ListenerSettings> {
+        let bindings = self.default_binding();
         let default = || {
             let plain = [("name", Node::text("plain")), ("bind", Node::text("127.0.0.1:1883"))];
             vec![Node::map(plain)]
@@ -32,12 +36,18 @@ impl Checker {
             let place = format!("listeners[{index}]");
             let Some(written) = self.read::<written::Listener>(&place, item) else { continue };
             let bind_place = format!("{place}.bind");
+            let demands = self.demands(&place, &written, authentication, &bindings);
             let Some(bind) = self.address(&bind_place, &written.bind) else { continue };
-            if !bind.ip().is_loopback() && !written.anonymous {
+            if !bind.ip().is_loopback() && !written.anonymous && written.authenticate.is_none() {
                 self.faults.add(
                     &bind_place,
-                    format!("{bind} is beyond loopback and there is no authentication yet: anyone who reaches it may publish. Write `anonymous: true` on this listener if that is meant"),
+                    format!("{bind} is beyond loopback and asks nobody who it is: anyone who reaches it may publish. Write `authenticate: [password]` on this listener, or `anonymous: true` if that is meant"),
                 );
+            }
+            if !bind.ip().is_loopback() && demands.is_some() && written.tls.is_none() {
+                self.hints.push(format!(
+                    "{place}: passwords go over the network as they are: without `tls`, and without TLS in front of it, whoever listens there has them"
+                ));
             }
             if listeners.iter().any(|known| known.name == written.name) {
                 self.faults
@@ -49,8 +59,9 @@ impl Checker {
             }
             let on_denied = self.on_denied(&place, written.on_denied.as_deref());
             let tls = written.tls.and_then(|tls| self.tls(&format!("{place}.tls"), tls));
-            listeners.push(ListenerSettings { name: written.name, bind, on_denied, tls });
+            listeners.push(ListenerSettings { name: written.name, bind, on_denied, tls, demands });
         }
+        self.default_binding_is_used(&bindings, &listeners);
         listeners
     }
 }
