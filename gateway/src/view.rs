@@ -13,7 +13,6 @@ use metrics::{counter, gauge};
 use serde::Serialize;
 
 use crate::admin::{AdminView, Readiness};
-use crate::audit::Audit;
 use crate::clients::Clients;
 use crate::config::Settings;
 use crate::edge::Edge;
@@ -193,10 +192,6 @@ impl AdminView for View {
 
     fn clients(&self) -> &Arc<Clients> {
         &self.edge.clients
-    }
-
-    fn audit(&self) -> &Arc<Audit> {
-        &self.edge.audit
     }
 
     fn collect_metrics(&self) {

@@ -12,6 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
+use tests::gateway::Gateway;
 use tests::pki::Files;
 use tests::process::Process;
 use tests::wait;
@@ -19,7 +20,8 @@ use tests::wait;
 use crate::herd::HerdReport;
 use crate::latencies::Latencies;
 use crate::rows::Bench;
-use crate::rows::secured::{Secured, certificate, open_to_all};
+use crate::rows::secured::{certificate, open_to_all, secured};
+
 use crate::table::{self, Aim, Line, milliseconds, seconds, times};
 use crate::{machine, proc, raise_descriptor_limit_to};
 
@@ -155,11 +157,10 @@ pub fn measure(options: &Options) -> ExitCode {
 
 fn run(bench: &Bench, options: &Options, storm: &Storm) -> Vec<Line> {
     let devices = if storm.few { options.password_devices } else { options.devices };
-    let secured = start(bench, options, storm, devices);
-    let gateway = &secured.gateway;
+    let gateway = start(bench, options, storm, devices);
     let way: Vec<String> = storm.way.iter().map(|&option| option.to_owned()).collect();
     let common = |name: &str| {
-        let mut arguments = vec![name.to_owned(), format!("--address={}", secured.address)];
+        let mut arguments = vec![name.to_owned(), format!("--address={}", gateway.mqtt())];
         arguments.extend(way.iter().cloned());
         arguments.extend(storm.passwords.map(|_| format!("--password={PASSWORD}")));
         arguments
@@ -210,8 +211,8 @@ fn run(bench: &Bench, options: &Options, storm: &Storm) -> Vec<Line> {
     lines
 }
 
-/// A gateway whose second listener lets in what the storm comes with.
-fn start(bench: &Bench, options: &Options, storm: &Storm, devices: usize) -> Secured {
+/// A gateway whose listener lets in what the storm comes with.
+fn start(bench: &Bench, options: &Options, storm: &Storm, devices: usize) -> Gateway {
     let files = certificate(bench);
     let mut listener = open_to_all(&files);
     let mut more = vec![
@@ -232,7 +233,7 @@ fn start(bench: &Bench, options: &Options, storm: &Storm, devices: usize) -> Sec
         more.push(("authentication", json!({ "password": { "file": file } })));
         more.push(("access", json!([{ "allow": ["publish"], "topic": "devices/+/{identity}/#" }])));
     }
-    Secured::start_with(bench, &listener, &more)
+    secured(bench, &listener, &more)
 }
 
 fn hashed(bench: &Bench, hash: Hash, files: &Files) -> String {

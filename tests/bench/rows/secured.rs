@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use serde_json::{Value, json};
 use tests::gateway::Gateway;
 use tests::pki::{Authority, Files, Leaf};
-use tests::ports;
 
 use super::{
     Bench, Load, Repetitions, SYSTEM, WARM_UP, cores, idle, per_cpu_second, per_second, timing,
@@ -19,33 +18,18 @@ const AT_ONCE: usize = 32;
 /// TLS 1.3 as the load speaks it.
 const TLS: [&str; 2] = ["--tls=1.3", "--group=x25519"];
 
-/// A gateway with a listener of another kind than plain TCP.
-pub struct Secured {
-    pub gateway: Gateway,
-    pub address: SocketAddr,
-}
-
-impl Secured {
-    /// With what the listener has beside its name and its address.
-    pub fn start(bench: &Bench, listener: &Value) -> Secured {
-        Secured::start_with(bench, listener, &[])
+/// A gateway whose listener is of another kind: with what it has beside its name and its address, and with more
+/// of the configuration.
+pub fn secured(bench: &Bench, listener: &Value, more: &[(&str, Value)]) -> Gateway {
+    let config = bench.gateway();
+    let mut listener = listener.clone();
+    listener["name"] = json!("secured");
+    listener["bind"] = json!(config.mqtt().to_string());
+    let mut config = config.set("listeners", json!([listener]));
+    for (key, value) in more {
+        config = config.set(key, value.clone());
     }
-
-    /// The same, with more of the configuration.
-    pub fn start_with(bench: &Bench, listener: &Value, more: &[(&str, Value)]) -> Secured {
-        let address = ports::local(ports::free());
-        let mut second = listener.clone();
-        second["name"] = json!("second");
-        second["bind"] = json!(address.to_string());
-        let config = bench.gateway();
-        let plain = json!({ "name": "plain", "bind": config.mqtt().to_string() });
-        let mut config = config.set("listeners", json!([plain, second]));
-        for (key, value) in more {
-            config = config.set(key, value.clone());
-        }
-        let gateway = config.start_ready();
-        Secured { gateway, address }
-    }
+    config.start_ready()
 }
 
 /// A certificate for both sides, on P-256.
@@ -62,7 +46,7 @@ pub fn open_to_all(files: &Files) -> Value {
 pub fn handshakes(bench: &Bench) -> Vec<Line> {
     bench.warm_up();
     let files = certificate(bench);
-    let ours = Secured::start(bench, &open_to_all(&files));
+    let ours = secured(bench, &open_to_all(&files), &[]);
     let kinds = [
         ("TLS 1.3, X25519", Tls::V1_3, ["--tls=1.3", "--group=x25519"]),
         ("TLS 1.2, P-256", Tls::V1_2, ["--tls=1.2", "--group=p256"]),
@@ -84,7 +68,7 @@ pub fn handshakes(bench: &Bench) -> Vec<Line> {
             };
             let (mut own, mut other) = (Repetitions::default(), Repetitions::default());
             for _ in 0..bench.repetitions {
-                own.0.push(run(ours.address, ours.gateway.id()));
+                own.0.push(run(ours.mqtt(), ours.id()));
                 other.0.push(run(theirs.address(), theirs.id()));
             }
             lines.extend(handshake_lines(&format!("{resumed} handshakes, {kind}"), &own, &other));
@@ -121,15 +105,15 @@ fn handshake_lines(name: &str, ours: &Repetitions, theirs: &Repetitions) -> Vec<
 pub fn few(bench: &Bench) -> Vec<Line> {
     bench.warm_up();
     let files = certificate(bench);
-    let (secured, broker) =
-        (Secured::start(bench, &open_to_all(&files)), Mosquitto::secured(&files, Tls::V1_3));
+    let (gateway, broker) =
+        (secured(bench, &open_to_all(&files), &[]), Mosquitto::secured(&files, Tls::V1_3));
     let load = Load { connections: 50, rate: None, duration: bench.duration, way: &TLS };
     let (mut ours, mut theirs) = (Repetitions::default(), Repetitions::default());
     for _ in 0..bench.repetitions {
-        ours.0.push(bench.load(&load, secured.address, &[secured.gateway.id()]));
+        ours.0.push(bench.load(&load, gateway.mqtt(), &[gateway.id()]));
         theirs.0.push(bench.load(&load, broker.address(), &[broker.id()]));
     }
-    bench.check_landed(&secured.gateway, ours.acknowledged());
+    bench.check_landed(&gateway, ours.acknowledged());
     let name = "TLS 1.3: 50 connections, window 20, as fast as it goes";
     let cost = per_cpu_second(SYSTEM);
     let ratio = ours.median(&cost) / theirs.median(&cost);
@@ -191,9 +175,9 @@ fn idle_line(
 ) -> Line {
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..bench.repetitions {
-        let secured = Secured::start(bench, listener);
-        let check = || idle::check(&secured.gateway);
-        ours.push(idle::each(bench, secured.address, secured.gateway.id(), way, check));
+        let gateway = secured(bench, listener, &[]);
+        let check = || idle::check(&gateway);
+        ours.push(idle::each(bench, gateway.mqtt(), gateway.id(), way, check));
         let broker = broker();
         theirs.push(idle::each(bench, broker.address(), broker.id(), way, || {}));
     }

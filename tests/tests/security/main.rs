@@ -4,6 +4,10 @@
 mod admin;
 // The certificates that the others are made with are what they claim to be.
 mod pki;
+// Simulated devices, and some that do not belong to them.
+mod fleet;
+// Very many come at once.
+mod storm;
 // Who comes in over TLS, and what the others are told.
 mod tls;
 
@@ -12,6 +16,3 @@ mod password;
 
 // What it may do.
 mod access;
-
-// What is told of it.
-mod audit;
