@@ -28,6 +28,7 @@ use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
+use crate::audit::Audit;
 use crate::clients::Clients;
 use crate::config::AdminSettings;
 use crate::metrics::MetricsHandle;
@@ -60,6 +61,8 @@ pub trait AdminView: Send + Sync + 'static {
     fn status(&self) -> Self::Status;
     /// Who is connected.
     fn clients(&self) -> &Arc<Clients>;
+    /// Where it is told what operators do.
+    fn audit(&self) -> &Arc<Audit>;
     /// Brings the metrics that are counted elsewhere up to date.
     fn collect_metrics(&self);
 }
@@ -197,7 +200,7 @@ fn all_pages<V: AdminView>(pages: &Arc<Pages<V>>, guard: &Arc<Guard>) -> Router 
         .route("/api/v1/status", get(status::<V>))
         .route_layer(from_fn_with_state(Arc::clone(guard), guard::if_configured))
         .with_state(Arc::clone(pages));
-    let kept = clients::pages(pages.view.clients())
+    let kept = clients::pages(pages.view.clients(), pages.view.audit())
         .route_layer(from_fn_with_state(Arc::clone(guard), guard::always));
     let text =
         "not found: there are /livez, /readyz, /metrics, /api/v1/status and /api/v1/clients\n";

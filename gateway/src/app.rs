@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 
 use crate::access::Access;
 use crate::admin::tokens::CurrentTokens;
+use crate::audit::Audit;
 use crate::config::{AdminSettings, Drain, Settings};
 use crate::edge::{Edge, EdgeLimits};
 use crate::identity::Authentication;
@@ -63,8 +64,8 @@ impl App {
         let local = LocalPlane::start().context("the local plane cannot be started")?;
         let low_priority =
             LowPriority::start().context("the low-priority threads cannot be started")?;
-        let edge =
-            Edge::new(uplink, local, low_priority, edge_limits(&settings), settings.drain.wills);
+        let (audit, limits) = (open_audit(&settings)?, edge_limits(&settings));
+        let edge = Edge::new(uplink, local, low_priority, audit, limits, settings.drain.wills);
         let edge = Arc::new(edge);
         let view = View::new(&settings, Arc::clone(&edge), kafka, known_topics, process.pulses());
         Ok(App { settings, process, listeners, edge, view: Arc::new(view), lanes, topics })
@@ -97,6 +98,7 @@ impl App {
         topics.stop();
         lanes.into_iter().for_each(LaneThread::stop);
         running.end();
+        edge.audit.finish();
         unacknowledged
     }
 }
@@ -116,6 +118,11 @@ fn bind(
         })
     });
     listeners.collect()
+}
+
+fn open_audit(settings: &Settings) -> anyhow::Result<Audit> {
+    let Some(target) = &settings.audit else { return Ok(Audit::off()) };
+    Audit::start(target).with_context(|| format!("the audit log cannot be opened: {target}"))
 }
 
 /// The store for large payloads, which is asked from here on whether it takes any.

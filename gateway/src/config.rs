@@ -29,6 +29,7 @@ use node::Node;
 
 use crate::access::AccessSettings;
 use crate::admin::tokens::{TokenSources, Tokens};
+use crate::audit::Target;
 use crate::identity::{Binding, Way, password};
 use crate::mqtt::{FIXED_HEADER_MAX, PUBLISH_HEAD_MAX};
 
@@ -51,6 +52,8 @@ pub struct Settings {
     /// What clients may do; None: everything.
     pub access: Option<AccessSettings>,
     pub authentication: AuthenticationSettings,
+    /// Where the audit log goes; None: nowhere.
+    pub audit: Option<Target>,
     pub admin: AdminSettings,
     pub drain: Drain,
     pub kafka: Kafka,

@@ -38,8 +38,9 @@ pub use foreign::Foreign;
 pub use refusal::Refusal;
 pub use will::StoredWill;
 
-use crate::access::{Access, Subject};
+use crate::access::{self, Access, Action, Subject};
 use crate::admission::Admitted;
+use crate::audit::{Entry, Event};
 use crate::clients::{Claim, Figures};
 use crate::edge::Edge;
 use crate::identity::Identity;
@@ -99,6 +100,16 @@ impl Shared {
         subject(&self.peer, &self.device, self.identity.as_deref())
     }
 
+    /// Tells the audit log.
+    fn tell(&self, event: Event, entry: Entry<'_>) {
+        tell(&self.edge, &self.peer, &self.device, event, entry);
+    }
+
+    /// Tells the audit log of what the client wanted and may not, and counts it.
+    fn denied(&self, action: Action, topic: &str) {
+        denied(&self.edge, &self.peer, &self.device, action, topic);
+    }
+
     /// Whether the client may publish to a topic.
     fn may_publish(&self, topic: &str) -> bool {
         self.access().is_none_or(|access| access.may_publish(&self.subject(), topic))
@@ -119,6 +130,27 @@ fn subject<'a>(peer: &'a Peer, device: &'a Device, identity: Option<&'a Identity
         username: identity.map(Identity::user_name),
         attributes: device.verified.as_ref().map_or(&[], |verified| &verified.attributes),
     }
+}
+
+/// Tells the audit log something of a client that is known.
+fn tell(edge: &Edge, peer: &Peer, device: &Device, event: Event, entry: Entry<'_>) {
+    if edge.audit.is_on() {
+        let known = Entry {
+            listener: Some(peer.listener()),
+            address: Some(peer.to_string()),
+            client_id: &device.client_id,
+            ..entry
+        };
+        edge.audit.tell(event, &known);
+    }
+}
+
+/// A client wanted what it may not: counted and told.
+fn denied(edge: &Edge, peer: &Peer, device: &Device, action: Action, topic: &str) {
+    access::count_denied(action);
+    let reason = Some(Refusal::NotAuthorized.label());
+    let (action, topic) = (Some(action.word()), Some(topic));
+    tell(edge, peer, device, Event::Denied, Entry { reason, action, topic, ..Entry::default() });
 }
 
 /// See the module.
@@ -166,7 +198,18 @@ impl Connection {
         self.session.end_subscriptions();
         self.claim = None;
         close.count();
+        self.tell_end(&close);
         Box::pin(self.part(close)).await;
+    }
+
+    /// Tells the audit log of an end that was decided over the client's head.
+    fn tell_end(&self, close: &Close) {
+        if let Close::Refused(refusal) = close
+            && refusal.is_decided_by_others()
+        {
+            let reason = Some(refusal.label());
+            self.shared.tell(Event::Ended, Entry { reason, ..Entry::default() });
+        }
     }
 
     /// Publishes the will, if this is an end that does, and tells the client why it ends.

@@ -8,6 +8,7 @@ use bridge::text::escape;
 use bridge::{Signals, Uplink};
 
 use crate::admission::Admission;
+use crate::audit::Audit;
 use crate::budget::Budget;
 use crate::clients::Clients;
 use crate::connection::Foreign;
@@ -46,6 +47,7 @@ pub struct Edge {
     /// Where a handshake's arithmetic is done.
     pub low_priority: LowPriority,
     pub clients: Arc<Clients>,
+    pub audit: Arc<Audit>,
     pub limits: EdgeLimits,
     /// Wills are published when the gateway ends a connection in a drain.
     pub wills_at_drain: bool,
@@ -77,6 +79,7 @@ impl Edge {
         uplink: Arc<Uplink>,
         local: LocalPlane,
         low_priority: LowPriority,
+        audit: Audit,
         limits: EdgeLimits,
         wills_at_drain: bool,
     ) -> Edge {
@@ -85,6 +88,7 @@ impl Edge {
             local,
             low_priority,
             clients: Clients::new(),
+            audit: Arc::new(audit),
             limits,
             wills_at_drain,
             sessions: Budget::new("bytes of sessions", SESSIONS_SHARE),
@@ -180,6 +184,6 @@ pub(crate) mod tests {
         let local = LocalPlane::start().expect("a thread can be started");
         let limits = EdgeLimits { message_size: 16 * 1024, window: WINDOW, connections: 8 };
         let low_priority = LowPriority::start().expect("threads can be started");
-        Arc::new(Edge::new(uplink, local, low_priority, limits, false))
+        Arc::new(Edge::new(uplink, local, low_priority, Audit::off(), limits, false))
     }
 }

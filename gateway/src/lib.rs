@@ -4,6 +4,7 @@ pub mod access;
 pub mod admin;
 mod admission;
 pub mod app;
+pub mod audit;
 pub mod budget;
 pub mod clients;
 pub mod command;

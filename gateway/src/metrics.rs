@@ -11,6 +11,8 @@ pub use recorder::{MetricsHandle, install};
 
 pub const ACCESS_DENIED: &str = "landfall_access_denied_total";
 pub const ACKNOWLEDGEMENT_LATENCY: &str = "landfall_acknowledgement_latency_seconds";
+pub const AUDIT_FAILURES: &str = "landfall_audit_write_failures_total";
+pub const AUDIT_LEFT_OUT: &str = "landfall_audit_left_out_total";
 pub const CONNECTIONS: &str = "landfall_connections";
 pub const CONNECTIONS_LIMIT: &str = "landfall_connections_limit";
 pub const CONNECTIONS_CLOSED: &str = "landfall_connections_closed_total";
@@ -79,6 +81,12 @@ const DESCRIPTIONS: &[(&str, &str, &str)] = &[
         ACCESS_DENIED,
         "counter",
         "What clients wanted to do and may not, by action: publish (wills too), subscribe.",
+    ),
+    (AUDIT_FAILURES, "counter", "Lines of the audit log that could not be written."),
+    (
+        AUDIT_LEFT_OUT,
+        "counter",
+        "Lines of the audit log that were left out, because too many came, by kind of event.",
     ),
     (MESSAGES_FAILED, "counter", "Messages whose device has to send them again."),
     (MESSAGES_IN_FLIGHT, "gauge", "Messages whose outcome is open."),

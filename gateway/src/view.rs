@@ -13,6 +13,7 @@ use metrics::{counter, gauge};
 use serde::Serialize;
 
 use crate::admin::{AdminView, Readiness};
+use crate::audit::Audit;
 use crate::clients::Clients;
 use crate::config::Settings;
 use crate::edge::Edge;
@@ -192,6 +193,10 @@ impl AdminView for View {
 
     fn clients(&self) -> &Arc<Clients> {
         &self.edge.clients
+    }
+
+    fn audit(&self) -> &Arc<Audit> {
+        &self.edge.audit
     }
 
     fn collect_metrics(&self) {

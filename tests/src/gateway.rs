@@ -203,6 +203,11 @@ impl Gateway {
         &self.folder
     }
 
+    /// What it wrote to its standard output.
+    pub fn output(&self) -> String {
+        self.process.output()
+    }
+
     /// What it logged.
     pub fn log(&self) -> String {
         self.process.log()

@@ -13,6 +13,7 @@ use serde_json::json;
 use url::form_urlencoded;
 
 use super::guard::Operator;
+use crate::audit::{Audit, Entry, Event};
 use crate::clients::{Clients, Wanted};
 
 /// Clients on a page, unless the caller says less or more.
@@ -22,10 +23,11 @@ const LIMIT_MAX: usize = 1000;
 const END_WAIT: Duration = Duration::from_secs(2);
 const END_LOOK: Duration = Duration::from_millis(10);
 
-pub fn pages(clients: &Arc<Clients>) -> Router {
+pub fn pages(clients: &Arc<Clients>, audit: &Arc<Audit>) -> Router {
     Router::new()
         .route("/api/v1/clients", get(list))
         .route("/api/v1/clients/{client_id}", get(one).delete(end))
+        .layer(Extension(Arc::clone(audit)))
         .with_state(Arc::clone(clients))
 }
 
@@ -54,6 +56,7 @@ async fn one(State(clients): State<Arc<Clients>>, Path(client_id): Path<String>)
 async fn end(
     State(clients): State<Arc<Clients>>,
     Extension(operator): Extension<Operator>,
+    Extension(audit): Extension<Arc<Audit>>,
     Path(client_id): Path<String>,
 ) -> Response {
     let Some(ending) = clients.end(&client_id) else { return not_connected() };
@@ -61,6 +64,15 @@ async fn end(
         client_id = escape(&client_id).as_str(),
         operator = &*operator.name,
         "an operator ended a connection"
+    );
+    audit.tell(
+        Event::Operator,
+        &Entry {
+            client_id: &client_id,
+            reason: Some("end"),
+            by: Some(&operator.name),
+            ..Entry::default()
+        },
     );
     let until = Instant::now() + END_WAIT;
     while clients.is_held_by(&client_id, &ending) {

@@ -3,6 +3,7 @@
 
 mod access;
 mod admin;
+mod audit;
 mod authentication;
 mod kafka;
 mod lanes;
@@ -82,6 +83,7 @@ impl Checker {
         let listeners = self.listeners(&authentication);
         let authentication = self.used(authentication, &listeners);
         let access = self.access(&listeners);
+        let audit = self.audit(access.is_some());
         let admin = self.admin(&listeners);
         let drain = self.drain();
         let (kafka, properties) = self.kafka();
@@ -119,6 +121,7 @@ impl Checker {
             listeners,
             access,
             authentication,
+            audit,
             admin,
             drain,
             kafka,

@@ -815,3 +815,24 @@ fn what_a_listener_asks_for_has_to_be_there_and_what_is_there_has_to_be_asked_fo
     );
     std::fs::remove_file(file).expect("it is there");
 }
+
+#[test]
+fn the_audit_log_goes_to_one_place_that_there_is() {
+    use crate::audit::Target;
+    for (text, place, word) in [
+        ("audit: { to: here }", "audit.to", "write stdout, stderr or off"),
+        ("audit: { to: stdout, file: a }", "audit", "either"),
+        ("audit: { file: /no/such/folder/audit }", "audit.file", "no folder /no/such/folder"),
+        ("audit: { file: / }", "audit.file", "is a folder"),
+    ] {
+        let found = faults(text);
+        let fault = found.iter().find(|fault| fault.place == place);
+        assert!(fault.is_some_and(|fault| fault.text.contains(word)), "{text}: {found:?}");
+    }
+    let target = |text: &str| load_text(text).expect("it is valid").audit;
+    let rules = "access: [{ allow: [publish], topic: a }]";
+    assert_eq!(target(""), None);
+    assert_eq!(target("audit: { to: stderr }"), Some(Target::Stderr));
+    assert_eq!(target(rules), Some(Target::Stdout));
+    assert_eq!(target(&format!("{rules}\naudit: {{ to: off }}")), None);
+}

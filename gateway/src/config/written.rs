@@ -34,6 +34,9 @@ pub struct Configuration {
     /// Rules in a file, which stands beside access: what either allows is allowed, what either denies is
     /// not.
     pub access_file: Option<AccessFile>,
+    /// A line of JSON for each client that connects, is refused, wants what it may not, or is ended, and for
+    /// each reload. Default: to stdout where there is access or access_file, else off.
+    pub audit: Option<Audit>,
     /// Health, metrics, status, and what operators do, over HTTP.
     pub admin: Option<Admin>,
     /// How the gateway ends at SIGTERM.
@@ -203,6 +206,18 @@ pub struct Password {
     /// Lines NAME:HASH, as `landfall password NAME` makes them; mosquitto's password file is one too. At
     /// most 100000 names and 16MiB.
     pub file: String,
+}
+
+/// Where the audit log goes: one of both is written.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Audit {
+    /// An output of the process, or off. The ordinary log goes to stderr.
+    #[schemars(extend("enum" = ["stdout", "stderr", "off", null]))]
+    pub to: Option<String>,
+    /// A file that lines are added to. When it is renamed or removed, as for a rotation, it is opened anew
+    /// within a second.
+    pub file: Option<String>,
 }
 
 /// Health, metrics, status, and what operators do, over HTTP.

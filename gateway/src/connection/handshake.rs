@@ -13,9 +13,10 @@ use super::deadlines::Deadlines;
 use super::foreign::{Recognised, recognise};
 use super::inbound::{FREE_PARTIAL_BYTES, Inbound};
 use super::outbound::Outbound;
-use super::{Clock, Close, Connection, Foreign, Refusal, Shared, StoredWill, subject};
-use crate::access::{self, Action};
+use super::{Clock, Close, Connection, Foreign, Refusal, Shared, StoredWill, denied, subject};
+use crate::access::Action;
 use crate::admission::Admitted;
+use crate::audit::{Entry, Event};
 use crate::budget::Kept;
 use crate::clients::{Claim, ClaimLost};
 use crate::edge::Edge;
@@ -54,6 +55,8 @@ struct Opened {
     admitted: Admitted,
     /// By how many connections there are more than there may be.
     over_limit_by: u32,
+    /// As CONNECT says it, for the audit log; empty before.
+    client_id: Box<str>,
 }
 
 /// A CONNECT, parsed once: what of it outlives the bytes that it came in.
@@ -116,13 +119,37 @@ pub(super) async fn establish(edge: Arc<Edge>, accepted: Accepted) -> Option<Box
             return None;
         }
     };
-    let mut opened = Opened { transport, peer, admitted, over_limit_by };
+    let client_id = Box::default();
+    let mut opened = Opened { transport, peer, admitted, over_limit_by, client_id };
     match shake(&edge, &mut opened, &mut patience).await {
-        Ok(established) => Some(established.into_connection(edge, opened)),
+        Ok(established) => {
+            let connection = established.into_connection(edge, opened);
+            connection.shared.tell(Event::Connected, Entry::default());
+            Some(connection)
+        }
         Err(refused) => {
+            tell_refused(&edge, &opened.peer, &opened.client_id, &refused.close);
             refused.end(&mut opened.transport).await;
             None
         }
+    }
+}
+
+/// Tells the audit log of somebody who was not let in. Who said nothing, left or was slow was not refused.
+fn tell_refused(edge: &Edge, peer: &Peer, client_id: &str, close: &Close) {
+    let is_refusal = match close {
+        Close::BeforeConnect | Close::PeerGone | Close::TooSlow | Close::NotReading => false,
+        _ => edge.audit.is_on(),
+    };
+    if is_refusal {
+        let entry = Entry {
+            listener: Some(peer.listener()),
+            address: Some(peer.to_string()),
+            client_id,
+            reason: Some(close.label()),
+            ..Entry::default()
+        };
+        edge.audit.tell(Event::Refused, &entry);
     }
 }
 
@@ -132,8 +159,11 @@ async fn shake(
     opened: &mut Opened,
     patience: &mut Patience,
 ) -> Result<Established, Refused> {
-    let Opened { transport, peer, over_limit_by, .. } = opened;
+    let Opened { transport, peer, over_limit_by, client_id, .. } = opened;
     let request = read(edge, transport, peer, patience).await?;
+    if edge.audit.is_on() {
+        *client_id = request.client_id.clone();
+    }
     let terms = request.terms;
     check(edge, *over_limit_by, &request).map_err(|refusal| terms.refused(refusal))?;
     // That may wait, and nothing was taken from anybody yet.
@@ -297,7 +327,7 @@ fn admit(
     if let (Some(access), Some(will)) = (&peer.entrance.access, &will)
         && !access.may_publish(&subject(peer, &device, identity.as_deref()), will.topic())
     {
-        access::count_denied(Action::Publish);
+        denied(edge, peer, &device, Action::Publish, will.topic());
         return Err(Refusal::WillNotAuthorized);
     }
     let bytes = kept_bytes(&device, identity.as_deref(), will.as_deref());
@@ -505,7 +535,8 @@ mod tests {
         let (transport, client) = pair().await;
         let address = client.local_addr().expect("it is connected");
         let (admitted, over_limit_by) = edge.admission.admit();
-        (Opened { transport, peer: peer(address), admitted, over_limit_by }, client)
+        let (peer, client_id) = (peer(address), Box::default());
+        (Opened { transport, peer, admitted, over_limit_by, client_id }, client)
     }
 
     /// A client that takes its time at each stage: it sends CONNECT late, the connection that has its

@@ -8,7 +8,7 @@ use super::block::Block;
 use super::inbound::{FREE_PARTIAL_BYTES, Intake};
 use super::packets::{Packets, Step};
 use super::{Close, Refusal, Shared};
-use crate::access::{self, Action};
+use crate::access::Action;
 use crate::config::OnDenied;
 use crate::local::ClientKey;
 use crate::mqtt::encode::Answer;
@@ -215,7 +215,7 @@ impl Packets<'_> {
             return Err(Refusal::PacketIdInUse.into());
         }
         edge.uplink.refuse(None, bridge::Refusal::NotAuthorized);
-        access::count_denied(Action::Publish);
+        self.shared.denied(Action::Publish, head.topic);
         if closes {
             if let Some(access) = self.shared.access() {
                 access.returns.ended(&self.shared.subject(), peer.address.ip(), self.clock.now);

@@ -330,6 +330,11 @@ impl Refusal {
         }
     }
 
+    /// It ends a session that its client did nothing against: an operator wants it, or the rules changed.
+    pub const fn is_decided_by_others(self) -> bool {
+        matches!(self, Refusal::EndedByOperator | Refusal::RightsChanged)
+    }
+
     /// What the client is told, where it can be told anything. Nothing in it is the client's.
     pub const fn sentence(self) -> &'static str {
         self.told().sentence

@@ -2,7 +2,7 @@
 
 use super::packets::Packets;
 use super::{Close, Refusal};
-use crate::access::{self, Action};
+use crate::access::Action;
 use crate::local::SubscribeError;
 use crate::mqtt::{Filter, Subscribe, Unsubscribe, reason};
 
@@ -28,7 +28,7 @@ impl Packets<'_> {
             return reason::SHARED_SUBSCRIPTIONS_NOT_SUPPORTED;
         }
         if !self.shared.may_subscribe(filter.filter) {
-            access::count_denied(Action::Subscribe);
+            self.shared.denied(Action::Subscribe, filter.filter);
             return reason::NOT_AUTHORIZED;
         }
         let (local, client_id) = (&self.shared.edge.local, &self.shared.device.client_id);

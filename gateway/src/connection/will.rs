@@ -8,7 +8,7 @@ use bridge::message::{Message, Payload};
 use tokio::time::sleep;
 
 use super::{Clock, Shared};
-use crate::access::{self, Action};
+use crate::access::Action;
 use crate::budget::Kept;
 use crate::local::ClientKey;
 use crate::mqtt::Will;
@@ -47,7 +47,7 @@ impl StoredWill {
         let uplink = &shared.edge.uplink;
         // It was allowed when it was left, which may be long ago.
         if !shared.may_publish(&self.topic) {
-            access::count_denied(Action::Publish);
+            shared.denied(Action::Publish, &self.topic);
             return uplink.refuse(None, Refusal::NotAuthorized);
         }
         let properties: Vec<(&str, &str)> =

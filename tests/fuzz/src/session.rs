@@ -29,6 +29,7 @@ use bridge::rule::{Rule, When};
 use bridge::sink::memory::{Fate, MemoryStore};
 use bridge::topic::filter::Filter;
 use bridge::{Carriage, LaneId, LanePlan, LaneThread, Lanes, Store, Totals, Uplink};
+use gateway::audit::Audit;
 use gateway::config::ListenerSettings;
 use gateway::connection;
 use gateway::edge::{Edge, EdgeLimits};
@@ -135,7 +136,14 @@ impl World {
         let address = listener.local_addr().expect("it is bound");
         World {
             runtime,
-            edge: Arc::new(Edge::new(Arc::new(uplink), local, low_priority, limits, false)),
+            edge: Arc::new(Edge::new(
+                Arc::new(uplink),
+                local,
+                low_priority,
+                Audit::off(),
+                limits,
+                false,
+            )),
             store,
             objects,
             listener,

@@ -16,3 +16,6 @@ mod password;
 
 // What it may do.
 mod access;
+
+// What is told of it.
+mod audit;

@@ -158,7 +158,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("hyper", &["gateway/src/admin"]),
     ("hyper_util", &["gateway/src/admin"]),
     ("indicatif", &["examples/device-sim/src/progress.rs"]),
-    ("jiff", &["bridge/src/", "gateway/src/clients/", "gateway/src/command/"]),
+    ("jiff", &["bridge/src/", "gateway/src/clients/", "gateway/src/command/", "gateway/src/audit"]),
     ("jsonwebtoken", &["gateway/src/identity"]),
     ("libc", &["bridge/src/kafka/native.rs"]),
     ("metrics_util", &["gateway/src/metrics/"]),
