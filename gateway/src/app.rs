@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use crate::access::Access;
 use crate::admin::tokens::CurrentTokens;
 use crate::audit::Audit;
-use crate::config::{AdminSettings, Drain, Settings};
+use crate::config::{AdminSettings, Bind, Drain, Settings};
 use crate::edge::{Edge, EdgeLimits};
 use crate::identity::Authentication;
 use crate::local::LocalPlane;
@@ -55,7 +55,8 @@ impl App {
         let process =
             Process::build(EDGE, settings.limits.workers, &settings.admin, Arc::clone(&tokens))?;
         let authentication = Authentication::new(&settings.authentication)?;
-        let listeners = bind(&settings, &process, &authentication)?;
+        let entrances = entrances(&settings, &authentication)?;
+        let listeners = bind(&settings, &entrances, &process)?;
         let store = open_store(&settings, &process)?;
         let uplink = Arc::new(Uplink::new(settings.routing.clone(), store));
         let kafka = settings.routing.lanes.map(|_, _| Arc::new(KafkaStatus::default()));
@@ -67,13 +68,14 @@ impl App {
         let (audit, limits) = (open_audit(&settings)?, edge_limits(&settings));
         let edge = Edge::new(uplink, local, low_priority, audit, limits, settings.drain.wills);
         let edge = Arc::new(edge);
-        let view = View::new(&settings, Arc::clone(&edge), kafka, known_topics, process.pulses());
+        let pulses = process.pulses();
+        let view = View::new(&settings, Arc::clone(&edge), entrances, kafka, known_topics, pulses);
         Ok(App { settings, process, listeners, edge, view: Arc::new(view), lanes, topics })
     }
 
-    /// Where the listeners are, in the order of the configuration.
+    /// Where the listeners are that are no files, in the order of the configuration.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.listeners.iter().filter_map(|listener| listener.address().ok()).collect()
+        self.listeners.iter().filter_map(Listener::address).collect()
     }
 
     pub fn admin_address(&self) -> Option<SocketAddr> {
@@ -103,18 +105,35 @@ impl App {
     }
 }
 
+/// The listeners as their connections see them; reads the files that they name.
+fn entrances(
+    settings: &Settings,
+    authentication: &Arc<Authentication>,
+) -> anyhow::Result<Vec<Arc<Entrance>>> {
+    let access = settings.access.as_ref().map(|settings| Arc::new(Access::new(settings)));
+    let entrances = settings.listeners.iter().map(|listener| {
+        let entrance = Entrance::new(listener, authentication, access.clone())?;
+        Ok(Arc::new(entrance))
+    });
+    entrances.collect()
+}
+
 fn bind(
     settings: &Settings,
+    entrances: &[Arc<Entrance>],
     process: &Process,
-    authentication: &Arc<Authentication>,
 ) -> anyhow::Result<Vec<Listener>> {
     let _context = process.front().enter();
-    let access = settings.access.as_ref().map(|settings| Arc::new(Access::new(settings)));
-    let listeners = settings.listeners.iter().map(|listener| {
-        let entrance = Entrance::new(listener, authentication, access.clone())?;
-        Listener::bind(entrance, listener.bind).with_context(|| {
-            let (name, bind) = (&listener.name, listener.bind);
-            format!("listener {name} cannot bind {bind}: is another program on that port?")
+    let listeners = settings.listeners.iter().zip(entrances).map(|(listener, entrance)| {
+        Listener::bind(Arc::clone(entrance), &listener.bind).with_context(|| {
+            let (name, bind) = (&listener.name, &listener.bind);
+            let ask = match bind {
+                Bind::Tcp(_) => "is another program on that port?",
+                Bind::Unix(_) => {
+                    "is its folder there and writable, and no other program at that file?"
+                }
+            };
+            format!("listener {name} cannot bind {bind}: {ask}")
         })
     });
     listeners.collect()

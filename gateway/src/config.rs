@@ -32,6 +32,7 @@ use crate::admin::tokens::{TokenSources, Tokens};
 use crate::audit::Target;
 use crate::identity::{Binding, Way, password};
 use crate::mqtt::{FIXED_HEADER_MAX, PUBLISH_HEAD_MAX};
+use crate::net::{proxy, websocket};
 
 pub use values::Secret;
 pub use written::Configuration;
@@ -42,6 +43,8 @@ pub use tls::TlsSettings;
 
 /// Head and properties of a packet beside its payload, in bytes: room in the announced maximum.
 const PACKET_HEAD_MAX: u32 = PUBLISH_HEAD_MAX + FIXED_HEADER_MAX as u32;
+/// How a bind begins that names a socket file.
+const UNIX: &str = "unix:";
 /// Longest configuration file, in bytes.
 const FILE_MAX_BYTES: u64 = 16 * 1024 * 1024;
 
@@ -82,22 +85,52 @@ impl Settings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenerSettings {
     pub name: String,
-    pub bind: SocketAddr,
+    pub bind: Bind,
     pub on_denied: OnDenied,
     pub tls: Option<TlsSettings>,
     /// None: anybody may come in.
     pub demands: Option<DemandSettings>,
+    pub websocket: Option<websocket::Settings>,
+    pub proxy: Option<proxy::Settings>,
+    /// Connections at a time; None: as many as the gateway may have.
+    pub connections: Option<u32>,
 }
 
 impl ListenerSettings {
     /// One of which nothing else is said.
-    pub fn new(name: &str, bind: SocketAddr) -> ListenerSettings {
+    pub fn new(name: &str, bind: impl Into<Bind>) -> ListenerSettings {
         ListenerSettings {
             name: name.to_owned(),
-            bind,
+            bind: bind.into(),
             on_denied: OnDenied::default(),
             tls: None,
             demands: None,
+            websocket: None,
+            proxy: None,
+            connections: None,
+        }
+    }
+}
+
+/// Where a listener is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bind {
+    Tcp(SocketAddr),
+    /// A socket file.
+    Unix(PathBuf),
+}
+
+impl From<SocketAddr> for Bind {
+    fn from(address: SocketAddr) -> Bind {
+        Bind::Tcp(address)
+    }
+}
+
+impl fmt::Display for Bind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Bind::Tcp(address) => address.fmt(formatter),
+            Bind::Unix(path) => write!(formatter, "{UNIX}{}", path.display()),
         }
     }
 }

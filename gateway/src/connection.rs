@@ -35,6 +35,7 @@ use tokio::time::Sleep;
 
 pub use close::Close;
 pub use foreign::Foreign;
+pub(crate) use inbound::FREE_PARTIAL_BYTES;
 pub use refusal::Refusal;
 pub use will::StoredWill;
 
@@ -51,7 +52,7 @@ use crate::phase::Phase;
 use crate::session::{self, Collected, Session};
 use block::Blocked;
 use deadlines::{Deadlines, Waits};
-use inbound::{FREE_PARTIAL_BYTES, Inbound};
+use inbound::Inbound;
 use outbound::Outbound;
 use packets::Packets;
 

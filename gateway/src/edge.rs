@@ -15,7 +15,10 @@ use crate::connection::Foreign;
 use crate::local::LocalPlane;
 use crate::low_priority::LowPriority;
 use crate::metrics;
+use crate::net::proxy::HeaderFault;
+use crate::net::silent::Silent;
 use crate::net::tls::Handshakes;
+use crate::net::websocket::Refused;
 use crate::phase::{CurrentPhase, Phase};
 use crate::rate_limit::RateLimit;
 use crate::session::window::WindowLimits;
@@ -27,7 +30,7 @@ pub const SESSIONS_SHARE: u64 = 16 * 1024 * 1024;
 const HANDSHAKES_SHARE: u64 = 4 * 1024 * 1024;
 /// Bytes of all wills that wait for room: their connections are gone, and so are the limits of those.
 const WAITING_WILLS_MAX_BYTES: u64 = 4 * 1024 * 1024;
-/// Between two lines of the log about one kind of what is not MQTT.
+/// Between two lines of the log about one kind of what does not belong to a listener.
 const FOREIGN_LOG_PAUSE: Duration = Duration::from_secs(60);
 
 /// The limits that a connection keeps.
@@ -69,7 +72,13 @@ pub struct Edge {
     pub denied_log: RateLimit,
     /// By [`Foreign`]: what speaks no MQTT comes again and again, and always for the same reason.
     pub foreign_logs: [RateLimit; Foreign::ALL.len()],
+    /// By [`HeaderFault`], for the same reason.
+    pub proxy_logs: [RateLimit; HeaderFault::ALL.len()],
+    /// By [`Refused`], for the same reason.
+    pub upgrade_logs: [RateLimit; Refused::ALL.len()],
     pub admission: Arc<Admission>,
+    /// Sockets of which nothing came yet.
+    pub silent: Arc<Silent>,
     started: Instant,
     phase: CurrentPhase,
 }
@@ -101,7 +110,10 @@ impl Edge {
             takeover_log: RateLimit::default(),
             denied_log: RateLimit::default(),
             foreign_logs: Foreign::ALL.map(|_| RateLimit::every(FOREIGN_LOG_PAUSE)),
+            proxy_logs: HeaderFault::ALL.map(|_| RateLimit::every(FOREIGN_LOG_PAUSE)),
+            upgrade_logs: Refused::ALL.map(|_| RateLimit::every(FOREIGN_LOG_PAUSE)),
             admission: Admission::new(limits.connections),
+            silent: Silent::new(limits.connections),
             started: Instant::now(),
             phase: CurrentPhase::running(),
         }

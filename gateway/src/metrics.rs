@@ -15,6 +15,9 @@ pub const AUDIT_FAILURES: &str = "landfall_audit_write_failures_total";
 pub const AUDIT_LEFT_OUT: &str = "landfall_audit_left_out_total";
 pub const CONNECTIONS: &str = "landfall_connections";
 pub const CONNECTIONS_LIMIT: &str = "landfall_connections_limit";
+pub const LISTENER_CONNECTIONS: &str = "landfall_listener_connections";
+pub const LISTENER_CONNECTIONS_LIMIT: &str = "landfall_listener_connections_limit";
+pub const SILENT_SOCKETS: &str = "landfall_silent_sockets";
 pub const CONNECTIONS_CLOSED: &str = "landfall_connections_closed_total";
 pub const TAKEOVERS: &str = "landfall_takeovers_total";
 pub const AUTHENTICATIONS: &str = "landfall_authentications_total";
@@ -98,6 +101,9 @@ const DESCRIPTIONS: &[(&str, &str, &str)] = &[
     (LANDING_LATENCY, "histogram", "Seconds from submitting a message to its landing, by lane."),
     (CONNECTIONS, "gauge", "Open sockets."),
     (CONNECTIONS_LIMIT, "gauge", "Sockets that may be open."),
+    (LISTENER_CONNECTIONS, "gauge", "Open sockets, by listener."),
+    (LISTENER_CONNECTIONS_LIMIT, "gauge", "Sockets that may be open, by listener."),
+    (SILENT_SOCKETS, "gauge", "Open sockets of which no byte came yet."),
     (CONNECTIONS_CLOSED, "counter", "Connections that ended, by reason."),
     (
         TAKEOVERS,

@@ -4,14 +4,21 @@
 mod certificate;
 pub mod entrance;
 pub mod listen;
+pub mod network;
 mod open;
 pub mod peer;
+pub mod proxy;
+pub mod silent;
 pub mod tls;
 pub mod transport;
+mod unix;
+pub mod websocket;
 
 pub use certificate::Certificate;
 pub use entrance::Entrance;
 pub use listen::{Accepted, Listener};
+pub use network::Network;
 pub use open::open;
 pub use peer::Peer;
 pub use transport::Transport;
+pub use websocket::WebSocket;

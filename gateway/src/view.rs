@@ -18,6 +18,7 @@ use crate::clients::Clients;
 use crate::config::Settings;
 use crate::edge::Edge;
 use crate::metrics as names;
+use crate::net::Entrance;
 use crate::process::Pulses;
 
 /// A thread without a sign of life for this long is stuck.
@@ -30,6 +31,7 @@ pub struct View {
     memory_limit: u64,
     started: Instant,
     edge: Arc<Edge>,
+    entrances: Vec<Arc<Entrance>>,
     kafka: Lanes<Arc<KafkaStatus>>,
     topics: Arc<Topics>,
     /// Of the runtimes, by name.
@@ -71,6 +73,7 @@ impl View {
     pub fn new(
         settings: &Settings,
         edge: Arc<Edge>,
+        entrances: Vec<Arc<Entrance>>,
         kafka: Lanes<Arc<KafkaStatus>>,
         topics: Arc<Topics>,
         pulses: Pulses,
@@ -80,6 +83,7 @@ impl View {
             memory_limit: settings.memory.limit,
             started: Instant::now(),
             edge,
+            entrances,
             kafka,
             topics,
             pulses,
@@ -202,6 +206,14 @@ impl AdminView for View {
     fn collect_metrics(&self) {
         gauge!(names::CONNECTIONS).set(self.edge.connections());
         gauge!(names::CONNECTIONS_LIMIT).set(self.edge.limits.connections);
+        for entrance in &self.entrances {
+            let (listener, admission) = (entrance.name.to_string(), &entrance.admission);
+            let limit = admission.limit().min(self.edge.limits.connections);
+            gauge!(names::LISTENER_CONNECTIONS, "listener" => listener.clone())
+                .set(admission.open());
+            gauge!(names::LISTENER_CONNECTIONS_LIMIT, "listener" => listener).set(limit);
+        }
+        gauge!(names::SILENT_SOCKETS).set(self.edge.silent.count() as f64);
         gauge!(names::SESSIONS_MEMORY_USED).set(self.edge.sessions.used() as f64);
         gauge!(names::SESSIONS_MEMORY_LIMIT).set(self.edge.sessions.limit() as f64);
         gauge!(names::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);

@@ -90,6 +90,12 @@ impl GatewayConfig {
         self
     }
 
+    /// Adds a listener beside the plain one.
+    pub fn listener(mut self, listener: Value) -> GatewayConfig {
+        self.value["listeners"].as_array_mut().expect("it is a list").push(listener);
+        self
+    }
+
     /// Sets an environment variable of the process.
     pub fn environment(mut self, name: &str, value: &str) -> GatewayConfig {
         self.environment.push((name.to_owned(), value.to_owned()));

@@ -26,5 +26,6 @@ pub mod stub;
 pub mod tls;
 pub mod tools;
 pub mod wait;
+pub mod websocket;
 
 pub use not_run::not_run;

@@ -40,7 +40,7 @@ struct Ended {
 
 impl Returns {
     /// Somebody is ended.
-    pub fn ended(&self, subject: &Subject<'_>, address: IpAddr, now: Instant) {
+    pub fn ended(&self, subject: &Subject<'_>, address: Option<IpAddr>, now: Instant) {
         let key = self.key(subject, address);
         let mut remembered = self.remembered.lock();
         let known = remembered.get(&key).filter(|known| now - known.at < FORGET_AFTER);
@@ -53,7 +53,7 @@ impl Returns {
     }
 
     /// How long somebody who comes has to wait yet.
-    pub fn wait(&self, subject: &Subject<'_>, address: IpAddr, now: Instant) -> Duration {
+    pub fn wait(&self, subject: &Subject<'_>, address: Option<IpAddr>, now: Instant) -> Duration {
         if self.count.load(Ordering::Relaxed) == 0 {
             return Duration::ZERO;
         }
@@ -64,7 +64,7 @@ impl Returns {
     }
 
     /// By the identity that was proved, or by address and client id: a hash under a key that nobody knows.
-    fn key(&self, subject: &Subject<'_>, address: IpAddr) -> u64 {
+    fn key(&self, subject: &Subject<'_>, address: Option<IpAddr>) -> u64 {
         match subject.identity {
             Some(identity) => self.hasher.hash_one(("identity", identity)),
             None => self.hasher.hash_one((address, subject.client_id)),
@@ -93,7 +93,7 @@ fn forget(remembered: &mut HashMap<u64, Ended>, now: Instant) {
 mod tests {
     use super::*;
 
-    const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+    const ADDRESS: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
 
     fn subject<'a>(identity: Option<&'a str>, client_id: &'a str) -> Subject<'a> {
         Subject { listener: "plain", client_id, identity, username: None, attributes: &[] }
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn nobody_delays_another_by_taking_his_name() {
         let returns = Returns::default();
-        let other = IpAddr::from([10, 0, 0, 2]);
+        let other = Some(IpAddr::from([10, 0, 0, 2]));
         let now = Instant::now();
         returns.ended(&subject(None, "m-1"), ADDRESS, now);
         let wait = |identity, address| returns.wait(&subject(identity, "m-1"), address, now);

@@ -160,7 +160,7 @@ impl ClientStatus {
         ClientStatus {
             client_id: device.client_id.to_string(),
             identity: device.verified_id().map(str::to_owned),
-            address: peer.address.to_string(),
+            address: peer.to_string(),
             listener: peer.listener().to_owned(),
             version: version.label(),
             keep_alive_seconds: *keep_alive_s,

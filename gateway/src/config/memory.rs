@@ -1,6 +1,8 @@
 //! The memory plan: what connections, queues and the router cost at most, and what is left for
 //! messages, shared out among the lanes. Checked at start, so that the limit is never met at night.
 
+use std::cmp::Reverse;
+
 use bridge::uplink::UNCLASSIFIED_SHARE;
 use bridge::{LaneId, Lanes};
 
@@ -8,8 +10,9 @@ use super::ListenerSettings;
 use crate::connection::FREE_BYTES;
 use crate::edge::SESSIONS_SHARE;
 use crate::net::tls;
+use crate::net::websocket::WEBSOCKET_COST;
 
-/// Bytes of an open connection: its task and socket, and what it may keep without asking, that is
+/// Bytes of an open connection on plain TCP: its task and socket, and what it may keep without asking, that is
 /// the packet that is not whole yet, answers, its CONNECT, its window.
 pub const CONNECTION_COST: u64 = 8 * 1024;
 /// Bytes of its task and its socket: 1.6 kB as the benchmark measures them, and some room.
@@ -60,9 +63,15 @@ pub struct MemoryPlan {
 }
 
 impl MemoryPlan {
-    /// `connection` is what one costs, `evidence` what the look at what clients bring takes.
-    pub fn new(limit: u64, connections: u32, connection: u64, evidence: u64) -> MemoryPlan {
-        let connections = u64::from(connections) * connection;
+    /// `evidence` is what the look at what clients bring takes.
+    pub fn new(
+        limit: u64,
+        connections: u32,
+        listeners: &[ListenerSettings],
+        evidence: u64,
+    ) -> MemoryPlan {
+        let connection = dearest_cost(listeners);
+        let connections = connections_cost(connections, listeners);
         let process = LOCAL_PLANE_COST + PROCESS_COST + UNCLASSIFIED_SHARE + SESSIONS_SHARE;
         let fixed = process + evidence;
         let messages = limit.saturating_sub(connections + fixed);
@@ -78,10 +87,34 @@ impl MemoryPlan {
     }
 }
 
-/// What a connection costs where these listen: any of them may be of the kind that costs most.
-pub fn connection_cost(listeners: &[ListenerSettings]) -> u64 {
-    let has_tls = listeners.iter().any(|listener| listener.tls.is_some());
-    CONNECTION_COST + if has_tls { TLS_COST } else { 0 }
+/// Bytes of so many connections: as many as the dearest listeners may have are theirs.
+fn connections_cost(connections: u32, listeners: &[ListenerSettings]) -> u64 {
+    let mut kinds: Vec<(u64, u32)> = listeners
+        .iter()
+        .map(|listener| (connection_cost(listener), listener.connections.unwrap_or(u32::MAX)))
+        .collect();
+    kinds.sort_unstable_by_key(|(cost, _)| Reverse(*cost));
+    let mut left = connections;
+    let mut cost = 0;
+    for (each, most) in kinds {
+        let count = left.min(most);
+        left -= count;
+        cost += u64::from(count) * each;
+    }
+    // More than the listeners may have are nobody's, and planned for as plain ones.
+    cost + u64::from(left) * CONNECTION_COST
+}
+
+/// Bytes of a connection of that listener.
+fn connection_cost(listener: &ListenerSettings) -> u64 {
+    let tls = listener.tls.as_ref().map_or(0, |_| TLS_COST);
+    let websocket = listener.websocket.as_ref().map_or(0, |_| WEBSOCKET_COST);
+    CONNECTION_COST + tls + websocket
+}
+
+/// Bytes of one connection, of the kind that costs most.
+fn dearest_cost(listeners: &[ListenerSettings]) -> u64 {
+    listeners.iter().map(connection_cost).max().unwrap_or(CONNECTION_COST)
 }
 
 /// The container's limit, or 1 GiB.
@@ -95,7 +128,7 @@ pub fn default_memory() -> u64 {
 }
 
 /// What the descriptors that are left for connections and half of the memory allow, at most 100,000.
-pub fn default_connections(memory: u64, connection: u64, descriptors: u64) -> u32 {
-    let by_memory = (memory / 2 / connection).max(1);
+pub fn default_connections(memory: u64, descriptors: u64, listeners: &[ListenerSettings]) -> u32 {
+    let by_memory = (memory / 2 / dearest_cost(listeners)).max(1);
     u64::from(DEFAULT_CONNECTIONS).min(descriptors).min(by_memory) as u32
 }

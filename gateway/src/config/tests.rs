@@ -1,5 +1,7 @@
 //! What is written, and what it means or which faults it has.
 
+mod listeners;
+
 use bridge::LaneId;
 
 use super::*;
@@ -223,7 +225,9 @@ fn a_kafka_that_run_can_use_is_taken() {
 
 #[test]
 fn an_address_has_one_listener() {
-    let listener = |bind: &str| format!("{{ name: '{bind}', bind: '{bind}', anonymous: true }}");
+    let name = |bind: &str| bind.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+    let listener =
+        |bind: &str| format!("{{ name: '{}', bind: '{bind}', anonymous: true }}", name(bind));
     for (first, second, are_both_possible) in [
         ("0.0.0.0:1883", "[::]:1883", false),
         ("[::]:1883", "0.0.0.0:1883", false),
@@ -237,7 +241,7 @@ fn an_address_has_one_listener() {
         ("127.0.0.1:0", "127.0.0.1:0", true),
     ] {
         let listeners = format!("listeners: [{}, {}]", listener(first), listener(second));
-        let listeners = listeners.replacen(&format!("name: '{first}'"), "name: first", 1);
+        let listeners = listeners.replacen(&format!("name: '{}'", name(first)), "name: first", 1);
         let admin = format!("listeners: [{}]\nadmin: {{ bind: '{second}' }}", listener(first));
         for (text, place) in [(listeners, "listeners[1].bind"), (admin, "admin.bind")] {
             let found = load_text(&text).err().unwrap_or_default().0;

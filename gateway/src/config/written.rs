@@ -81,10 +81,12 @@ pub struct Configuration {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Listener {
-    /// For logs and the chart's ports; each is used once.
+    /// For logs, metrics and the chart's ports: 1 to 64 of A-Z a-z 0-9 . _ -, each used once.
+    #[schemars(length(min = 1, max = 64), pattern(r"^[A-Za-z0-9._-]+$"))]
     pub name: String,
-    /// IP:PORT.
-    #[schemars(pattern(r"^.+:[0-9]+$"))]
+    /// IP:PORT; `[::]` takes IPv4 too. Or unix:/PATH, a socket file to which the gateway's user and group
+    /// may connect, and others only if they may write to it; one that is left behind is replaced.
+    #[schemars(pattern(r"^(unix:/.+|.+:[0-9]+)$"))]
     pub bind: String,
     /// Says that anyone who reaches it may publish. Needed beyond loopback where nothing is asked for in
     /// authenticate.
@@ -103,6 +105,13 @@ pub struct Listener {
     /// Speaks TLS, 1.2 or 1.3, and nothing else. Default: none, and then everything is readable on its
     /// way.
     pub tls: Option<Tls>,
+    /// MQTT comes over WebSocket here, and not otherwise; `{}` takes every default. Sub-protocols are mqtt,
+    /// mqttv3.1.1 and mqttv3.1, or none. X-Forwarded-For is not read.
+    pub websocket: Option<WebSocket>,
+    /// A load balancer in front says with the PROXY protocol, version 1 or 2, who connects.
+    pub proxy_protocol: Option<ProxyProtocol>,
+    /// What this listener may have of what the gateway may.
+    pub limits: Option<ListenerLimits>,
 }
 
 /// TLS of a listener.
@@ -142,6 +151,40 @@ pub struct CertificateFiles {
 
 fn yes() -> bool {
     true
+}
+
+/// MQTT over WebSocket.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct WebSocket {
+    /// The only path that there is, such as /mqtt. Default: any.
+    #[schemars(pattern(r"^/"))]
+    pub path: Option<String>,
+    /// Origins of web pages that may connect, such as https://console.example.com. Who says no origin is
+    /// no web page, and may. Default: all of them.
+    pub origins: Vec<String>,
+    /// After this long without a byte in one of the directions a ping is sent, 1s to 1h: proxies in between
+    /// cut what is silent. One that is not answered ends nothing.
+    #[schemars(extend("default" = "30s"))]
+    pub ping: Option<Length>,
+}
+
+/// The PROXY protocol.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProxyProtocol {
+    /// Networks of the load balancers, such as 10.0.0.0/8. Who comes from there has to send a header, and a
+    /// header of anybody else is refused. At a unix socket everybody has to, and no network is written.
+    pub trusted: Vec<String>,
+}
+
+/// What a listener may have of what the gateway may.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ListenerLimits {
+    /// Its open connections. Default: limits.connections.
+    #[schemars(range(min = 1))]
+    pub connections: Option<u32>,
 }
 
 /// What somebody may do, or may not.

@@ -1,10 +1,13 @@
 //! Why a connection ends, and what its end tells the client.
 
 use std::borrow::Cow;
+use std::io;
 
 use super::{Foreign, Refusal};
 use crate::mqtt::{Malformed, reason};
+use crate::net::proxy::HeaderFault;
 use crate::net::tls::HandshakeFault;
+use crate::net::websocket::{self, FrameFault};
 use crate::session::window::WindowFault;
 
 /// Why a connection ends.
@@ -18,10 +21,18 @@ pub enum Close {
     PeerGone,
     /// The socket was closed or broke before CONNECT was here: a health check, a port scan.
     BeforeConnect,
+    /// Nothing came, and others needed the place.
+    Silent,
     /// The client speaks something else.
     Foreign(Foreign),
     /// There was no TLS to speak MQTT over.
     Tls(HandshakeFault),
+    /// The load balancer in front did not say as it has to who connects.
+    Proxy(HeaderFault),
+    /// A request for a WebSocket that got none.
+    Upgrade(websocket::Refused),
+    /// What came over the WebSocket are no frames that are taken.
+    Frame(FrameFault),
     Malformed(Malformed),
     /// A well-formed packet asks for what there is not.
     Refused(Refusal),
@@ -47,8 +58,12 @@ impl Close {
             Close::Disconnected | Close::DisconnectedWithWill => "disconnected",
             Close::PeerGone => "peer_gone",
             Close::BeforeConnect => "before_connect",
+            Close::Silent => "silent",
             Close::Foreign(foreign) => foreign.label(),
             Close::Tls(_) => "tls_handshake",
+            Close::Proxy(fault) => fault.label(),
+            Close::Upgrade(refused) => refused.label(),
+            Close::Frame(_) => "websocket_frame",
             Close::Malformed(_) => "malformed",
             Close::Refused(refusal) => refusal.label(),
             Close::TooLarge => "too_large",
@@ -79,8 +94,12 @@ impl Close {
             | Close::DisconnectedWithWill
             | Close::PeerGone
             | Close::BeforeConnect
+            | Close::Silent
             | Close::Foreign(_)
-            | Close::Tls(_) => return None,
+            | Close::Proxy(_)
+            | Close::Tls(_)
+            | Close::Upgrade(_) => return None,
+            Close::Frame(_) => reason::PROTOCOL_ERROR,
             Close::Malformed(fault) => fault.code(),
             Close::Refused(refusal) => refusal.code(),
             Close::TooLarge => reason::PACKET_TOO_LARGE,
@@ -106,9 +125,18 @@ impl Close {
     pub(super) fn sentence(&self) -> Option<Cow<'static, str>> {
         match self {
             Close::Malformed(fault) => Some(fault.to_string().into()),
+            Close::Frame(fault) => Some(fault.to_string().into()),
             Close::Refused(refusal) => Some(refusal.sentence().into()),
             _ => None,
         }
+    }
+}
+
+/// What a failed read says.
+impl From<io::Error> for Close {
+    fn from(error: io::Error) -> Close {
+        let fault = error.get_ref().and_then(|cause| cause.downcast_ref());
+        fault.map_or(Close::PeerGone, |fault: &FrameFault| Close::Frame(*fault))
     }
 }
 

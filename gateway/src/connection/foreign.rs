@@ -2,7 +2,7 @@
 //! installation, which look like nothing but malformed packets otherwise.
 
 use crate::edge::Edge;
-use crate::net::Peer;
+use crate::net::{Entrance, Peer};
 
 /// A head of HTTP that is longer says what it is without its end, in bytes.
 const HTTP_HEAD_MAX: usize = 2 * 1024;
@@ -28,6 +28,8 @@ pub enum Foreign {
     ProxyHeader,
     Http,
     WebSocket,
+    /// MQTT, where a WebSocket has to be opened around it.
+    Mqtt,
 }
 
 /// What the first bytes of a connection are.
@@ -76,8 +78,21 @@ fn http(head: &[u8]) -> Recognised {
 
 impl Foreign {
     /// All of them, in the order of their places.
-    pub const ALL: [Foreign; 4] =
-        [Foreign::Tls, Foreign::ProxyHeader, Foreign::Http, Foreign::WebSocket];
+    pub const ALL: [Foreign; 5] =
+        [Foreign::Tls, Foreign::ProxyHeader, Foreign::Http, Foreign::WebSocket, Foreign::Mqtt];
+
+    /// What begins with these bytes where a request for a WebSocket was expected, if it is known to be
+    /// something else.
+    pub(crate) fn in_place_of_http(bytes: &[u8]) -> Option<Foreign> {
+        match recognise(bytes) {
+            Recognised::Foreign(foreign @ (Foreign::Tls | Foreign::ProxyHeader)) => Some(foreign),
+            // The type of CONNECT, and no letter.
+            Recognised::Nothing if bytes.first().is_some_and(|first| first >> 4 == 1) => {
+                Some(Foreign::Mqtt)
+            }
+            _ => None,
+        }
+    }
 
     /// The value of the `reason` label.
     pub fn label(self) -> &'static str {
@@ -86,39 +101,63 @@ impl Foreign {
             Foreign::ProxyHeader => "proxy_header",
             Foreign::Http => "http",
             Foreign::WebSocket => "websocket",
+            Foreign::Mqtt => "mqtt",
+        }
+    }
+
+    /// What to do about it at such a listener.
+    fn advice(self, entrance: &Entrance) -> &'static str {
+        match self {
+            Foreign::Tls => "add `tls` to this listener, or let the device connect without TLS",
+            Foreign::ProxyHeader if entrance.proxy.is_some() => {
+                "it is a second one behind the first, or of an address that is not in \
+                 proxy_protocol.trusted: let the load balancer drop what its clients send of it"
+            }
+            Foreign::ProxyHeader => {
+                "turn the PROXY protocol off in the load balancer, or write its networks into \
+                 proxy_protocol.trusted of this listener"
+            }
+            Foreign::Http => {
+                "let health checks ask /livez and /readyz of the admin port, or open a TCP \
+                 connection here"
+            }
+            Foreign::WebSocket => {
+                "let the client connect over TCP (mqtt:// in place of ws://), or open a listener with \
+                 `websocket: {}` for it"
+            }
+            Foreign::Mqtt => {
+                "let the device connect with ws://, or open a listener without `websocket` for it"
+            }
         }
     }
 
     /// Says what came and what to do, now and then.
-    pub(super) fn log(self, edge: &Edge, peer: &Peer) {
+    pub(crate) fn log(self, edge: &Edge, peer: &Peer) {
         if !edge.foreign_logs[self as usize].allows() {
             return;
         }
-        let listener = peer.listener();
+        let (listener, what_to_do) = (peer.listener(), self.advice(&peer.entrance));
         match self {
-            Foreign::Tls => tracing::warn!(
-                listener,
-                %peer,
-                "TLS came to an MQTT port without TLS: let a proxy in front end TLS, or the device \
-                 connect without it"
-            ),
-            Foreign::ProxyHeader => tracing::warn!(
-                listener,
-                %peer,
-                "a PROXY header came to an MQTT port: turn the PROXY protocol off in the load \
-                 balancer, it is not read here"
-            ),
-            Foreign::Http => tracing::warn!(
-                listener,
-                %peer,
-                "HTTP came to an MQTT port: let health checks ask /livez and /readyz of the admin \
-                 port, or open a TCP connection here"
-            ),
+            Foreign::Tls => {
+                tracing::warn!(listener, %peer, what_to_do, "TLS came to a listener without TLS");
+            }
+            Foreign::ProxyHeader => {
+                tracing::warn!(listener, %peer, what_to_do, "a PROXY header came where none is read");
+            }
+            Foreign::Http => {
+                tracing::warn!(listener, %peer, what_to_do, "HTTP came to an MQTT port");
+            }
             Foreign::WebSocket => tracing::warn!(
                 listener,
                 %peer,
-                "MQTT over WebSocket came to an MQTT port: let the client connect over TCP, or a \
-                 proxy in front take WebSocket off"
+                what_to_do,
+                "MQTT over WebSocket came to a listener without WebSocket"
+            ),
+            Foreign::Mqtt => tracing::warn!(
+                listener,
+                %peer,
+                what_to_do,
+                "MQTT without WebSocket came to a listener for WebSocket"
             ),
         }
     }
@@ -154,6 +193,22 @@ mod tests {
         let long = [b"GET /".as_slice(), &[b'a'; HTTP_HEAD_MAX]].concat();
         assert_eq!(recognise(&long), Recognised::Foreign(Foreign::Http));
         assert_eq!(recognise(b"GET / HTTP/1.1\r\n"), Recognised::Perhaps(Some(Foreign::Http)));
+    }
+
+    #[test]
+    fn what_comes_in_place_of_a_request_is_told_apart() {
+        for (bytes, expected) in [
+            (&b"\x10\x13\0\x04MQTT"[..], Some(Foreign::Mqtt)),
+            (&[0x10], Some(Foreign::Mqtt)),
+            (&[0x16, 3, 1], Some(Foreign::Tls)),
+            (&[0x16], None),
+            (b"PROXY TCP4", Some(Foreign::ProxyHeader)),
+            (b"GET / HTTP/1.1\r\n\r\n", None),
+            (b"P", None),
+            (b"", None),
+        ] {
+            assert_eq!(Foreign::in_place_of_http(bytes), expected, "{bytes:02x?}");
+        }
     }
 
     #[test]

@@ -111,8 +111,9 @@ struct Established {
 /// Makes a connection of a socket; None if that came to its end, and the client was told.
 pub(super) async fn establish(edge: Arc<Edge>, accepted: Accepted) -> Option<Box<Connection>> {
     let mut patience = Patience::since(accepted.at, HANDSHAKE_WAIT);
-    let Accepted { transport, peer, admitted, over_limit_by, .. } = accepted;
-    let (transport, peer) = match net::open(&edge, transport, peer, &mut patience).await {
+    let Accepted { transport, peer, admitted, silence, over_limit_by, .. } = accepted;
+    let opened = net::open(&edge, transport, peer, silence, &mut patience).await;
+    let (transport, peer) = match opened {
         Ok(opened) => opened,
         Err(close) => {
             close.count();
@@ -232,8 +233,12 @@ async fn read(
                 if let Some(Some(kind)) = perhaps {
                     return Err(foreign(kind));
                 }
-                let late = matches!(ended, Ok(None));
-                return Err(if late { Close::TooSlow } else { Close::BeforeConnect }.into());
+                return Err(match ended.map_err(Close::from) {
+                    Ok(None) => Close::TooSlow,
+                    Err(fault @ Close::Frame(_)) => fault,
+                    Ok(Some(_)) | Err(_) => Close::BeforeConnect,
+                }
+                .into());
             }
         }
     }
@@ -279,7 +284,7 @@ async fn identify(
     let evidence = Evidence {
         user_name: request.user_name.as_deref(),
         password: request.password.as_deref(),
-        address: Some(peer.address.ip()),
+        address: peer.ip(),
     };
     let identified = demands.identify(&evidence, &edge.low_priority);
     let Some(identified) = patience.wait_for(identified).await else {
@@ -348,7 +353,7 @@ async fn hold_back(peer: &Peer, candidate: &Candidate, patience: &Patience) {
     let Some(access) = &peer.entrance.access else { return };
     let now = tokio::time::Instant::now();
     let subject = subject(peer, &candidate.device, candidate.identity.as_deref());
-    let wait = access.returns.wait(&subject, peer.address.ip(), now.into_std());
+    let wait = access.returns.wait(&subject, peer.ip(), now.into_std());
     if !wait.is_zero() {
         let due = patience.due();
         let latest = due.checked_sub(HELD_BACK_LEAVES).unwrap_or(due);
@@ -458,8 +463,9 @@ impl Refused {
     /// Counts the end, sends the CONNACK, if there is one, and closes.
     async fn end(self, transport: &mut Transport) {
         self.close.count();
-        if let Some(connack) = self.connack {
-            transport.close_with(&connack).await;
+        let is_there = !matches!(self.close, Close::PeerGone | Close::BeforeConnect);
+        if self.connack.is_some() || is_there && transport.says_goodbye() {
+            transport.close_with(&self.connack.unwrap_or_default()).await;
         }
     }
 }
@@ -534,8 +540,8 @@ mod tests {
     async fn opened(edge: &Arc<Edge>) -> (Opened, TcpStream) {
         let (transport, client) = pair().await;
         let address = client.local_addr().expect("it is connected");
-        let (admitted, over_limit_by) = edge.admission.admit();
         let (peer, client_id) = (peer(address), Box::default());
+        let (admitted, over_limit_by) = edge.admission.admit(&peer.entrance.admission);
         (Opened { transport, peer, admitted, over_limit_by, client_id }, client)
     }
 

@@ -18,7 +18,7 @@ pub(super) const READ_BYTES: usize = 64 * 1024;
 /// of its own above it.
 pub(super) const CARRY_BYTES: usize = 32 * 1024;
 /// A packet that is not whole may keep this much without asking the memory budget.
-pub(super) const FREE_PARTIAL_BYTES: usize = 2 * 1024;
+pub(crate) const FREE_PARTIAL_BYTES: usize = 2 * 1024;
 /// An empty buffer is given back above this size.
 const KEEP_BYTES: usize = 1024;
 

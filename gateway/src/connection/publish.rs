@@ -218,7 +218,7 @@ impl Packets<'_> {
         self.shared.denied(Action::Publish, head.topic);
         if closes {
             if let Some(access) = self.shared.access() {
-                access.returns.ended(&self.shared.subject(), peer.address.ip(), self.clock.now);
+                access.returns.ended(&self.shared.subject(), peer.ip(), self.clock.now);
             }
             return Err(Refusal::NotAuthorized.into());
         }

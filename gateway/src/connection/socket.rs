@@ -63,7 +63,8 @@ impl Connection {
         let buffer = &mut input[CARRY_BYTES..CARRY_BYTES + room];
         match self.transport.poll_read(context, buffer) {
             Poll::Pending => Ok(false),
-            Poll::Ready(Ok(0) | Err(_)) => Err(Close::PeerGone),
+            Poll::Ready(Ok(0)) => Err(Close::PeerGone),
+            Poll::Ready(Err(error)) => Err(error.into()),
             Poll::Ready(Ok(count)) => self.take_read(input, count, clock).map(|()| true),
         }
     }
@@ -94,6 +95,7 @@ impl Connection {
     /// Writes what there is, as far as the socket takes it.
     pub(super) fn send(&mut self, context: &mut Context<'_>, clock: &Clock) -> Result<(), Close> {
         let Connection { transport, outbound, session, .. } = self;
+        let before = transport.unsent_bytes();
         let (mut written, mut writes) = (0, 0);
         let took_all = loop {
             if writes == WRITES_PER_TURN {
@@ -112,11 +114,10 @@ impl Connection {
                 break offered == 0;
             }
         };
-        // Some kinds of transport keep a rest of what they took.
-        let (some_left, all_left) =
-            self.transport.poll_flush(context).map_err(|_| Close::PeerGone)?;
-        let took_all = took_all && all_left;
-        self.deadlines.sent(clock.now, written > 0 || some_left, !took_all);
+        transport.poll_flush(context)?;
+        let unsent = transport.unsent_bytes();
+        let has_progress = written > 0 || unsent < before;
+        self.deadlines.sent(clock.now, has_progress, !took_all || unsent > 0);
         // While the gateway drains nothing is read any more, whatever is sent.
         let is_unsent = self.blocked.is_some_and(|blocked| blocked.block == Block::Unsent);
         let reads_on = is_unsent && self.shared.edge.phase() == Phase::Running;
@@ -136,7 +137,8 @@ impl Connection {
             let room = CARRY_BYTES..CARRY_BYTES + self.inbound.free_to_read();
             match self.transport.read_now(&mut input[room]) {
                 Ok(None) => Ok(false),
-                Ok(Some(0)) | Err(_) => Err(Close::PeerGone),
+                Ok(Some(0)) => Err(Close::PeerGone),
+                Err(error) => Err(error.into()),
                 Ok(Some(count)) => self.take_read(input, count, clock).map(|()| true),
             }
         })?;
@@ -147,13 +149,14 @@ impl Connection {
     /// Writes what the kernel takes, whatever the runtime knows; false if that is nothing.
     fn send_now(&mut self, clock: &Clock) -> Result<bool, Close> {
         let Connection { transport, outbound, session, .. } = self;
+        let before = transport.unsent_bytes();
+        transport.flush_now()?;
+        let flushed = before.saturating_sub(transport.unsent_bytes());
         let write = |bytes: &[u8]| transport.write_now(bytes);
         let (offered, taken) = outbound.send(session.subscriber(), write)?;
-        // With nothing to write, the rest of what was taken before leaves, if there is one.
-        let rest_left =
-            offered == 0 && transport.write_now(&[]).map_err(|_| Close::PeerGone)?.is_some();
-        let wrote = taken > 0 || rest_left;
-        self.deadlines.sent(clock.now, wrote, !wrote || taken < offered);
-        Ok(wrote)
+        let is_unsent = taken < offered || transport.unsent_bytes() > 0;
+        let has_progress = flushed + taken > 0;
+        self.deadlines.sent(clock.now, has_progress, is_unsent);
+        Ok(has_progress)
     }
 }

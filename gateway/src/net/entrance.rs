@@ -4,12 +4,13 @@
 use std::sync::Arc;
 
 use super::tls::Tls;
+use super::{proxy, websocket};
 use crate::access::Access;
+use crate::admission::Admission;
 use crate::config::{Faults, ListenerSettings, OnDenied};
 use crate::identity::{Authentication, Demands};
 
 /// See the module.
-#[derive(Debug)]
 pub struct Entrance {
     pub name: Arc<str>,
     /// None where bytes come as they are.
@@ -19,6 +20,12 @@ pub struct Entrance {
     pub on_denied: OnDenied,
     /// What clients have to prove; None: anybody may come in.
     pub demands: Option<Demands>,
+    /// How many connections it has, beside how many it may have.
+    pub admission: Arc<Admission>,
+    /// A load balancer in front says who connects.
+    pub proxy: Option<proxy::Settings>,
+    /// MQTT comes over WebSocket here, and not otherwise.
+    pub websocket: Option<websocket::Settings>,
 }
 
 impl Entrance {
@@ -39,6 +46,15 @@ impl Entrance {
             demands,
             access,
             on_denied: settings.on_denied,
+            admission: Admission::new(settings.connections.unwrap_or(u32::MAX)),
+            proxy: settings.proxy.clone(),
+            websocket: settings.websocket.clone(),
         })
+    }
+}
+
+impl std::fmt::Debug for Entrance {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Entrance").field("name", &self.name).finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-//! Accepts sockets, within the limit of connections.
+//! Accepts sockets, within the limits of connections and of silent ones.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,8 +9,11 @@ use socket2::{Domain, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use super::silent::Silence;
+use super::unix::SocketFile;
 use super::{Entrance, Peer, Transport};
 use crate::admission::Admitted;
+use crate::config::Bind;
 use crate::connection::{self, Refusal};
 use crate::edge::Edge;
 
@@ -27,6 +30,8 @@ pub struct Accepted {
     pub transport: Transport,
     pub peer: Peer,
     pub admitted: Admitted,
+    /// Nothing came of it yet.
+    pub silence: Silence,
     /// By how many there are more than there may be.
     pub over_limit_by: u32,
     /// From here on everything until CONNACK has one deadline.
@@ -35,30 +40,40 @@ pub struct Accepted {
 
 impl Accepted {
     pub fn new(edge: &Arc<Edge>, transport: Transport, peer: Peer) -> Accepted {
-        let (admitted, over_limit_by) = edge.admission.admit();
-        Accepted { transport, peer, admitted, over_limit_by, at: Instant::now() }
+        let (admitted, over_limit_by) = edge.admission.admit(&peer.entrance.admission);
+        let at = Instant::now();
+        let silence = edge.silent.begin(at);
+        Accepted { transport, peer, admitted, silence, over_limit_by, at }
     }
 }
 
 /// A bound listener.
 pub struct Listener {
     entrance: Arc<Entrance>,
-    socket: TcpListener,
+    socket: Bound,
+}
+
+enum Bound {
+    Tcp(TcpListener),
+    Unix(SocketFile),
 }
 
 impl Listener {
     /// Binds; needs a tokio runtime.
-    pub fn bind(entrance: Entrance, address: SocketAddr) -> io::Result<Listener> {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-        socket.set_reuse_address(true)?;
-        socket.set_nonblocking(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        Ok(Listener { entrance: Arc::new(entrance), socket: TcpListener::from_std(socket.into())? })
+    pub fn bind(entrance: Arc<Entrance>, bind: &Bind) -> io::Result<Listener> {
+        let socket = match bind {
+            Bind::Tcp(address) => Bound::Tcp(bind_tcp(*address)?),
+            Bind::Unix(path) => Bound::Unix(SocketFile::bind(path, BACKLOG)?),
+        };
+        Ok(Listener { entrance, socket })
     }
 
-    pub fn address(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
+    /// Where it is; None if that is a file.
+    pub fn address(&self) -> Option<SocketAddr> {
+        match &self.socket {
+            Bound::Tcp(socket) => socket.local_addr().ok(),
+            Bound::Unix(_) => None,
+        }
     }
 
     /// Accepts until `stop` says so or is dropped.
@@ -67,10 +82,10 @@ impl Listener {
             let accepted = tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => return,
-                accepted = self.socket.accept() => accepted,
+                accepted = self.accept(&edge) => accepted,
             };
             match accepted {
-                Ok((stream, address)) => self.admit(&edge, Transport::Tcp(stream), address),
+                Ok((transport, address)) => self.admit(&edge, transport, address),
                 Err(error) => {
                     let listener = &*self.entrance.name;
                     tracing::warn!(listener, %error, "a connection could not be accepted");
@@ -80,7 +95,21 @@ impl Listener {
         }
     }
 
-    fn admit(&self, edge: &Arc<Edge>, transport: Transport, address: SocketAddr) {
+    /// The next socket, when one more may be silent. Cancel safe.
+    async fn accept(&self, edge: &Edge) -> io::Result<(Transport, Option<SocketAddr>)> {
+        edge.silent.room().await;
+        match &self.socket {
+            Bound::Tcp(socket) => {
+                let (stream, address) = socket.accept().await?;
+                // `[::]` sees IPv4 as a part of IPv6.
+                let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+                Ok((Transport::Tcp(stream), Some(address)))
+            }
+            Bound::Unix(socket) => Ok((Transport::Unix(Box::new(socket.accept().await?)), None)),
+        }
+    }
+
+    fn admit(&self, edge: &Arc<Edge>, transport: Transport, address: Option<SocketAddr>) {
         let peer = Peer::new(Arc::clone(&self.entrance), address);
         let accepted = Accepted::new(edge, transport, peer);
         if accepted.over_limit_by > REFUSED_MAX {
@@ -92,4 +121,17 @@ impl Listener {
         }
         tokio::spawn(connection::serve(Arc::clone(edge), accepted));
     }
+}
+
+fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() && address.ip().is_unspecified() {
+        // Whatever the system's default is, `[::]` takes IPv4 too.
+        socket.set_only_v6(false)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
 }

@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use super::{Peer, Transport, tls};
+use super::silent::Silence;
+use super::{Peer, Transport, tls, websocket};
 use crate::connection::Close;
 use crate::edge::Edge;
 use crate::patience::Patience;
@@ -13,14 +14,38 @@ use crate::patience::Patience;
 /// Not cancel safe: what was read is lost.
 pub async fn open(
     edge: &Edge,
-    mut transport: Transport,
-    mut peer: Peer,
+    transport: Transport,
+    peer: Peer,
+    silence: Silence,
     patience: &mut Patience,
 ) -> Result<(Transport, Peer), Close> {
+    let heard = silence.until(hear(edge, transport, peer, patience)).await;
+    let (mut transport, mut peer) = heard.unwrap_or(Err(Close::Silent))?;
     let entrance = Arc::clone(&peer.entrance);
     if let Some(tls) = &entrance.tls {
         let accepted = Box::pin(tls::accept(tls, edge, transport, &peer, patience)).await?;
         (transport, peer.certificate) = accepted;
     }
+    if let Some(settings) = &entrance.websocket {
+        transport = websocket::open(edge, transport, &peer, settings, patience).await?;
+    }
     Ok((transport, peer))
+}
+
+/// Waits for the first byte of the client's own: what a load balancer says in front of it breaks no silence.
+async fn hear(
+    edge: &Edge,
+    mut transport: Transport,
+    mut peer: Peer,
+    patience: &mut Patience,
+) -> Result<(Transport, Peer), Close> {
+    let entrance = Arc::clone(&peer.entrance);
+    if let Some(settings) = &entrance.proxy {
+        settings.read(edge, &mut transport, &mut peer, patience).await?;
+    }
+    match transport.readable_within(patience).await {
+        Ok(true) => Ok((transport, peer)),
+        Ok(false) => Err(Close::TooSlow),
+        Err(_) => Err(Close::BeforeConnect),
+    }
 }

@@ -1,7 +1,7 @@
 //! Who is at the other end of a connection, as far as the network tells.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::{Certificate, Entrance};
@@ -11,19 +11,24 @@ use super::{Certificate, Entrance};
 pub struct Peer {
     /// Where it came in.
     pub entrance: Arc<Entrance>,
-    pub address: SocketAddr,
+    /// None: a process of this machine, at a unix socket.
+    pub address: Option<SocketAddr>,
     /// What it proved to have in the TLS handshake.
     pub certificate: Option<Arc<Certificate>>,
 }
 
 impl Peer {
     /// Of whom nothing is known yet but where it comes from.
-    pub fn new(entrance: Arc<Entrance>, address: SocketAddr) -> Peer {
+    pub fn new(entrance: Arc<Entrance>, address: Option<SocketAddr>) -> Peer {
         Peer { entrance, address, certificate: None }
     }
 }
 
 impl Peer {
+    pub fn ip(&self) -> Option<IpAddr> {
+        self.address.map(|address| address.ip())
+    }
+
     /// The name of the listener that it came to.
     pub fn listener(&self) -> &str {
         &self.entrance.name
@@ -33,7 +38,10 @@ impl Peer {
 /// For logs: the address alone, because the listener has a field of its own there.
 impl fmt::Display for Peer {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.address.fmt(formatter)
+        match self.address {
+            Some(address) => address.fmt(formatter),
+            None => formatter.write_str("a process of this machine"),
+        }
     }
 }
 
@@ -48,6 +56,6 @@ pub(crate) mod tests {
         let settings = ListenerSettings::new("plain", address);
         let entrance =
             Entrance::new(&settings, &Authentication::none(), None).expect("it reads no file");
-        Peer::new(Arc::new(entrance), address)
+        Peer::new(Arc::new(entrance), Some(address))
     }
 }

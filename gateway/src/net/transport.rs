@@ -1,5 +1,5 @@
-//! What carries a connection's bytes. One kind today; nothing else names a `TcpStream`, so that another
-//! kind is a variant here and an arm in each function.
+//! What carries a connection's bytes; nothing else names a `TcpStream`. A kind is a variant here and an
+//! arm in each function.
 //!
 //! The runtime may know less of a socket than the kernel: a gateway that was stopped finds all its
 //! timers due, and has seen only some of its sockets. So nobody is ended by the clock before the
@@ -7,18 +7,22 @@
 
 use std::future::{Future as _, poll_fn};
 use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::os::fd::AsFd;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use rustix::net::RecvFlags;
 use rustls::pki_types::CertificateDer;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{
-    AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Interest, ReadBuf, copy, sink,
+    AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Interest, ReadBuf, Ready, copy,
+    sink,
 };
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{timeout, timeout_at};
 
+use super::WebSocket;
 use super::tls::TlsStream;
 use crate::patience::Patience;
 
@@ -36,8 +40,12 @@ const GOODBYE_DRAIN_BYTES: u64 = 1024 * 1024;
 /// See the module.
 pub enum Transport {
     Tcp(TcpStream),
-    /// Over one of the others.
+    /// In a box, because a connection over TCP has no room to spare.
+    Unix(Box<UnixStream>),
+    /// Over one of those above.
     Tls(Box<TlsStream>),
+    /// Over any of those above.
+    WebSocket(Box<WebSocket>),
 }
 
 /// What is known of a peer of which nothing is read.
@@ -57,8 +65,9 @@ impl Transport {
     pub fn tune(&self) -> io::Result<()> {
         let stream = match self {
             Transport::Tcp(stream) => stream,
-            // Its socket was told before.
-            Transport::Tls(_) => return Ok(()),
+            Transport::Unix(_) => return Ok(()),
+            // Their sockets were told before.
+            Transport::Tls(_) | Transport::WebSocket(_) => return Ok(()),
         };
         stream.set_nodelay(true)?;
         let socket = SockRef::from(stream);
@@ -75,17 +84,15 @@ impl Transport {
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         match self {
-            Transport::Tcp(stream) => {
-                let mut buffer = ReadBuf::new(buffer);
-                Pin::new(stream)
-                    .poll_read(context, &mut buffer)
-                    .map(|read| read.map(|()| buffer.filled().len()))
-            }
+            Transport::Tcp(stream) => poll_read(stream, context, buffer),
+            Transport::Unix(stream) => poll_read(&mut **stream, context, buffer),
             Transport::Tls(stream) => stream.poll_read(context, buffer),
+            Transport::WebSocket(socket) => socket.poll_read(context, buffer),
         }
     }
 
-    /// Writes what is taken of `bytes`.
+    /// Writes what is taken of `bytes`. Of what it took, a transport may hold some until the socket takes
+    /// it ([`Transport::unsent_bytes`]).
     pub fn poll_write(
         &mut self,
         context: &mut Context<'_>,
@@ -93,25 +100,18 @@ impl Transport {
     ) -> Poll<io::Result<usize>> {
         match self {
             Transport::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
+            Transport::Unix(stream) => Pin::new(&mut **stream).poll_write(context, bytes),
             Transport::Tls(stream) => stream.poll_write(context, bytes),
-        }
-    }
-
-    /// Writes what was taken and is still here: whether some of it left, and whether nothing is left over.
-    /// What is left over waits for the socket, as a write that is not taken does.
-    pub fn poll_flush(&mut self, context: &mut Context<'_>) -> io::Result<(bool, bool)> {
-        match self {
-            // What it takes is the kernel's.
-            Transport::Tcp(_) => Ok((false, true)),
-            Transport::Tls(stream) => stream.poll_flush(context),
+            Transport::WebSocket(socket) => socket.poll_write(context, bytes),
         }
     }
 
     /// The chain of certificates that the client proved to have.
     pub fn client_chain(&self) -> &[CertificateDer<'static>] {
         match self {
-            Transport::Tcp(_) => &[],
+            Transport::Tcp(_) | Transport::Unix(_) => &[],
             Transport::Tls(stream) => stream.client_chain(),
+            Transport::WebSocket(socket) => socket.inner().client_chain(),
         }
     }
 
@@ -119,7 +119,9 @@ impl Transport {
     pub fn read_now(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         match self {
             Transport::Tcp(stream) => some(|| (&*SockRef::from(&*stream)).read(buffer)),
+            Transport::Unix(stream) => some(|| (&*SockRef::from(&**stream)).read(buffer)),
             Transport::Tls(stream) => stream.read_now(buffer),
+            Transport::WebSocket(socket) => socket.read_now(buffer),
         }
     }
 
@@ -127,27 +129,106 @@ impl Transport {
     pub fn write_now(&mut self, bytes: &[u8]) -> io::Result<Option<usize>> {
         match self {
             Transport::Tcp(stream) => some(|| (&*SockRef::from(&*stream)).write(bytes)),
+            Transport::Unix(stream) => some(|| (&*SockRef::from(&**stream)).write(bytes)),
             Transport::Tls(stream) => stream.write_now(bytes),
+            Transport::WebSocket(socket) => socket.write_now(bytes),
+        }
+    }
+
+    /// Sends, as far as the socket takes it, what was taken and is still held, and what the transport owes
+    /// by itself, such as a ping. Called in each turn.
+    pub fn poll_flush(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        match self {
+            Transport::Tcp(_) | Transport::Unix(_) => Ok(()),
+            Transport::Tls(stream) => stream.poll_flush(context),
+            Transport::WebSocket(socket) => socket.poll_flush(context),
+        }
+    }
+
+    /// The same, whatever the runtime knows.
+    pub fn flush_now(&mut self) -> io::Result<()> {
+        match self {
+            Transport::Tcp(_) | Transport::Unix(_) => Ok(()),
+            Transport::Tls(stream) => stream.flush_now(),
+            Transport::WebSocket(socket) => socket.flush_now(),
+        }
+    }
+
+    /// Bytes that wait here for the socket.
+    pub fn unsent_bytes(&self) -> usize {
+        match self {
+            Transport::Tcp(_) | Transport::Unix(_) => 0,
+            Transport::Tls(stream) => stream.unsent_bytes(),
+            Transport::WebSocket(socket) => socket.unsent_bytes(),
+        }
+    }
+
+    /// There are last words even where MQTT has none.
+    pub fn says_goodbye(&self) -> bool {
+        match self {
+            Transport::Tcp(_) | Transport::Unix(_) | Transport::Tls(_) => false,
+            Transport::WebSocket(_) => true,
         }
     }
 
     /// Looks at what the runtime was told of the peer, without reading; nobody is woken by it later. The
-    /// kernel is asked only how much is unread, of a peer that ended its side.
+    /// kernel is asked only how much is unread, of a peer that ended its side: with what the layers in
+    /// between add to it.
     pub fn peer_state(&self, context: &mut Context<'_>) -> PeerState {
-        let stream = match self {
-            Transport::Tcp(stream) => stream,
-            Transport::Tls(stream) => return stream.peer_state(context),
-        };
-        let known = pin!(stream.ready(Interest::READABLE | Interest::ERROR)).poll(context);
-        match known {
-            Poll::Pending => PeerState::There,
-            Poll::Ready(Ok(ready)) if ready.is_error() => PeerState::Gone,
-            Poll::Ready(Ok(ready)) if !ready.is_read_closed() => PeerState::There,
-            Poll::Ready(Ok(_)) => match rustix::io::ioctl_fionread(stream) {
-                Ok(unread) => PeerState::Ended { unread },
-                Err(_) => PeerState::Gone,
-            },
-            Poll::Ready(Err(_)) => PeerState::Gone,
+        let interest = Interest::READABLE | Interest::ERROR;
+        match self {
+            Transport::Tcp(stream) => {
+                peer_state(pin!(stream.ready(interest)).poll(context), stream)
+            }
+            Transport::Unix(stream) => {
+                peer_state(pin!(stream.ready(interest)).poll(context), &**stream)
+            }
+            Transport::Tls(stream) => stream.peer_state(context),
+            Transport::WebSocket(socket) => socket.inner().peer_state(context),
+        }
+    }
+
+    /// Waits until there is something to read, or the peer's end; false if that was not within the deadline.
+    /// Of a socket only: what is inside a layer has no readiness of its own. Cancel safe.
+    pub async fn readable_within(&self, patience: &mut Patience) -> io::Result<bool> {
+        Ok(self.peek_within(&mut [0], patience).await?.is_some())
+    }
+
+    /// Looks at what can be read, without taking it; zero bytes are the peer's end, None if nothing came
+    /// within the deadline. Of a socket only. Cancel safe.
+    pub async fn peek_within(
+        &self,
+        buffer: &mut [u8],
+        patience: &mut Patience,
+    ) -> io::Result<Option<usize>> {
+        loop {
+            let peeked = match self {
+                Transport::Tcp(stream) => {
+                    let peek = stream.async_io(Interest::READABLE, || peek(stream, buffer));
+                    timeout_at(patience.due(), peek).await
+                }
+                Transport::Unix(stream) => {
+                    let peek = stream.async_io(Interest::READABLE, || peek(&**stream, buffer));
+                    timeout_at(patience.due(), peek).await
+                }
+                Transport::Tls(_) | Transport::WebSocket(_) => {
+                    return Err(ErrorKind::Unsupported.into());
+                }
+            };
+            if let Ok(peeked) = peeked {
+                return peeked.map(Some);
+            }
+            let here = match self {
+                Transport::Tcp(stream) => some(|| peek(stream, buffer)),
+                Transport::Unix(stream) => some(|| peek(&**stream, buffer)),
+                Transport::Tls(_) | Transport::WebSocket(_) => Err(ErrorKind::Unsupported.into()),
+            };
+            if let Some(count) = here? {
+                return Ok(Some(count));
+            }
+            if patience.ends(Instant::now()) {
+                return Ok(None);
+            }
         }
     }
 
@@ -192,31 +273,65 @@ impl Transport {
             }
         }
         let flush = poll_fn(|context| match self.poll_flush(context) {
-            Ok((_, false)) => Poll::Pending,
-            Ok((_, true)) => Poll::Ready(Ok(())),
-            Err(error) => Poll::Ready(Err(error)),
+            Ok(()) if self.unsent_bytes() > 0 => Poll::Pending,
+            flushed => Poll::Ready(flushed),
         });
-        match timeout_at(patience.due(), flush).await {
-            Ok(flushed) => flushed.map(|()| true),
-            Err(_) => self.write_now(&[]).map(|left| left.is_some()),
+        if let Ok(flushed) = timeout_at(patience.due(), flush).await {
+            return flushed.map(|()| true);
         }
+        self.flush_now()?;
+        Ok(self.unsent_bytes() == 0)
     }
 
     /// Sends the last bytes and closes so that the peer gets to read them. Bounded in time and bytes.
     pub async fn close_with(&mut self, last_words: &[u8]) {
-        let stream = match self {
-            Transport::Tcp(stream) => stream,
-            Transport::Tls(stream) => return Box::pin(stream.close_with(last_words)).await,
-        };
-        let goodbye = async {
-            stream.write_all(last_words).await?;
-            stream.shutdown().await?;
-            // Closing with unread bytes would reset the connection and take the last words with it.
-            copy(&mut stream.take(GOODBYE_DRAIN_BYTES), &mut sink()).await
-        };
-        // Whatever fails here, the connection is over.
-        let _ = timeout(GOODBYE_WAIT, goodbye).await;
+        match self {
+            Transport::Tcp(stream) => close_with(stream, last_words).await,
+            Transport::Unix(stream) => close_with(&mut **stream, last_words).await,
+            Transport::Tls(stream) => Box::pin(stream.close_with(last_words)).await,
+            Transport::WebSocket(socket) => Box::pin(socket.close_with(last_words)).await,
+        }
     }
+}
+
+fn poll_read(
+    stream: &mut (impl AsyncRead + Unpin),
+    context: &mut Context<'_>,
+    buffer: &mut [u8],
+) -> Poll<io::Result<usize>> {
+    let mut buffer = ReadBuf::new(buffer);
+    Pin::new(stream)
+        .poll_read(context, &mut buffer)
+        .map(|read| read.map(|()| buffer.filled().len()))
+}
+
+fn peer_state(known: Poll<io::Result<Ready>>, socket: &impl AsFd) -> PeerState {
+    match known {
+        Poll::Pending => PeerState::There,
+        Poll::Ready(Ok(ready)) if ready.is_error() => PeerState::Gone,
+        Poll::Ready(Ok(ready)) if !ready.is_read_closed() => PeerState::There,
+        Poll::Ready(Ok(_)) => match rustix::io::ioctl_fionread(socket) {
+            Ok(unread) => PeerState::Ended { unread },
+            Err(_) => PeerState::Gone,
+        },
+        Poll::Ready(Err(_)) => PeerState::Gone,
+    }
+}
+
+fn peek(socket: &impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
+    let (count, _) = rustix::net::recv(socket, buffer, RecvFlags::PEEK)?;
+    Ok(count)
+}
+
+async fn close_with(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), last_words: &[u8]) {
+    let goodbye = async {
+        stream.write_all(last_words).await?;
+        stream.shutdown().await?;
+        // Closing with unread bytes would reset the connection and take the last words with it.
+        copy(&mut stream.take(GOODBYE_DRAIN_BYTES), &mut sink()).await
+    };
+    // Whatever fails here, the connection is over.
+    let _ = timeout(GOODBYE_WAIT, goodbye).await;
 }
 
 fn some(mut attempt: impl FnMut() -> io::Result<usize>) -> io::Result<Option<usize>> {

@@ -181,7 +181,7 @@ impl World {
         let settings = ListenerSettings::new("plain", self.address);
         let entrance =
             Entrance::new(&settings, &Authentication::none(), None).expect("it reads no file");
-        let peer = Peer::new(Arc::new(entrance), address);
+        let peer = Peer::new(Arc::new(entrance), Some(address));
         let accepted = Accepted::new(&self.edge, transport, peer);
         let server = tokio::spawn(connection::serve(Arc::clone(&self.edge), accepted));
         let (mut reading, mut writing) = socket.into_split();

@@ -19,3 +19,9 @@ mod access;
 
 // What is told of it.
 mod audit;
+
+// What carries MQTT beside TLS: WebSocket, the PROXY protocol, files in place of ports, and sockets that
+// say nothing.
+mod proxy_protocol;
+mod sockets;
+mod websocket;

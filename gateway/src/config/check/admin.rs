@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::Checker;
 use super::listeners::{overlap, taken};
 use crate::admin::tokens::{self, TOKENS_MAX, TokenSources, Tokens};
-use crate::config::{AdminSettings, ListenerSettings, ProbesSettings, written};
+use crate::config::{AdminSettings, Bind, ListenerSettings, ProbesSettings, written};
 
 const DEFAULT_BIND: ([u8; 4], u16) = ([127, 0, 0, 1], 8080);
 
@@ -36,16 +36,19 @@ impl Checker {
         const PLACE: &str = "admin.probes.bind";
         let bind = self.address(PLACE, &written.bind)?;
         self.hold_port(PLACE, bind, listeners);
-        if overlap(admin, bind) {
-            self.faults.add(PLACE, taken(bind, "admin.bind", admin));
+        let (own, other) = (Bind::Tcp(bind), Bind::Tcp(admin));
+        if overlap(&other, &own) {
+            self.faults.add(PLACE, taken(&own, "admin.bind", &other));
         }
         Some(ProbesSettings { bind, metrics: written.metrics })
     }
 
     /// No listener has it.
     fn hold_port(&mut self, place: &str, bind: SocketAddr, listeners: &[ListenerSettings]) {
-        if let Some(known) = listeners.iter().find(|known| overlap(known.bind, bind)) {
-            self.faults.add(place, taken(bind, &format!("listener {}", known.name), known.bind));
+        let own = Bind::Tcp(bind);
+        if let Some(known) = listeners.iter().find(|known| overlap(&known.bind, &own)) {
+            let holder = format!("listener {}", known.name);
+            self.faults.add(place, taken(&own, &holder, &known.bind));
         }
     }
 

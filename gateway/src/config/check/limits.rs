@@ -18,14 +18,19 @@ impl Checker {
     }
 
     /// Connections where none are written.
-    fn default_connections(&mut self, memory: u64, connection: u64, plan: &DescriptorPlan) -> u32 {
+    fn default_connections(
+        &mut self,
+        memory: u64,
+        plan: &DescriptorPlan,
+        listeners: &[ListenerSettings],
+    ) -> u32 {
         let left = self.descriptor_limit().map(|limit| limit.saturating_sub(plan.reserved()));
         let enough = left.is_none_or(|left| left >= DEFAULT_CONNECTIONS_MIN);
         if enough {
-            return memory::default_connections(memory, connection, left.unwrap_or(u64::MAX));
+            return memory::default_connections(memory, left.unwrap_or(u64::MAX), listeners);
         }
         // What is too few is told with the whole plan.
-        memory::default_connections(memory, connection, DEFAULT_CONNECTIONS_MIN)
+        memory::default_connections(memory, DEFAULT_CONNECTIONS_MIN, listeners)
     }
 
     /// Connections take no descriptor that others need.
@@ -56,21 +61,20 @@ impl Checker {
     ) -> (Limits, MemoryPlan) {
         let written: written::Limits = self.section("limits").unwrap_or_default();
         let memory = written.memory.map_or_else(memory::default_memory, |Size(memory)| memory);
-        let connection = memory::connection_cost(listeners);
         let connections = match written.connections {
             Some(connections) => connections,
-            None => self.default_connections(memory, connection, descriptors),
+            None => self.default_connections(memory, descriptors, listeners),
         };
         if connections == 0 {
             self.faults.add("limits.connections", "is zero: write at least 1");
         }
         let evidence = authentication.memory_cost();
-        let plan = MemoryPlan::new(memory, connections, connection, evidence);
+        let plan = MemoryPlan::new(memory, connections, listeners, evidence);
         if plan.messages < MESSAGES_MIN {
             self.faults.add(
                 "limits.memory",
                 format!(
-                    "{} MiB, less {connections} connections of {} bytes ({} MiB) and {} MiB for the process, leave {} MiB for messages, which need {} MiB: raise limits.memory or lower limits.connections",
+                    "{} MiB, less {connections} connections of up to {} bytes ({} MiB) and {} MiB for the process, leave {} MiB for messages, which need {} MiB: raise limits.memory or lower limits.connections",
                     memory / MIB,
                     plan.connection,
                     plan.connections / MIB,

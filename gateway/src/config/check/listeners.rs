@@ -1,10 +1,25 @@
-//! Where devices connect: listeners, of which no two take one address.
+//! Where devices connect: listeners, of which no two take one address, and what each of them asks of who
+//! comes.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::Checker;
 use crate::config::node::Node;
-use crate::config::{AuthenticationSettings, ListenerSettings, written};
+use crate::config::values::Length;
+use crate::config::{AuthenticationSettings, Bind, ListenerSettings, UNIX, written};
+use crate::net::{Network, proxy, websocket};
+
+/// The longest path of a socket file, in bytes: what the system takes.
+const UNIX_PATH_MAX: usize = 107;
+/// A listener's name is a label of metrics, in bytes.
+const NAME_MAX: usize = 64;
+const DEFAULT_PING: Duration = Duration::from_secs(30);
+const PING_MIN: Duration = Duration::from_secs(1);
+const PING_MAX: Duration = Duration::from_secs(3600);
+/// What a listener's limits will have one day.
+const LATER_LIMITS: [&str; 2] = ["connections_per_address", "connects_per_second"];
 
 impl Checker {
     pub(super) fn address(&mut self, place: &str, text: &str) -> Option<SocketAddr> {
@@ -16,6 +31,20 @@ impl Checker {
             );
         }
         address
+    }
+
+    fn bind(&mut self, place: &str, text: &str) -> Option<Bind> {
+        let Some(path) = text.strip_prefix(UNIX) else {
+            return self.address(place, text).map(Bind::Tcp);
+        };
+        if !Path::new(path).is_absolute() || path.len() > UNIX_PATH_MAX {
+            self.faults.add(
+                place,
+                format!("{path:?} cannot be a socket file: write unix: and an absolute path of at most {UNIX_PATH_MAX} bytes, such as unix:/run/landfall/mqtt.sock"),
+            );
+            return None;
+        }
+        Some(Bind::Unix(PathBuf::from(path)))
     }
 
     pub(super) fn listeners(
@@ -32,50 +61,170 @@ impl Checker {
             self.faults.add("listeners", "is empty: write at least one, or leave the section out");
         }
         let mut listeners: Vec<ListenerSettings> = Vec::new();
-        for (index, item) in items.into_iter().enumerate() {
+        for (index, mut item) in items.into_iter().enumerate() {
             let place = format!("listeners[{index}]");
+            self.refuse_later_limits(&place, &mut item);
             let Some(written) = self.read::<written::Listener>(&place, item) else { continue };
             let bind_place = format!("{place}.bind");
             let demands = self.demands(&place, &written, authentication, &bindings);
-            let Some(bind) = self.address(&bind_place, &written.bind) else { continue };
-            if !bind.ip().is_loopback() && !written.anonymous && written.authenticate.is_none() {
+            let Some(bind) = self.bind(&bind_place, &written.bind) else { continue };
+            let is_reached = match &bind {
+                Bind::Tcp(address) => !address.ip().is_loopback(),
+                Bind::Unix(_) => false,
+            };
+            if is_reached && !written.anonymous && written.authenticate.is_none() {
                 self.faults.add(
                     &bind_place,
                     format!("{bind} is beyond loopback and asks nobody who it is: anyone who reaches it may publish. Write `authenticate: [password]` on this listener, or `anonymous: true` if that is meant"),
                 );
             }
-            if !bind.ip().is_loopback() && demands.is_some() && written.tls.is_none() {
+            if is_reached && demands.is_some() && written.tls.is_none() {
                 self.hints.push(format!(
                     "{place}: passwords go over the network as they are: without `tls`, and without TLS in front of it, whoever listens there has them"
                 ));
             }
-            if listeners.iter().any(|known| known.name == written.name) {
-                self.faults
-                    .add(format!("{place}.name"), format!("{:?} is used twice", written.name));
+            self.name(&format!("{place}.name"), &written.name, &listeners);
+            if let Some(known) = listeners.iter().find(|known| overlap(&known.bind, &bind)) {
+                let holder = format!("listener {}", known.name);
+                self.faults.add(&bind_place, taken(&bind, &holder, &known.bind));
             }
-            if let Some(known) = listeners.iter().find(|known| overlap(known.bind, bind)) {
-                self.faults
-                    .add(&bind_place, taken(bind, &format!("listener {}", known.name), known.bind));
+            let websocket = written.websocket.map(|it| self.websocket(&place, it));
+            let proxy = written.proxy_protocol.map(|it| self.proxy_protocol(&place, &bind, it));
+            let connections = written.limits.and_then(|limits| limits.connections);
+            if connections == Some(0) {
+                self.faults.add(
+                    format!("{place}.limits.connections"),
+                    "is zero: write at least 1, or take the listener out",
+                );
             }
             let on_denied = self.on_denied(&place, written.on_denied.as_deref());
             let tls = written.tls.and_then(|tls| self.tls(&format!("{place}.tls"), tls));
-            listeners.push(ListenerSettings { name: written.name, bind, on_denied, tls, demands });
+            listeners.push(ListenerSettings {
+                name: written.name,
+                bind,
+                on_denied,
+                tls,
+                demands,
+                websocket,
+                proxy,
+                connections,
+            });
         }
         self.default_binding_is_used(&bindings, &listeners);
         listeners
     }
+
+    /// Takes out what is known by name and not there yet, and says so.
+    fn refuse_later_limits(&mut self, place: &str, listener: &mut Node) {
+        let Node::Map(listener) = listener else { return };
+        let Some(Node::Map(limits)) = listener.get_mut("limits") else { return };
+        for name in LATER_LIMITS {
+            if limits.remove(name).is_some() {
+                self.faults.add(
+                    format!("{place}.limits.{name}"),
+                    "is not available yet: of a listener's limits there is connections",
+                );
+            }
+        }
+    }
+
+    fn name(&mut self, place: &str, name: &str, known: &[ListenerSettings]) {
+        let legal = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        if name.is_empty() || name.len() > NAME_MAX || !name.chars().all(legal) {
+            self.faults.add(
+                place,
+                format!("{name:?} cannot be a label of metrics: write 1 to {NAME_MAX} of A-Z a-z 0-9 . _ -"),
+            );
+        }
+        if known.iter().any(|known| known.name == name) {
+            self.faults.add(place, format!("{name:?} is used twice"));
+        }
+    }
+
+    fn websocket(&mut self, place: &str, written: written::WebSocket) -> websocket::Settings {
+        let place = format!("{place}.websocket");
+        if let Some(path) = &written.path
+            && (!path.starts_with('/') || path.contains(['?', '#', ' ']))
+        {
+            self.faults.add(
+                format!("{place}.path"),
+                format!(
+                    "{path:?} is no path of a URL: write one such as /mqtt, or leave it out for any"
+                ),
+            );
+        }
+        for (index, origin) in written.origins.iter().enumerate() {
+            if !is_origin(origin) {
+                self.faults.add(
+                    format!("{place}.origins[{index}]"),
+                    format!("{origin:?} is no origin: write SCHEME://HOST or SCHEME://HOST:PORT and nothing behind it, such as https://console.example.com"),
+                );
+            }
+        }
+        let ping = written.ping.map_or(DEFAULT_PING, |Length(ping)| ping);
+        if !(PING_MIN..=PING_MAX).contains(&ping) {
+            self.faults.add(format!("{place}.ping"), "write 1s to 1h, such as 30s");
+        }
+        let terms = websocket::Terms { path: written.path, origins: written.origins };
+        websocket::Settings { terms, ping }
+    }
+
+    fn proxy_protocol(
+        &mut self,
+        place: &str,
+        bind: &Bind,
+        written: written::ProxyProtocol,
+    ) -> proxy::Settings {
+        let place = format!("{place}.proxy_protocol.trusted");
+        match bind {
+            Bind::Unix(_) if !written.trusted.is_empty() => self.faults.add(
+                &place,
+                "nobody at a unix socket has an address: leave it out, everybody who may connect is trusted",
+            ),
+            Bind::Tcp(_) if written.trusted.is_empty() => self.faults.add(
+                &place,
+                "names nobody: write the networks of the load balancers, such as 10.0.0.0/8, or leave proxy_protocol out",
+            ),
+            _ => {}
+        }
+        let mut trusted = Vec::new();
+        for (index, text) in written.trusted.iter().enumerate() {
+            match text.parse::<Network>() {
+                Ok(network) => trusted.push(network),
+                Err(error) => {
+                    self.faults.add(format!("{place}[{index}]"), format!("{text:?} {error}"));
+                }
+            }
+        }
+        proxy::Settings { trusted }
+    }
+}
+
+/// An origin as browsers send it: no path, no user, no slash at the end.
+fn is_origin(text: &str) -> bool {
+    let Some((scheme, host)) = text.split_once("://") else { return false };
+    let is_scheme = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+    let is_host = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
+    !scheme.is_empty()
+        && scheme.chars().all(is_scheme)
+        && !host.is_empty()
+        && host.chars().all(is_host)
 }
 
 /// Both cannot be bound at a time. `[::]` takes IPv4 too.
-pub(super) fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
-    let takes = |one: SocketAddr, other: SocketAddr| {
+pub(super) fn overlap(one: &Bind, other: &Bind) -> bool {
+    let (one, other) = match (one, other) {
+        (Bind::Tcp(one), Bind::Tcp(other)) => (one, other),
+        _ => return one == other,
+    };
+    let takes = |one: &SocketAddr, other: &SocketAddr| {
         one.ip().is_unspecified() && (one.is_ipv6() || other.is_ipv4())
     };
     let same_address = one.ip() == other.ip() || takes(one, other) || takes(other, one);
     one.port() == other.port() && one.port() != 0 && same_address
 }
 
-pub(super) fn taken(bind: SocketAddr, holder: &str, by: SocketAddr) -> String {
+pub(super) fn taken(bind: &Bind, holder: &str, by: &Bind) -> String {
     match bind == by {
         true => format!("{bind} is used twice: {holder} has it"),
         false => format!(

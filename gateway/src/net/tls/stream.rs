@@ -119,18 +119,24 @@ impl TlsStream {
         }
     }
 
-    /// Writes records that were begun: whether some of them left, and whether none are left over.
-    pub fn poll_flush(&mut self, context: &mut Context<'_>) -> io::Result<(bool, bool)> {
-        let before = self.outgoing.len();
-        if before == 0 {
-            return Ok((false, true));
-        }
-        let flushed =
-            self.flush_by(&mut |inner, bytes| match inner.poll_write(context, bytes) {
-                Poll::Ready(written) => written.map(Some),
-                Poll::Pending => Ok(None),
-            })?;
-        Ok((self.outgoing.len() < before, flushed))
+    /// As `Transport::poll_flush`: writes records that were begun.
+    pub fn poll_flush(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        self.flush_by(&mut |inner, bytes| match inner.poll_write(context, bytes) {
+            Poll::Ready(written) => written.map(Some),
+            Poll::Pending => Ok(None),
+        })?;
+        self.inner.poll_flush(context)
+    }
+
+    /// As `Transport::flush_now`.
+    pub fn flush_now(&mut self) -> io::Result<()> {
+        self.flush_by(&mut |inner, bytes| inner.write_now(bytes))?;
+        self.inner.flush_now()
+    }
+
+    /// As `Transport::unsent_bytes`.
+    pub fn unsent_bytes(&self) -> usize {
+        self.outgoing.len() + self.inner.unsent_bytes()
     }
 
     pub fn read_now(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {

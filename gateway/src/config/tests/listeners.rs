@@ -1,0 +1,107 @@
+//! What a listener may ask of who comes, and what its connections cost.
+
+use super::*;
+use crate::net::websocket::WEBSOCKET_COST;
+
+#[test]
+fn a_listener_says_what_it_asks_of_who_comes() {
+    let settings = load_text(
+        "listeners:
+  - { name: plain, bind: '127.0.0.1:1883', limits: { connections: 7 } }
+  - name: web
+    bind: '127.0.0.1:8083'
+    websocket: { path: /mqtt, origins: ['https://console.example.com'], ping: 20s }
+  - { name: all, bind: '[::1]:8084', websocket: {} }
+  - { name: balanced, bind: '127.0.0.1:1884', proxy_protocol: { trusted: [10.0.0.0/8, '::1'] } }
+  - { name: local, bind: 'unix:/run/landfall/mqtt.sock', proxy_protocol: {} }",
+    );
+    let settings = settings.expect("it is valid");
+    let [plain, web, all, balanced, local] = &settings.listeners[..] else { panic!("five") };
+    assert_eq!((plain.connections, &plain.websocket, &plain.proxy), (Some(7), &None, &None));
+    let web = web.websocket.as_ref().expect("it is written");
+    assert_eq!(web.terms.path.as_deref(), Some("/mqtt"));
+    assert_eq!(web.ping, Duration::from_secs(20));
+    let all = all.websocket.as_ref().expect("it is written");
+    assert_eq!((all.ping, &all.terms), (Duration::from_secs(30), &Default::default()));
+    assert_eq!(balanced.proxy.as_ref().map(|proxy| proxy.trusted.len()), Some(2));
+    assert_eq!(local.bind, Bind::Unix("/run/landfall/mqtt.sock".into()));
+    assert_eq!(local.bind.to_string(), "unix:/run/landfall/mqtt.sock");
+}
+
+#[test]
+fn what_a_listener_cannot_ask_is_told_at_its_place() {
+    let one = "name: a, bind: '127.0.0.1:1883'";
+    for (listener, place, part) in [
+        ("name: 'a b', bind: '127.0.0.1:1883'", "name", "label of metrics"),
+        ("name: '', bind: '127.0.0.1:1883'", "name", "label of metrics"),
+        ("name: a, bind: 'unix:mqtt.sock'", "bind", "absolute path"),
+        (&format!("name: a, bind: 'unix:/{}'", "a".repeat(107)), "bind", "absolute path"),
+        (&format!("{one}, websocket: {{ path: mqtt }}"), "websocket.path", "/mqtt"),
+        (&format!("{one}, websocket: {{ path: '/a?b' }}"), "websocket.path", "/mqtt"),
+        (&format!("{one}, websocket: {{ ping: 0s }}"), "websocket.ping", "1s to 1h"),
+        (&format!("{one}, websocket: {{ ping: 2h }}"), "websocket.ping", "1s to 1h"),
+        (&format!("{one}, websocket: {{ deflate: true }}"), "websocket.deflate", "deflate"),
+        (
+            &format!("{one}, websocket: {{ origins: ['https://a.example', '*'] }}"),
+            "websocket.origins[1]",
+            "SCHEME://HOST",
+        ),
+        (
+            &format!("{one}, websocket: {{ origins: ['https://a.example/'] }}"),
+            "websocket.origins[0]",
+            "nothing behind it",
+        ),
+        (&format!("{one}, proxy_protocol: {{}}"), "proxy_protocol.trusted", "names nobody"),
+        (
+            &format!("{one}, proxy_protocol: {{ trusted: [10.0.0.1/8] }}"),
+            "proxy_protocol.trusted[0]",
+            "first address",
+        ),
+        (
+            &format!("{one}, proxy_protocol: {{ trusted: [balancer] }}"),
+            "proxy_protocol.trusted[0]",
+            "10.0.0.0/8",
+        ),
+        (
+            "name: a, bind: 'unix:/run/a.sock', proxy_protocol: { trusted: [10.0.0.0/8] }",
+            "proxy_protocol.trusted",
+            "no",
+        ),
+        (&format!("{one}, limits: {{ connections: 0 }}"), "limits.connections", "at least 1"),
+        (
+            &format!("{one}, limits: {{ connections_per_address: 5 }}"),
+            "limits.connections_per_address",
+            "not available yet",
+        ),
+        (
+            &format!("{one}, limits: {{ connects_per_second: 5 }}"),
+            "limits.connects_per_second",
+            "not available yet",
+        ),
+    ] {
+        let found = faults(&format!("listeners: [{{ {listener} }}]"));
+        assert_eq!(found.len(), 1, "{listener}: {found:?}");
+        assert_eq!(found[0].place, format!("listeners[0].{place}"), "{listener}");
+        assert!(found[0].text.contains(part), "{listener}: {}", found[0].text);
+    }
+    let twice = "listeners: [{ name: a, bind: 'unix:/a' }, { name: b, bind: 'unix:/a' }]";
+    assert_eq!(faults(twice)[0].place, "listeners[1].bind");
+    let quotas = faults("quotas: [{ per: device, messages: 50/s }]");
+    assert_eq!((quotas.len(), &*quotas[0].place), (1, "quotas"), "{quotas:?}");
+}
+
+#[test]
+fn connections_are_priced_by_what_they_come_over() {
+    let connections = |listeners: &str| {
+        let text =
+            format!("limits: {{ memory: 1GiB, connections: 1000 }}\nlisteners: [{listeners}]");
+        load_text(&text).expect("it is valid").memory.connections
+    };
+    let plain = "{ name: a, bind: '127.0.0.1:1883' }";
+    let web = "{ name: b, bind: '127.0.0.1:8083', websocket: {}, limits: { connections: 100 } }";
+    let extra = WEBSOCKET_COST;
+    assert_eq!(connections(plain), 1000 * CONNECTION_COST);
+    assert_eq!(connections(&format!("{plain}, {web}")), 1000 * CONNECTION_COST + 100 * extra);
+    let all = web.replace("limits: { connections: 100 }", "");
+    assert_eq!(connections(&all), 1000 * (CONNECTION_COST + extra));
+}

@@ -1,0 +1,176 @@
+//! Ports, files and limits: where the gateway listens, how many it lets in there, and those who say nothing.
+
+use std::fs::Permissions;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tests::gateway::GatewayConfig;
+use tests::kafka::Kafka;
+use tests::mqtt::{Client, Connect, Packet, Publish, Version, encode};
+use tests::ports;
+use tests::tools::Folder;
+use tests::wait::{SOON, until_true};
+use tests::websocket::{BINARY, FIN, frame, upgrade};
+
+/// Sockets that say nothing, in each stage.
+const SILENT: usize = 1000;
+const LINE: &[u8] = b"PROXY TCP4 203.0.113.7 10.0.0.2 50001 8883\r\n";
+
+#[test]
+fn a_unix_socket_is_a_listener() {
+    let folder = Folder::new("socket");
+    let path = folder.join("mqtt.sock");
+    // One that is left behind is replaced.
+    drop(UnixListener::bind(&path).expect("the folder can be written"));
+    std::fs::set_permissions(&path, Permissions::from_mode(0o777)).expect("it is ours");
+    let mut gateway = GatewayConfig::new(Kafka::shared())
+        .listener(json!({ "name": "local", "bind": format!("unix:{}", path.display()) }))
+        .start_ready();
+    let found = std::fs::metadata(&path).expect("it is there");
+    assert!(found.file_type().is_socket());
+    assert_eq!(found.permissions().mode() & 0o777, 0o660);
+    let mut stream = UnixStream::connect(&path).expect("it listens");
+    stream.set_read_timeout(Some(SOON)).expect("a socket takes a timeout");
+    stream
+        .write_all(&encode::connect(&Connect::new(Version::V311, "neighbour")))
+        .expect("the gateway takes bytes");
+    let topic = "devices/meter/neighbour/power";
+    // Larger than the socket's buffers.
+    let publish = encode::publish(Version::V311, &Publish::new(topic, &[7; 250_000]).qos1(1));
+    stream.write_all(&publish).expect("the gateway takes bytes");
+    let mut answers = [0; 8];
+    stream.read_exact(&mut answers).expect("it is answered");
+    assert_eq!(answers, [0x20, 2, 0, 0, 0x40, 2, 0, 1]);
+    let labels = [("listener", "local")];
+    assert_eq!(gateway.metrics().sum("landfall_listener_connections", &labels), 1.0);
+    Kafka::shared().wait_for(&gateway.topic("fast"), 1, SOON);
+    gateway.terminate();
+    assert!(!path.exists(), "it is removed");
+}
+
+#[test]
+fn the_unspecified_ipv6_address_takes_both_families() {
+    let port = ports::free();
+    let gateway = GatewayConfig::new(Kafka::shared())
+        .listener(json!({ "name": "both", "bind": format!("[::]:{port}"), "anonymous": true }))
+        .start_ready();
+    for (number, address) in ["127.0.0.1", "[::1]"].into_iter().enumerate() {
+        let address: SocketAddr = format!("{address}:{port}").parse().expect("an address");
+        let mut client = Client::connect(address, Version::V5, &format!("v-{number}"));
+        client.publish_acknowledged("devices/meter/v/power", 1, b"x");
+    }
+    let mut stray = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+    stray.write_all(b"GET / HTTP/1.1\r\n\r\n").expect("the gateway takes bytes");
+    until_true("it is in the log", SOON, || gateway.log().contains("HTTP came"));
+    assert!(!gateway.log().contains("ffff:"), "an address of IPv4 is one: {}", gateway.log());
+}
+
+#[test]
+fn a_listener_has_no_more_connections_than_it_may() {
+    let few = ports::local(ports::free());
+    let gateway = GatewayConfig::new(Kafka::shared())
+        .listener(json!({ "name": "few", "bind": few.to_string(), "limits": { "connections": 3 } }))
+        .start_ready();
+    let connect = |number: usize| {
+        let mut client = Client::open(few, Version::V5);
+        client.send(&encode::connect(&Connect::new(Version::V5, &format!("few-{number}"))));
+        let code = match client.expect_packet() {
+            Packet::Connack { code, .. } => code,
+            other => panic!("{other:?}"),
+        };
+        (client, code)
+    };
+    let mut held: Vec<_> = (0..3).map(connect).collect();
+    assert!(held.iter().all(|(_, code)| *code == 0));
+    for number in 3..6 {
+        assert_eq!(connect(number).1, 0x89, "server busy");
+    }
+    // Others have their own.
+    Client::connect(gateway.mqtt(), Version::V5, "other").ping();
+    let sum = |name: &str, listener: &str| gateway.metrics().sum(name, &[("listener", listener)]);
+    assert_eq!(sum("landfall_listener_connections_limit", "few"), 3.0);
+    until_true("three are left", SOON, || sum("landfall_listener_connections", "few") == 3.0);
+    held.pop();
+    until_true("there is room again", SOON, || connect(6).1 == 0);
+}
+
+/// However many are silent, and wherever, devices connect; and who made room was silent for a while.
+#[test]
+fn a_thousand_silent_sockets_in_each_stage_hold_up_nobody() {
+    let [balanced, web] = [(); 2].map(|()| ports::local(ports::free()));
+    let gateway = GatewayConfig::new(Kafka::shared())
+        .listener(json!({
+            "name": "balanced",
+            "bind": balanced.to_string(),
+            "proxy_protocol": { "trusted": ["127.0.0.1"] },
+        }))
+        .listener(json!({ "name": "web", "bind": web.to_string(), "websocket": {} }))
+        .set("limits.connections", 8000)
+        .set("limits.memory", "1GiB")
+        .start_ready();
+    let connect = encode::connect(&Connect::new(Version::V5, "half"));
+    let upgraded = upgrade("/", &[]);
+    let in_frame = frame(FIN | BINARY, &connect);
+    let stages: [(SocketAddr, Vec<u8>); 6] = [
+        (gateway.mqtt(), Vec::new()),
+        (balanced, LINE[..20].to_vec()),
+        (balanced, LINE.to_vec()),
+        (web, upgraded.as_bytes()[..40].to_vec()),
+        (web, upgraded.as_bytes().to_vec()),
+        (web, [upgraded.as_bytes(), &in_frame[..in_frame.len() - 1]].concat()),
+    ];
+    let mut sockets: Vec<TcpStream> = Vec::new();
+    let mut honest = 0;
+    for (address, bytes) in &stages {
+        for number in 0..SILENT {
+            let mut socket = TcpStream::connect(address).expect("the gateway accepts");
+            socket.write_all(bytes).expect("the gateway takes bytes");
+            sockets.push(socket);
+            if number % 200 == 0 {
+                honest += 1;
+                let mut client =
+                    Client::connect(gateway.mqtt(), Version::V5, &format!("h-{honest}"));
+                client.publish_acknowledged("devices/meter/h/power", 1, b"x");
+            }
+        }
+    }
+    Kafka::shared().wait_for(&gateway.topic("fast"), honest, SOON);
+    until_true("the silent ones are gone", 3 * SOON, || {
+        gateway.metrics().sum("landfall_connections", &[]) == 0.0
+    });
+    let closed = |reason: &str| {
+        gateway.metrics().sum("landfall_connections_closed_total", &[("reason", reason)])
+    };
+    // A tenth may be silent, and in three of the stages they are: the oldest had to go.
+    assert!(closed("silent") >= SILENT as f64, "{}", closed("silent"));
+}
+
+#[test]
+fn who_is_silent_is_not_ended_for_it_while_there_is_room() {
+    let gateway = GatewayConfig::new(Kafka::shared()).set("limits.connections", 100).start_ready();
+    let began = Instant::now();
+    let mut slow: Vec<Client> =
+        (0..9).map(|_| Client::open(gateway.mqtt(), Version::V311)).collect();
+    // Longer than who is silent longest is left alone where room is needed.
+    thread::sleep(Duration::from_secs(4).saturating_sub(began.elapsed()));
+    for (number, client) in slow.iter_mut().enumerate() {
+        client.send(&encode::connect(&Connect::new(Version::V311, &format!("slow-{number}"))));
+        assert!(matches!(client.expect_packet(), Packet::Connack { code: 0, .. }));
+    }
+    // Where there is none, accepting waits for who is not silent for long enough, and not for ever.
+    let silent: Vec<TcpStream> =
+        (0..30).map(|_| TcpStream::connect(gateway.mqtt()).expect("the system accepts")).collect();
+    let mut client = Client::open(gateway.mqtt(), Version::V311);
+    client.send(&encode::connect(&Connect::new(Version::V311, "last")));
+    match client.read(Duration::from_secs(30)) {
+        tests::mqtt::Seen::Packet(Packet::Connack { code: 0, .. }) => {}
+        other => panic!("{other:?}"),
+    }
+    drop(silent);
+    assert!(!gateway.log().contains(" WARN "), "health checks are no news: {}", gateway.log());
+}
