@@ -6,6 +6,7 @@ pub mod api;
 pub mod configuration;
 pub mod helm;
 pub mod immutable;
+pub mod made_up;
 mod pods;
 pub mod references;
 mod schemas;

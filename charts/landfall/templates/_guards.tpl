@@ -125,6 +125,22 @@
 {{- $faults = append $faults (printf "config.listeners: %s: nothing says who may connect: write `authenticate: [certificate]` (or token, password, http) with what it needs, or `anonymous: true` if whoever reaches the port may publish as any device" .name) -}}
 {{- end -}}
 {{- end -}}
+{{- if .Values.test.enabled -}}
+{{- $listener := include "landfall.testListener" . | fromJson -}}
+{{- $test := .Values.test -}}
+{{- if and $test.listener (not $listener) -}}
+{{- $faults = append $faults (printf "test.listener: there is no listener %q beyond loopback" $test.listener) -}}
+{{- end -}}
+{{- if and $listener $listener.authenticate (not $test.certificates) (not $test.args) -}}
+{{- $faults = append $faults (printf "test: the listener %s asks its devices who they are, and they have nothing to show: write test.certificates, or test.secretName and test.args, or test.enabled: false" $listener.name) -}}
+{{- end -}}
+{{- if and $test.certificates (not $test.certificates.issuerRef) -}}
+{{- $faults = append $faults "test.certificates.issuerRef: is needed: write { name: …, kind: … }" -}}
+{{- end -}}
+{{- if and $test.certificates (gt (int $test.devices) 6) -}}
+{{- $faults = append $faults "test.devices: with test.certificates there are at most 6" -}}
+{{- end -}}
+{{- end -}}
 {{- $faults | toJson -}}
 {{- end -}}
 
@@ -225,7 +241,7 @@ no device could connect. What other annotations mean is not known here, so nothi
 {{- $faults = append $faults (printf "fullnameOverride: %q cannot name a service: write a name of a-z 0-9 - that begins with a letter" $name) -}}
 {{- end -}}
 {{- range .Values.extraVolumes -}}
-{{- if regexMatch "^(config|data|ledger|(secret|config-map|certificate)-.*)$" .name -}}
+{{- if regexMatch "^(config|data|ledger|test|test-ca|test-devices|(secret|config-map|certificate)-.*)$" .name -}}
 {{- $faults = append $faults (printf "extraVolumes: the name %q is the chart's own: write another" .name) -}}
 {{- end -}}
 {{- end -}}

@@ -244,6 +244,44 @@ resources:
 {{- end }}
 {{- end -}}
 
+{{/* The listener that the test's devices come to, as the configuration has it. */}}
+{{- define "landfall.testListener" -}}
+{{- $found := dict -}}
+{{- range .Values.config.listeners -}}
+{{- if and (not $found) (not (include "landfall.isLocal" .)) (ternary (eq .name $.Values.test.listener) (not .proxy_protocol) (ne $.Values.test.listener "")) -}}
+{{- $found = . -}}
+{{- end -}}
+{{- end -}}
+{{- range .Values.config.listeners -}}
+{{- if and (not $found) (not $.Values.test.listener) (not (include "landfall.isLocal" .)) -}}
+{{- $found = . -}}
+{{- end -}}
+{{- end -}}
+{{- $found | toJson -}}
+{{- end -}}
+
+{{/* What cert-manager was asked for the test's listener: a JSON object of name and spec, or nothing. */}}
+{{- define "landfall.testServerCertificate" -}}
+{{- $listener := include "landfall.testListener" . | fromJson -}}
+{{- $files := ($listener.tls | default dict).certificates | default (list dict) -}}
+{{- $path := (first $files).certificate | default "" -}}
+{{- with regexFind "^/etc/landfall/certificates/[^/]+" $path | base -}}
+{{- if hasKey $.Values.certificates . -}}
+{{- dict "name" . "spec" (get $.Values.certificates .) | toJson -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The ids of the first devices of the fleet that device-sim makes of --seed=1. */}}
+{{- define "landfall.testDevices" -}}
+{{- $devices := list "pump-0" "meter-1" "pump-2" "meter-3" "pump-4" "meter-5" -}}
+{{- $ids := list -}}
+{{- range slice $devices 0 (min 6 (int .Values.test.devices)) -}}
+{{- $ids = append $ids (printf "landfall-test-%s" .) -}}
+{{- end -}}
+{{- $ids | toJson -}}
+{{- end -}}
+
 {{/*
 How many gateways there are while an autoscaler was just turned on. Kubernetes makes it one when the number
 leaves the object of which Helm still holds it, so it stays until the autoscaler has changed it once. With

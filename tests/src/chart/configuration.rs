@@ -7,16 +7,11 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::{Chart, Render, at, every, helm, list, text};
+use super::{Chart, Render, at, every, helm, list, made_up, text};
 use crate::tools::{Folder, program};
 
 /// Below it is everything that the chart mounts for the gateway to read.
 const MOUNTS: &str = "/etc/landfall/";
-/// In place of a secret that only the user has: a password, a token, a key of a store.
-const MADE_UP: &str = "made-up-for-the-tests";
-/// In place of a certificate that only the user has, as the gateway reads it before it starts. Its key is
-/// nowhere.
-const MADE_UP_CERTIFICATE: &str = include_str!("../../data/chart/ca.crt");
 const MIB: u64 = 1024 * 1024;
 
 /// `landfall check` accepts what the gateways get, and it counts with the container's memory.
@@ -138,10 +133,7 @@ impl<'a> Files<'a> {
             map["metadata"]["name"] == source["name"] && volume.get("configMap").is_some()
         });
         match own {
-            None if inside.ends_with(".crt") => Ok(MADE_UP_CERTIFICATE.to_owned()),
-            // A map that says nothing.
-            None if inside.ends_with(".yaml") => Ok("{}".to_owned()),
-            None => Ok(MADE_UP.to_owned()),
+            None => Ok(made_up::content(inside)),
             Some(map) => match map["data"][key].as_str() {
                 Some(text) => Ok(text.to_owned()),
                 None => Err(format!("{path} is read, but its ConfigMap has no {key}")),
@@ -181,7 +173,7 @@ fn environment(container: &Value, pod_name: &str) -> Result<Vec<(String, String)
             }
             (None, None) => match text(entry, "/valueFrom/fieldRef/fieldPath") {
                 "metadata.name" => pod_name.to_owned(),
-                _ => MADE_UP.to_owned(),
+                _ => made_up::SECRET.to_owned(),
             },
         };
         for (known, text) in &variables {

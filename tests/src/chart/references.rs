@@ -61,12 +61,7 @@ fn refers(render: &Render, object: &Value) -> Result<(), String> {
             }
         }
         // A Secret that cert-manager fills and no pod mounts would be of no use.
-        "Certificate" => {
-            let secret = text(object, "/spec/secretName");
-            let volumes = list(gateways, "/spec/template/spec/volumes").iter();
-            let mounted = volumes.map(|volume| text(volume, "/secret/secretName"));
-            known(&mounted.collect(), [secret].into_iter())
-        }
+        "Certificate" => known(&secrets(render), [text(object, "/spec/secretName")].into_iter()),
         "HorizontalPodAutoscaler" | "ScaledObject" => {
             known(&BTreeSet::from([name]), [text(object, "/spec/scaleTargetRef/name")].into_iter())
         }
@@ -99,6 +94,21 @@ fn account(render: &Render, pod: &Value) -> Result<(), String> {
         true => Ok(()),
         false => Err(format!("the account {account} is not the one that is made")),
     }
+}
+
+/// The Secrets that pods mount, alone or with others in one volume.
+fn secrets(render: &Render) -> BTreeSet<&str> {
+    let pods = render
+        .kind("StatefulSet")
+        .map(|one| at(one, "/spec/template/spec"))
+        .chain(render.kind("Pod").map(|one| at(one, "/spec")));
+    let volumes = pods.flat_map(|pod| list(pod, "/volumes"));
+    let names = volumes.flat_map(|volume| {
+        let sources = list(volume, "/projected/sources").iter();
+        let alone = [text(volume, "/secret/secretName")];
+        alone.into_iter().chain(sources.map(|source| text(source, "/secret/name")))
+    });
+    names.collect()
 }
 
 /// The ports of the gateways' first container.

@@ -12,12 +12,12 @@ use crate::tools::{Folder, tool};
 /// The oldest that the chart takes, the one that releases are tried on, the newest.
 const VERSIONS: [&str; 3] = ["1.32.0", "1.34.0", "1.37.0"];
 /// Kinds that are not Kubernetes' own, and the values that ask for them.
-const THIRD_PARTIES: [(&str, &str); 5] = [
-    ("Certificate", "/certificates"),
-    ("ServiceMonitor", "/metrics/serviceMonitor/enabled"),
-    ("PodMonitor", "/metrics/podMonitor/enabled"),
-    ("PrometheusRule", "/metrics/prometheusRule/enabled"),
-    ("ScaledObject", "/keda/enabled"),
+const THIRD_PARTIES: [(&str, &[&str]); 5] = [
+    ("Certificate", &["/certificates", "/test/certificates"]),
+    ("ServiceMonitor", &["/metrics/serviceMonitor/enabled"]),
+    ("PodMonitor", &["/metrics/podMonitor/enabled"]),
+    ("PrometheusRule", &["/metrics/prometheusRule/enabled"]),
+    ("ScaledObject", &["/keda/enabled"]),
 ];
 
 /// Every object of every values file fits the schemas.
@@ -84,11 +84,11 @@ pub fn third_parties(chart: &Chart) -> Result<(), String> {
     })
 }
 
-/// The values have it switched on, or have something in it.
-fn asks(values: &Value, pointer: &str) -> bool {
-    match values.pointer(pointer) {
+/// The values have one of these switched on, or have something in it.
+fn asks(values: &Value, pointers: &[&str]) -> bool {
+    pointers.iter().any(|pointer| match values.pointer(pointer) {
         Some(Value::Bool(is_on)) => *is_on,
         Some(Value::Object(entries)) => !entries.is_empty(),
         _ => false,
-    }
+    })
 }

@@ -3,8 +3,12 @@
 //!
 //! The blocks of a page are taken in their order, in a folder of its own: a configuration is `landfall.yaml`
 //! for the commands below it, the chart's values are `values.yaml`, and `landfall` and Helm are on the path.
+//! A gateway that runs beside a block runs with the last configuration above it, at ports that are free, and
+//! with the tests' Kafka.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 
@@ -13,9 +17,10 @@ use serde_json::Value;
 use super::page::{Block, Page};
 use super::verdict;
 use crate::foreign::python_command;
+use crate::kafka::Kafka;
 use crate::process::Process;
 use crate::tools::{Folder, program, repository, tool};
-use crate::wait::{START, until};
+use crate::wait::{START, until, until_true};
 use crate::{http, ports};
 
 /// How a comment begins that says why a block is not run.
@@ -26,6 +31,18 @@ const REASON_MIN: usize = 20;
 const BESIDE: &str = "beside landfall dev";
 /// And neither are numbers, and it may print more lines than those that are shown.
 const NUMBERS_DIFFER: &str = "beside landfall dev, numbers differ";
+/// Beside it runs a `landfall run` with the page's configuration.
+const BESIDE_RUN: &str = "beside landfall run";
+/// The same, and it may print more lines than those that are shown, with other numbers.
+const RUN_NUMBERS_DIFFER: &str = "beside landfall run, numbers differ";
+/// A command that goes on until the page is done, such as a server.
+const GOES_ON: &str = "goes on beside the rest";
+/// What is written into a file, of which the name follows.
+const FILE: &str = "the file ";
+/// Ports as pages write them: the tests take others, wherever one of these stands.
+const PORTS: [&str; 7] = ["1883", "8883", "8884", "8083", "8084", "8080", "9001"];
+/// The one of them that is for the admin pages.
+const ADMIN_PORT: &str = "8080";
 /// YAML for the chart.
 const VALUES: &str = "values of the chart";
 /// JSON of `/api/v1/status`.
@@ -53,6 +70,18 @@ struct Stage {
     folder: Folder,
     /// Started when a block needs it.
     dev: Option<Dev>,
+    /// The same; ended by another configuration.
+    run: Option<Run>,
+    /// What goes on beside the rest.
+    others: Vec<Process>,
+    /// By how the page writes them.
+    ports: BTreeMap<&'static str, u16>,
+}
+
+/// A `landfall run`.
+struct Run {
+    _process: Process,
+    environment: Vec<(String, String)>,
 }
 
 /// A running `landfall dev`, and what stands for its addresses in pages.
@@ -74,7 +103,7 @@ impl Stage {
         let programs = programs.parent().expect("a program lies in a folder");
         std::fs::create_dir(folder.join("target")).expect("the test's folder can be written");
         link(programs, "target/debug");
-        Stage { folder, dev: None }
+        Stage { folder, dev: None, run: None, others: Vec::new(), ports: BTreeMap::new() }
     }
 
     /// Tries a block; false where it says why it is not.
@@ -83,6 +112,11 @@ impl Stage {
         if let Some(reason) = comment.and_then(|comment| comment.strip_prefix(NOT_RUN)) {
             let is_one = reason.len() >= REASON_MIN;
             return if is_one { Ok(false) } else { Err(format!("{reason:?} is no reason")) };
+        }
+        if let Some(name) = comment.and_then(|comment| comment.strip_prefix(FILE)) {
+            let text = self.with_free_ports(&block.text);
+            self.write(name, &text);
+            return Ok(true);
         }
         match (block.language.as_str(), comment) {
             // A picture, or what a program prints: nobody can run it.
@@ -98,7 +132,17 @@ impl Stage {
                 self.dev();
                 self.console(block, has_lines)?;
             }
+            ("console", Some(BESIDE_RUN)) => {
+                self.begin_run()?;
+                self.console(block, str::eq)?;
+            }
+            ("console", Some(RUN_NUMBERS_DIFFER)) => {
+                self.begin_run()?;
+                self.console(block, has_lines)?;
+            }
+            ("console", Some(GOES_ON)) => self.go_on(block)?,
             ("yaml", None) => {
+                self.run = None;
                 self.write("landfall.yaml", &block.text);
                 self.run("landfall check --config landfall.yaml --without-secrets")?;
             }
@@ -152,19 +196,85 @@ impl Stage {
         }
     }
 
+    /// Starts the gateway with the configuration above, unless it runs.
+    fn begin_run(&mut self) -> Result<(), String> {
+        if self.run.is_some() {
+            return Ok(());
+        }
+        let written = std::fs::read_to_string(self.folder.join("landfall.yaml"));
+        let written = written.map_err(|error| format!("there is no configuration: {error}"))?;
+        let written = self.with_free_ports(&written);
+        self.write("landfall.yaml", &written);
+        let admin = ports::local(self.port(ADMIN_PORT));
+        let environment = [
+            ("LANDFALL__KAFKA__BOOTSTRAP_SERVERS", Kafka::shared().address()),
+            ("LANDFALL__KAFKA__CREATE_TOPICS", "true".to_owned()),
+            ("LANDFALL__ADMIN__BIND", admin.to_string()),
+        ];
+        let environment = environment.map(|(name, value)| (name.to_owned(), value)).to_vec();
+        let mut command = Command::new(program("landfall"));
+        command.args(["run", "--config", "landfall.yaml"]).current_dir(&*self.folder);
+        command.env_clear().envs(environment.clone());
+        let mut process = Process::start("run", command, &self.folder);
+        process.until("landfall run is ready", START, || {
+            http::get(admin, "/readyz").is_ok_and(|answer| answer.code == 200).then_some(())
+        });
+        self.run = Some(Run { _process: process, environment });
+        Ok(())
+    }
+
+    /// Starts the block's one command, and does not wait for its end.
+    fn go_on(&mut self, block: &Block) -> Result<(), String> {
+        let line = block.text.strip_prefix("$ ").ok_or("it does not begin with `$ `")?;
+        let line = self.with_free_ports(line.trim_end());
+        let mut command = Command::new("/bin/bash");
+        command.args(["-c", &format!("exec {line}")]).current_dir(&*self.folder);
+        command.env_clear().env("PATH", self.path());
+        let name = format!("other-{}", self.others.len());
+        self.others.push(Process::start(&name, command, &self.folder));
+        // Who listens, listens soon; a block beside it would fail at once otherwise.
+        let ports: Vec<u16> = self.ports.values().copied().collect();
+        for port in ports.into_iter().filter(|port| line.contains(&port.to_string())) {
+            until_true("it listens", START, || TcpStream::connect(ports::local(port)).is_ok());
+        }
+        Ok(())
+    }
+
+    /// A free port in place of one that pages write, the same for a whole page.
+    fn port(&mut self, written: &'static str) -> u16 {
+        *self.ports.entry(written).or_insert_with(ports::free)
+    }
+
+    /// The text with free ports in place of those that pages write.
+    fn with_free_ports(&mut self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for written in PORTS.into_iter().filter(|port| text.contains(*port)).collect::<Vec<_>>() {
+            text = text.replace(written, &self.port(written).to_string());
+        }
+        text
+    }
+
+    /// Where commands are looked for.
+    fn path(&self) -> OsString {
+        let programs = [program("landfall"), tool("bin/helm"), tool("python/bin/python")];
+        let programs = programs.iter().filter_map(|program| program.parent());
+        let path = programs.chain(["/usr/bin", "/bin"].map(Path::new));
+        std::env::join_paths(path).expect("no path has a colon")
+    }
+
     /// Runs a line of a shell; its standard output.
     fn run(&self, line: &str) -> Result<String, String> {
         let mut line = line.to_owned();
         for (shown, address) in self.dev.iter().flat_map(|dev| &dev.addresses) {
             line = line.replace(shown, address);
         }
-        let programs = [program("landfall"), tool("bin/helm")];
-        let programs = programs.iter().filter_map(|program| program.parent());
-        let path = programs.chain(["/usr/bin", "/bin"].map(Path::new));
-        let path = std::env::join_paths(path).expect("no path has a colon");
+        for (shown, port) in &self.ports {
+            line = line.replace(shown, &port.to_string());
+        }
         let mut command = Command::new("/usr/bin/timeout");
         command.args([PATIENCE, "/bin/bash", "-o", "pipefail", "-c", &line]);
-        command.current_dir(&*self.folder).env_clear().env("PATH", &path);
+        command.current_dir(&*self.folder).env_clear().env("PATH", self.path());
+        command.envs(self.run.iter().flat_map(|run| run.environment.iter().cloned()));
         output(command).map_err(|fault| format!("{line}\n{fault}"))
     }
 

@@ -19,6 +19,7 @@ fn every_values_file_renders() {
     let names: Vec<String> =
         Chart::own().values_files().into_iter().map(|(name, _)| name).collect();
     let expected = [
+        "cert-manager",
         "everything",
         "gcs-workload-identity",
         "high-availability",

@@ -103,6 +103,16 @@ const BY_GUARD: &[Case] = &[
         &["config.listeners: mqtt: nothing says who may connect", "authenticate: [certificate]"],
     ),
     (
+        "config: { listeners: [{ name: fleet, bind: \"0.0.0.0:8883\", authenticate: [password] }] }",
+        &["test: the listener fleet asks its devices who they are", "test.secretName"],
+    ),
+    ("test: { listener: nobody }", &["test.listener: there is no listener \"nobody\""]),
+    (
+        "test: { devices: 7, certificates: { issuerRef: { name: a } } }",
+        &["test.devices", "at most 6"],
+    ),
+    ("test: { certificates: { commonName: a } }", &["test.certificates.issuerRef: is needed"]),
+    (
         "service: { type: LoadBalancer, annotations: { service.beta.kubernetes.io/aws-load-balancer-proxy-protocol: \"*\" } }",
         &["aws-load-balancer-proxy-protocol", "the listener mqtt takes for a mistake"],
     ),

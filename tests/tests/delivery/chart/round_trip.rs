@@ -1,6 +1,6 @@
 //! What `helm test` does, with processes in the place of pods: the gateway and the two containers of the
-//! test run with what the chart hands them, against a real Kafka and a real object store. Only addresses
-//! and folders are other ones.
+//! test run with what the chart hands them, against a real Kafka and a real object store: over TLS, with
+//! passwords, as devices have to. Only addresses and folders are other ones.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use tests::chart::configuration::Files;
-use tests::chart::{Chart, Render};
+use tests::chart::{Chart, Render, made_up};
 use tests::kafka::{Kafka, unique};
 use tests::process::Process;
 use tests::s3::S3;
@@ -41,13 +41,33 @@ fn the_containers_of_helm_test_find_every_message_in_kafka() {
     let lane = |lane: &str| (lane.to_owned(), json!({ "topic": topic(lane) }));
     let values = json!({
         "config": {
-            "listeners": [{ "name": "mqtt", "bind": "0.0.0.0:1883", "anonymous": true }],
+            "listeners": [{
+                "name": "fleet",
+                "bind": "0.0.0.0:8883",
+                "tls": { "certificates": [{
+                    "certificate": "/etc/landfall/secrets/server/tls.crt",
+                    "key": "/etc/landfall/secrets/server/tls.key",
+                }] },
+                "authenticate": ["password"],
+            }],
+            "authentication": { "password": { "file": "/etc/landfall/secrets/devices/passwords" } },
+            "access": [{ "allow": ["publish"], "topic": "devices/+/{identity}/#" }],
             "kafka": { "bootstrap_servers": kafka.address() },
+            "limits": { "connections": 10000 },
             "object_store": store,
             "lanes": Value::Object(LANES.iter().map(|name| lane(name)).collect()),
         },
-        "secrets": { "s3": { "secretName": "bucket" } },
-        "test": { "duration": "3s" },
+        "secrets": {
+            "s3": { "secretName": "bucket" },
+            "server": { "secretName": "server" },
+            "devices": { "secretName": "devices" },
+        },
+        "test": {
+            "duration": "3s",
+            "secretName": "test",
+            "args": ["--password-file=/etc/landfall/test/passwords"],
+            "serverName": "localhost",
+        },
     });
     // JSON is YAML.
     let render = Render::with(Chart::own(), "round trip", &values.to_string()).expect("it renders");
@@ -89,6 +109,16 @@ fn the_containers_of_helm_test_find_every_message_in_kafka() {
                 Some(("--ledger", path)) => {
                     let place = path.strip_prefix("/ledger/").expect("it is in the shared folder");
                     format!("--ledger={}", folder.join(place).display())
+                }
+                Some((option @ ("--ca" | "--password-file"), path)) => {
+                    let content = files.holds(path).expect("the test's pod mounts it");
+                    let content = match option {
+                        "--ca" => content,
+                        _ => made_up::DEVICES_PASSWORDS.to_owned(),
+                    };
+                    let file = own.join(option.trim_start_matches('-'));
+                    std::fs::write(&file, content).expect("the test's folder can be written");
+                    format!("{option}={}", file.display())
                 }
                 _ => argument.to_owned(),
             });
