@@ -39,7 +39,7 @@ pub use written::Configuration;
 
 pub use descriptors::{DescriptorPlan, descriptor_limit};
 pub use memory::{CONNECTION_COST, MemoryPlan};
-pub use tls::TlsSettings;
+pub use tls::{CertificateSettings, TlsSettings};
 
 /// Head and properties of a packet beside its payload, in bytes: room in the announced maximum.
 const PACKET_HEAD_MAX: u32 = PUBLISH_HEAD_MAX + FIXED_HEADER_MAX as u32;
@@ -157,6 +157,8 @@ pub struct DemandSettings {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuthenticationSettings {
     pub password: Option<PasswordSettings>,
+    /// As whom certificates enter; listeners with TLS have it too.
+    pub certificate: CertificateSettings,
 }
 
 impl AuthenticationSettings {

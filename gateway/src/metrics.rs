@@ -27,6 +27,7 @@ pub const SESSIONS_MEMORY_LIMIT: &str = "landfall_sessions_memory_limit_bytes";
 pub const TLS_HANDSHAKES: &str = "landfall_tls_handshakes_total";
 pub const TLS_HANDSHAKES_REFUSED: &str = "landfall_tls_handshakes_refused_total";
 pub const TLS_CERTIFICATE_ENDS: &str = "landfall_tls_certificate_ends_timestamp_seconds";
+pub const TLS_LISTS_END: &str = "landfall_tls_revocation_lists_end_timestamp_seconds";
 pub const PACKETS_MALFORMED: &str = "landfall_packets_malformed_total";
 pub const MESSAGES_RECEIVED: &str = "landfall_messages_received_total";
 pub const MESSAGES_LANDED: &str = "landfall_messages_landed_total";
@@ -126,6 +127,11 @@ const DESCRIPTIONS: &[(&str, &str, &str)] = &[
         TLS_CERTIFICATE_ENDS,
         "gauge",
         "When the first of the listener's own certificates ends, in seconds since 1970.",
+    ),
+    (
+        TLS_LISTS_END,
+        "gauge",
+        "When the first of the listener's lists of revoked certificates should be replaced, in seconds since 1970.",
     ),
     (
         SESSIONS_MEMORY_USED,

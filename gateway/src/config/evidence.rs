@@ -18,6 +18,74 @@ pub enum ClientId {
     BeginsWith(String),
 }
 
+/// `san_uri`, `san_dns`, `cn` or `subject`, or `{ NAME: TEMPLATE }`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateName {
+    pub source: String,
+    pub template: Option<String>,
+}
+
+impl JsonSchema for CertificateName {
+    fn schema_name() -> Cow<'static, str> {
+        "CertificateName".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let template = json_schema!({ "type": "string", "pattern": "\\{id\\}" });
+        json_schema!({
+            "description": "A name of a certificate: san_uri, san_dns, cn (where there is exactly one) or subject (as RFC 2253 writes it). { NAME: TEMPLATE } says which part of it is the identity, as spiffe://fleet/device/{id} does; {device_type}, {firmware_version}, {group} and {tenant} make attributes of other parts.",
+            "anyOf": [
+                { "type": "string", "enum": ["san_uri", "san_dns", "cn", "subject"] },
+                {
+                    "type": "object",
+                    "properties": {
+                        "san_uri": template,
+                        "san_dns": template,
+                        "cn": template,
+                        "subject": template,
+                    },
+                    "minProperties": 1,
+                    "maxProperties": 1,
+                    "additionalProperties": false,
+                },
+            ],
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for CertificateName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<CertificateName, D::Error> {
+        deserializer.deserialize_any(CertificateNameVisitor)
+    }
+}
+
+struct CertificateNameVisitor;
+
+impl<'de> Visitor<'de> for CertificateNameVisitor {
+    type Value = CertificateName;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("san_uri, san_dns, cn or subject, or { NAME: TEMPLATE }")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<CertificateName, E> {
+        Ok(CertificateName { source: text.to_owned(), template: None })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<CertificateName, A::Error> {
+        let one = || {
+            de::Error::custom(
+                "write one name with its template, such as { san_uri: \"spiffe://fleet/device/{id}\" }",
+            )
+        };
+        let (source, template) = map.next_entry()?.ok_or_else(one)?;
+        match map.next_key::<String>()? {
+            None => Ok(CertificateName { source, template: Some(template) }),
+            Some(_) => Err(one()),
+        }
+    }
+}
+
 impl JsonSchema for Ways {
     fn schema_name() -> Cow<'static, str> {
         "Ways".into()

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::net::tls::{Source, Template};
+
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsSettings {
@@ -16,6 +18,8 @@ pub struct TlsSettings {
     pub resumption: bool,
     /// Most bytes in one record that is sent.
     pub record_size: usize,
+    /// What is spoken above it is HTTP, which becomes WebSocket.
+    pub below_websocket: bool,
 }
 
 /// A certificate of the gateway with those above it, and its key; both in PEM.
@@ -30,8 +34,28 @@ pub struct CertificateFiles {
 pub struct ClientSettings {
     /// Who shows no certificate is refused.
     pub required: bool,
-    /// Certificates of those who may vouch for clients, in PEM.
-    pub authorities: PathBuf,
+    /// Certificates of those who may vouch for clients, in PEM. None where all are pinned.
+    pub authorities: Option<PathBuf>,
+    /// Lists of revoked certificates, in PEM or DER.
+    pub lists: Vec<PathBuf>,
+    /// The lists are asked for each certificate of a chain, or for a client's own only.
+    pub whole_chain: bool,
+    pub names: CertificateSettings,
+}
+
+/// As whom certificates enter, wherever they are shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateSettings {
+    /// Lines of fingerprint and identity.
+    pub pinned: Option<PathBuf>,
+    /// The first that fits says who it is.
+    pub identity: Vec<Template>,
+}
+
+impl Default for CertificateSettings {
+    fn default() -> CertificateSettings {
+        CertificateSettings { pinned: None, identity: vec![Template::whole(Source::CommonName)] }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +68,10 @@ impl TlsSettings {
     /// Everything that is read.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         let own = self.certificates.iter().flat_map(|files| [&files.certificate, &files.key]);
-        let clients = self.clients.iter().map(|clients| &clients.authorities);
+        let clients = self.clients.iter().flat_map(|clients| {
+            let authorities = clients.authorities.iter().chain(&clients.lists);
+            authorities.chain(&clients.names.pinned)
+        });
         own.chain(clients).map(PathBuf::as_path)
     }
 }

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::evidence::{ClientId, Ways};
-use super::values::{Length, Secret, Size};
+use super::evidence::{CertificateName, ClientId, Ways};
+use super::values::{Files, Length, Secret, Size};
 
 /// The configuration of a gateway. Everything has a default; unknown keys are refused.
 #[derive(JsonSchema)]
@@ -127,6 +127,13 @@ pub struct Tls {
     /// Whether a client has to show a certificate. Default: required with client_ca, none without.
     #[schemars(extend("enum" = ["required", "optional", "none", null]))]
     pub client_certificate: Option<String>,
+    /// A file with lists of revoked certificates (CRL), in PEM or DER, or several files. Who is on one does
+    /// not come in; one that should have been replaced still counts, with a warning.
+    pub crl: Option<Files>,
+    /// Whether each authority of a chain needs a list, or only the one that issued a client's own
+    /// certificate.
+    #[schemars(extend("enum" = ["chain", "leaf", null], "default" = "chain"))]
+    pub crl_check: Option<String>,
     /// The oldest version that is spoken.
     #[schemars(extend("enum" = ["1.2", "1.3", null], "default" = "1.2"))]
     pub min_version: Option<String>,
@@ -240,6 +247,20 @@ pub struct AccessFile {
 pub struct Authentication {
     /// A file of names and hashes of passwords.
     pub password: Option<Password>,
+    /// As whom clients' certificates enter, on listeners with tls that ask for one.
+    pub certificate: Option<CertificateNames>,
+}
+
+/// As whom certificates enter.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateNames {
+    /// Which name of a certificate is the identity; the first that fits counts.
+    #[schemars(length(min = 1, max = 16), extend("default" = ["cn"]))]
+    pub identity: Option<Vec<CertificateName>>,
+    /// A file of lines `SHA256 IDENTITY`: the certificate with this fingerprint enters as that, and no chain,
+    /// version, time or extension of it is asked. For self-signed certificates and those of version 1.
+    pub pinned: Option<String>,
 }
 
 /// A file of names and hashes of passwords.

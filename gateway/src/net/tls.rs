@@ -2,9 +2,13 @@
 //! to a stream on which MQTT is spoken.
 
 mod clients;
+mod flight;
 mod handshake;
 mod hello;
 mod material;
+mod names;
+mod pins;
+mod revocation;
 mod server;
 mod stream;
 mod tickets;
@@ -12,14 +16,18 @@ mod tickets;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use parking_lot::RwLock;
+use rustls::pki_types::CertificateDer;
 
+pub use clients::{ClientFault, Clients};
 pub use handshake::{HandshakeFault, Handshakes, accept};
 pub use material::Material;
+pub use names::{Source, Template};
 pub use stream::{HELD_MAX_BYTES, TlsStream};
 
+use super::Certificate;
 use crate::config::{Faults, TlsSettings};
 use crate::metrics;
 use crate::rate_limit::RateLimit;
@@ -56,6 +64,19 @@ impl Tls {
         Ok(tls)
     }
 
+    /// Whether a client that came in with this certificate still may, by the files as they are now; `chain`
+    /// is what it showed ([`super::Transport::client_chain`]).
+    pub fn still_good(
+        &self,
+        certificate: &Certificate,
+        chain: &[CertificateDer<'_>],
+    ) -> Result<(), ClientFault> {
+        match &self.material().clients {
+            Some(clients) => clients.ask_again(certificate, chain, SystemTime::now()),
+            None => Ok(()),
+        }
+    }
+
     fn material(&self) -> Arc<Material> {
         Arc::clone(&self.material.read())
     }
@@ -69,6 +90,10 @@ impl Tls {
         let label = listener.to_owned();
         ::metrics::gauge!(metrics::TLS_CERTIFICATE_ENDS, "listener" => label)
             .set(material.ends_s as f64);
+        if let Some(lists_end_s) = material.lists_end_s {
+            let label = listener.to_owned();
+            ::metrics::gauge!(metrics::TLS_LISTS_END, "listener" => label).set(lists_end_s as f64);
+        }
     }
 }
 
@@ -90,3 +115,6 @@ impl Reload for Tls {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

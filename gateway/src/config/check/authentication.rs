@@ -24,7 +24,8 @@ impl Checker {
                 Ok(()) => {}
             }
         }
-        AuthenticationSettings { password }
+        let certificate = self.certificate_names(written.certificate);
+        AuthenticationSettings { password, certificate }
     }
 
     /// What of it some listener asks for; it is a fault where none does.

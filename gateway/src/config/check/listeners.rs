@@ -98,7 +98,10 @@ impl Checker {
                 );
             }
             let on_denied = self.on_denied(&place, written.on_denied.as_deref());
-            let tls = written.tls.and_then(|tls| self.tls(&format!("{place}.tls"), tls));
+            let names = &authentication.certificate;
+            let tls = written
+                .tls
+                .and_then(|tls| self.tls(&format!("{place}.tls"), tls, names, websocket.is_some()));
             listeners.push(ListenerSettings {
                 name: written.name,
                 bind,
@@ -111,6 +114,7 @@ impl Checker {
             });
         }
         self.default_binding_is_used(&bindings, &listeners);
+        self.certificate_names_are_used(&authentication.certificate, &listeners);
         listeners
     }
 

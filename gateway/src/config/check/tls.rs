@@ -1,19 +1,31 @@
 //! TLS of a listener: what was written, and whether the files that it names make a server.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Checker, KIB};
-use crate::config::tls::{CertificateFiles, ClientSettings, TlsSettings, TlsVersion};
-use crate::config::{Secrets, written};
-use crate::net::tls::Material;
+use crate::config::evidence::CertificateName;
+use crate::config::tls::{
+    CertificateFiles, CertificateSettings, ClientSettings, TlsSettings, TlsVersion,
+};
+use crate::config::values::Files;
+use crate::config::{ListenerSettings, Secrets, written};
+use crate::net::tls::{Material, Source, Template};
 
 /// Bytes in one record: below that, overhead is most of it; beyond, TLS has no longer ones.
 const RECORD_SIZE: (u64, u64) = (512, 16 * KIB);
+/// Names of a certificate that are tried.
+const IDENTITIES_MAX: usize = 16;
 const DEFAULT_RECORD_SIZE: u64 = 4 * KIB;
 
 impl Checker {
     /// None where it is faulty.
-    pub(super) fn tls(&mut self, place: &str, written: written::Tls) -> Option<TlsSettings> {
+    pub(super) fn tls(
+        &mut self,
+        place: &str,
+        written: written::Tls,
+        names: &CertificateSettings,
+        below_websocket: bool,
+    ) -> Option<TlsSettings> {
         let faults_before = self.faults.0.len();
         if written.certificates.is_empty() {
             self.faults.add(
@@ -21,7 +33,7 @@ impl Checker {
                 "is empty: write - { certificate: FILE, key: FILE }",
             );
         }
-        let clients = self.tls_clients(place, &written);
+        let clients = self.tls_clients(place, &written, names);
         let min_version = match written.min_version.as_deref() {
             None | Some("1.2") => TlsVersion::V12,
             Some("1.3") => TlsVersion::V13,
@@ -45,6 +57,7 @@ impl Checker {
             min_version,
             resumption: written.resumption,
             record_size: record_size as usize,
+            below_websocket,
         };
         if self.faults.0.len() > faults_before {
             return None;
@@ -53,32 +66,97 @@ impl Checker {
         Some(settings)
     }
 
-    fn tls_clients(&mut self, place: &str, written: &written::Tls) -> Option<ClientSettings> {
-        let asked = written.client_certificate.as_deref();
+    fn tls_clients(
+        &mut self,
+        place: &str,
+        written: &written::Tls,
+        names: &CertificateSettings,
+    ) -> Option<ClientSettings> {
+        let whole_chain = match written.crl_check.as_deref() {
+            None | Some("chain") => true,
+            Some("leaf") => false,
+            Some(other) => {
+                let text = format!("{other:?}: write chain or leaf");
+                self.faults.add(format!("{place}.crl_check"), text);
+                true
+            }
+        };
+        let lists: Vec<PathBuf> =
+            written.crl.iter().flat_map(|Files(files)| files).map(PathBuf::from).collect();
+        if lists.is_empty() && written.crl_check.is_some() {
+            self.faults.add(format!("{place}.crl_check"), "needs crl, the file with the lists");
+        }
+        if !lists.is_empty() && written.client_ca.is_none() {
+            self.faults.add(
+                format!("{place}.crl"),
+                "needs client_ca: a list says which of an authority's certificates are bad",
+            );
+        }
         let place = format!("{place}.client_certificate");
-        let required = match (asked, &written.client_ca) {
-            (None | Some("none"), None) => return None,
-            (Some("none"), Some(_)) => {
+        let who = (&written.client_ca, &names.pinned);
+        let required = match (written.client_certificate.as_deref(), who) {
+            (None, (None, _)) | (Some("none"), (None, _)) => return None,
+            (Some("none"), (Some(_), _)) => {
                 self.faults.add(place, "is none, and client_ca vouches for nobody then: leave client_ca out, or write required or optional");
                 return None;
             }
-            (Some("required" | "optional"), None) => {
-                self.faults.add(
-                    place,
-                    "needs client_ca, the file with the authorities that may vouch for clients",
-                );
+            (Some("required" | "optional"), (None, None)) => {
+                self.faults.add(place, "needs client_ca, the file with the authorities that may vouch for clients, or authentication.certificate.pinned");
                 return None;
             }
-            (None | Some("required"), Some(_)) => true,
-            (Some("optional"), Some(_)) => false,
+            (None | Some("required"), _) => true,
+            (Some("optional"), _) => false,
             (Some(other), _) => {
                 let text = format!("{other:?}: write required, optional or none");
                 self.faults.add(place, text);
                 return None;
             }
         };
-        let authorities = written.client_ca.as_ref()?.into();
-        Some(ClientSettings { required, authorities })
+        let authorities = written.client_ca.as_ref().map(PathBuf::from);
+        Some(ClientSettings { required, authorities, lists, whole_chain, names: names.clone() })
+    }
+
+    /// The section `authentication.certificate`.
+    pub(super) fn certificate_names(
+        &mut self,
+        written: Option<written::CertificateNames>,
+    ) -> CertificateSettings {
+        const PLACE: &str = "authentication.certificate.identity";
+        let mut settings = CertificateSettings::default();
+        let Some(written::CertificateNames { identity, pinned }) = written else { return settings };
+        settings.pinned = pinned.map(PathBuf::from);
+        if let Some(names) = identity {
+            if !(1..=IDENTITIES_MAX).contains(&names.len()) {
+                let text = format!("has {} names: write 1 to {IDENTITIES_MAX}", names.len());
+                self.faults.add(PLACE, text);
+            }
+            settings.identity.clear();
+            for (index, CertificateName { source, template }) in names.into_iter().enumerate() {
+                let parsed = source.parse::<Source>().and_then(|source| match template {
+                    None => Ok(Template::whole(source)),
+                    Some(text) => Template::parse(source, &text),
+                });
+                match parsed {
+                    Ok(template) => settings.identity.push(template),
+                    Err(error) => self.faults.add(format!("{PLACE}[{index}]"), error),
+                }
+            }
+        }
+        settings
+    }
+
+    /// What says as whom certificates enter has a listener that asks for one.
+    pub(super) fn certificate_names_are_used(
+        &mut self,
+        names: &CertificateSettings,
+        listeners: &[ListenerSettings],
+    ) {
+        let asks = |listener: &ListenerSettings| {
+            listener.tls.as_ref().is_some_and(|tls| tls.clients.is_some())
+        };
+        if *names != CertificateSettings::default() && !listeners.iter().any(asks) {
+            self.faults.add("authentication.certificate", "no listener asks for a certificate: write `tls` with client_ca or client_certificate on one, or leave this out");
+        }
     }
 
     /// Builds what `run` builds. Of files that another machine has, nothing can be said.

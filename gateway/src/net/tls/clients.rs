@@ -7,23 +7,28 @@ use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
+use rustls::crypto::{
+    WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+    verify_tls13_signature_with_raw_key,
+};
+use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer, TrustAnchor, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, SignatureScheme};
 use sha2::{Digest as _, Sha256};
-use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
+use webpki::{EndEntityCert, KeyUsage, RawPublicKeyEntity, VerifiedPath, spki_for_anchor};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 
+use super::names::{self, Found, Template};
+use super::pins::Pins;
+use super::revocation::{Lists, issuer_name};
 use crate::net::Certificate;
+use crate::net::certificate::{Basis, Fingerprint, Link};
 
 /// A certificate may begin so much later than now: the clocks of authorities are not this one.
 const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
 /// What a certificate has that never ends (RFC 5280, 4.1.2.5), in seconds since 1970.
 const NEVER_S: i64 = 253_402_300_799;
-/// Longest identity, in bytes: it is kept, and becomes the key of records.
-const IDENTITY_MAX_BYTES: usize = 1024;
 
 thread_local! {
     /// What the last certificate that rustls had looked at on this thread turned out to be. rustls hands
@@ -46,12 +51,17 @@ pub enum ClientFault {
     NotYetValid,
     WrongUse,
     BadSignature,
+    Revoked,
+    /// There is no list of its issuer.
+    RevocationUnknown,
+    /// It is not pinned, and nobody may vouch for it.
+    NotPinned,
     /// What is left of the standard: constraints on names or lengths, critical extensions.
     Unacceptable,
 }
 
 impl ClientFault {
-    pub const ALL: [ClientFault; 8] = [
+    pub const ALL: [ClientFault; 11] = [
         ClientFault::Unreadable,
         ClientFault::Version1,
         ClientFault::UnknownAuthority,
@@ -59,6 +69,9 @@ impl ClientFault {
         ClientFault::NotYetValid,
         ClientFault::WrongUse,
         ClientFault::BadSignature,
+        ClientFault::Revoked,
+        ClientFault::RevocationUnknown,
+        ClientFault::NotPinned,
         ClientFault::Unacceptable,
     ];
 
@@ -72,6 +85,9 @@ impl ClientFault {
             ClientFault::NotYetValid => "not_yet_valid",
             ClientFault::WrongUse => "wrong_use",
             ClientFault::BadSignature => "bad_signature",
+            ClientFault::Revoked => "revoked",
+            ClientFault::RevocationUnknown => "revocation_unknown",
+            ClientFault::NotPinned => "not_pinned",
             ClientFault::Unacceptable => "unacceptable_certificate",
         }
     }
@@ -94,6 +110,13 @@ impl fmt::Display for ClientFault {
                 "the certificate's extended key usage does not have TLS client authentication"
             }
             ClientFault::BadSignature => "a signature does not fit the certificate that made it",
+            ClientFault::Revoked => "the certificate, or one above it, was revoked",
+            ClientFault::RevocationUnknown => {
+                "crl has no list of an authority in the chain: add one for each, or write crl_check: leaf"
+            }
+            ClientFault::NotPinned => {
+                "the certificate is not in the file that authentication.certificate.pinned names"
+            }
             ClientFault::Unacceptable => {
                 "the certificate breaks a constraint of one above it, or has a critical extension \
                  that is not known"
@@ -112,6 +135,8 @@ impl From<webpki::Error> for ClientFault {
             }
             Error::CertExpired { .. } | Error::InvalidCertValidity => ClientFault::Expired,
             Error::CertNotValidYet { .. } => ClientFault::NotYetValid,
+            Error::CertRevoked => ClientFault::Revoked,
+            Error::UnknownRevocationStatus => ClientFault::RevocationUnknown,
             Error::RequiredEkuNotFoundContext(_) | Error::EmptyEkuExtension => {
                 ClientFault::WrongUse
             }
@@ -132,7 +157,11 @@ impl From<ClientFault> for rustls::Error {
             ClientFault::Unreadable => CertificateError::BadEncoding,
             // unsupported_certificate
             ClientFault::Version1 | ClientFault::WrongUse => CertificateError::InvalidPurpose,
-            ClientFault::UnknownAuthority => CertificateError::UnknownIssuer,
+            ClientFault::UnknownAuthority | ClientFault::NotPinned => {
+                CertificateError::UnknownIssuer
+            }
+            ClientFault::Revoked => CertificateError::Revoked,
+            ClientFault::RevocationUnknown => CertificateError::UnknownRevocationStatus,
             ClientFault::Expired => CertificateError::Expired,
             ClientFault::NotYetValid => CertificateError::NotValidYet,
             ClientFault::BadSignature => CertificateError::BadSignature,
@@ -149,34 +178,55 @@ pub struct Authority {
     pub not_after: i64,
 }
 
+/// What decides about clients' certificates.
+#[derive(Debug)]
+pub struct ClientRules {
+    /// Who shows no certificate is refused.
+    pub required: bool,
+    pub authorities: Vec<Authority>,
+    /// None where nothing is asked about revocation.
+    pub lists: Option<Lists>,
+    pub pins: Pins,
+    /// The first that fits says who it is.
+    pub identity: Vec<Template>,
+    pub algorithms: WebPkiSupportedAlgorithms,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Clients {
-    /// Who shows no certificate is refused.
-    required: bool,
+    rules: ClientRules,
     anchors: Vec<TrustAnchor<'static>>,
     /// By authority, when it ends, in seconds since 1970.
     ends: HashMap<[u8; 32], i64>,
-    algorithms: WebPkiSupportedAlgorithms,
+}
+
+/// A way from a certificate to an authority.
+struct Way {
+    /// When the first of it ends, in seconds since 1970.
+    ends_s: i64,
+    authority: [u8; 32],
+    links: Vec<Link>,
 }
 
 impl Clients {
-    pub fn new(
-        required: bool,
-        authorities: Vec<Authority>,
-        algorithms: WebPkiSupportedAlgorithms,
-    ) -> Clients {
+    pub fn new(mut rules: ClientRules) -> Clients {
+        let authorities = std::mem::take(&mut rules.authorities);
         let end = |authority: &Authority| (name_of(&authority.anchor), authority.not_after);
         Clients {
-            required,
             ends: authorities.iter().map(end).collect(),
             anchors: authorities.into_iter().map(|authority| authority.anchor).collect(),
-            algorithms,
+            rules,
         }
     }
 
     pub fn is_required(&self) -> bool {
-        self.required
+        self.rules.required
+    }
+
+    /// When the first list of revoked certificates should be replaced, in seconds since 1970.
+    pub fn next_list_update(&self) -> Option<i64> {
+        self.rules.lists.as_ref().and_then(Lists::next_update)
     }
 
     /// Whether this certificate, with those that came along, is good at that time, and as whom it enters.
@@ -186,62 +236,132 @@ impl Clients {
         others: &[CertificateDer<'_>],
         now: SystemTime,
     ) -> Result<Certificate, ClientFault> {
-        let ends_s = match self.ends_of_path(leaf, others, now) {
-            Err(ClientFault::NotYetValid) => self.ends_of_path(leaf, others, now + CLOCK_SKEW)?,
+        let fingerprint = Sha256::digest(leaf).into();
+        let parsed = X509Certificate::from_der(leaf);
+        if let Some(identity) = self.rules.pins.identity(&fingerprint) {
+            let (_, parsed) = parsed.map_err(|_| ClientFault::Unreadable)?;
+            return Ok(Certificate {
+                fingerprint,
+                identity: Some(identity.into()),
+                attributes: Vec::new(),
+                common_name: names::common_name(&parsed).map(Into::into),
+                ends_at: None,
+                basis: Basis::Pinned,
+            });
+        }
+        if self.anchors.is_empty() {
+            return Err(ClientFault::NotPinned);
+        }
+        let way = match self.way(leaf, others, now) {
+            Err(ClientFault::NotYetValid) => self.way(leaf, others, now + CLOCK_SKEW)?,
             other => other?,
         };
-        let (_, parsed) = X509Certificate::from_der(leaf).map_err(|_| ClientFault::Unreadable)?;
-        let common_name = common_name(&parsed);
-        let is_identity =
-            |name: &&str| name.len() <= IDENTITY_MAX_BYTES && !name.chars().any(char::is_control);
+        let (_, parsed) = parsed.map_err(|_| ClientFault::Unreadable)?;
+        let found = names::find(&self.rules.identity, &parsed);
+        let (identity, attributes) = match found {
+            Some(Found { identity, attributes }) => (Some(identity), attributes),
+            None => (None, Vec::new()),
+        };
         Ok(Certificate {
-            fingerprint: Sha256::digest(leaf).into(),
-            identity: common_name.filter(is_identity).map(Into::into),
-            common_name: common_name.map(Into::into),
-            ends_at: (ends_s < NEVER_S).then(|| time(ends_s)),
+            fingerprint,
+            identity,
+            attributes,
+            common_name: names::common_name(&parsed).map(Into::into),
+            ends_at: (way.ends_s < NEVER_S).then(|| time(way.ends_s)),
+            basis: Basis::Chain { authority: way.authority, links: way.links.into() },
         })
     }
 
-    /// When the first certificate ends on a way from this one to an authority, in seconds since 1970.
-    fn ends_of_path(
+    /// Whether a client that came in with this certificate still may, now that something may have changed;
+    /// `chain` is what it showed. Without arithmetic, where what it rested on is there as it was.
+    pub fn ask_again(
+        &self,
+        certificate: &Certificate,
+        chain: &[CertificateDer<'_>],
+        now: SystemTime,
+    ) -> Result<(), ClientFault> {
+        let rests_on_the_same = match &certificate.basis {
+            Basis::Pinned => {
+                let pinned = self.rules.pins.identity(&certificate.fingerprint);
+                pinned.is_some() && pinned == certificate.identity.as_deref()
+            }
+            Basis::Chain { authority, links } => {
+                let is_there = self.ends.get(authority).is_some_and(|ends_s| time(*ends_s) > now);
+                let in_time = certificate.ends_at.is_none_or(|end| end > now);
+                let is_pinned = self.rules.pins.identity(&certificate.fingerprint).is_some();
+                let clean = self.rules.lists.as_ref().is_none_or(|lists| {
+                    let depth = if lists.whole_chain { links.len() } else { 1 };
+                    links.iter().take(depth).enumerate().all(|(index, link)| {
+                        lists.ask(&link.issuer, None, &link.serial, index > 0).is_ok()
+                    })
+                });
+                is_there && in_time && clean && !is_pinned
+            }
+        };
+        if rests_on_the_same {
+            return Ok(());
+        }
+        // It may be good by another way, and else this says why it is not.
+        let (leaf, others) = chain.split_first().ok_or(ClientFault::Unreadable)?;
+        let again = self.examine(leaf, others, now)?;
+        match again.identity == certificate.identity {
+            true => Ok(()),
+            // Whom it was let in as, it is not.
+            false => Err(ClientFault::NotPinned),
+        }
+    }
+
+    /// The way from this certificate to an authority on which all are good.
+    fn way(
         &self,
         leaf: &CertificateDer<'_>,
         others: &[CertificateDer<'_>],
         now: SystemTime,
-    ) -> Result<i64, ClientFault> {
+    ) -> Result<Way, ClientFault> {
         let leaf = EndEntityCert::try_from(leaf)?;
         let now = UnixTime::since_unix_epoch(now.duration_since(UNIX_EPOCH).unwrap_or_default());
-        let ends_s = RefCell::new(NEVER_S);
-        let end = |path: &VerifiedPath<'_>| {
-            let mut first =
-                *self.ends.get(&name_of(path.anchor())).ok_or(webpki::Error::UnknownIssuer)?;
-            // webpki asks nothing of an authority, not even whether it has expired.
-            if first < now.as_secs() as i64 {
-                let not_after =
-                    UnixTime::since_unix_epoch(Duration::from_secs(first.max(0) as u64));
-                return Err(webpki::Error::CertExpired { time: now, not_after });
-            }
-            let own = path.end_entity().der();
-            let between = path.intermediate_certificates().map(|certificate| certificate.der());
-            for certificate in between.chain([own]) {
-                let parsed = X509Certificate::from_der(&certificate);
-                let (_, parsed) = parsed.map_err(|_| webpki::Error::BadDer)?;
-                first = first.min(parsed.validity().not_after.timestamp());
-            }
-            *ends_s.borrow_mut() = first;
+        let found = RefCell::new(None);
+        let look = |path: &VerifiedPath<'_>| {
+            *found.borrow_mut() = Some(self.look_along(path, now)?);
             Ok(())
         };
-        let usage = KeyUsage::client_auth();
-        leaf.verify_for_usage(
-            self.algorithms.all,
-            &self.anchors,
-            others,
-            now,
-            usage,
-            None,
-            Some(&end),
-        )?;
-        Ok(ends_s.into_inner())
+        let (algorithms, usage) = (self.rules.algorithms.all, KeyUsage::client_auth());
+        leaf.verify_for_usage(algorithms, &self.anchors, others, now, usage, None, Some(&look))?;
+        found.into_inner().ok_or(ClientFault::UnknownAuthority)
+    }
+
+    /// What webpki does not ask: whether the authority has expired, and whether anything was revoked.
+    fn look_along(&self, path: &VerifiedPath<'_>, now: UnixTime) -> Result<Way, webpki::Error> {
+        let authority = name_of(path.anchor());
+        let mut ends_s = *self.ends.get(&authority).ok_or(webpki::Error::UnknownIssuer)?;
+        if ends_s < now.as_secs() as i64 {
+            let not_after = UnixTime::since_unix_epoch(Duration::from_secs(ends_s.max(0) as u64));
+            return Err(webpki::Error::CertExpired { time: now, not_after });
+        }
+        let certificates: Vec<&webpki::Cert<'_>> =
+            std::iter::once(&**path.end_entity()).chain(path.intermediate_certificates()).collect();
+        let mut links = Vec::new();
+        for (index, certificate) in certificates.iter().enumerate() {
+            let der = certificate.der();
+            let (_, parsed) = X509Certificate::from_der(&der).map_err(|_| webpki::Error::BadDer)?;
+            ends_s = ends_s.min(parsed.validity().not_after.timestamp());
+            let issuer = issuer_name(certificate.issuer());
+            if let Some(lists) = &self.rules.lists
+                && (index == 0 || lists.whole_chain)
+            {
+                let key = match certificates.get(index + 1) {
+                    Some(above) => above.subject_public_key_info(),
+                    None => spki_for_anchor(path.anchor()),
+                };
+                let asked = lists.ask(&issuer, Some(&key), certificate.serial(), index > 0);
+                asked.map_err(|fault| match fault {
+                    ClientFault::Revoked => webpki::Error::CertRevoked,
+                    _ => webpki::Error::UnknownRevocationStatus,
+                })?;
+            }
+            links.push(Link { issuer, serial: certificate.serial().into() });
+        }
+        Ok(Way { ends_s, authority, links })
     }
 
     /// As [`Clients::examine`], for a handshake, of which rustls tells no more: see [`take_seen`].
@@ -255,6 +375,17 @@ impl Clients {
         SEEN.set(Some(seen));
         result
     }
+
+    /// The key of a certificate that webpki would not read, because it is known by itself.
+    fn pinned_key(
+        &self,
+        certificate: &CertificateDer<'_>,
+    ) -> Option<SubjectPublicKeyInfoDer<'static>> {
+        let fingerprint: Fingerprint = Sha256::digest(certificate).into();
+        self.rules.pins.identity(&fingerprint)?;
+        let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+        Some(SubjectPublicKeyInfoDer::from(parsed.public_key().raw.to_vec()))
+    }
 }
 
 impl ClientCertVerifier for Clients {
@@ -264,7 +395,7 @@ impl ClientCertVerifier for Clients {
     }
 
     fn client_auth_mandatory(&self) -> bool {
-        self.required
+        self.rules.required
     }
 
     fn verify_client_cert(
@@ -283,7 +414,20 @@ impl ClientCertVerifier for Clients {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signed, &self.algorithms)
+        let algorithms = &self.rules.algorithms;
+        let Some(key) = self.pinned_key(certificate) else {
+            return verify_tls12_signature(message, certificate, signed, algorithms);
+        };
+        let key = RawPublicKeyEntity::try_from(&key).map_err(ClientFault::from)?;
+        // In TLS 1.2 a scheme does not say the curve: the one that fits the key has to be found.
+        let fitting = algorithms.mapping.iter().filter(|(scheme, _)| *scheme == signed.scheme);
+        let is_signed = fitting
+            .flat_map(|(_, algorithms)| algorithms.iter())
+            .any(|algorithm| key.verify_signature(*algorithm, message, signed.signature()).is_ok());
+        match is_signed {
+            true => Ok(HandshakeSignatureValid::assertion()),
+            false => Err(ClientFault::BadSignature.into()),
+        }
     }
 
     fn verify_tls13_signature(
@@ -292,11 +436,15 @@ impl ClientCertVerifier for Clients {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signed, &self.algorithms)
+        let algorithms = &self.rules.algorithms;
+        match self.pinned_key(certificate) {
+            Some(key) => verify_tls13_signature_with_raw_key(message, &key, signed, algorithms),
+            None => verify_tls13_signature(message, certificate, signed, algorithms),
+        }
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
+        self.rules.algorithms.supported_schemes()
     }
 }
 
@@ -307,13 +455,6 @@ fn name_of(anchor: &TrustAnchor<'_>) -> [u8; 32] {
     hash.update(&anchor.subject);
     hash.update(&anchor.subject_public_key_info);
     hash.finalize().into()
-}
-
-/// The only common name: of several, none says who it is.
-fn common_name<'a>(certificate: &'a X509Certificate<'_>) -> Option<&'a str> {
-    let mut names = certificate.subject().iter_common_name();
-    let name = names.next()?.as_str().ok()?;
-    (names.next().is_none() && !name.is_empty()).then_some(name)
 }
 
 fn time(seconds: i64) -> SystemTime {

@@ -19,7 +19,6 @@ use tokio::time::{timeout, timeout_at};
 
 use super::clients::{ClientFault, take_seen};
 use super::hello::{Beginning, HELLO_MAX_BYTES, Offer};
-use super::material::MQTT_PROTOCOLS;
 use super::stream::{RECORD_MAX_BYTES, TlsStream};
 use super::{Material, Tls};
 use crate::connection::Close;
@@ -71,7 +70,7 @@ pub enum HandshakeFault {
 impl HandshakeFault {
     pub const COUNT: usize = 8 + ClientFault::ALL.len();
 
-    /// Its place among all.
+    /// Its place among all; the number of all is above.
     fn index(self) -> usize {
         match self {
             HandshakeFault::PlainMqtt => 0,
@@ -181,7 +180,7 @@ pub async fn accept(
         }
     };
     let material = tls.material();
-    let config = match offer.has_protocol(&MQTT_PROTOCOLS) {
+    let config = match offer.has_protocol(material.protocols) {
         true => &material.with_protocols,
         false => &material.without_protocols,
     };

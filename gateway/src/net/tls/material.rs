@@ -1,24 +1,30 @@
 //! What a listener's TLS is made of: certificates, keys and authorities, read from their files and made
 //! into what rustls serves with. `check` makes it too, and throws it away.
 
-use std::path::Path;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{self, Ticketer};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{
+    CertificateDer, CertificateRevocationListDer, PrivateKeyDer, SignatureVerificationAlgorithm,
+};
 use rustls::server::{NoServerSessionStorage, ProducesTickets, ServerConfig, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{CertificateError, InconsistentKeys};
-use webpki::{EndEntityCert, anchor_from_trusted_cert};
+use webpki::{EndEntityCert, anchor_from_trusted_cert, spki_for_anchor};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::x509::X509Version;
 
-use super::clients::{Authority, Clients};
+use super::clients::{Authority, ClientRules, Clients};
+use super::flight::first_flight;
+use super::pins::{self, Pins};
+use super::revocation::{List, Lists, issuer_name};
 use super::server::{ServerCertificate, ServerCertificates};
 use super::tickets::Tickets;
 use crate::config::Faults;
@@ -26,11 +32,25 @@ use crate::config::tls::{CertificateFiles, ClientSettings, TlsSettings, TlsVersi
 
 /// Longest file with certificates or a key, in bytes.
 const FILE_MAX_BYTES: u64 = 16 * 1024 * 1024;
+/// Longest file with lists of revoked certificates, in bytes: some million of them.
+const LISTS_MAX_BYTES: u64 = 64 * 1024 * 1024;
+/// Authorities of one name: each is tried, and webpki checks no more than 100 signatures of a chain.
+const ONE_NAME_MAX: usize = 64;
+/// Faults of one file of pins that are told.
+const PIN_FAULTS_TOLD: usize = 10;
+const PEM: &[u8] = b"-----BEGIN";
+/// What the client of a first flight may have room for, in bytes: small stacks join no records, and have
+/// buffers of this size.
+const FIRST_FLIGHT_MAX_BYTES: usize = 4 * 1024;
 /// What is spoken above TLS, where MQTT is; `x-amzn-mqtt-ca` is AWS's name for it on port 443.
-pub const MQTT_PROTOCOLS: [&[u8]; 2] = [b"mqtt", b"x-amzn-mqtt-ca"];
+const MQTT_PROTOCOLS: &[&[u8]] = &[b"mqtt", b"x-amzn-mqtt-ca"];
+/// The same below WebSocket, which begins as HTTP.
+const HTTP_PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
 
 /// See the module.
 pub struct Material {
+    /// What is spoken above TLS, by ALPN.
+    pub protocols: &'static [&'static [u8]],
     /// For clients that offer a protocol that is spoken here.
     pub with_protocols: Arc<ServerConfig>,
     /// For all others: what they offer is ignored, not refused.
@@ -41,6 +61,8 @@ pub struct Material {
     pub tickets: Option<Arc<dyn ProducesTickets>>,
     /// When the first of the gateway's own certificates ends, in seconds since 1970.
     pub ends_s: i64,
+    /// When the first list of revoked certificates should be replaced, in seconds since 1970.
+    pub lists_end_s: Option<i64>,
     /// What may be meant otherwise, for people.
     pub hints: Vec<String>,
 }
@@ -83,16 +105,28 @@ impl Material {
             })?),
         };
         let clients = clients.flatten().map(Arc::new);
+        let lists_end_s = clients.as_ref().and_then(|clients| clients.next_list_update());
+        for (index, certificate) in certificates.iter().enumerate() {
+            let alone = ServerCertificates::new(vec![certificate.clone()]);
+            let config = reader.config(alone, clients.as_ref(), tickets.as_ref())?;
+            reader.measure(index, config);
+        }
         let certificates = ServerCertificates::new(certificates);
         let config = reader.config(certificates, clients.as_ref(), tickets.as_ref())?;
+        let protocols = match settings.below_websocket {
+            true => HTTP_PROTOCOLS,
+            false => MQTT_PROTOCOLS,
+        };
         let mut with_protocols = config.clone();
-        with_protocols.alpn_protocols = MQTT_PROTOCOLS.map(<[u8]>::to_vec).to_vec();
+        with_protocols.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
         Ok(Material {
+            protocols,
             with_protocols: Arc::new(with_protocols),
             without_protocols: Arc::new(config),
             clients,
             tickets,
             ends_s: ends.into_iter().min().unwrap_or_default(),
+            lists_end_s,
             hints: reader.hints,
         })
     }
@@ -159,10 +193,33 @@ impl Reader<'_> {
     }
 
     fn clients(&mut self, settings: &ClientSettings) -> Option<Clients> {
+        let algorithms = self.provider.signature_verification_algorithms;
+        let pins = settings.names.pinned.as_ref().map(|file| self.pins(file));
+        let authorities = settings.authorities.as_ref().map(|file| self.authorities(file));
+        let authorities = authorities.unwrap_or_default();
+        let lists = match settings.lists.is_empty() {
+            true => None,
+            false => {
+                let lists = self.lists(&settings.lists, &authorities);
+                Some(Lists::new(lists, settings.whole_chain, algorithms.all))
+            }
+        };
+        Some(Clients::new(ClientRules {
+            required: settings.required,
+            authorities,
+            lists,
+            pins: pins.unwrap_or_default(),
+            identity: settings.names.identity.clone(),
+            algorithms,
+        }))
+    }
+
+    fn authorities(&mut self, file: &Path) -> Vec<Authority> {
         let place = format!("{}.client_ca", self.settings.place);
-        let file = settings.authorities.display().to_string();
-        let certificates = self.certificates_of(&place, &settings.authorities)?;
+        let certificates = self.certificates_of(&place, file).unwrap_or_default();
+        let file = file.display().to_string();
         let mut authorities = Vec::new();
+        let faults_before = self.faults.0.len();
         for (index, certificate) in certificates.iter().enumerate() {
             let number = index + 1;
             let name = |parsed: &X509Certificate<'_>| {
@@ -195,14 +252,115 @@ impl Reader<'_> {
                 }
             }
         }
-        if authorities.is_empty() && self.faults.0.is_empty() {
-            self.faults.add(
-                &place,
-                format!("every authority in {file} has expired: nobody could come in"),
-            );
+        let all_told = self.faults.0.len() > faults_before || certificates.is_empty();
+        if authorities.is_empty() && !all_told {
+            let text = format!("every authority in {file} has expired: nobody could come in");
+            self.faults.add(&place, text);
         }
-        let algorithms = self.provider.signature_verification_algorithms;
-        Some(Clients::new(settings.required, authorities, algorithms))
+        let mut by_name: HashMap<&[u8], usize> = HashMap::new();
+        for authority in &authorities {
+            *by_name.entry(&authority.anchor.subject).or_default() += 1;
+        }
+        if let Some(most) = by_name.into_values().max().filter(|most| *most > ONE_NAME_MAX) {
+            self.faults.add(&place, format!("{most} authorities in {file} have one name: at most {ONE_NAME_MAX} can be told apart, so give each a name of its own"));
+        }
+        authorities
+    }
+
+    /// Lists, checked with the authorities that are known already.
+    fn lists(&mut self, files: &[PathBuf], authorities: &[Authority]) -> Vec<List> {
+        let place = format!("{}.crl", self.settings.place);
+        let algorithms = self.provider.signature_verification_algorithms.all;
+        let mut lists = Vec::new();
+        for file in files {
+            let Some(bytes) = self.file(&place, file, LISTS_MAX_BYTES) else { continue };
+            let file = file.display();
+            let is_pem = bytes.windows(PEM.len()).any(|window| window == PEM);
+            let ders = match is_pem {
+                true => CertificateRevocationListDer::pem_slice_iter(&bytes).collect(),
+                false => Ok(vec![CertificateRevocationListDer::from(bytes)]),
+            };
+            let ders: Vec<_> = match ders {
+                Ok(ders) => ders,
+                Err(error) => {
+                    self.faults.add(&place, format!("{file} is no PEM: {error}"));
+                    continue;
+                }
+            };
+            if ders.is_empty() {
+                self.faults.add(
+                    &place,
+                    format!(
+                        "{file} has no list in PEM: it would begin with -----BEGIN X509 CRL-----"
+                    ),
+                );
+            }
+            for (index, der) in ders.iter().enumerate() {
+                let number = index + 1;
+                match List::parse(der) {
+                    Ok(list) => {
+                        self.look_at_list(
+                            &place,
+                            &format!("list {number} of {file}"),
+                            &list,
+                            authorities,
+                            algorithms,
+                        );
+                        lists.push(list);
+                    }
+                    Err(why) => self.faults.add(&place, format!("list {number} of {file} {why}")),
+                }
+            }
+        }
+        lists
+    }
+
+    fn look_at_list(
+        &mut self,
+        place: &str,
+        name: &str,
+        list: &List,
+        authorities: &[Authority],
+        algorithms: &[&dyn SignatureVerificationAlgorithm],
+    ) {
+        let issuer = &list.issuer_text;
+        let namesakes: Vec<&Authority> = authorities
+            .iter()
+            .filter(|authority| issuer_name(&authority.anchor.subject) == list.issuer)
+            .collect();
+        let is_theirs = namesakes
+            .iter()
+            .any(|authority| list.check(&spki_for_anchor(&authority.anchor), algorithms));
+        if namesakes.is_empty() {
+            self.hints.push(format!("{place}: {name} is of {issuer}, who is not in client_ca: it counts when a client brings that authority's certificate along"));
+        } else if !is_theirs {
+            self.faults.add(place, format!("{name} is not signed by {issuer} as client_ca knows it: fetch the list anew, or the authority's certificate"));
+        }
+        if list.next_update.is_some_and(|next| next < self.now_s) {
+            self.hints.push(format!("{place}: {name}, of {issuer}, should have been replaced: who was revoked since comes in"));
+        }
+    }
+
+    fn pins(&mut self, file: &Path) -> Pins {
+        const PLACE: &str = "authentication.certificate.pinned";
+        let Some(bytes) = self.file(PLACE, file, pins::FILE_MAX_BYTES) else {
+            return Pins::default();
+        };
+        let file = file.display();
+        let Ok(text) = String::from_utf8(bytes) else {
+            self.faults.add(PLACE, format!("{file} is no UTF-8"));
+            return Pins::default();
+        };
+        Pins::parse(&text).unwrap_or_else(|faults| {
+            let more = faults.len().saturating_sub(PIN_FAULTS_TOLD);
+            for fault in faults.into_iter().take(PIN_FAULTS_TOLD) {
+                self.faults.add(PLACE, format!("{file}: {fault}"));
+            }
+            if more > 0 {
+                self.faults.add(PLACE, format!("{file}: and {more} more"));
+            }
+            Pins::default()
+        })
     }
 
     /// At least one.
@@ -211,7 +369,7 @@ impl Reader<'_> {
         place: &str,
         file: &Path,
     ) -> Option<Vec<CertificateDer<'static>>> {
-        let text = self.file(place, file)?;
+        let text = self.file(place, file, FILE_MAX_BYTES)?;
         let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
         let file = file.display();
         match certificates {
@@ -223,7 +381,7 @@ impl Reader<'_> {
     }
 
     fn key(&mut self, place: &str, file: &Path) -> Option<PrivateKeyDer<'static>> {
-        let text = self.file(place, file)?;
+        let text = self.file(place, file, FILE_MAX_BYTES)?;
         match PrivateKeyDer::from_pem_slice(&text) {
             Ok(key) => Some(key),
             Err(_) => {
@@ -237,13 +395,21 @@ impl Reader<'_> {
         }
     }
 
-    fn file(&mut self, place: &str, file: &Path) -> Option<Vec<u8>> {
-        match read(file) {
+    fn file(&mut self, place: &str, file: &Path, most: u64) -> Option<Vec<u8>> {
+        match read(file, most) {
             Ok(bytes) => Some(bytes),
             Err(text) => {
                 self.faults.add(place, text);
                 None
             }
+        }
+    }
+
+    /// Says so where what a client has to hold at once is more than small ones can.
+    fn measure(&mut self, index: usize, config: ServerConfig) {
+        let Some(bytes) = first_flight(Arc::new(config)) else { return };
+        if bytes > FIRST_FLIGHT_MAX_BYTES {
+            self.hints.push(format!("{}.certificates[{index}]: a handshake begins with {bytes} bytes of the gateway's, and small devices (Zephyr, nRF91) hold at most {FIRST_FLIGHT_MAX_BYTES}: a key on P-256 in place of RSA, and a chain without the root, are shorter", self.settings.place));
         }
     }
 
@@ -283,14 +449,11 @@ impl Reader<'_> {
 }
 
 /// The file's bytes, or why not.
-fn read(file: &Path) -> Result<Vec<u8>, String> {
+fn read(file: &Path, most: u64) -> Result<Vec<u8>, String> {
     let failed = |error: std::io::Error| format!("{} cannot be read: {error}", file.display());
     let size = std::fs::metadata(file).map_err(failed)?.len();
-    if size > FILE_MAX_BYTES {
-        return Err(format!(
-            "{} has {size} bytes; at most {FILE_MAX_BYTES} are read",
-            file.display()
-        ));
+    if size > most {
+        return Err(format!("{} has {size} bytes; at most {most} are read", file.display()));
     }
     std::fs::read(file).map_err(failed)
 }

@@ -10,7 +10,7 @@ use rustls::sign::CertifiedKey;
 #[derive(Debug)]
 pub struct ServerCertificates(Vec<ServerCertificate>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ServerCertificate {
     pub key: Arc<CertifiedKey>,
     /// DNS names, lower case; `*.` stands for one label.

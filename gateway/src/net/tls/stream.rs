@@ -395,7 +395,7 @@ fn by_traffic(
 }
 
 /// The first record is here to its end.
-pub fn first_is_whole(records: &[u8]) -> bool {
+fn first_is_whole(records: &[u8]) -> bool {
     match records {
         [_, _, _, high, low, rest @ ..] => {
             rest.len() >= usize::from(u16::from_be_bytes([*high, *low]))

@@ -1,0 +1,340 @@
+//! Handshakes over loopback, while what they rest on changes.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams,
+    SerialNumber, date_time_ymd,
+};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+use super::*;
+use crate::config::ListenerSettings;
+use crate::config::tls::{CertificateFiles, CertificateSettings, ClientSettings, TlsVersion};
+use crate::connection::Close;
+use crate::edge::tests::edge;
+use crate::net::transport::tests::pair;
+use crate::net::{Entrance, Peer, Transport};
+use crate::patience::Patience;
+
+/// A folder with an authority and what it signed.
+struct World {
+    folder: PathBuf,
+    root: CertifiedIssuer<'static, KeyPair>,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn root(name: &str) -> CertifiedIssuer<'static, KeyPair> {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let key = KeyPair::generate().expect("a key can be made");
+    CertifiedIssuer::self_signed(params, key).expect("it can be signed")
+}
+
+impl World {
+    fn new() -> World {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("landfall-tls-{}-{number}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&folder).expect("a folder can be made");
+        let world = World { folder, root: root("root") };
+        world.write("ca.crt", &world.root.pem());
+        world.serve("server", 1);
+        world.revoke(&[]);
+        world
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).expect("the folder can be written");
+    }
+
+    /// Writes NAME.crt and NAME.key.
+    fn issue(&self, name: &str, serial: u64, client: bool) {
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.serial_number = Some(SerialNumber::from(serial));
+        let usage = match client {
+            true => ExtendedKeyUsagePurpose::ClientAuth,
+            false => ExtendedKeyUsagePurpose::ServerAuth,
+        };
+        params.extended_key_usages = vec![usage];
+        let key = KeyPair::generate().expect("a key can be made");
+        let certificate = params.signed_by(&key, &self.root).expect("it can be signed");
+        self.write(&format!("{name}.crt"), &certificate.pem());
+        self.write(&format!("{name}.key"), &key.serialize_pem());
+    }
+
+    fn serve(&self, name: &str, serial: u64) {
+        self.issue(name, serial, false);
+    }
+
+    fn revoke(&self, serials: &[u64]) {
+        let revoked = |serial: &u64| RevokedCertParams {
+            serial_number: SerialNumber::from(*serial),
+            revocation_time: date_time_ymd(2024, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let params = CertificateRevocationListParams {
+            this_update: date_time_ymd(2024, 1, 1),
+            next_update: date_time_ymd(4000, 1, 1),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: serials.iter().map(revoked).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let list = params.signed_by(&self.root).expect("it can be signed");
+        self.write("crl.pem", &list.pem().expect("it can be written"));
+    }
+
+    fn settings(&self) -> TlsSettings {
+        TlsSettings {
+            place: "listeners[0].tls".to_owned(),
+            certificates: vec![CertificateFiles {
+                certificate: self.path("server.crt"),
+                key: self.path("server.key"),
+            }],
+            clients: Some(ClientSettings {
+                required: true,
+                authorities: Some(self.path("ca.crt")),
+                lists: vec![self.path("crl.pem")],
+                whole_chain: true,
+                names: CertificateSettings::default(),
+            }),
+            min_version: TlsVersion::V12,
+            resumption: true,
+            record_size: 1024,
+            below_websocket: false,
+        }
+    }
+
+    fn entrance(&self) -> Arc<Entrance> {
+        let bind: std::net::SocketAddr = "127.0.0.1:0".parse().expect("an address");
+        let mut settings = ListenerSettings::new("tls", bind);
+        settings.tls = Some(self.settings());
+        let authentication = crate::identity::Authentication::none();
+        Arc::new(Entrance::new(&settings, &authentication, None).expect("the files are good"))
+    }
+
+    /// A client that shows this certificate, and comes back with the tickets that it got.
+    fn client(
+        &self,
+        name: &str,
+        version: &'static rustls::SupportedProtocolVersion,
+    ) -> Arc<ClientConfig> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.root.der().clone()).expect("it is an authority");
+        let certificate = CertificateDer::from_pem_file(self.path(&format!("{name}.crt")));
+        let key = PrivateKeyDer::from_pem_file(self.path(&format!("{name}.key")));
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[version])
+            .expect("it knows the version")
+            .with_root_certificates(roots)
+            .with_client_auth_cert(vec![certificate.expect("PEM")], key.expect("PEM"));
+        Arc::new(config.expect("they belong together"))
+    }
+}
+
+type Stream = StreamOwned<ClientConnection, TcpStream>;
+
+/// Shakes hands, and says a word each way; the client's stream if that was possible.
+async fn meet(
+    entrance: &Arc<Entrance>,
+    client: &Arc<ClientConfig>,
+) -> Result<(Transport, Arc<Certificate>, Stream), (Close, String)> {
+    let edge = edge();
+    let (transport, socket) = pair().await;
+    let address = socket.local_addr().expect("it is connected");
+    let peer = Peer::new(Arc::clone(entrance), Some(address));
+    let name = ServerName::try_from("localhost").expect("a name");
+    let connection = ClientConnection::new(Arc::clone(client), name).expect("it is complete");
+    let mut stream = StreamOwned::new(connection, socket);
+    let talking = thread::spawn(move || {
+        let said = stream.write_all(b"hello").and_then(|()| stream.flush());
+        let heard = said.and_then(|()| stream.read_exact(&mut [0; 5]));
+        heard.map(|()| stream).map_err(|error| error.to_string())
+    });
+    let mut patience = Patience::new(Duration::from_secs(30));
+    let tls = entrance.tls.as_ref().expect("it has TLS");
+    let accepted = accept(tls, &edge, transport, &peer, &mut patience).await;
+    let greeted = match accepted {
+        Ok((mut transport, certificate)) => {
+            let mut word = [0; 16];
+            let read = transport.read_within(&mut word, &mut patience).await;
+            assert!(matches!(read, Ok(Some(5))), "{read:?}");
+            let written = transport.write_within(b"hello", &mut patience).await;
+            assert!(matches!(written, Ok(true)), "{written:?}");
+            Ok((transport, certificate.expect("it is required")))
+        }
+        Err(close) => Err(close),
+    };
+    let heard = tokio::task::spawn_blocking(|| talking.join().expect("no panic")).await;
+    match (greeted, heard.expect("no panic")) {
+        (Ok((transport, certificate)), Ok(stream)) => Ok((transport, certificate, stream)),
+        (Err(close), heard) => Err((close, heard.err().unwrap_or_default())),
+        (Ok(_), Err(error)) => panic!("the client did not hear it: {error}"),
+    }
+}
+
+fn kind(stream: &Stream) -> rustls::HandshakeKind {
+    stream.conn.handshake_kind().expect("the handshake is over")
+}
+
+#[tokio::test]
+async fn who_resumes_a_session_is_asked_anew() {
+    let world = World::new();
+    world.issue("meter-1", 7, true);
+    for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+        world.revoke(&[]);
+        let entrance = world.entrance();
+        let tls = entrance.tls.as_ref().expect("it has TLS");
+        let client = world.client("meter-1", version);
+        let (_, _, first) = meet(&entrance, &client).await.expect("it is good");
+        assert_eq!(kind(&first), rustls::HandshakeKind::Full);
+        // Also after the gateway's own certificate was replaced.
+        world.serve("server", 2);
+        tls.reload().expect("the files are good");
+        let (transport, certificate, again) = meet(&entrance, &client).await.expect("it is good");
+        assert_eq!(kind(&again), rustls::HandshakeKind::Resumed);
+        assert_eq!(certificate.identity.as_deref(), Some("meter-1"));
+        assert_eq!(tls.still_good(&certificate, transport.client_chain()), Ok(()));
+
+        world.revoke(&[7]);
+        tls.reload().expect("the files are good");
+        let chain = transport.client_chain();
+        assert_eq!(tls.still_good(&certificate, chain), Err(ClientFault::Revoked));
+        let (close, heard) = meet(&entrance, &client).await.err().expect("it is revoked");
+        assert_eq!(close, Close::Tls(HandshakeFault::Client(ClientFault::Revoked)));
+        assert!(heard.contains("CertificateRevoked"), "{heard}");
+    }
+}
+
+#[tokio::test]
+async fn an_authority_that_is_taken_out_vouches_for_nobody_any_more() {
+    let world = World::new();
+    world.issue("meter-1", 7, true);
+    let entrance = world.entrance();
+    let tls = entrance.tls.as_ref().expect("it has TLS");
+    let client = world.client("meter-1", &rustls::version::TLS13);
+    let (transport, certificate, _) = meet(&entrance, &client).await.expect("it is good");
+    // A list without its authority is a hint, and no fault.
+    world.write("ca.crt", &root("another").pem());
+    tls.reload().expect("the files are good");
+    let asked = tls.still_good(&certificate, transport.client_chain());
+    assert_eq!(asked, Err(ClientFault::UnknownAuthority));
+    let (close, heard) = meet(&entrance, &client).await.err().expect("nobody vouches");
+    assert_eq!(close, Close::Tls(HandshakeFault::Client(ClientFault::UnknownAuthority)));
+    assert!(heard.contains("UnknownCA"), "{heard}");
+    // The same authority with a new certificate of its own is the same.
+    world.write("ca.crt", &format!("{}{}", root("another").pem(), world.root.pem()));
+    tls.reload().expect("the files are good");
+    assert_eq!(tls.still_good(&certificate, transport.client_chain()), Ok(()));
+}
+
+#[tokio::test]
+async fn a_bad_file_leaves_everything_as_it_was() {
+    let world = World::new();
+    world.issue("meter-1", 7, true);
+    let entrance = world.entrance();
+    let tls = entrance.tls.as_ref().expect("it has TLS");
+    let client = world.client("meter-1", &rustls::version::TLS13);
+    let forged = World::new();
+    forged.revoke(&[]);
+    let list = std::fs::read_to_string(forged.path("crl.pem")).expect("it was written");
+    for (file, text, expected) in [
+        ("server.key", "nothing", "no private key"),
+        ("crl.pem", list.as_str(), "not signed by"),
+        ("ca.crt", "", "no certificate in PEM"),
+    ] {
+        let good = std::fs::read_to_string(world.path(file)).expect("it was written");
+        world.write(file, text);
+        let faults = tls.reload().expect_err("it is bad");
+        assert!(faults.to_string().contains(expected), "{faults}");
+        world.write(file, &good);
+        meet(&entrance, &client).await.expect("it is good");
+    }
+    assert_eq!(Path::new(&tls.files()[0]), world.path("server.crt"));
+}
+
+/// What a client sends may be cut anywhere, and what is sent to it has records that it can hold.
+#[tokio::test]
+async fn records_are_cut_by_both_as_they_like_and_nothing_is_kept_between() {
+    let world = World::new();
+    world.issue("meter-1", 7, true);
+    let entrance = world.entrance();
+    let client = world.client("meter-1", &rustls::version::TLS13);
+    let (mut transport, _, mut stream) = meet(&entrance, &client).await.expect("it is good");
+    let payload: Vec<u8> = (0..40_000_u32).map(|number| number as u8).collect();
+    let expected = payload.clone();
+    let sending = thread::spawn(move || {
+        let mut sealed = Vec::new();
+        stream.conn.writer().write_all(&payload).expect("there is room for it");
+        while stream.conn.wants_write() {
+            stream.conn.write_tls(&mut sealed).expect("it takes bytes");
+        }
+        for byte in sealed.chunks(1) {
+            stream.sock.write_all(byte).expect("it is connected");
+        }
+        let mut answer = vec![0; payload.len()];
+        let mut longest = 0;
+        let mut filled = 0;
+        while filled < answer.len() {
+            // One record at a time, by its header.
+            let mut record = vec![0; 5];
+            stream.sock.read_exact(&mut record).expect("a record comes");
+            let length = usize::from(u16::from_be_bytes([record[3], record[4]]));
+            record.resize(5 + length, 0);
+            stream.sock.read_exact(&mut record[5..]).expect("it is whole");
+            longest = longest.max(length);
+            stream.conn.read_tls(&mut record.as_slice()).expect("there is room for it");
+            stream.conn.process_new_packets().expect("it is good");
+            while let Ok(count @ 1..) = stream.conn.reader().read(&mut answer[filled..]) {
+                filled += count;
+            }
+        }
+        (answer, longest)
+    });
+    let mut patience = Patience::new(Duration::from_secs(60));
+    let mut received = Vec::new();
+    // Less than a record at a time.
+    let mut buffer = [0; 777];
+    while received.len() < expected.len() {
+        let count = transport.read_within(&mut buffer, &mut patience).await;
+        let count = count.expect("it is connected").expect("it comes in time");
+        assert_ne!(count, 0, "the client is there");
+        received.extend_from_slice(&buffer[..count]);
+    }
+    assert!(received == expected, "what was sent is what came");
+    let Transport::Tls(held) = &transport else { panic!("it is TLS") };
+    assert_eq!(held.held_bytes(), 0);
+    let written = transport.write_within(&expected, &mut patience).await;
+    assert!(matches!(written, Ok(true)), "{written:?}");
+    let Transport::Tls(held) = &transport else { panic!("it is TLS") };
+    assert_eq!(held.held_bytes(), 0);
+    let ended = tokio::task::spawn_blocking(|| sending.join().expect("no panic")).await;
+    let (answer, longest) = ended.expect("no panic");
+    assert!(answer == expected, "what was written is what came");
+    // The record's own bytes beside those in it: a type and a tag.
+    assert!((1024..=1024 + 17).contains(&longest), "{longest}");
+}
