@@ -245,6 +245,11 @@ impl Authority {
         Authority::valid(name, SystemTime::now() - DAY, SystemTime::now() + DAY)
     }
 
+    /// A root that has expired.
+    pub fn ended(name: &str) -> Authority {
+        Authority::valid(name, SystemTime::now() - DAY, SystemTime::now() - DAY / 24)
+    }
+
     /// A root that is valid for so long.
     pub fn valid(name: &str, not_before: SystemTime, not_after: SystemTime) -> Authority {
         let params = authority_params(name, not_before, not_after);

@@ -9,9 +9,9 @@ use tests::foreign;
 use tests::gateway::{Gateway, GatewayConfig};
 use tests::kafka::Kafka;
 use tests::mqtt::{Client, Connect, Version};
-use tests::pki::{Authority, Files, Key, Leaf, Use};
+use tests::pki::{Authority, Files, Key, Leaf, Use, self_signed_v1};
 use tests::tls::{TLS12, TLS13, Tls, alert};
-use tests::tools::Folder;
+use tests::tools::{Folder, program};
 use tests::wait::{SOON, until_true};
 
 /// A gateway's listener with TLS, as the configuration has it.
@@ -186,4 +186,205 @@ fn what_is_no_tls_is_said_to_be_none() {
         assert!(count > 0.9, "{reason}");
         assert!(gateway.log().contains(said), "{said}: {}", gateway.log());
     }
+}
+
+/// Starts with what is refused at once: the exit code's text.
+fn check(folder: &Path, tls: &Value, more: &Value) -> (bool, String) {
+    let mut config = json!({
+        "listeners": [{ "name": "tls", "bind": "127.0.0.1:0", "tls": tls }],
+        "admin": { "bind": "127.0.0.1:0" },
+    });
+    if let (Some(config), Some(more)) = (config.as_object_mut(), more.as_object()) {
+        config.extend(more.clone());
+    }
+    let file = folder.join("check.yaml");
+    std::fs::write(&file, config.to_string()).expect("the test's folder can be written");
+    let mut command = std::process::Command::new(program("landfall"));
+    let output = command.arg("check").arg("--config").arg(file).output().expect("it can be run");
+    (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn check_finds_what_no_handshake_could_be_done_with() {
+    let folder = Folder::new("tls");
+    let root = Authority::new("root");
+    let server = root.issue(&Leaf::server()).write(&folder, "server");
+    let other = root.issue(&Leaf::server()).write(&folder, "other");
+    let v1 = root.issue_v1(&folder, "gateway").write(&folder, "v1");
+    let expired = root.issue(&Leaf::server().expired()).write(&folder, "expired");
+    let leaf = root.issue(&Leaf::client("m-1")).write(&folder, "leaf");
+    let ended = Authority::ended("ended").write(&folder, "ended");
+    let (ca, forged) = (root.write(&folder, "ca"), Authority::new("root").revoke(&[]));
+    std::fs::write(folder.join("forged.pem"), forged).expect("the test's folder can be written");
+    let none = json!({});
+    let one = |certificate: &str, key: &str| json!({ "certificates": [{ "certificate": certificate, "key": key }] });
+    let asking = |ca: &str| {
+        let mut tls = one(server.certificate(), server.key());
+        tls["client_ca"] = json!(ca);
+        tls
+    };
+    let (fine, said) = check(&folder, &asking(text(&ca)), &none);
+    assert!(fine && said.is_empty(), "{said}");
+    let (fine, said) = check(&folder, &one(expired.certificate(), expired.key()), &none);
+    assert!(fine && said.contains("has expired"), "{said}");
+    let mut forged = asking(text(&ca));
+    forged["crl"] = json!(text(&folder.join("forged.pem")));
+    for (tls, expected) in [
+        (one("/nowhere.crt", server.key()), "/nowhere.crt cannot be read"),
+        (one(server.certificate(), "/nowhere.key"), "/nowhere.key cannot be read"),
+        (one(server.certificate(), other.key()), "is not the key of"),
+        (one(server.key(), server.key()), "no certificate in PEM"),
+        (one(server.certificate(), server.certificate()), "no private key in PEM"),
+        (one(v1.certificate(), v1.key()), "-extfile"),
+        (asking(leaf.certificate()), "is no authority"),
+        (asking(text(&ended)), "has expired: nobody could come in"),
+        (forged, "is not signed by"),
+        (json!({ "certificates": [] }), "certificates: is empty"),
+    ] {
+        let (fine, said) = check(&folder, &tls, &none);
+        assert!(!fine && said.contains(expected), "{expected} is missing in {said}");
+        assert!(said.contains("listeners[0].tls"), "{said}");
+    }
+    let names =
+        json!({ "authentication": { "certificate": { "identity": [{ "san_uri": "x" }] } } });
+    let (fine, said) = check(&folder, &asking(text(&ca)), &names);
+    assert!(!fine && said.contains("authentication.certificate.identity[0]"), "{said}");
+    let unused = json!({ "authentication": { "certificate": { "identity": ["san_dns"] } } });
+    let (fine, said) = check(&folder, &one(server.certificate(), server.key()), &unused);
+    assert!(!fine && said.contains("no listener asks for a certificate"), "{said}");
+    // What a small device would have to hold at once.
+    let long = root.issue(&Leaf::server()).write(&folder, "own");
+    let own = std::fs::read_to_string(long.certificate()).expect("it was written");
+    std::fs::write(folder.join("long.crt"), own + &root.certificate().repeat(10))
+        .expect("the test's folder can be written");
+    let tls = one(text(&folder.join("long.crt")), long.key());
+    let (fine, said) = check(&folder, &tls, &none);
+    assert!(fine && said.contains("a handshake begins with"), "{said}");
+}
+
+#[test]
+fn who_was_revoked_stays_outside_by_lists_of_either_version() {
+    let folder = Folder::new("tls");
+    let root = Authority::new("root");
+    let intermediate = root.intermediate("intermediate");
+    let server = root.issue(&Leaf::server()).write(&folder, "server");
+    let ca = root.write(&folder, "ca");
+    let (good, bad) = (root.issue(&Leaf::client("good")), root.issue(&Leaf::client("bad")));
+    let below = intermediate.issue(&Leaf::client("below"));
+    let below_bad = intermediate.issue(&Leaf::client("below-bad"));
+    let list = folder.join("crl.pem");
+    let of_intermediate = folder.join("intermediate.pem");
+    let past = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    std::fs::write(&of_intermediate, intermediate.revoke_until(&[&below_bad], past))
+        .expect("the test's folder can be written");
+    let lists = [root.revoke(&[&bad]), root.revoke_v1(&folder, &[&bad])];
+    for (number, text_of_list) in lists.into_iter().enumerate() {
+        std::fs::write(&list, text_of_list).expect("the test's folder can be written");
+        let mut asking = listener(&[&server]);
+        asking["tls"]["client_ca"] = json!(text(&ca));
+        // The first time without the list of what is between.
+        asking["tls"]["crl"] = match number {
+            0 => json!(text(&list)),
+            _ => json!([text(&list), text(&of_intermediate)]),
+        };
+        let gateway = start(asking);
+        let tls = Tls::trusting(&root);
+        let connect = Connect::new(Version::V311, "meter-1");
+        Client::connect_tls(gateway.mqtt(), &tls.clone().showing(&good), &connect);
+        for version in [&TLS12, &TLS13] {
+            let told = refused(&gateway, &tls.clone().showing(&bad).only(version));
+            assert_eq!(told.as_deref(), Some("CertificateRevoked"));
+        }
+        let tls_below = tls.clone().showing(&below);
+        if number == 0 {
+            // Nobody knows whether it was revoked.
+            assert_eq!(refused(&gateway, &tls_below).as_deref(), Some("UnknownCA"));
+            let labels = [("reason", "revocation_unknown")];
+            assert!(gateway.metrics().sum("landfall_tls_handshakes_refused_total", &labels) > 0.9);
+        } else {
+            // By a list that counts although it should have been replaced, and whose issuer was seen only now.
+            Client::connect_tls(gateway.mqtt(), &tls_below, &connect);
+            let told = refused(&gateway, &tls.clone().showing(&below_bad));
+            assert_eq!(told.as_deref(), Some("CertificateRevoked"));
+            assert!(gateway.log().contains("should have been replaced"), "{}", gateway.log());
+            let end =
+                gateway.metrics().sum("landfall_tls_revocation_lists_end_timestamp_seconds", &[]);
+            let since = past.duration_since(std::time::UNIX_EPOCH).expect("it is later");
+            assert!((end - since.as_secs_f64()).abs() < 2.0, "{end}");
+        }
+    }
+}
+
+#[test]
+fn a_pinned_certificate_is_asked_for_its_key_and_nothing_else() {
+    let folder = Folder::new("tls");
+    let root = Authority::new("root");
+    let server = root.issue(&Leaf::server()).write(&folder, "server");
+    let own = Leaf::client("own").self_signed();
+    let rsa = Leaf::client("rsa").key(Key::Rsa).expired().usage(Use::Server).self_signed();
+    let v1 = self_signed_v1(&folder, "lone");
+    let stranger = Leaf::client("stranger").self_signed();
+    let pins = [(&own, "own"), (&rsa, "rsa"), (&v1, "lone")];
+    let lines: String =
+        pins.iter().map(|(issued, name)| format!("{} {name}\n", issued.fingerprint())).collect();
+    let file = folder.join("pins");
+    std::fs::write(&file, lines).expect("the test's folder can be written");
+    let mut asking = listener(&[&server]);
+    asking["tls"]["client_certificate"] = json!("required");
+    let config = GatewayConfig::new(Kafka::shared());
+    asking["bind"] = json!(config.mqtt().to_string());
+    let config = config.set("listeners", json!([asking]));
+    let gateway = config.set("authentication.certificate.pinned", text(&file)).start_ready();
+    for version in [&TLS12, &TLS13] {
+        let tls = Tls::trusting(&root).only(version);
+        for (issued, name) in pins {
+            let connect = Connect::new(Version::V311, name);
+            Client::connect_tls(gateway.mqtt(), &tls.clone().showing(issued), &connect);
+        }
+        let told = refused(&gateway, &tls.clone().showing(&stranger));
+        assert_eq!(told.as_deref(), Some("UnknownCA"));
+        // A pinned certificate with another's key.
+        let mut thief = own.clone();
+        thief.key.clone_from(&stranger.key);
+        let told = refused(&gateway, &tls.clone().showing(&thief));
+        assert_eq!(told.as_deref(), Some("DecryptError"));
+        let mut thief = v1.clone();
+        thief.key.clone_from(&stranger.key);
+        let told = refused(&gateway, &tls.clone().showing(&thief));
+        assert_eq!(told.as_deref(), Some("DecryptError"));
+    }
+}
+
+#[test]
+fn a_thousand_authorities_are_no_burden_and_silent_clients_hold_no_place() {
+    let folder = Folder::new("tls");
+    let root = Authority::new("root");
+    let server = root.issue(&Leaf::server()).write(&folder, "server");
+    let others: String =
+        (0..999).map(|number| Authority::new(&format!("a-{number}")).certificate()).collect();
+    let ca = folder.join("many.crt");
+    std::fs::write(&ca, others + &root.certificate()).expect("the test's folder can be written");
+    let mut asking = listener(&[&server]);
+    asking["tls"]["client_ca"] = json!(text(&ca));
+    let gateway = start(asking);
+    let tls = Tls::trusting(&root).showing(&root.issue(&Leaf::client("meter-1")));
+    // They say hello and no more: as many as there are places on many machines, and more.
+    let mut hello = Vec::new();
+    let name = rustls::pki_types::ServerName::try_from("localhost").expect("a name");
+    let mut silent = rustls::ClientConnection::new(tls.config(), name).expect("it is complete");
+    silent.write_tls(&mut hello).expect("there is room for it");
+    let silent: Vec<TcpStream> = (0..1000)
+        .map(|number| {
+            let mut socket = TcpStream::connect(gateway.mqtt()).expect("it listens");
+            // Some are in the middle of it.
+            let end = if number % 4 == 0 { hello.len() / 2 } else { hello.len() };
+            socket.write_all(&hello[..end]).expect("it is connected");
+            socket
+        })
+        .collect();
+    for number in 0..3 {
+        let connect = Connect::new(Version::V311, &format!("meter-{number}"));
+        Client::connect_tls(gateway.mqtt(), &tls.clone().forgetful(), &connect);
+    }
+    drop(silent);
 }
