@@ -52,7 +52,7 @@ enum Command {
     /// Print what may be written in a configuration, as a JSON Schema
     Schema,
     /// Tell where a message would go, and why
-    Explain(explain::Arguments),
+    Explain(Box<explain::Arguments>),
     /// Make a line for the password file; the password is read from standard input
     Password(password::Arguments),
     /// Print a lane's records from the beginning, as they come

@@ -169,6 +169,14 @@ impl AuthenticationSettings {
         }
     }
 
+    /// Whether a way proves an attribute of this name beside the identity.
+    pub fn gives(&self, way: Way, _attribute: &str) -> bool {
+        match way {
+            // A name, and nothing else.
+            Way::Password => false,
+        }
+    }
+
     /// Bytes that the look at evidence takes.
     pub fn memory_cost(&self) -> u64 {
         self.password.as_ref().map_or(0, |_| password::MEMORY_COST)

@@ -103,12 +103,14 @@ impl Shared {
 
     /// Tells the audit log.
     fn tell(&self, event: Event, entry: Entry<'_>) {
-        tell(&self.edge, &self.peer, &self.device, event, entry);
+        let (client_id, identity) = (&self.device.client_id, self.identity.as_deref());
+        tell(&self.edge, &self.peer, client_id, identity, event, entry);
     }
 
     /// Tells the audit log of what the client wanted and may not, and counts it.
     fn denied(&self, action: Action, topic: &str) {
-        denied(&self.edge, &self.peer, &self.device, action, topic);
+        access::count_denied(action);
+        self.tell(Event::Denied, denied(action, topic));
     }
 
     /// Whether the client may publish to a topic.
@@ -133,25 +135,32 @@ fn subject<'a>(peer: &'a Peer, device: &'a Device, identity: Option<&'a Identity
     }
 }
 
-/// Tells the audit log something of a client that is known.
-fn tell(edge: &Edge, peer: &Peer, device: &Device, event: Event, entry: Entry<'_>) {
+/// Tells the audit log something of a client, as far as it is known.
+fn tell(
+    edge: &Edge,
+    peer: &Peer,
+    client_id: &str,
+    identity: Option<&Identity>,
+    event: Event,
+    entry: Entry<'_>,
+) {
     if edge.audit.is_on() {
         let known = Entry {
             listener: Some(peer.listener()),
             address: Some(peer.to_string()),
-            client_id: &device.client_id,
+            client_id,
+            identity: identity.map(Identity::name),
+            way: identity.map(|identity| identity.way.name()),
             ..entry
         };
         edge.audit.tell(event, &known);
     }
 }
 
-/// A client wanted what it may not: counted and told.
-fn denied(edge: &Edge, peer: &Peer, device: &Device, action: Action, topic: &str) {
-    access::count_denied(action);
+/// What a client wanted and may not, for the audit log.
+fn denied(action: Action, topic: &str) -> Entry<'_> {
     let reason = Some(Refusal::NotAuthorized.label());
-    let (action, topic) = (Some(action.word()), Some(topic));
-    tell(edge, peer, device, Event::Denied, Entry { reason, action, topic, ..Entry::default() });
+    Entry { reason, action: Some(action.word()), topic: Some(topic), ..Entry::default() }
 }
 
 /// See the module.

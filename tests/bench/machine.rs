@@ -13,7 +13,7 @@ pub fn lines(bench: &str) -> Vec<String> {
     let processor = field("/proc/cpuinfo", "model name\t:");
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let (_, librdkafka) = rdkafka::util::get_rdkafka_version();
-    let mosquitto = super::mosquitto::program();
+    let mosquitto = tools::mosquitto();
     let mosquitto = said(Command::new(mosquitto).arg("-h"), "mosquitto version");
     vec![
         format!("- {}", humantime::format_rfc3339_seconds(SystemTime::now())),

@@ -2,19 +2,14 @@
 //! nothing holds it back, and nobody subscribed.
 
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tests::pki::Files;
 use tests::process::Process;
-use tests::tools::Folder;
+use tests::tools::{Folder, mosquitto};
 use tests::{ports, wait};
 
 use crate::entry::Tls;
-
-/// Debian puts it where only root looks.
-const PLACES: [&str; 3] =
-    ["/usr/sbin/mosquitto", "/usr/bin/mosquitto", "/usr/local/sbin/mosquitto"];
 
 /// A running broker; it ends with this.
 pub struct Mosquitto {
@@ -67,7 +62,7 @@ impl Mosquitto {
         );
         let file = folder.join("mosquitto.conf");
         std::fs::write(&file, text).expect("the run's folder can be written");
-        let mut command = Command::new(program());
+        let mut command = Command::new(mosquitto());
         command.arg("-c").arg(&file);
         let mut process = Process::start("mosquitto", command, &folder);
         process.until("mosquitto's start", wait::START, || TcpStream::connect(address).ok());
@@ -81,10 +76,4 @@ impl Mosquitto {
     pub fn id(&self) -> u32 {
         self.process.id()
     }
-}
-
-/// Where mosquitto is.
-pub fn program() -> PathBuf {
-    let found = PLACES.iter().map(Path::new).find(|path| path.exists());
-    found.expect("mosquitto is missing: run tests/tools/setup.sh bench").to_owned()
 }

@@ -22,9 +22,9 @@ use tests::kafka::{Kafka, KafkaOptions};
 use tests::process::Process;
 use tests::tools::{self, Folder};
 
+use crate::machine;
 use crate::report::{self, LoadReport};
 use crate::table::{self, Line};
-use crate::{machine, mosquitto};
 
 /// Partitions of every topic, a lane's as well as a bare producer's.
 const PARTITIONS: i32 = 3;
@@ -94,7 +94,7 @@ pub fn measure(options: &Options) -> ExitCode {
     }
     let begin = Instant::now();
     // What is missing ends this before anything is measured.
-    mosquitto::program();
+    tools::mosquitto();
     let bench = Bench::start(Duration::from_secs_f64(options.seconds), options.repetitions);
     let mut lines = Vec::new();
     let mut wrong = false;

@@ -52,6 +52,14 @@ pub fn without_faults() -> PathBuf {
     path.join("landfall")
 }
 
+/// The broker, which Debian puts where only root looks.
+pub fn mosquitto() -> PathBuf {
+    const PLACES: [&str; 3] =
+        ["/usr/sbin/mosquitto", "/usr/bin/mosquitto", "/usr/local/sbin/mosquitto"];
+    let found = PLACES.iter().map(PathBuf::from).find(|path| path.exists());
+    found.expect("mosquitto is missing: run tests/tools/setup.sh test")
+}
+
 /// A program as its users get it: a release build of its package alone.
 pub fn released(package: &str, name: &str) -> PathBuf {
     cargo_build(&["--release", "--package", package, "--bin", name]);

@@ -134,13 +134,12 @@ missing_packages() {
     java_is_there || echo default-jre-headless
     command -v mvn >/dev/null || echo maven
     command -v mosquitto_pub >/dev/null || echo mosquitto-clients
+    command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || echo mosquitto
     command -v kcat >/dev/null || echo kcat
     python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3 python3-venv
     command -v prometheus >/dev/null && command -v promtool >/dev/null || echo prometheus
     node_is_there || echo nodejs
     command -v npm >/dev/null || echo npm
-    [ "$level" = test ] && return
-    command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || echo mosquitto
 }
 
 java_is_there() {

@@ -8,9 +8,9 @@ use bridge::topic::pattern::{Pattern, PatternError, Piece, Value};
 use super::policy::{Action, Index, Source, Subject, Verdict, value};
 
 /// What may stand in a place of a topic, in the order of the numbers of places; attributes follow.
-const IDENTITY: &str = "identity";
-const CLIENT_ID: &str = "client_id";
-const USERNAME: &str = "username";
+pub const IDENTITY: &str = "identity";
+pub const CLIENT_ID: &str = "client_id";
+pub const USERNAME: &str = "username";
 const NAMED: [&str; 3] = [IDENTITY, CLIENT_ID, USERNAME];
 /// Names of attributes in all rules together.
 const ATTRIBUTES_MAX: usize = u8::MAX as usize + 1 - NAMED.len();

@@ -1,14 +1,18 @@
-//! `landfall explain`: where a message would go, and which route and rule say so. It is decided and written
+//! `landfall explain`: where a message would go, what its sender may do, and which route and rule say so. It
+//! is decided and written
 //! by what decides and writes in `run`. Touches no network.
+
+mod rights;
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use bridge::classify::Destination;
 use bridge::format::Head;
-use bridge::message::{Device, Message, Payload};
+use bridge::message::{Device, Message, Payload, Verified};
 use bridge::text::escape;
 use bridge::{Carriage, Refusal};
 use clap::ValueEnum;
@@ -17,6 +21,7 @@ use serde::Serialize;
 use super::{Failure, load};
 use crate::config::{Secrets, Settings};
 use crate::mqtt;
+use rights::Rights;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -44,8 +49,18 @@ pub struct Arguments {
     /// A user property of CONNECT, as NAME=VALUE; may be given again
     #[arg(long = "connect-property", value_name = "NAME=VALUE")]
     connect_properties: Vec<String>,
-    #[arg(long, default_value = "client-1")]
-    client_id: String,
+    /// The client id; the identity where that is said, and else client-1
+    #[arg(long)]
+    client_id: Option<String>,
+    /// Who the client proved to be: tells what it may do with the topic, or with a filter
+    #[arg(long = "as", value_name = "IDENTITY")]
+    identity: Option<String>,
+    /// An attribute that was proved with the identity, as NAME=VALUE; may be given again
+    #[arg(long = "attribute", value_name = "NAME=VALUE", requires = "identity")]
+    attributes: Vec<String>,
+    /// The listener that it came to; the first that fits where it is not given
+    #[arg(long)]
+    listener: Option<String>,
     /// The time of receipt, RFC 3339; now where it is not given
     #[arg(long)]
     now: Option<String>,
@@ -83,6 +98,9 @@ struct Explanation {
     /// What is wrong with the event time that was given; what is wrong counts as absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     event_time_fault: Option<String>,
+    /// What the sender may do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    access: Option<Rights>,
 }
 
 pub fn explain(arguments: &Arguments) -> Result<ExitCode, Failure> {
@@ -113,9 +131,17 @@ pub fn explain(arguments: &Arguments) -> Result<ExitCode, Failure> {
         }
     };
     properties.extend(event_start.as_deref().map(|start| ("event-start", start)));
+    let (identity, listener) = (arguments.identity.as_deref(), arguments.listener.as_deref());
+    let listener = rights::listener(&settings, listener, identity.is_some())?;
+    let client_id = arguments.client_id.as_deref().or(identity).unwrap_or("client-1");
+    let attributes = pairs("--attribute", &arguments.attributes)?;
+    let verified = identity.map(|identity| Verified {
+        id: identity.into(),
+        attributes: attributes.iter().map(|&(name, value)| (name.into(), value.into())).collect(),
+    });
     let device = Device {
-        client_id: arguments.client_id.as_str().into(),
-        verified: None,
+        client_id: client_id.into(),
+        verified: verified.map(Arc::new),
         properties: pairs("--connect-property", &arguments.connect_properties)?
             .into_iter()
             .map(|(name, value)| (name.into(), value.into()))
@@ -135,7 +161,8 @@ pub fn explain(arguments: &Arguments) -> Result<ExitCode, Failure> {
         content_type: "",
         properties: &properties,
     };
-    let explanation = explanation(&settings, &message);
+    let rights = rights::rights(&settings, listener, &device, &arguments.topic);
+    let explanation = explanation(&settings, &message, rights);
     let mut out = io::stdout().lock();
     match arguments.format {
         Format::Json => {
@@ -165,12 +192,14 @@ fn payload(file: &Path, settings: &Settings) -> Result<Vec<u8>, Failure> {
     Ok(content)
 }
 
-fn explanation(settings: &Settings, message: &Message<'_>) -> Explanation {
+fn explanation(settings: &Settings, message: &Message<'_>, rights: Option<Rights>) -> Explanation {
     let routing = &settings.routing;
     let decision = routing.decide(message);
     let Message { topic, qos, content_type, properties, payload, .. } = *message;
     let packet_size = mqtt::publish_size(topic, qos, content_type, properties, payload.size());
+    let may_publish = rights.as_ref().is_none_or(|rights| rights.publish.allowed);
     let refusal = match decision.destination {
+        _ if !may_publish => Some(Refusal::NotAuthorized),
         _ if packet_size > settings.packet_size_max().into() => Some(Refusal::TooLarge),
         Destination::Refused(refusal) => Some(refusal),
         Destination::Lane { .. } | Destination::DeadLetter { .. } => None,
@@ -217,10 +246,14 @@ fn explanation(settings: &Settings, message: &Message<'_>) -> Explanation {
         group: decision.metadata.group.to_string(),
         event_start_ms: decision.metadata.event_start_ms,
         event_time_fault: decision.metadata.event_time_fault.map(|fault| fault.to_string()),
+        access: rights,
     }
 }
 
 fn print(out: &mut impl io::Write, explanation: &Explanation) -> io::Result<()> {
+    if let Some(access) = &explanation.access {
+        rights::print(out, access)?;
+    }
     let Explanation { lane, outcome, topic, key, payload, route, rule, .. } = explanation;
     writeln!(out, "lane      {lane}")?;
     writeln!(out, "outcome   {outcome}")?;

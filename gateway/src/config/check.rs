@@ -82,7 +82,7 @@ impl Checker {
         let authentication = self.authentication();
         let listeners = self.listeners(&authentication);
         let authentication = self.used(authentication, &listeners);
-        let access = self.access(&listeners);
+        let access = self.access(&listeners, &authentication);
         let audit = self.audit(access.is_some());
         let admin = self.admin(&listeners);
         let drain = self.drain();

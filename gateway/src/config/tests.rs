@@ -801,14 +801,27 @@ fn what_a_listener_asks_for_has_to_be_there_and_what_is_there_has_to_be_asked_fo
                 client_id: { begins_with: '-' }\n"
             .to_owned()
             + &section;
+    let found = faults(&text);
+    let nobody = |index: usize| format!("listeners[{index}]");
+    assert_eq!(
+        found.iter().map(|fault| &fault.place).collect::<Vec<_>>(),
+        [&nobody(0), &nobody(1)]
+    );
+    assert!(found[0].text.contains("nobody can use listener out"), "{found:?}");
+    let rules = "\naccess: [{ allow: [publish], topic: 'a/{identity}' }, { allow: [publish], topic: 'b/{client_id}' }]";
+    let text = text + rules;
     let settings = load_text(&text).expect("it is good");
+    let by_client_id =
+        settings.hints.iter().find(|hint| hint.contains("access[1] goes by the client id"));
+    assert!(by_client_id.is_some_and(|hint| hint.contains("listener in")), "{:?}", settings.hints);
     let demands = |index: usize| settings.listeners[index].demands.clone().expect("it asks");
     assert_eq!(demands(0).ways, [[Way::Password]]);
     assert_eq!(demands(0).binding, Binding::BeginsWith("-".into()));
     assert_eq!(demands(1).binding, Binding::Any);
     assert!(settings.hints[0].contains("TLS"), "{:?}", settings.hints);
     let elsewhere = listener("authenticate: [password]")
-        + "authentication: { password: { file: /nowhere/passwords } }";
+        + "authentication: { password: { file: /nowhere/passwords } }"
+        + rules;
     let settings = parse(&elsewhere, [], Secrets::Assumed).expect("another machine has it");
     let plain = load_text("").expect("the defaults");
     let cost = password::MEMORY_COST;

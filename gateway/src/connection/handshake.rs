@@ -13,8 +13,10 @@ use super::deadlines::Deadlines;
 use super::foreign::{Recognised, recognise};
 use super::inbound::{FREE_PARTIAL_BYTES, Inbound};
 use super::outbound::Outbound;
-use super::{Clock, Close, Connection, Foreign, Refusal, Shared, StoredWill, denied, subject};
-use crate::access::Action;
+use super::{
+    Clock, Close, Connection, Foreign, Refusal, Shared, StoredWill, denied, subject, tell,
+};
+use crate::access::{self, Action};
 use crate::admission::Admitted;
 use crate::audit::{Entry, Event};
 use crate::budget::Kept;
@@ -55,8 +57,9 @@ struct Opened {
     admitted: Admitted,
     /// By how many connections there are more than there may be.
     over_limit_by: u32,
-    /// As CONNECT says it, for the audit log; empty before.
+    /// For the audit log: as CONNECT says it, and as it was proved.
     client_id: Box<str>,
+    identity: Option<Arc<Identity>>,
 }
 
 /// A CONNECT, parsed once: what of it outlives the bytes that it came in.
@@ -120,8 +123,8 @@ pub(super) async fn establish(edge: Arc<Edge>, accepted: Accepted) -> Option<Box
             return None;
         }
     };
-    let client_id = Box::default();
-    let mut opened = Opened { transport, peer, admitted, over_limit_by, client_id };
+    let (client_id, identity) = (Box::default(), None);
+    let mut opened = Opened { transport, peer, admitted, over_limit_by, client_id, identity };
     match shake(&edge, &mut opened, &mut patience).await {
         Ok(established) => {
             let connection = established.into_connection(edge, opened);
@@ -129,7 +132,7 @@ pub(super) async fn establish(edge: Arc<Edge>, accepted: Accepted) -> Option<Box
             Some(connection)
         }
         Err(refused) => {
-            tell_refused(&edge, &opened.peer, &opened.client_id, &refused.close);
+            tell_refused(&edge, &opened, &refused.close);
             refused.end(&mut opened.transport).await;
             None
         }
@@ -137,20 +140,15 @@ pub(super) async fn establish(edge: Arc<Edge>, accepted: Accepted) -> Option<Box
 }
 
 /// Tells the audit log of somebody who was not let in. Who said nothing, left or was slow was not refused.
-fn tell_refused(edge: &Edge, peer: &Peer, client_id: &str, close: &Close) {
-    let is_refusal = match close {
-        Close::BeforeConnect | Close::PeerGone | Close::TooSlow | Close::NotReading => false,
-        _ => edge.audit.is_on(),
-    };
+fn tell_refused(edge: &Edge, opened: &Opened, close: &Close) {
+    let Opened { peer, client_id, identity, .. } = opened;
+    let is_refusal = !matches!(
+        close,
+        Close::BeforeConnect | Close::PeerGone | Close::TooSlow | Close::NotReading
+    );
     if is_refusal {
-        let entry = Entry {
-            listener: Some(peer.listener()),
-            address: Some(peer.to_string()),
-            client_id,
-            reason: Some(close.label()),
-            ..Entry::default()
-        };
-        edge.audit.tell(Event::Refused, &entry);
+        let entry = Entry { reason: Some(close.label()), ..Entry::default() };
+        tell(edge, peer, client_id, identity.as_deref(), Event::Refused, entry);
     }
 }
 
@@ -160,7 +158,7 @@ async fn shake(
     opened: &mut Opened,
     patience: &mut Patience,
 ) -> Result<Established, Refused> {
-    let Opened { transport, peer, over_limit_by, client_id, .. } = opened;
+    let Opened { transport, peer, over_limit_by, client_id, identity: proved, .. } = opened;
     let request = read(edge, transport, peer, patience).await?;
     if edge.audit.is_on() {
         *client_id = request.client_id.clone();
@@ -170,6 +168,7 @@ async fn shake(
     // That may wait, and nothing was taken from anybody yet.
     let identity = identify(edge, peer, &request, patience).await;
     let identity = identity.map_err(|refusal| terms.refused(refusal))?;
+    proved.clone_from(&identity);
     let candidate = admit(edge, peer, request, identity);
     let candidate = candidate.map_err(|refusal| terms.refused(refusal))?;
     hold_back(peer, &candidate, patience).await;
@@ -332,7 +331,9 @@ fn admit(
     if let (Some(access), Some(will)) = (&peer.entrance.access, &will)
         && !access.may_publish(&subject(peer, &device, identity.as_deref()), will.topic())
     {
-        denied(edge, peer, &device, Action::Publish, will.topic());
+        access::count_denied(Action::Publish);
+        let entry = denied(Action::Publish, will.topic());
+        tell(edge, peer, &device.client_id, identity.as_deref(), Event::Denied, entry);
         return Err(Refusal::WillNotAuthorized);
     }
     let bytes = kept_bytes(&device, identity.as_deref(), will.as_deref());
@@ -540,9 +541,9 @@ mod tests {
     async fn opened(edge: &Arc<Edge>) -> (Opened, TcpStream) {
         let (transport, client) = pair().await;
         let address = client.local_addr().expect("it is connected");
-        let (peer, client_id) = (peer(address), Box::default());
+        let (peer, client_id, identity) = (peer(address), Box::default(), None);
         let (admitted, over_limit_by) = edge.admission.admit(&peer.entrance.admission);
-        (Opened { transport, peer, admitted, over_limit_by, client_id }, client)
+        (Opened { transport, peer, admitted, over_limit_by, client_id, identity }, client)
     }
 
     /// A client that takes its time at each stage: it sends CONNECT late, the connection that has its

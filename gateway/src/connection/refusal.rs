@@ -330,9 +330,13 @@ impl Refusal {
         }
     }
 
-    /// It ends a session that its client did nothing against: an operator wants it, or the rules changed.
+    /// It ends a session that its client did nothing against: an operator wants it, its proof is over, or the
+    /// rules changed.
     pub const fn is_decided_by_others(self) -> bool {
-        matches!(self, Refusal::EndedByOperator | Refusal::RightsChanged)
+        matches!(
+            self,
+            Refusal::EndedByOperator | Refusal::RightsChanged | Refusal::CredentialsExpired
+        )
     }
 
     /// What the client is told, where it can be told anything. Nothing in it is the client's.

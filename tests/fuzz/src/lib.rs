@@ -1,5 +1,6 @@
 //! What the fuzz targets call; apart from them, so that tests on a stable compiler call it too.
 
+pub mod acl_file;
 pub mod decoder;
 pub mod seeds;
 pub mod session;

@@ -1,5 +1,25 @@
 //! Good inputs of the fuzz targets, to start from and to damage.
 
+/// For [`super::acl_file::ask`]: a file, a client id, a user and a topic.
+pub fn acl_file() -> Vec<Vec<u8>> {
+    let file = "# who may what\ntopic read $SYS/#\ntopic open/#\n\nuser roger\ntopic foo/bar\n\
+                topic readwrite rooms/+/light\ntopic deny rooms/cellar/light\n\n\
+                pattern write devices/%u/#\npattern read a/x%c-%u/+\npattern deny devices/+/secret\n";
+    let small = "user u\r\ntopic write  a b/c\r\npattern deny %c\n";
+    [
+        (file, "c1", "roger", "rooms/cellar/light"),
+        (file, "c1", "roger", "devices/roger/secret"),
+        (file, "c1", "", "open/a"),
+        (file, "+", "#", "devices/#x/a"),
+        (file, "c/1", "roger", "a/xc/1-roger/b"),
+        (small, "a b", "u", "a b/c"),
+        (small, "$SYS", "u", "$SYS"),
+        ("pattern readwrite #\npattern deny a/%c\n", "a/b", "u", "a/c"),
+    ]
+    .map(|(file, client_id, user, topic)| [file, client_id, user, topic].join("\0").into_bytes())
+    .into()
+}
+
 /// For [`super::decoder::decode_stream`]: a byte that chooses the version, then packets.
 pub fn decoder() -> Vec<Vec<u8>> {
     let connect_v31 = packet(0x10, &[b"\0\x06MQIsdp\x03\x02\0\x0f", b"\0\x01a"]);

@@ -1,6 +1,8 @@
 //! The fuzz targets on a stable compiler: each runs for about a second over random bytes and over
 //! damaged good packets, the same ones at every run unless `LANDFALL_FUZZ_SEED` says otherwise.
 
+#[path = "../../fuzz/src/acl_file.rs"]
+mod acl_file;
 #[path = "../../fuzz/src/decoder.rs"]
 mod decoder;
 #[path = "../../fuzz/src/seeds.rs"]
@@ -16,6 +18,17 @@ use rand::{RngExt as _, SeedableRng as _};
 
 const DURATION: Duration = Duration::from_secs(1);
 const INPUT_SIZE_MAX: usize = 200;
+
+#[test]
+fn acl_file() {
+    let seeds = seeds::acl_file();
+    for (number, seed) in seeds.iter().enumerate() {
+        assert!(acl_file::ask(seed), "seed {number} is no good file");
+    }
+    run(&seeds, |input| {
+        acl_file::ask(input);
+    });
+}
 
 #[test]
 fn decoder() {

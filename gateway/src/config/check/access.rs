@@ -6,14 +6,13 @@ use std::sync::Arc;
 
 use super::Checker;
 use crate::access::acl_file::AclFile;
-use crate::access::rules::{Idle, Rule, Rules, Who};
+use crate::access::rules::{CLIENT_ID as SAID, IDENTITY, Idle, Rule, Rules, USERNAME, Who};
 use crate::access::{self, AccessSettings};
-use crate::config::{ListenerSettings, OnDenied, Secrets, written};
+use crate::config::{AuthenticationSettings, ListenerSettings, OnDenied, Secrets, written};
+use crate::identity::Binding;
 
 const RULES_MAX: usize = 1_000;
 const FILE_PLACE: &str = "access_file.mosquitto";
-/// What has not to be proved to be known.
-const SAID: &str = "client_id";
 
 impl Checker {
     pub(super) fn on_denied(&mut self, place: &str, written: Option<&str>) -> OnDenied {
@@ -28,11 +27,17 @@ impl Checker {
         }
     }
 
-    pub(super) fn access(&mut self, listeners: &[ListenerSettings]) -> Option<AccessSettings> {
+    pub(super) fn access(
+        &mut self,
+        listeners: &[ListenerSettings],
+        authentication: &AuthenticationSettings,
+    ) -> Option<AccessSettings> {
         let faults = self.faults.0.len();
         let rules = self.access_rules(listeners);
         let file = self.access_file();
-        if rules.is_none() && file.is_none() {
+        // Whoever is asked who he is may do nothing that is not allowed to him.
+        let nobody_is_asked = listeners.iter().all(|listener| listener.demands.is_none());
+        if rules.is_none() && file.is_none() && nobody_is_asked {
             return None;
         }
         let settings = AccessSettings {
@@ -41,8 +46,10 @@ impl Checker {
         };
         // What a faulty rule was to allow is not known.
         if self.faults.0.len() == faults {
-            self.hold_rules(&settings.rules, listeners);
-            self.hold_listeners(&settings, listeners);
+            let proofs = Proofs { authentication };
+            self.hold_rules(&settings.rules, listeners, proofs);
+            self.hold_listeners(&settings, listeners, proofs);
+            self.hint_at_client_ids(&settings.rules, listeners);
         }
         Some(settings)
     }
@@ -148,7 +155,7 @@ impl Checker {
     }
 
     /// Finds rules that never decide anything.
-    fn hold_rules(&mut self, rules: &Rules, listeners: &[ListenerSettings]) {
+    fn hold_rules(&mut self, rules: &Rules, listeners: &[ListenerSettings], proofs: Proofs<'_>) {
         for (index, rule) in rules.iter().enumerate() {
             let place = format!("access[{index}]");
             let is_for = |listener: &&ListenerSettings| {
@@ -159,7 +166,7 @@ impl Checker {
                 .chain(rule.who.proofs())
                 .filter(|name| *name != SAID)
                 .filter(|name| {
-                    !listeners.iter().filter(is_for).any(|listener| proves(listener, name))
+                    !listeners.iter().filter(is_for).any(|listener| proofs.give(listener, name))
                 })
                 .collect();
             unproved.dedup();
@@ -179,8 +186,29 @@ impl Checker {
         }
     }
 
+    /// A client id is what its client says, unless it is bound to an identity.
+    fn hint_at_client_ids(&mut self, rules: &Rules, listeners: &[ListenerSettings]) {
+        let chooses = |listener: &&ListenerSettings| {
+            listener.demands.as_ref().is_some_and(|demands| demands.binding == Binding::Any)
+        };
+        for (index, rule) in rules.iter().enumerate() {
+            let is_for = |listener: &&ListenerSettings| {
+                rule.who.listener.as_ref().is_none_or(|name| *name == listener.name)
+            };
+            let asks = rule.who.client_id.is_some() || rules.names(index).any(|name| name == SAID);
+            if let Some(listener) = listeners.iter().filter(is_for).find(chooses).filter(|_| asks) {
+                self.hints.push(format!("access[{index}] goes by the client id, which clients of listener {} choose themselves (`client_id: any`): write identity, or bind the client id to it", listener.name));
+            }
+        }
+    }
+
     /// Finds listeners whose clients may do nothing.
-    fn hold_listeners(&mut self, settings: &AccessSettings, listeners: &[ListenerSettings]) {
+    fn hold_listeners(
+        &mut self,
+        settings: &AccessSettings,
+        listeners: &[ListenerSettings],
+        proofs: Proofs<'_>,
+    ) {
         // What a file says that is not here, another machine knows.
         let is_unknown = settings.file.as_ref().is_some_and(|(path, _)| !path.exists());
         for (index, listener) in listeners.iter().enumerate() {
@@ -189,18 +217,28 @@ impl Checker {
                 let mut names = names.filter(|name| *name != SAID);
                 !rule.forbids
                     && rule.who.listener.as_ref().is_none_or(|name| *name == listener.name)
-                    && names.all(|name| proves(listener, name))
+                    && names.all(|name| proofs.give(listener, name))
             });
             let by_file = settings.file.as_ref().is_some_and(|(_, file)| file.allows_anything());
             if !by_rule && !by_file && !is_unknown {
                 let name = &listener.name;
-                self.faults.add(format!("listeners[{index}]"), format!("nobody can use listener {name}: as soon as there is `access` or `access_file`, nobody may do what nothing there allows. Write what its clients may do, such as `- {{ who: {{ listener: {name} }}, allow: [publish, subscribe], topic: \"#\" }}` for everything"));
+                self.faults.add(format!("listeners[{index}]"), format!("nobody can use listener {name}: as soon as a listener authenticates, or there are rules, nobody may do what no rule allows. Write in `access` what its clients may do, such as `- {{ allow: [publish], topic: \"devices/+/{{identity}}/#\" }}`, or `- {{ who: {{ listener: {name} }}, allow: [publish, subscribe], topic: \"#\" }}` for everything"));
             }
         }
     }
 }
 
-/// Whether clients of a listener prove something of this name: `identity`, `username`, an attribute.
-fn proves(listener: &ListenerSettings, name: &str) -> bool {
-    listener.demands.is_some() && matches!(name, "identity" | "username")
+/// What clients can prove.
+#[derive(Clone, Copy)]
+struct Proofs<'a> {
+    authentication: &'a AuthenticationSettings,
+}
+
+impl Proofs<'_> {
+    /// Whether clients of a listener can prove something of this name: `identity`, `username`, an attribute.
+    fn give(self, listener: &ListenerSettings, name: &str) -> bool {
+        let Some(demands) = &listener.demands else { return false };
+        matches!(name, IDENTITY | USERNAME)
+            || demands.ways.iter().flatten().any(|way| self.authentication.gives(*way, name))
+    }
 }
