@@ -149,6 +149,7 @@ impl Audit {
         for event in Event::ALL {
             counter!(names::AUDIT_LEFT_OUT, "kind" => event.name()).increment(0);
         }
+        counter!(names::AUDIT_FAILURES).increment(0);
         panics::begin_at_zero(THREAD);
         let writer = Writer {
             messages,

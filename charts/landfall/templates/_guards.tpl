@@ -169,15 +169,21 @@ no device could connect. What other annotations mean is not known here, so nothi
 {{- $keeps = "an NLB with targets of the type instance keeps the client's address unless preserve_client_ip.enabled=false is among its attributes, and so does service.externalTrafficPolicy Local" -}}
 {{- end -}}
 {{- if and $sends (eq .Values.service.type "LoadBalancer") -}}
+{{- $takes := false -}}
+{{- $names := list -}}
 {{- range .Values.config.listeners -}}
 {{- if not (include "landfall.isLocal" .) -}}
-{{- $trusted := (.proxy_protocol | default dict).trusted -}}
-{{- if not $trusted -}}
-{{- $faults = append $faults (printf "service.annotations: %s makes the load balancer send a PROXY header, which the listener %s takes for a mistake: write config.listeners[].proxy_protocol with the load balancer's addresses in trusted, or leave the annotation out" $sends .name) -}}
-{{- else if and $keeps (not (has "0.0.0.0/0" $trusted)) -}}
-{{- $faults = append $faults (printf "config.listeners: %s: proxy_protocol.trusted never holds: %s, so the gateway sees each device's own address and refuses its PROXY header: write preserve_client_ip.enabled=false in the annotation, or do without the PROXY header" .name $keeps) -}}
+{{- $names = append $names .name -}}
+{{- with (.proxy_protocol | default dict).trusted -}}
+{{- $takes = true -}}
+{{- if and $keeps (not (has "0.0.0.0/0" .)) -}}
+{{- $faults = append $faults (printf "config.listeners: %s: proxy_protocol.trusted never holds: %s, so the gateway sees each device's own address and refuses its PROXY header: write preserve_client_ip.enabled=false in the annotation, or do without the PROXY header" (last $names) $keeps) -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if not $takes -}}
+{{- $faults = append $faults (printf "service.annotations: %s makes the load balancer send a PROXY header, which the listeners (%s) take for a mistake: write config.listeners[].proxy_protocol with the load balancer's addresses in trusted, or leave the annotation out" $sends (join ", " $names)) -}}
 {{- end -}}
 {{- end -}}
 {{- $faults | toJson -}}

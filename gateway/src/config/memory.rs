@@ -127,8 +127,15 @@ pub fn default_memory() -> u64 {
         .unwrap_or(DEFAULT_MEMORY)
 }
 
-/// What the descriptors that are left for connections and half of the memory allow, at most 100,000.
-pub fn default_connections(memory: u64, descriptors: u64, listeners: &[ListenerSettings]) -> u32 {
-    let by_memory = (memory / 2 / dearest_cost(listeners)).max(1);
+/// What the descriptors that are left for connections and half of the memory allow, at most 100,000. The look
+/// at `evidence` is for connections, so it comes out of their half.
+pub fn default_connections(
+    memory: u64,
+    evidence: u64,
+    descriptors: u64,
+    listeners: &[ListenerSettings],
+) -> u32 {
+    let half = (memory / 2).saturating_sub(evidence);
+    let by_memory = (half / dearest_cost(listeners)).max(1);
     u64::from(DEFAULT_CONNECTIONS).min(descriptors).min(by_memory) as u32
 }

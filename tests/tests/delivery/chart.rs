@@ -25,6 +25,7 @@ fn every_values_file_renders() {
         "high-availability",
         "kafka-sasl-ssl",
         "minimal",
+        "mtls",
         "s3",
     ];
     assert_eq!(names, expected);

@@ -3,9 +3,11 @@
 
 mod pages;
 
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::json;
 use tests::docs;
@@ -14,13 +16,19 @@ use tests::kafka::{Kafka, unique};
 use tests::load::Load;
 use tests::mqtt::property::MAXIMUM_PACKET_SIZE;
 use tests::mqtt::{Client, Connect, Packet, Property, Publish, Value, Version, encode};
+use tests::pki::{Authority, Leaf};
 use tests::prometheus::{Alert, Prometheus, Target};
 use tests::s3::S3;
 use tests::stub::Stub;
+use tests::tls::Tls;
 use tests::tools::{Folder, repository};
 use tests::wait::{SOON, START, until, until_true};
+use tests::{http, ports};
 
 const MIB: usize = 1024 * 1024;
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// Of `m-1`: `secret`.
+const PASSWORDS: &str = "m-1:$7$101$sHQ8HEkvVK9MIDGC$xzrkpqqAyIlDP9d38WRycUPXnbnPazQaxxdVQ5SdR1xBTj1yCX9kgxvG2LlTExzP+kCNBalDxScEvbKY42rGiA==\n";
 
 fn file(name: &str) -> PathBuf {
     repository().join("charts/landfall").join(name)
@@ -47,13 +55,84 @@ fn holds(check: Result<(), String>) {
     check.unwrap_or_else(|faults| panic!("\n{faults}"));
 }
 
-fn with_s3(kafka: &Kafka) -> Gateway {
-    let (s3, bucket) = (S3::shared(), unique("bucket"));
-    s3.create_bucket(&bucket);
-    GatewayConfig::new(kafka)
-        .set("object_store", S3::section(&bucket, s3.address()))
-        .set("unrouted", "refuse")
-        .start_ready()
+/// A gateway with everything that has metrics of its own.
+struct Everything {
+    gateway: Gateway,
+    /// Where it speaks TLS and asks for passwords.
+    fleet: SocketAddr,
+    authority: Authority,
+    _folder: Folder,
+}
+
+impl Everything {
+    fn start(kafka: &Kafka) -> Everything {
+        let (s3, bucket) = (S3::shared(), unique("bucket"));
+        s3.create_bucket(&bucket);
+        let folder = Folder::new("everything");
+        let authority = Authority::new("fleet");
+        let server = authority.issue(&Leaf::server().ends_in(30 * DAY)).write(&folder, "server");
+        let revoked = folder.join("revoked.pem");
+        let list = authority.revoke_until(&[], SystemTime::now() + 30 * DAY);
+        std::fs::write(&revoked, list).expect("the test's folder can be written");
+        let passwords = folder.join("passwords");
+        std::fs::write(&passwords, PASSWORDS).expect("the test's folder can be written");
+        let config = GatewayConfig::new(kafka);
+        let (plain, fleet) = (config.mqtt(), ports::local(ports::free()));
+        let listeners = json!([
+            { "name": "plain", "bind": plain.to_string() },
+            {
+                "name": "fleet",
+                "bind": fleet.to_string(),
+                "tls": {
+                    "certificates": [{ "certificate": server.certificate(), "key": server.key() }],
+                    "client_ca": authority.write(&folder, "ca"),
+                    "crl": revoked,
+                    "client_certificate": "optional",
+                },
+                "authenticate": ["password"],
+            },
+        ]);
+        let access = json!([
+            { "who": { "listener": "plain" }, "allow": ["publish", "subscribe"], "topic": "#" },
+            { "who": { "listener": "fleet" }, "allow": ["publish"], "topic": "devices/+/{identity}/#" },
+        ]);
+        let gateway = config
+            .set("listeners", listeners)
+            .set("authentication", json!({ "password": { "file": passwords } }))
+            .set("access", access)
+            .set("object_store", S3::section(&bucket, s3.address()))
+            .set("unrouted", "refuse")
+            .start_ready();
+        Everything { gateway, fleet, authority, _folder: folder }
+    }
+
+    /// One that belongs to the fleet, one with a wrong password, one that speaks no TLS, and somebody who asks
+    /// the admin port for what it tells nobody.
+    fn one_of_each_who_comes(&self) {
+        let tls = Tls::trusting(&self.authority);
+        let mut connect = Connect::new(Version::V5, "m-1");
+        connect.user_name = Some("m-1".to_owned());
+        connect.password = Some(b"secret".to_vec());
+        let mut device = Client::connect_tls(self.fleet, &tls, &connect);
+        device.publish(&Publish::new("devices/meter/another/power", b"21").qos1(1));
+        match device.expect_packet() {
+            Packet::Puback { packet_id: 1, code: 0x87, .. } => {}
+            other => panic!("it may publish for itself only: {other:?}"),
+        }
+        connect.password = Some(b"wrong".to_vec());
+        let stream = tls.connect(self.fleet).expect("the handshake asks for no password");
+        let mut wrong = Client::over_tls(stream, connect.version);
+        wrong.send(&encode::connect(&connect));
+        match wrong.expect_packet() {
+            Packet::Connack { code: 0x86, .. } => {}
+            other => panic!("the password is wrong: {other:?}"),
+        }
+        let mut plain = TcpStream::connect(self.fleet).expect("the gateway listens");
+        plain.write_all(&encode::connect(&connect)).expect("it takes some bytes");
+        plain.read_to_end(&mut Vec::new()).expect("it is told, and closed");
+        let refused = http::get(self.gateway.admin(), "/api/v1/clients");
+        assert_eq!(refused.expect("it answers").code, 403);
+    }
 }
 
 /// A large message, a dead letter, a subscriber that gets something and something too large for it, a
@@ -90,9 +169,10 @@ fn one_of_each(gateway: &Gateway) {
 fn exposed() -> &'static pages::Exposed {
     static EXPOSED: OnceLock<pages::Exposed> = OnceLock::new();
     EXPOSED.get_or_init(|| {
-        let gateway = with_s3(Kafka::shared());
-        one_of_each(&gateway);
-        pages::exposed(&gateway.metrics())
+        let everything = Everything::start(Kafka::shared());
+        one_of_each(&everything.gateway);
+        everything.one_of_each_who_comes();
+        pages::exposed(&everything.gateway.metrics())
     })
 }
 
@@ -264,7 +344,8 @@ fn until_fires(prometheus: &Prometheus, pod: &str, name: &str) -> Alert {
 fn a_real_prometheus_answers_every_query_and_raises_the_right_alerts() {
     let kafka = Kafka::start();
     let store = Stub::answering(500);
-    let healthy = with_s3(&kafka);
+    let everything = Everything::start(&kafka);
+    let healthy = &everything.gateway;
     let mut without_store = GatewayConfig::new(&kafka)
         .set("object_store", S3::section("bucket", store.address()))
         .start_ready();
@@ -279,7 +360,7 @@ fn a_real_prometheus_answers_every_query_and_raises_the_right_alerts() {
     std::fs::write(&rules, soon.collect::<Vec<_>>().join("\n")).expect("it can be written");
     let target =
         |gateway: &Gateway, pod| Target { address: gateway.admin(), namespace: "iot", pod };
-    let targets = [target(&healthy, "gw-0"), target(&without_store, "gw-1")];
+    let targets = [target(healthy, "gw-0"), target(&without_store, "gw-1")];
     let prometheus = Prometheus::start(&targets, &rules);
 
     // A rate needs to have seen the counter before.
@@ -288,7 +369,8 @@ fn a_real_prometheus_answers_every_query_and_raises_the_right_alerts() {
     });
 
     let load = Load::start(healthy.mqtt(), 3);
-    one_of_each(&healthy);
+    one_of_each(healthy);
+    everything.one_of_each_who_comes();
     let mut device = Client::connect(without_store.mqtt(), Version::V5, "device");
     let large = Publish::new("devices/meter/device/video", &vec![7; MIB]).qos1(1);
     device.send(&encode::publish(Version::V5, &large));

@@ -21,16 +21,22 @@ impl Checker {
     fn default_connections(
         &mut self,
         memory: u64,
+        evidence: u64,
         plan: &DescriptorPlan,
         listeners: &[ListenerSettings],
     ) -> u32 {
         let left = self.descriptor_limit().map(|limit| limit.saturating_sub(plan.reserved()));
         let enough = left.is_none_or(|left| left >= DEFAULT_CONNECTIONS_MIN);
         if enough {
-            return memory::default_connections(memory, left.unwrap_or(u64::MAX), listeners);
+            return memory::default_connections(
+                memory,
+                evidence,
+                left.unwrap_or(u64::MAX),
+                listeners,
+            );
         }
         // What is too few is told with the whole plan.
-        memory::default_connections(memory, DEFAULT_CONNECTIONS_MIN, listeners)
+        memory::default_connections(memory, evidence, DEFAULT_CONNECTIONS_MIN, listeners)
     }
 
     /// Connections take no descriptor that others need.
@@ -61,14 +67,14 @@ impl Checker {
     ) -> (Limits, MemoryPlan) {
         let written: written::Limits = self.section("limits").unwrap_or_default();
         let memory = written.memory.map_or_else(memory::default_memory, |Size(memory)| memory);
+        let evidence = authentication.memory_cost();
         let connections = match written.connections {
             Some(connections) => connections,
-            None => self.default_connections(memory, descriptors, listeners),
+            None => self.default_connections(memory, evidence, descriptors, listeners),
         };
         if connections == 0 {
             self.faults.add("limits.connections", "is zero: write at least 1");
         }
-        let evidence = authentication.memory_cost();
         let plan = MemoryPlan::new(memory, connections, listeners, evidence);
         if plan.messages < MESSAGES_MIN {
             self.faults.add(

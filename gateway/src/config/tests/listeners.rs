@@ -1,6 +1,7 @@
 //! What a listener may ask of who comes, and what its connections cost.
 
 use super::*;
+use crate::config::memory::default_connections;
 use crate::net::websocket::WEBSOCKET_COST;
 
 #[test]
@@ -104,4 +105,16 @@ fn connections_are_priced_by_what_they_come_over() {
     assert_eq!(connections(&format!("{plain}, {web}")), 1000 * CONNECTION_COST + 100 * extra);
     let all = web.replace("limits: { connections: 100 }", "");
     assert_eq!(connections(&all), 1000 * (CONNECTION_COST + extra));
+}
+
+/// TLS, passwords and a store at the default memory are a configuration: what looks at passwords is taken from
+/// connections, not from messages.
+#[test]
+fn what_looks_at_evidence_comes_out_of_the_connections_half() {
+    let evidence = 48 << 20;
+    let connections = |evidence| default_connections(1 << 30, evidence, u64::MAX, &[]);
+    assert_eq!(u64::from(connections(0) - connections(evidence)), evidence / CONNECTION_COST);
+    let messages =
+        |evidence| MemoryPlan::new(1 << 30, connections(evidence), &[], evidence).messages;
+    assert_eq!(messages(evidence), messages(0));
 }

@@ -114,7 +114,7 @@ const BY_GUARD: &[Case] = &[
     ("test: { certificates: { commonName: a } }", &["test.certificates.issuerRef: is needed"]),
     (
         "service: { type: LoadBalancer, annotations: { service.beta.kubernetes.io/aws-load-balancer-proxy-protocol: \"*\" } }",
-        &["aws-load-balancer-proxy-protocol", "the listener mqtt takes for a mistake"],
+        &["aws-load-balancer-proxy-protocol", "the listeners (mqtt) take for a mistake"],
     ),
     (
         "service: { type: LoadBalancer, annotations: { service.beta.kubernetes.io/aws-load-balancer-target-group-attributes: \"deregistration_delay.timeout_seconds=30, proxy_protocol_v2.enabled=true\" } }",
@@ -123,6 +123,14 @@ const BY_GUARD: &[Case] = &[
     (
         "service: { type: LoadBalancer, annotations: { load-balancer.hetzner.cloud/uses-proxyprotocol: \"true\" } }",
         &["uses-proxyprotocol", "proxy_protocol"],
+    ),
+    (
+        "config: { listeners: [{ name: mqtt, bind: \"0.0.0.0:1883\", anonymous: true, proxy_protocol: { trusted: [10.0.0.0/8] } }] }\nservice: { type: LoadBalancer, annotations: { service.beta.kubernetes.io/aws-load-balancer-target-group-attributes: \"proxy_protocol_v2.enabled=true,preserve_client_ip.enabled=true\" } }",
+        &["mqtt: proxy_protocol.trusted never holds", "preserve_client_ip.enabled=false"],
+    ),
+    (
+        "config: { listeners: [{ name: mqtt, bind: \"0.0.0.0:1883\", anonymous: true, proxy_protocol: { trusted: [10.0.0.0/8] } }] }\nservice: { type: LoadBalancer, externalTrafficPolicy: Local, annotations: { service.beta.kubernetes.io/aws-load-balancer-proxy-protocol: \"*\", service.beta.kubernetes.io/aws-load-balancer-nlb-target-type: instance } }",
+        &["mqtt: proxy_protocol.trusted never holds", "service.externalTrafficPolicy Local"],
     ),
     (
         "config: { listeners: [{ name: A_b, bind: \"0.0.0.0:1883\", anonymous: true }] }",
