@@ -8,6 +8,7 @@
 mod line;
 mod output;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -76,7 +77,8 @@ impl Event {
         }
     }
 
-    /// Lines a second. What strangers can cause is apart from the rest, so that they hide nothing.
+    /// Lines a second of each reason. What strangers can cause is apart from the rest, so that they hide
+    /// nothing.
     const fn per_second(self) -> u32 {
         match self {
             Event::Connected | Event::Ended => 1_000,
@@ -94,7 +96,8 @@ pub struct Audit {
 
 struct Log {
     messages: SyncSender<Message>,
-    allowances: [Mutex<Allowance>; Event::ALL.len()],
+    /// By event: reasons, of which there is a closed list, each with its lines.
+    allowances: [Mutex<HashMap<&'static str, Allowance>>; Event::ALL.len()],
     left_out: Arc<LeftOut>,
     /// Says when the thread is done.
     done: Mutex<Receiver<()>>,
@@ -111,7 +114,7 @@ enum Message {
 #[derive(Default)]
 struct LeftOut([AtomicU64; Event::ALL.len()]);
 
-/// How many lines an event has had in its second.
+/// How many lines a reason of an event has had in its second.
 struct Allowance {
     second: Instant,
     lines: u32,
@@ -159,8 +162,7 @@ impl Audit {
             _finished: finished,
         };
         thread::Builder::new().name(THREAD.to_owned()).spawn(move || writer.run())?;
-        let now = Instant::now();
-        let allowances = Event::ALL.map(|_| Mutex::new(Allowance { second: now, lines: 0 }));
+        let allowances = Event::ALL.map(|_| Mutex::default());
         let done = Mutex::new(done);
         Ok(Audit { log: Some(Log { messages: sender, allowances, left_out, done }) })
     }
@@ -174,7 +176,12 @@ impl Audit {
     pub fn tell(&self, event: Event, entry: &Entry<'_>) {
         let Some(log) = &self.log else { return };
         let now = Instant::now();
-        let allowed = log.allowances[event as usize].lock().allows(event.per_second(), now);
+        let allowed = {
+            let mut allowances = log.allowances[event as usize].lock();
+            let allowance = allowances.entry(entry.reason.unwrap_or_default());
+            let allowance = allowance.or_insert(Allowance { second: now, lines: 0 });
+            allowance.allows(event.per_second(), now)
+        };
         let written = allowed && {
             let line = entry.line(jiff::Timestamp::now(), event.name());
             log.messages.try_send(Message::Line(line)).is_ok()
@@ -275,10 +282,14 @@ mod tests {
         std::fs::create_dir_all(&folder).expect("a folder of the test");
         let path = folder.join("audit.jsonl");
         let audit = Audit::start(&Target::File(path.clone())).expect("it can be written");
+        let refused = |client_id: &str, reason| {
+            let reason = Some(reason);
+            audit.tell(Event::Refused, &Entry { client_id, reason, ..Entry::default() });
+        };
         for number in 0..1_000 {
-            let client_id = format!("m-{number}");
-            audit.tell(Event::Refused, &Entry { client_id: &client_id, ..Entry::default() });
+            refused(&format!("m-{number}"), "flood");
         }
+        refused("rare", "rare");
         audit.tell(Event::Operator, &Entry { by: Some("ops"), ..Entry::default() });
         audit.finish();
         let text = std::fs::read_to_string(&path).expect("it is there");
@@ -290,7 +301,8 @@ mod tests {
             .filter_map(|line| line["count"].as_u64())
             .sum();
         // A slow machine may begin another second.
-        assert_eq!(of("refused").count() as u64 + left_out, 1_000);
+        assert_eq!(of("refused").count() as u64 + left_out, 1_001);
+        assert_eq!(of("refused").filter(|line| line["reason"] == "rare").count(), 1);
         assert!(left_out > 0);
         assert_eq!(of("operator").count(), 1, "nothing of it is hidden by a flood");
         std::fs::remove_dir_all(&folder).expect("it is the test's");

@@ -190,15 +190,21 @@ impl AclFile {
         }
     }
 
-    /// mosquitto holds nobody against its patterns whose names have wildcards in them.
+    /// mosquitto holds nobody against its patterns whose names have wildcards in them. One with a slash would
+    /// span levels there, which no pattern here does: where patterns deny, nobody gets around them by it.
     fn dangerous(&self, subject: &Subject<'_>) -> Option<Verdict> {
-        let is_dangerous = |name: &str| name.contains(['+', '#']);
-        let names = [Some(subject.client_id), subject.username];
-        if !names.into_iter().flatten().any(is_dangerous) {
+        let names = [Some(subject.client_id), subject.username].into_iter().flatten();
+        let is_in_names = |what: &[char]| names.clone().any(|name| name.contains(what));
+        let has_wildcard = is_in_names(&['+', '#']);
+        if !has_wildcard && !is_in_names(&['/']) {
             return None;
         }
         let denies = self.patterns.0.iter().any(|line| line.right == Right::Deny);
-        Some(if denies { Verdict::Forbidden(Source::DangerousName) } else { Verdict::Nothing })
+        match (denies, has_wildcard) {
+            (true, _) => Some(Verdict::Forbidden(Source::DangerousName)),
+            (false, true) => Some(Verdict::Nothing),
+            (false, false) => None,
+        }
     }
 }
 
@@ -459,7 +465,11 @@ pattern deny devices/+/forbidden
         let spanning = subject(Some("u"), "a/b");
         assert_eq!(allowing.publish(&spanning, "devices/u/a/b"), Verdict::Nothing);
         assert_eq!(allowing.publish(&spanning, "open/a"), line(2));
-        assert_eq!(denying.publish(&spanning, "secret/a"), denied(2), "no way around by a name");
+        let dangerous = Verdict::Forbidden(Source::DangerousName);
+        for topic in ["secret/a", "secret/a/b", "open"] {
+            assert_eq!(denying.publish(&spanning, topic), dangerous, "no way around by a name");
+        }
+        assert_eq!(denying.subscribe(&spanning, "open"), dangerous);
     }
 
     #[test]

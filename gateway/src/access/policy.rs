@@ -60,7 +60,7 @@ pub enum Source {
     /// The line of the file of `access_file`, from 1.
     Line(u32),
     /// The file has patterns that forbid, and the client is called something that cannot be held against
-    /// them.
+    /// them: there is `+`, `#` or `/` in it.
     DangerousName,
 }
 

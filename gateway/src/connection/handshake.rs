@@ -114,12 +114,13 @@ struct Established {
 /// Makes a connection of a socket; None if that came to its end, and the client was told.
 pub(super) async fn establish(edge: Arc<Edge>, accepted: Accepted) -> Option<Box<Connection>> {
     let mut patience = Patience::since(accepted.at, HANDSHAKE_WAIT);
-    let Accepted { transport, peer, admitted, silence, over_limit_by, .. } = accepted;
-    let opened = net::open(&edge, transport, peer, silence, &mut patience).await;
-    let (transport, peer) = match opened {
+    let Accepted { transport, mut peer, admitted, silence, over_limit_by, .. } = accepted;
+    let opened = net::open(&edge, transport, &mut peer, silence, &mut patience).await;
+    let transport = match opened {
         Ok(opened) => opened,
         Err(close) => {
             close.count();
+            tell_refused(&edge, &peer, "", None, &close);
             return None;
         }
     };
@@ -132,7 +133,8 @@ pub(super) async fn establish(edge: Arc<Edge>, accepted: Accepted) -> Option<Box
             Some(connection)
         }
         Err(refused) => {
-            tell_refused(&edge, &opened, &refused.close);
+            let (client_id, identity) = (&opened.client_id, opened.identity.as_deref());
+            tell_refused(&edge, &opened.peer, client_id, identity, &refused.close);
             refused.end(&mut opened.transport).await;
             None
         }
@@ -140,15 +142,20 @@ pub(super) async fn establish(edge: Arc<Edge>, accepted: Accepted) -> Option<Box
 }
 
 /// Tells the audit log of somebody who was not let in. Who said nothing, left or was slow was not refused.
-fn tell_refused(edge: &Edge, opened: &Opened, close: &Close) {
-    let Opened { peer, client_id, identity, .. } = opened;
+fn tell_refused(
+    edge: &Edge,
+    peer: &Peer,
+    client_id: &str,
+    identity: Option<&Identity>,
+    close: &Close,
+) {
     let is_refusal = !matches!(
         close,
-        Close::BeforeConnect | Close::PeerGone | Close::TooSlow | Close::NotReading
+        Close::BeforeConnect | Close::PeerGone | Close::Silent | Close::TooSlow | Close::NotReading
     );
     if is_refusal {
         let entry = Entry { reason: Some(close.label()), ..Entry::default() };
-        tell(edge, peer, client_id, identity.as_deref(), Event::Refused, entry);
+        tell(edge, peer, client_id, identity, Event::Refused, entry);
     }
 }
 

@@ -335,7 +335,10 @@ impl Refusal {
     pub const fn is_decided_by_others(self) -> bool {
         matches!(
             self,
-            Refusal::EndedByOperator | Refusal::RightsChanged | Refusal::CredentialsExpired
+            Refusal::EndedByOperator
+                | Refusal::RightsChanged
+                | Refusal::CredentialsExpired
+                | Refusal::CredentialsRevoked
         )
     }
 

@@ -15,36 +15,36 @@ use crate::patience::Patience;
 pub async fn open(
     edge: &Edge,
     transport: Transport,
-    peer: Peer,
+    peer: &mut Peer,
     silence: Silence,
     patience: &mut Patience,
-) -> Result<(Transport, Peer), Close> {
-    let heard = silence.until(hear(edge, transport, peer, patience)).await;
-    let (mut transport, mut peer) = heard.unwrap_or(Err(Close::Silent))?;
+) -> Result<Transport, Close> {
+    let heard = silence.until(hear(edge, transport, &mut *peer, patience)).await;
+    let mut transport = heard.unwrap_or(Err(Close::Silent))?;
     let entrance = Arc::clone(&peer.entrance);
     if let Some(tls) = &entrance.tls {
-        let accepted = Box::pin(tls::accept(tls, edge, transport, &peer, patience)).await?;
+        let accepted = Box::pin(tls::accept(tls, edge, transport, peer, patience)).await?;
         (transport, peer.certificate) = accepted;
     }
     if let Some(settings) = &entrance.websocket {
-        transport = websocket::open(edge, transport, &peer, settings, patience).await?;
+        transport = websocket::open(edge, transport, peer, settings, patience).await?;
     }
-    Ok((transport, peer))
+    Ok(transport)
 }
 
 /// Waits for the first byte of the client's own: what a load balancer says in front of it breaks no silence.
 async fn hear(
     edge: &Edge,
     mut transport: Transport,
-    mut peer: Peer,
+    peer: &mut Peer,
     patience: &mut Patience,
-) -> Result<(Transport, Peer), Close> {
+) -> Result<Transport, Close> {
     let entrance = Arc::clone(&peer.entrance);
     if let Some(settings) = &entrance.proxy {
-        settings.read(edge, &mut transport, &mut peer, patience).await?;
+        settings.read(edge, &mut transport, peer, patience).await?;
     }
     match transport.readable_within(patience).await {
-        Ok(true) => Ok((transport, peer)),
+        Ok(true) => Ok(transport),
         Ok(false) => Err(Close::TooSlow),
         Err(_) => Err(Close::BeforeConnect),
     }

@@ -513,3 +513,19 @@ fn clients_that_are_not_ours_are_told_in_their_version() {
         assert_eq!(paho("foo/other").trim(), code, "{version}");
     }
 }
+
+/// Whoever asks clients who they are has to say what they may do.
+#[test]
+fn who_authenticates_and_has_no_rules_does_not_start() {
+    let folder = Folder::new("no-rules");
+    let file = folder.join("passwords");
+    let mut command = Command::new("mosquitto_passwd");
+    command.args(["-H", "sha512", "-b", "-c"]).arg(&file).args(["roger", "secret"]);
+    foreign::run("mosquitto_passwd", command);
+    let (code, log) = GatewayConfig::without_topics(&ports::local(ports::free()).to_string())
+        .set("listeners.0.authenticate", json!(["password"]))
+        .set("authentication.password.file", file.to_str().expect("UTF-8"))
+        .start_and_end();
+    assert_eq!(code, Some(64), "{log}");
+    assert!(log.contains("nobody can use listener plain"), "{log}");
+}

@@ -126,7 +126,7 @@ fn right(policy: &Policy, verdict: Verdict) -> Right {
         Source::Rule(index) => format!("access[{index}] {}", policy.rules.rule(index)),
         Source::Line(line) => format!("access_file, line {line}"),
         Source::DangerousName => {
-            "access_file: its patterns deny, and the client's name has a wildcard in it".to_owned()
+            "access_file: its patterns deny, and the client's name has + # or / in it".to_owned()
         }
     };
     match verdict {
