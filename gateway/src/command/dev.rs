@@ -1,5 +1,7 @@
 //! `landfall dev`: a gateway on this machine that needs nothing else. Kafka is in the process, large
-//! objects lie in a folder, and what lands is shown.
+//! objects lie in a folder, and what lands is shown. With `--tls` only devices with a certificate get in.
+
+mod certificates;
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
@@ -14,7 +16,10 @@ use anyhow::Context as _;
 use bridge::kafka::consumer::Consumer;
 use bridge::kafka::embedded::EmbeddedKafka;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use url::Url;
+
+use certificates::{Certificates, DEVICE};
 
 use super::{Failure, READER, run, show, start_logging};
 use crate::app::App;
@@ -26,6 +31,10 @@ const COUNTS_PAUSE: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(200);
 /// Name of the file, in the data folder, by which `landfall tail` finds a running `landfall dev`.
 const RUNNING_FILE: &str = "dev.json";
+/// Ports on which those who build pages serve them to themselves.
+const PAGE_PORTS: [u16; 9] = [3000, 4173, 4200, 5000, 5173, 5500, 8000, 8080, 9000];
+/// Name of the folder, in the data folder, for certificates and keys.
+const CERTIFICATES_FOLDER: &str = "tls";
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -35,13 +44,22 @@ pub struct Arguments {
     /// A Kafka to use in place of the one in the process
     #[arg(long, value_name = "HOST:PORT")]
     kafka: Option<String>,
-    /// Port for MQTT, on loopback
-    #[arg(long, value_name = "P", default_value_t = 1883)]
-    mqtt_port: u16,
+    /// Speak TLS, and let in devices with a certificate of a CA that is made in the data folder
+    #[arg(long)]
+    tls: bool,
+    /// Port for MQTT, on loopback [default: 1883, with --tls 8883]
+    #[arg(long, value_name = "P")]
+    mqtt_port: Option<u16>,
+    /// Port for MQTT in WebSockets, on loopback
+    #[arg(long, value_name = "P", default_value_t = 8083)]
+    ws_port: u16,
+    /// Pages that may open WebSockets, beside those of this machine on the usual ports
+    #[arg(long, value_name = "ORIGIN,…", value_delimiter = ',')]
+    ws_origin: Vec<String>,
     /// Port for health, metrics and status, on loopback
     #[arg(long, value_name = "P", default_value_t = 8080)]
     admin_port: u16,
-    /// Folder for large objects
+    /// Folder for large objects, and for certificates
     #[arg(long, value_name = "DIR", default_value = "landfall-data")]
     data_dir: PathBuf,
 }
@@ -85,32 +103,38 @@ pub fn dev(arguments: &Arguments) -> Result<ExitCode, Failure> {
         (None, Some(embedded)) => embedded.bootstrap_servers(),
         (None, None) => unreachable!("one of both is there"),
     };
-    let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port)).to_string();
-    let written = serde_json::json!({
-        "listeners": [{ "name": "--mqtt-port", "bind": loopback(arguments.mqtt_port) }],
-        "admin": { "bind": loopback(arguments.admin_port) },
-        "drain": { "pause": "0s", "deadline": "5s" },
-        "kafka": { "bootstrap_servers": bootstrap_servers, "create_topics": arguments.kafka.is_some() },
-        "object_store": { "url": object_store.as_str() },
+    let certificates = match arguments.tls {
+        true => Some(Certificates::open(&data_dir.join(CERTIFICATES_FOLDER))?),
+        false => None,
+    };
+    let mut written = listeners(arguments, certificates.as_ref());
+    written["admin"] = json!({ "bind": loopback(arguments.admin_port) });
+    written["drain"] = json!({ "pause": "0s", "deadline": "5s" });
+    written["kafka"] = json!({
+        "bootstrap_servers": bootstrap_servers,
+        "create_topics": arguments.kafka.is_some(),
     });
+    written["object_store"] = json!({ "url": object_store.as_str() });
     let mut settings = config::parse(&written.to_string(), super::environment(), Secrets::Read)?;
     settings.kafka.embedded = embedded.is_some();
     start_logging("warn");
     run::log_hints(&settings);
     let app = App::build(settings).context(
-        "landfall dev cannot start; --mqtt-port and --admin-port take other ports, --data-dir another folder",
+        "landfall dev cannot start; --mqtt-port, --ws-port and --admin-port take other ports, --data-dir another folder",
     )?;
-    let mqtt = app.addresses().first().copied();
-    let mqtt = mqtt.context("the listener has no address")?;
+    let &[mqtt, websocket] = &*app.addresses() else {
+        return Err(anyhow::anyhow!("there are two listeners, and each has an address").into());
+    };
     let admin = app.admin_address().context("the admin server has no address")?;
     let running = Running { bootstrap_servers: bootstrap_servers.clone(), object_store };
     let running_path = data_dir.join(RUNNING_FILE);
     let json = serde_json::to_string(&running).context("dev.json cannot be written")?;
     std::fs::write(&running_path, json)
         .with_context(|| format!("{} cannot be written", running_path.display()))?;
-    greet(arguments, mqtt, admin, &bootstrap_servers, &data_dir)?;
+    let addresses = Addresses { mqtt, websocket, admin };
+    greet(arguments, &addresses, &bootstrap_servers, &data_dir)?;
     let mut simulator = match arguments.simulate {
-        Some(devices) => Some(simulate(devices, mqtt, &data_dir)?),
+        Some(devices) => Some(simulate(devices, mqtt, &data_dir, certificates.as_ref())?),
         None => None,
     };
     let stop = Arc::new(AtomicBool::new(false));
@@ -147,16 +171,73 @@ fn make_folder(path: &Path) -> Result<PathBuf, Failure> {
     })
 }
 
+fn loopback(port: u16) -> String {
+    SocketAddr::from(([127, 0, 0, 1], port)).to_string()
+}
+
+/// The sections about who gets in, and how.
+fn listeners(arguments: &Arguments, certificates: Option<&Certificates>) -> Value {
+    let default = if arguments.tls { 8883 } else { 1883 };
+    let mqtt_port = arguments.mqtt_port.unwrap_or(default);
+    // A listener's name is what an error about it says.
+    let mut mqtt = json!({ "name": "--mqtt-port", "bind": loopback(mqtt_port) });
+    let mut websocket = json!({
+        "name": "--ws-port",
+        "bind": loopback(arguments.ws_port),
+        "websocket": { "origins": origins(arguments) },
+    });
+    let Some(certificates) = certificates else {
+        return json!({ "listeners": [mqtt, websocket] });
+    };
+    let server = json!({ "certificate": certificates.certificate("server"), "key": certificates.key("server") });
+    for listener in [&mut mqtt, &mut websocket] {
+        listener["tls"] = json!({
+            "certificates": [server],
+            "client_ca": certificates.certificate("ca"),
+            "client_certificate": "required",
+        });
+    }
+    json!({ "listeners": [mqtt, websocket] })
+}
+
+/// Which pages may connect: a browser opens a WebSocket to this machine for any page of the internet.
+fn origins(arguments: &Arguments) -> Vec<String> {
+    let local = |host: &str| {
+        let with_port = PAGE_PORTS.iter().map(move |port| format!("http://{host}:{port}"));
+        with_port.chain([format!("http://{host}")]).collect::<Vec<_>>()
+    };
+    let own = ["localhost", "127.0.0.1"].into_iter().flat_map(local);
+    own.chain(arguments.ws_origin.iter().cloned()).collect()
+}
+
+/// Where it listens.
+struct Addresses {
+    mqtt: SocketAddr,
+    websocket: SocketAddr,
+    admin: SocketAddr,
+}
+
 fn greet(
     arguments: &Arguments,
-    mqtt: SocketAddr,
-    admin: SocketAddr,
+    addresses: &Addresses,
     servers: &str,
     data_dir: &Path,
 ) -> io::Result<()> {
+    let Addresses { mqtt, websocket, admin } = addresses;
     let mut out = io::stdout().lock();
     writeln!(out, "landfall dev runs; end it with Ctrl-C")?;
-    writeln!(out, "  MQTT     {mqtt}")?;
+    match arguments.tls {
+        false => {
+            writeln!(out, "  MQTT     {mqtt}")?;
+            writeln!(out, "  browser  ws://{websocket}/mqtt")?;
+        }
+        true => {
+            writeln!(out, "  MQTT     {mqtt}, TLS with a client certificate")?;
+            writeln!(out, "  browser  wss://localhost:{}/mqtt, likewise", websocket.port())?;
+            let folder = data_dir.join(CERTIFICATES_FOLDER);
+            writeln!(out, "  TLS      certificates and keys in {}", folder.display())?;
+        }
+    }
     writeln!(out, "  admin    http://{admin}/readyz /livez /metrics /api/v1/status")?;
     match arguments.kafka {
         Some(_) => writeln!(out, "  Kafka    {servers}")?,
@@ -169,23 +250,57 @@ fn greet(
     writeln!(out, "try")?;
     writeln!(
         out,
-        "  mosquitto_pub -p {} -q 1 -t devices/meter/m-1/power -m '{{\"watts\": 21}}'",
+        "  mosquitto_pub{} -p {} -q 1 -t devices/meter/{DEVICE}/power -m '{{\"watts\": 21}}'",
+        shown_certificate(arguments),
         mqtt.port()
     )?;
     let folder = match arguments.data_dir.to_str() {
         Some("landfall-data") => String::new(),
-        _ => format!(" --data-dir {}", arguments.data_dir.display()),
+        _ => format!(" --data-dir {}", quoted(&arguments.data_dir)),
     };
     writeln!(out, "  landfall tail fast{folder}")
 }
 
+/// How mosquitto_pub shows the device's certificate; nothing without TLS.
+fn shown_certificate(arguments: &Arguments) -> String {
+    if !arguments.tls {
+        return String::new();
+    }
+    let files = Certificates::at(&arguments.data_dir.join(CERTIFICATES_FOLDER));
+    format!(
+        " -h localhost --cafile {} --cert {} --key {} -i {DEVICE}",
+        quoted(&files.certificate("ca")),
+        quoted(&files.certificate(DEVICE)),
+        quoted(&files.key(DEVICE))
+    )
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |one: char| one.is_ascii_alphanumeric() || "/._-+".contains(one);
+    if text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
 /// Starts the simulator, which is built beside this program.
-fn simulate(devices: u32, gateway: SocketAddr, data_dir: &Path) -> Result<Child, Failure> {
+fn simulate(
+    devices: u32,
+    gateway: SocketAddr,
+    data_dir: &Path,
+    certificates: Option<&Certificates>,
+) -> Result<Child, Failure> {
     let own = std::env::current_exe().context("this program's own path is not known")?;
     let simulator = own.with_file_name("device-sim");
     let ledger = data_dir.join("simulator.ledger");
-    let child = std::process::Command::new(&simulator)
-        .args(["run", "--gateway", &gateway.to_string(), "--devices", &devices.to_string()])
+    let mut command = std::process::Command::new(&simulator);
+    command.arg("run");
+    if let Some(certificates) = certificates {
+        // The devices' certificates are of the CA that the gateway was given.
+        command.args(["--tls", "--ca"]).arg(certificates.certificate("ca"));
+        command.arg("--make-ca").arg(data_dir.join(CERTIFICATES_FOLDER));
+    }
+    let child = command
+        .args(["--gateway", &gateway.to_string(), "--devices", &devices.to_string()])
         .args(["--duration", "0", "--seed", "1", "--ledger"])
         .arg(&ledger)
         .stdin(Stdio::null())

@@ -290,9 +290,10 @@ impl Stage {
 
 impl Dev {
     fn start(folder: &Folder) -> Dev {
-        let (mqtt, admin) = (ports::free(), ports::free());
+        let [mqtt, websocket, admin] = [(); 3].map(|()| ports::free());
         let mut command = Command::new(program("landfall"));
         command.args(["dev", "--mqtt-port", &mqtt.to_string(), "--admin-port", &admin.to_string()]);
+        command.args(["--ws-port", &websocket.to_string()]);
         command.args(["--simulate", "2"]).current_dir(&**folder).env_clear();
         let mut process = Process::start("dev", command, folder);
         let address = ports::local(admin);

@@ -18,6 +18,7 @@ const END: Duration = Duration::from_secs(10);
 struct Dev {
     process: Process,
     mqtt: String,
+    websocket: std::net::SocketAddr,
     admin: std::net::SocketAddr,
     folder: Folder,
 }
@@ -25,17 +26,23 @@ struct Dev {
 impl Dev {
     #[track_caller]
     fn start(more: &[&str]) -> Dev {
-        let folder = Folder::new("dev");
-        let (mqtt, admin) = (ports::free(), ports::free());
+        Dev::start_in(Folder::new("dev"), more)
+    }
+
+    #[track_caller]
+    fn start_in(folder: Folder, more: &[&str]) -> Dev {
+        let [mqtt, websocket, admin] = [(); 3].map(|()| ports::free());
         let mut command = landfall(&folder);
         command.args(["dev", "--mqtt-port", &mqtt.to_string(), "--admin-port", &admin.to_string()]);
+        command.args(["--ws-port", &websocket.to_string()]);
         command.args(more);
         let mut process = Process::start("dev", command, &folder);
         let admin = ports::local(admin);
         process.until("landfall dev is ready", START, || {
             http::get(admin, "/readyz").is_ok_and(|answer| answer.code == 200).then_some(())
         });
-        Dev { process, mqtt: mqtt.to_string(), admin, folder }
+        let websocket = ports::local(websocket);
+        Dev { process, mqtt: mqtt.to_string(), websocket, admin, folder }
     }
 
     /// Runs another command of `landfall` beside it, which has to end well, and returns its output.
@@ -120,6 +127,75 @@ fn simulated_devices_are_started_and_ended_with_it() {
 }
 
 #[test]
+fn a_browser_reaches_it() {
+    use std::io::{Read as _, Write as _};
+    let dev = Dev::start(&["--ws-origin", "https://page.example.com"]);
+    assert!(dev.told("browser").starts_with(&format!("ws://{}/mqtt", dev.websocket)));
+    let answer = |origin: &str| {
+        let mut stream = std::net::TcpStream::connect(dev.websocket).expect("it listens");
+        let request = format!(
+            "GET /mqtt HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
+             Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: mqtt\r\n\
+             Origin: {origin}\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).expect("it reads");
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).expect("it answers");
+        String::from_utf8_lossy(&answer).into_owned()
+    };
+    assert_eq!(answer("http://localhost:3000"), "HTTP/1.1 101");
+    assert_eq!(answer("https://page.example.com"), "HTTP/1.1 101");
+    assert_eq!(answer("https://stranger.example.com"), "HTTP/1.1 403");
+}
+
+#[test]
+fn a_secured_gateway_needs_nothing_else() {
+    let mut dev = Dev::start(&["--tls", "--simulate", "3"]);
+    let output = dev.process.output();
+    let line = output.lines().find(|line| line.trim_start().starts_with("mosquitto_pub"));
+    let line = line.unwrap_or_else(|| panic!("no line to try: {output}")).trim();
+    // Just as it is printed, where it was printed.
+    let publish = |line: &str| {
+        let mut command = Command::new("sh");
+        command.args(["-c", line]).current_dir(&*dev.folder);
+        command.output().expect("sh can be started")
+    };
+    let published = publish(line);
+    assert!(published.status.success(), "{line}: {published:?}");
+    until("it has landed", SOON, || {
+        let metrics = http::get(dev.admin, "/metrics").ok()?.body;
+        let metrics = tests::exposition::Metrics::parse(&metrics);
+        (metrics.sum("landfall_messages_landed_total", &[]) > 0.0).then_some(())
+    });
+    until("all devices are connected", SOON, || {
+        let status = http::get(dev.admin, "/api/v1/status").ok()?.body;
+        let status: serde_json::Value = serde_json::from_str(&status).ok()?;
+        (status["connections"] == 3).then_some(())
+    });
+    // Nobody without a certificate gets in.
+    let (without, _) = line.split_once(" --cert").expect("it shows a certificate");
+    let without = format!("{without} -q 1 -t devices/meter/m-1/power -m x");
+    let published = publish(&without);
+    assert!(!published.status.success(), "{without}: {published:?}");
+    for key in ["ca.key", "server.key", "m-1.key"] {
+        use std::os::unix::fs::PermissionsExt as _;
+        let path = dev.folder.join("landfall-data/tls").join(key);
+        let mode = std::fs::metadata(path).expect("it is there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{key}");
+    }
+
+    // Its certificates are kept, so that what was given to a device still works.
+    assert_eq!(dev.process.terminate(END), Some(0), "{}", dev.process.log());
+    let Dev { folder, .. } = dev;
+    let kept = std::fs::read(folder.join("landfall-data/tls/m-1.crt")).expect("it is there");
+    let mut dev = Dev::start_in(folder, &["--tls"]);
+    let now = std::fs::read(dev.folder.join("landfall-data/tls/m-1.crt")).expect("it is there");
+    assert_eq!(kept, now);
+    assert_eq!(dev.process.terminate(END), Some(0), "{}", dev.process.log());
+}
+
+#[test]
 fn a_kafka_of_ones_own_is_used() {
     let kafka = Kafka::shared();
     let dev = Dev::start(&["--kafka", &kafka.address()]);
@@ -138,13 +214,16 @@ fn what_is_taken_is_named_with_its_option() {
     let dev = Dev::start(&[]);
     let folder = Folder::new("dev");
     let free = ports::free().to_string();
+    let other = ports::free().to_string();
     let admin = dev.admin.port().to_string();
-    for (arguments, option) in [
-        (["--mqtt-port", &dev.mqtt, "--admin-port", &free], "--mqtt-port"),
-        (["--mqtt-port", &free, "--admin-port", &admin], "--admin-port"),
+    let websocket = dev.websocket.port().to_string();
+    for (mqtt, websocket, admin, option) in [
+        (&dev.mqtt, &other, &free, "--mqtt-port"),
+        (&free, &websocket, &other, "--ws-port"),
+        (&free, &other, &admin, "--admin-port"),
     ] {
         let mut command = landfall(&folder);
-        command.arg("dev").args(arguments);
+        command.args(["dev", "--mqtt-port", mqtt, "--ws-port", websocket, "--admin-port", admin]);
         let mut process = Process::start("dev", command, &folder);
         assert_eq!(process.wait(SOON).code(), Some(1));
         let log = process.log();
