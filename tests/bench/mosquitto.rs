@@ -33,9 +33,11 @@ impl Mosquitto {
         Mosquitto::start_with(&format!("certfile {certificate}\nkeyfile {key}\n{fixed}\n"))
     }
 
-    /// For MQTT in WebSockets.
+    /// For MQTT in WebSockets. mosquitto 2.0.11 does not start with no other listener beside.
     pub fn with_websocket() -> Mosquitto {
-        Mosquitto::start_with("protocol websockets\n")
+        let other = ports::local(ports::free());
+        let (ip, port) = (other.ip(), other.port());
+        Mosquitto::start_with(&format!("protocol websockets\nlistener {port} {ip}\n"))
     }
 
     /// With more lines about its listener.
