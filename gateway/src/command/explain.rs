@@ -2,6 +2,7 @@
 //! is decided and written
 //! by what decides and writes in `run`. Touches no network.
 
+mod certificate;
 mod rights;
 
 use std::fs::File;
@@ -29,8 +30,11 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The MQTT topic
-    #[arg(long)]
-    topic: String,
+    #[arg(long, required_unless_present = "certificate")]
+    topic: Option<String>,
+    /// A client's certificate, with those above it: as whom it enters, or which check it fails
+    #[arg(long, value_name = "FILE", conflicts_with = "topic")]
+    certificate: Option<PathBuf>,
     /// Size of the payload, such as 300 or 2MiB
     #[arg(long, default_value = "100")]
     size: String,
@@ -106,6 +110,10 @@ struct Explanation {
 pub fn explain(arguments: &Arguments) -> Result<ExitCode, Failure> {
     // No secret says where a message goes.
     let settings = load(arguments.config.as_deref(), Secrets::Assumed)?;
+    if let Some(file) = &arguments.certificate {
+        return certificate::explain(&settings, file, arguments.listener.as_deref());
+    }
+    let topic = arguments.topic.as_deref().unwrap_or_default();
     let usage = |text: String| Failure::Usage(text);
     let size = arguments.size.parse::<bytesize::ByteSize>().map_err(|_| {
         usage(format!("--size {:?} is no size: write bytes, or 512KiB, 2MiB", arguments.size))
@@ -149,7 +157,7 @@ pub fn explain(arguments: &Arguments) -> Result<ExitCode, Failure> {
     };
     let message = Message {
         device: &device,
-        topic: &arguments.topic,
+        topic,
         payload: content
             .as_deref()
             .map_or(Payload::Streamed { size: size.as_u64() }, Payload::Inline),
@@ -161,7 +169,7 @@ pub fn explain(arguments: &Arguments) -> Result<ExitCode, Failure> {
         content_type: "",
         properties: &properties,
     };
-    let rights = rights::rights(&settings, listener, &device, &arguments.topic);
+    let rights = rights::rights(&settings, listener, &device, topic);
     let explanation = explanation(&settings, &message, rights);
     let mut out = io::stdout().lock();
     match arguments.format {

@@ -23,7 +23,7 @@ use rustls::pki_types::CertificateDer;
 
 pub use clients::{ClientFault, Clients};
 pub use handshake::{HandshakeFault, Handshakes, accept};
-pub use material::Material;
+pub use material::{Material, clients};
 pub use names::{Source, Template};
 pub use stream::{HELD_MAX_BYTES, TlsStream};
 

@@ -388,3 +388,74 @@ fn a_thousand_authorities_are_no_burden_and_silent_clients_hold_no_place() {
     }
     drop(silent);
 }
+
+#[test]
+fn explain_says_as_whom_a_certificate_enters_or_which_check_it_fails() {
+    let folder = Folder::new("tls");
+    let root = Authority::new("root");
+    let server = root.issue(&Leaf::server()).write(&folder, "server");
+    let mut tls = listener(&[&server])["tls"].clone();
+    tls["client_ca"] = json!(text(&root.write(&folder, "ca")));
+    let revoked = root.issue(&Leaf::client("m-2"));
+    std::fs::write(folder.join("crl.pem"), root.revoke(&[&revoked])).expect("it can be written");
+    tls["crl"] = json!(text(&folder.join("crl.pem")));
+    let names =
+        json!({ "certificate": { "identity": [{ "san_uri": "spiffe://{group}/{id}" }, "cn"] } });
+    let config = json!({
+        "listeners": [{ "name": "tls", "bind": "127.0.0.1:0", "tls": tls }],
+        "authentication": names,
+    });
+    let file = folder.join("explain.yaml");
+    std::fs::write(&file, config.to_string()).expect("the test's folder can be written");
+    // Another machine has the gateway's key.
+    std::fs::remove_file(server.key()).expect("it was written");
+    let explain = |certificate: &str| {
+        let arguments = ["explain", "--config", text(&file), "--listener", "tls", "--certificate"];
+        let mut command = std::process::Command::new(program("landfall"));
+        let output = command.args(arguments).arg(certificate).output().expect("it can be run");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).expect("it prints text")
+    };
+    let good = root.issue(&Leaf::client("m-1").uri("spiffe://eu/meter-1"));
+    let said = explain(good.write(&folder, "good").certificate());
+    for expected in ["enters", "identity  meter-1", "group     eu", &good.fingerprint()] {
+        assert!(said.contains(expected), "{expected} is missing in {said}");
+    }
+    let said = explain(revoked.write(&folder, "revoked").certificate());
+    assert!(said.contains("refused") && said.contains("revoked: "), "{said}");
+    let stranger = Leaf::client("m-3").self_signed().write(&folder, "stranger");
+    let said = explain(stranger.certificate());
+    assert!(said.contains("unknown_authority: "), "{said}");
+}
+
+/// Connections that are open and idle, and what each may have, in bytes.
+const IDLE: usize = 600;
+const IDLE_MAX_BYTES: u64 = 20 * 1000;
+
+#[test]
+fn an_idle_connection_keeps_little() {
+    let folder = Folder::new("tls");
+    let root = Authority::new("root");
+    let server = root.issue(&Leaf::server()).write(&folder, "server");
+    let mut asking = listener(&[&server]);
+    asking["tls"]["client_ca"] = json!(text(&root.write(&folder, "ca")));
+    let gateway = start(asking);
+    let issued = root.issue(&Leaf::client("meter-1"));
+    let tls = Tls::trusting(&root).showing(&issued).only(&TLS13);
+    let resident = || gateway.metrics().sum("process_resident_memory_bytes", &[]) as u64;
+    let connect = |number: usize| {
+        let connect = Connect::new(Version::V311, &format!("meter-{number}"));
+        let mut client = Client::connect_tls(gateway.mqtt(), &tls.clone().forgetful(), &connect);
+        // What came for one message is given back.
+        client.publish_acknowledged("devices/meter/m/power", 1, &[7; 3000]);
+        client
+    };
+    // What the process has by then is had once.
+    let warm: Vec<Client> = (0..100).map(connect).collect();
+    let before = resident();
+    let idle: Vec<Client> = (100..100 + IDLE).map(connect).collect();
+    let each = resident().saturating_sub(before) / IDLE as u64;
+    eprintln!("an idle connection with TLS and a client certificate: {each} bytes");
+    assert!(each <= IDLE_MAX_BYTES, "{each} bytes");
+    drop((warm, idle));
+}

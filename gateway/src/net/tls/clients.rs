@@ -11,6 +11,7 @@ use rustls::crypto::{
     WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
     verify_tls13_signature_with_raw_key,
 };
+use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer, TrustAnchor, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, SignatureScheme};
@@ -270,6 +271,23 @@ impl Clients {
             ends_at: (way.ends_s < NEVER_S).then(|| time(way.ends_s)),
             basis: Basis::Chain { authority: way.authority, links: way.links.into() },
         })
+    }
+
+    /// The same of a file: the certificate, and behind it those above it, in PEM, or itself in DER. None if
+    /// it has none.
+    pub fn explain(
+        &self,
+        file: &[u8],
+        now: SystemTime,
+    ) -> Option<Result<Certificate, ClientFault>> {
+        let in_pem = CertificateDer::pem_slice_iter(file).collect::<Result<Vec<_>, _>>().ok()?;
+        let chain = match in_pem.is_empty() {
+            false => in_pem,
+            true if X509Certificate::from_der(file).is_ok() => vec![CertificateDer::from(file)],
+            true => return None,
+        };
+        let (leaf, others) = chain.split_first()?;
+        Some(self.examine(leaf, others, now))
     }
 
     /// Whether a client that came in with this certificate still may, now that something may have changed;

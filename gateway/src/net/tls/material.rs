@@ -82,14 +82,7 @@ impl Material {
         settings: &TlsSettings,
         tickets: Option<Arc<dyn ProducesTickets>>,
     ) -> Result<Material, Faults> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let mut reader = Reader {
-            settings,
-            provider: Arc::new(aws_lc_rs::default_provider()),
-            now_s: now.as_secs() as i64,
-            faults: Faults::default(),
-            hints: Vec::new(),
-        };
+        let mut reader = Reader::new(settings);
         let certificates = reader.certificates();
         let clients = settings.clients.as_ref().map(|clients| reader.clients(clients));
         if !reader.faults.0.is_empty() {
@@ -132,7 +125,26 @@ impl Material {
     }
 }
 
+/// What decides about clients' certificates, without the rest; None where nobody is asked for one.
+pub fn clients(settings: &TlsSettings) -> Result<Option<Clients>, Faults> {
+    let Some(clients) = &settings.clients else { return Ok(None) };
+    let mut reader = Reader::new(settings);
+    let clients = reader.clients(clients);
+    if reader.faults.0.is_empty() { Ok(clients) } else { Err(reader.faults) }
+}
+
 impl Reader<'_> {
+    fn new(settings: &TlsSettings) -> Reader<'_> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Reader {
+            settings,
+            provider: Arc::new(aws_lc_rs::default_provider()),
+            now_s: now.as_secs() as i64,
+            faults: Faults::default(),
+            hints: Vec::new(),
+        }
+    }
+
     /// Those that are good, and when each ends.
     fn certificates(&mut self) -> Vec<(ServerCertificate, i64)> {
         let place = |index| format!("{}.certificates[{index}]", self.settings.place);
