@@ -11,7 +11,7 @@ use bridge::kafka::KafkaStatus;
 use bridge::kafka::topics::{LaneTopics, Questions, Topics, TopicsThread};
 use bridge::objects::Objects;
 use bridge::sink::kafka::KafkaSink;
-use bridge::{LaneThread, Lanes, Store, Uplink};
+use bridge::{LaneThread, Lanes, Signals, Store, Uplink};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -54,7 +54,7 @@ impl App {
         let tokens = Arc::new(CurrentTokens::new(token_sources.clone(), tokens.clone()));
         let process =
             Process::build(EDGE, settings.limits.workers, &settings.admin, Arc::clone(&tokens))?;
-        let authentication = Authentication::new(&settings.authentication)?;
+        let authentication = Authentication::new(&settings.authentication, process.background())?;
         let entrances = entrances(&settings, &authentication)?;
         let listeners = bind(&settings, &entrances, &process)?;
         let store = open_store(&settings, &process)?;
@@ -68,6 +68,9 @@ impl App {
         let (audit, limits) = (open_audit(&settings)?, edge_limits(&settings));
         let edge = Edge::new(uplink, local, low_priority, audit, limits, settings.drain.wills);
         let edge = Arc::new(edge);
+        let clients = Arc::clone(&edge.clients);
+        let changed = move || clients.signal_all(Signals::RIGHTS_CHANGED);
+        authentication.follow(process.background(), changed);
         let pulses = process.pulses();
         let view = View::new(&settings, Arc::clone(&edge), entrances, kafka, known_topics, pulses);
         Ok(App { settings, process, listeners, edge, view: Arc::new(view), lanes, topics })

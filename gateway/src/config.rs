@@ -30,7 +30,8 @@ use node::Node;
 use crate::access::AccessSettings;
 use crate::admin::tokens::{TokenSources, Tokens};
 use crate::audit::Target;
-use crate::identity::{Binding, Way, password};
+use crate::identity::token::keys::Algorithm;
+use crate::identity::{Binding, Way, http, password};
 use crate::mqtt::{FIXED_HEADER_MAX, PUBLISH_HEAD_MAX};
 use crate::net::{proxy, websocket};
 
@@ -47,6 +48,8 @@ const PACKET_HEAD_MAX: u32 = PUBLISH_HEAD_MAX + FIXED_HEADER_MAX as u32;
 const UNIX: &str = "unix:";
 /// Longest configuration file, in bytes.
 const FILE_MAX_BYTES: u64 = 16 * 1024 * 1024;
+/// Connections to a key server: one at work, and what the client keeps.
+const KEY_SERVER_DESCRIPTORS: u64 = 4;
 
 /// What the configuration means.
 #[derive(Clone, Debug)]
@@ -156,7 +159,9 @@ pub struct DemandSettings {
 /// What knows whether evidence is good.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuthenticationSettings {
+    pub token: Option<TokenSettings>,
     pub password: Option<PasswordSettings>,
+    pub http: Option<HttpSettings>,
     /// As whom certificates enter; listeners with TLS have it too.
     pub certificate: CertificateSettings,
 }
@@ -165,22 +170,68 @@ impl AuthenticationSettings {
     /// There is something that knows about this way.
     pub fn has(&self, way: Way) -> bool {
         match way {
+            Way::Token => self.token.is_some(),
             Way::Password => self.password.is_some(),
+            Way::Http => self.http.is_some(),
         }
     }
 
     /// Whether a way proves an attribute of this name beside the identity.
-    pub fn gives(&self, way: Way, _attribute: &str) -> bool {
+    pub fn gives(&self, way: Way, attribute: &str) -> bool {
         match way {
+            Way::Token => self
+                .token
+                .iter()
+                .flat_map(|token| &token.attributes)
+                .any(|(known, _)| known == attribute),
             // A name, and nothing else.
             Way::Password => false,
+            // What the service says is not known here.
+            Way::Http => true,
         }
     }
 
     /// Bytes that the look at evidence takes.
     pub fn memory_cost(&self) -> u64 {
-        self.password.as_ref().map_or(0, |_| password::MEMORY_COST)
+        let passwords = self.password.as_ref().map_or(0, |_| password::MEMORY_COST);
+        passwords + self.http.as_ref().map_or(0, |_| http::MEMORY_COST)
     }
+
+    /// Descriptors that whoever is asked takes.
+    pub fn descriptors(&self) -> u64 {
+        let keys = self.token.as_ref().map_or(0, |_| KEY_SERVER_DESCRIPTORS);
+        keys + self.http.as_ref().map_or(0, |_| http::ASKING_MAX as u64)
+    }
+}
+
+/// Which tokens are accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenSettings {
+    pub keys: KeySource,
+    pub issuer: String,
+    pub audience: String,
+    /// Not empty.
+    pub algorithms: Vec<Algorithm>,
+    /// The claim that is the name.
+    pub identity: String,
+    /// Attributes, and the claims that say them.
+    pub attributes: Vec<(String, String)>,
+}
+
+/// Where the keys of tokens are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySource {
+    File(PathBuf),
+    Url(Url),
+}
+
+/// A service that is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpSettings {
+    pub url: Url,
+    pub timeout: Duration,
+    /// How long an answer holds; zero: it is asked each time.
+    pub cache: Duration,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

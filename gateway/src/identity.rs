@@ -3,14 +3,18 @@
 
 mod binding;
 mod failures;
+pub mod http;
 pub mod password;
 mod remembered;
+pub mod token;
+pub mod web;
 
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use bridge::message::Verified;
+use tokio::runtime::Handle;
 
 use crate::config::{AuthenticationSettings, Faults};
 use crate::connection::Refusal;
@@ -19,25 +23,45 @@ use crate::metrics;
 use crate::reload::Reload;
 
 pub use binding::{Binding, Bound};
+use http::Service;
 use password::{PasswordCredential, Passwords};
+use token::{TokenCredential, TokenFault, Tokens};
 
 /// Longest name of an identity, in bytes: it becomes the key of records.
 pub const NAME_MAX_BYTES: usize = 512;
 
+/// Names and values that were proved beside a name.
+pub type Attributes = Vec<(Box<str>, Box<str>)>;
+
+/// It has no control characters and at most so many bytes.
+fn is_text(text: &str, bytes_max: usize) -> bool {
+    text.len() <= bytes_max && !text.chars().any(char::is_control)
+}
+
+/// An attribute may be called so. The device's id is the name of the identity.
+pub fn is_attribute_name(name: &str) -> bool {
+    let is_legal = |one: u8| one.is_ascii_lowercase() || one.is_ascii_digit() || one == b'_';
+    (1..=64).contains(&name.len()) && name.bytes().all(is_legal) && name != "device_id"
+}
+
 /// How a client proves who it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
+    Token,
     Password,
+    Http,
 }
 
 impl Way {
     /// All of them.
-    pub const ALL: [Way; 1] = [Way::Password];
+    pub const ALL: [Way; 3] = [Way::Token, Way::Password, Way::Http];
 
     /// As it is written in a configuration, and the value of the `kind` label.
     pub const fn name(self) -> &'static str {
         match self {
+            Way::Token => "token",
             Way::Password => "password",
+            Way::Http => "http",
         }
     }
 
@@ -64,6 +88,7 @@ pub struct Identity {
 /// What proved an identity, and has to be there for as long as it lasts.
 #[derive(Debug)]
 enum Credential {
+    Token(TokenCredential),
     Password(PasswordCredential),
 }
 
@@ -109,6 +134,9 @@ impl Identity {
 
 /// What a client brings to prove who it is. It holds secrets: never print it.
 pub struct Evidence<'a> {
+    pub client_id: &'a str,
+    /// Of a certificate whose holder was verified.
+    pub common_name: Option<&'a str>,
     pub user_name: Option<&'a str>,
     pub password: Option<&'a [u8]>,
     /// Where it comes from, where that is known.
@@ -120,7 +148,10 @@ impl Evidence<'_> {
     /// by themselves.
     fn has(&self, way: Way) -> bool {
         match way {
+            Way::Token => self.password.is_some_and(is_token),
             Way::Password => self.password.is_some_and(|password| !is_token(password)),
+            // It may know tokens of its own.
+            Way::Http => self.password.is_some(),
         }
     }
 }
@@ -152,6 +183,9 @@ pub enum Denied {
     NoEvidence,
     /// The name is unknown, or the password is not its own.
     WrongPassword,
+    Token(TokenFault),
+    /// The HTTP service does not let it in.
+    ByService,
     /// More wait for their turn than may.
     Busy,
     /// It could not be looked at.
@@ -164,6 +198,8 @@ impl Denied {
         match self {
             Denied::NoEvidence => "no_evidence",
             Denied::WrongPassword => "wrong_password",
+            Denied::Token(fault) => fault.label(),
+            Denied::ByService => "denied",
             Denied::Busy => "busy",
             Denied::Unavailable => "unavailable",
         }
@@ -175,6 +211,8 @@ impl From<Denied> for Refusal {
         match denied {
             Denied::NoEvidence => Refusal::NoCredentials,
             Denied::WrongPassword => Refusal::WrongPassword,
+            Denied::Token(_) => Refusal::BadToken,
+            Denied::ByService => Refusal::DeniedByService,
             Denied::Busy => Refusal::AuthenticationBusy,
             Denied::Unavailable => Refusal::AuthenticationUnavailable,
         }
@@ -182,31 +220,61 @@ impl From<Denied> for Refusal {
 }
 
 /// Everything that knows whether evidence is good, for all listeners.
+#[derive(Default)]
 pub struct Authentication {
+    tokens: Option<Arc<Tokens>>,
     passwords: Option<Arc<Passwords>>,
+    service: Option<Service>,
 }
 
 impl Authentication {
     /// Nobody can prove anything.
     pub fn none() -> Arc<Authentication> {
-        Arc::new(Authentication { passwords: None })
+        Arc::default()
     }
 
-    /// Reads what is in files.
-    pub fn new(settings: &AuthenticationSettings) -> Result<Arc<Authentication>, Faults> {
+    /// Reads what is in files. Others are asked on that runtime.
+    pub fn new(
+        settings: &AuthenticationSettings,
+        runtime: &Handle,
+    ) -> Result<Arc<Authentication>, Faults> {
+        let tokens = settings.token.as_ref().map(Tokens::open).transpose()?;
         let passwords = settings.password.as_ref().map(Passwords::read).transpose()?;
-        Ok(Arc::new(Authentication { passwords: passwords.map(Arc::new) }))
+        let service = settings.http.as_ref().map(|http| Service::new(http, runtime)).transpose()?;
+        Ok(Arc::new(Authentication {
+            tokens: tokens.map(Arc::new),
+            passwords: passwords.map(Arc::new),
+            service,
+        }))
+    }
+
+    /// Asks key servers from now on, and tells when keys are gone.
+    pub fn follow(&self, runtime: &Handle, changed: impl Fn() + Send + Sync + 'static) {
+        if let Some(tokens) = &self.tokens {
+            tokens.follow(runtime, changed);
+        }
     }
 
     /// What may be read anew.
     pub fn reloads(&self) -> Vec<Arc<dyn Reload>> {
+        let tokens = self.tokens.iter().map(|one| Arc::clone(one) as Arc<dyn Reload>);
         let passwords = self.passwords.iter().map(|one| Arc::clone(one) as Arc<dyn Reload>);
-        passwords.collect()
+        tokens.chain(passwords).collect()
+    }
+
+    /// Who does not answer that is asked.
+    pub fn problems(&self) -> Vec<String> {
+        let tokens = self.tokens.as_ref().and_then(|tokens| tokens.problem());
+        let service = self.service.as_ref().and_then(Service::problem);
+        tokens.into_iter().chain(service).collect()
     }
 
     /// What proved it is still there, after something was read anew.
     pub fn still_proves(&self, identity: &Identity) -> bool {
         identity.credentials.iter().all(|credential| match credential {
+            Credential::Token(credential) => {
+                self.tokens.as_ref().is_some_and(|tokens| tokens.still_has(credential))
+            }
             Credential::Password(credential) => {
                 self.passwords.as_ref().is_some_and(|passwords| passwords.still_has(credential))
             }
@@ -220,12 +288,20 @@ impl Authentication {
         evidence: &Evidence<'_>,
         low_priority: &LowPriority,
     ) -> Result<Identity, Denied> {
+        let password = evidence.password.ok_or(Denied::NoEvidence)?;
         match way {
+            Way::Token => {
+                let tokens = self.tokens.as_ref().ok_or(Denied::Unavailable)?;
+                tokens.prove(password, low_priority).await
+            }
             Way::Password => {
                 let passwords = self.passwords.as_ref().ok_or(Denied::Unavailable)?;
                 let name = evidence.user_name.unwrap_or_default();
-                let password = evidence.password.ok_or(Denied::NoEvidence)?;
                 passwords.prove(name, password, evidence.address, low_priority).await
+            }
+            Way::Http => {
+                let service = self.service.as_ref().ok_or(Denied::Unavailable)?;
+                service.prove(evidence).await
             }
         }
     }
@@ -280,6 +356,11 @@ impl Demands {
             });
         }
         proved.map(Arc::new).ok_or(Denied::NoEvidence)
+    }
+
+    /// Who does not answer that is asked.
+    pub fn problems(&self) -> Vec<String> {
+        self.authentication.problems()
     }
 
     /// The identity is still good, after something was read anew.

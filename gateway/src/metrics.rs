@@ -21,6 +21,8 @@ pub const SILENT_SOCKETS: &str = "landfall_silent_sockets";
 pub const CONNECTIONS_CLOSED: &str = "landfall_connections_closed_total";
 pub const TAKEOVERS: &str = "landfall_takeovers_total";
 pub const AUTHENTICATIONS: &str = "landfall_authentications_total";
+pub const AUTHENTICATION_PROBLEMS: &str = "landfall_authentication_problems";
+pub const KEY_FETCHES: &str = "landfall_authentication_key_fetches_total";
 pub const EVENT_TIMES_UNUSABLE: &str = "landfall_event_times_unusable_total";
 pub const SESSIONS_MEMORY_USED: &str = "landfall_sessions_memory_used_bytes";
 pub const SESSIONS_MEMORY_LIMIT: &str = "landfall_sessions_memory_limit_bytes";
@@ -116,6 +118,12 @@ const DESCRIPTIONS: &[(&str, &str, &str)] = &[
         "counter",
         "Times that a client's evidence of who it is was looked at, by kind: ok, or why not, by result.",
     ),
+    (
+        AUTHENTICATION_PROBLEMS,
+        "gauge",
+        "Services that know clients and do not answer: a key server, the HTTP service.",
+    ),
+    (KEY_FETCHES, "counter", "Times that the key server was asked for its keys, by result."),
     (
         EVENT_TIMES_UNUSABLE,
         "counter",

@@ -17,6 +17,7 @@ use crate::audit::Audit;
 use crate::clients::Clients;
 use crate::config::Settings;
 use crate::edge::Edge;
+use crate::identity::Demands;
 use crate::metrics as names;
 use crate::net::Entrance;
 use crate::process::Pulses;
@@ -92,6 +93,12 @@ impl View {
         }
     }
 
+    /// Who knows clients and does not answer. All entrances ask the same.
+    fn unanswering(&self) -> Vec<String> {
+        let demands = self.entrances.iter().find_map(|entrance| entrance.demands.as_ref());
+        demands.map_or_else(Vec::new, Demands::problems)
+    }
+
     /// Everything that keeps messages of any size from landing.
     fn problems(&self) -> Vec<String> {
         let mut problems = self.topics.problems();
@@ -146,21 +153,20 @@ impl AdminView for View {
         if problems.is_empty() {
             self.was_ready.store(true, Ordering::Release);
         }
-        // Small messages need no store: without one a gateway is of use.
-        let store = self.edge.uplink.store_problem();
+        // Small messages need no store, and who is known comes in: without those a gateway is of use.
+        let beside: Vec<String> = self.edge.uplink.store_problem().into_iter().collect();
+        let beside = [beside, self.unanswering()].concat();
         if self.draining.load(Ordering::Acquire) {
             let reasons = vec!["the gateway drains".to_owned()];
-            let degraded = problems.into_iter().chain(store).collect();
+            let degraded = problems.into_iter().chain(beside).collect();
             return Readiness { ready: false, reasons, degraded };
         }
         match self.was_ready.load(Ordering::Acquire) {
             true => {
-                let degraded = problems.into_iter().chain(store).collect();
+                let degraded = problems.into_iter().chain(beside).collect();
                 Readiness { ready: true, reasons: Vec::new(), degraded }
             }
-            false => {
-                Readiness { ready: false, reasons: problems, degraded: store.into_iter().collect() }
-            }
+            false => Readiness { ready: false, reasons: problems, degraded: beside },
         }
     }
 
@@ -220,6 +226,8 @@ impl AdminView for View {
         gauge!(names::MEMORY_LIMIT).set(self.memory_limit as f64);
         let readiness = self.readiness();
         gauge!(names::READY).set(f64::from(readiness.ready));
+        let unanswering = self.unanswering().len();
+        gauge!(names::AUTHENTICATION_PROBLEMS).set(unanswering as f64);
         gauge!(names::DRAINING).set(f64::from(self.draining.load(Ordering::Acquire)));
         gauge!(names::DEGRADED).set((readiness.degraded.len() + readiness.reasons.len()) as f64);
         for account in self.edge.uplink.accounts() {

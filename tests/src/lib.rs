@@ -22,6 +22,7 @@ pub mod process;
 pub mod prometheus;
 pub mod proxy;
 pub mod s3;
+pub mod service;
 pub mod stub;
 pub mod tls;
 pub mod tools;

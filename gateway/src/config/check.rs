@@ -97,6 +97,7 @@ impl Checker {
         let admin_ports = 1 + usize::from(admin.probes.is_some());
         let ports = Ports { listeners: listeners.len(), admin: admin_ports };
         let descriptors = DescriptorPlan::new(names.count(), brokers, &ports, store);
+        let descriptors = descriptors.and_for_process(authentication.descriptors());
         let (limits, plan) = self.limits(&descriptors, &listeners, &authentication);
         let rules = self.rules(&names);
         let routes = self.routes();

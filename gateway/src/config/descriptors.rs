@@ -77,6 +77,11 @@ impl DescriptorPlan {
         }
     }
 
+    /// With so many more that the process itself takes.
+    pub fn and_for_process(self, more: u64) -> DescriptorPlan {
+        DescriptorPlan { process: self.process + more, ..self }
+    }
+
     /// What is not for connections.
     pub fn reserved(&self) -> u64 {
         self.kafka + self.object_store + self.admin + self.process

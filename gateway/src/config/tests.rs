@@ -853,3 +853,90 @@ fn the_audit_log_goes_to_one_place_that_there_is() {
     assert_eq!(target(rules), Some(Target::Stdout));
     assert_eq!(target(&format!("{rules}\naudit: {{ to: off }}")), None);
 }
+
+#[test]
+fn tokens_and_services_that_could_let_in_anybody_are_refused() {
+    let file = std::env::temp_dir().join(format!("landfall-keys-{}", std::process::id()));
+    let with = |way: &str, section: &str| {
+        format!(
+            "listeners: [{{ name: plain, bind: '127.0.0.1:1883', authenticate: [{way}] }}]\n\
+             authentication: {{ {section} }}"
+        )
+    };
+    let token =
+        |rest: &str| with("token", &format!("token: {{ issuer: us, audience: me, {rest} }}"));
+    let secret = r#"{"keys":[{"kty":"oct","k":"c2VjcmV0","alg":"HS256"}]}"#;
+    std::fs::write(&file, secret).expect("written");
+    for (text, place, word) in [
+        (token("jwks: /nowhere/keys"), "authentication.token.jwks", "cannot be read"),
+        (token(&format!("jwks: {file:?}")), "authentication.token.jwks", "no public key"),
+        (token("jwks: 'http://keys.example/'"), "authentication.token.jwks", "allow_http"),
+        (token("jwks: 'ftp://keys.example/'"), "authentication.token.jwks", "web server"),
+        (
+            token("jwks: 'https://keys.example/', algorithms: [ES256, HS256]"),
+            "authentication.token.algorithms[1]",
+            "shared secret",
+        ),
+        (
+            token("jwks: 'https://keys.example/', algorithms: [none]"),
+            "authentication.token.algorithms[0]",
+            "never",
+        ),
+        (
+            token("jwks: 'https://keys.example/', algorithms: []"),
+            "authentication.token.algorithms",
+            "is empty",
+        ),
+        (
+            token("jwks: 'https://keys.example/', attributes: { device_id: sub }"),
+            "authentication.token.attributes.device_id",
+            "identity",
+        ),
+        (
+            with("token", "token: { jwks: 'https://keys.example/', issuer: '', audience: a }"),
+            "authentication.token.issuer",
+            "is empty",
+        ),
+        (
+            with("token", "token: { jwks: 'https://keys.example/', issuer: a }"),
+            "authentication.token",
+            "audience",
+        ),
+        (
+            with("http", "http: { url: 'http://who.example/' }"),
+            "authentication.http.url",
+            "allow_http",
+        ),
+        (
+            with("http", "http: { url: 'https://who.example/', timeout: 9s }"),
+            "authentication.http.timeout",
+            "8s",
+        ),
+        (
+            with("http", "http: { url: 'https://who.example/', cache: 2h }"),
+            "authentication.http.cache",
+            "1h",
+        ),
+        (
+            with("http, token", "http: { url: 'https://who.example/' }"),
+            "listeners[0].authenticate[1]",
+            "never asked for",
+        ),
+        (
+            with("password, http", "http: { url: 'https://who.example/' }"),
+            "listeners[0].authenticate",
+            "in place of the file",
+        ),
+    ] {
+        let found = faults(&text);
+        let is_told = |fault: &Fault| fault.place == place && fault.text.contains(word);
+        assert!(found.iter().any(is_told), "{text}: {found:#?}");
+    }
+    let good = "token: { jwks: 'https://keys.example/', issuer: us, audience: me }, \
+                http: { url: 'http://127.0.0.1:1/', cache: 0s }";
+    let rules = "\naccess: [{ allow: [publish], topic: 'devices/+/{identity}/#' }]";
+    let settings = load_text(&(with("token, http", good) + rules)).expect("it is good");
+    let plain = load_text("").expect("the defaults");
+    assert!(settings.descriptors.process > plain.descriptors.process);
+    std::fs::remove_file(file).expect("it is there");
+}

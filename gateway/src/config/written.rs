@@ -245,10 +245,62 @@ pub struct AccessFile {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Authentication {
+    /// Tokens (JWT) in the place of a password.
+    pub token: Option<Token>,
     /// A file of names and hashes of passwords.
     pub password: Option<Password>,
+    /// A service over HTTP, in place of password.
+    pub http: Option<Http>,
     /// As whom clients' certificates enter, on listeners with tls that ask for one.
     pub certificate: Option<CertificateNames>,
+}
+
+/// Tokens (JWT) in the place of a password. Their end (exp) is the end of the connection.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Token {
+    /// The key set (JWKS) with the public keys that sign tokens: a file, or a URL that is asked at start,
+    /// every 5 minutes, and for an unknown key at most every 30 s. At most 100 keys and 1MiB.
+    pub jwks: String,
+    /// Who has to have issued a token (iss).
+    pub issuer: String,
+    /// For whom a token has to be (aud).
+    pub audience: String,
+    /// What may have signed it: ES256, ES384, EdDSA, RS256, RS384, RS512, PS256, PS384 or PS512. Never a
+    /// shared secret (HS256) and never none.
+    #[serde(default)]
+    #[schemars(extend("default" = ["ES256", "RS256"]))]
+    pub algorithms: Option<Vec<String>>,
+    /// The claim that is the identity.
+    #[serde(default)]
+    #[schemars(extend("default" = "sub"))]
+    pub identity: Option<String>,
+    /// Attributes, such as group or device_type, and the claims that say them. A device cannot claim them
+    /// otherwise, even where its token says nothing of them.
+    #[serde(default)]
+    pub attributes: BTreeMap<String, String>,
+    /// Asks an http:// URL beyond this machine: whoever is on the way there can let anybody in.
+    #[serde(default)]
+    pub allow_http: bool,
+}
+
+/// A service over HTTP that knows who may come in, in the format of EMQX 5.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    /// It gets a POST with JSON of clientid, username, password, peerhost and cert_common_name, and answers
+    /// 200 with { "result": "allow" | "deny" | "ignore", client_attrs, expire_at }, a bare 2xx, 401 or 403.
+    #[schemars(pattern("^https?://"))]
+    pub url: String,
+    /// How long it may take, at most 8s. Then the client is refused.
+    #[schemars(extend("default" = "2s"))]
+    pub timeout: Option<Length>,
+    /// How long an `allow` is remembered; 0: not at all. At most 1h and 100000 answers.
+    #[schemars(extend("default" = "60s"))]
+    pub cache: Option<Length>,
+    /// Asks an http:// URL beyond this machine: whoever is on the way there sees all passwords.
+    #[serde(default)]
+    pub allow_http: bool,
 }
 
 /// As whom certificates enter.

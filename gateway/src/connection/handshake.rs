@@ -288,6 +288,8 @@ async fn identify(
 ) -> Result<Option<Arc<Identity>>, Refusal> {
     let Some(demands) = &peer.entrance.demands else { return Ok(None) };
     let evidence = Evidence {
+        client_id: &request.client_id,
+        common_name: None,
         user_name: request.user_name.as_deref(),
         password: request.password.as_deref(),
         address: peer.ip(),

@@ -27,6 +27,9 @@ pub enum Refusal {
     ClientIdHeld,
     NoCredentials,
     WrongPassword,
+    BadToken,
+    /// By the HTTP service.
+    DeniedByService,
     AuthenticationBusy,
     /// What knows whether the credentials are good does not answer.
     AuthenticationUnavailable,
@@ -77,7 +80,7 @@ struct Told {
 
 impl Refusal {
     /// All of them.
-    pub const ALL: [Refusal; 33] = [
+    pub const ALL: [Refusal; 35] = [
         Refusal::ConnectionLimit,
         Refusal::NoConnect,
         Refusal::ConnectMemory,
@@ -91,6 +94,8 @@ impl Refusal {
         Refusal::ClientIdHeld,
         Refusal::NoCredentials,
         Refusal::WrongPassword,
+        Refusal::BadToken,
+        Refusal::DeniedByService,
         Refusal::AuthenticationBusy,
         Refusal::AuthenticationUnavailable,
         Refusal::WillNotAuthorized,
@@ -187,6 +192,18 @@ impl Refusal {
                 reason::BAD_USER_NAME_OR_PASSWORD,
                 Some(reason::BAD_USER_NAME_OR_PASSWORD),
                 "the user name or the password is wrong",
+            ),
+            Refusal::BadToken => (
+                "bad_token",
+                reason::BAD_USER_NAME_OR_PASSWORD,
+                Some(reason::BAD_USER_NAME_OR_PASSWORD),
+                "the token is not accepted: get a new one, for this audience",
+            ),
+            Refusal::DeniedByService => (
+                "denied_by_service",
+                reason::NOT_AUTHORIZED,
+                Some(reason::NOT_AUTHORIZED),
+                "whoever knows the clients of this listener does not let you in",
             ),
             Refusal::AuthenticationBusy => (
                 "authentication_busy",
@@ -376,6 +393,8 @@ mod tests {
             "client_id_held",
             "no_credentials",
             "wrong_password",
+            "bad_token",
+            "denied_by_service",
             "authentication_busy",
             "authentication_unavailable",
             "not_authorized",

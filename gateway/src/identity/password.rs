@@ -231,7 +231,9 @@ mod tests {
         let waits = tokio::time::timeout(Duration::from_millis(50), prove("dev2", "word")).await;
         assert!(waits.is_err(), "it was never looked at");
         drop(turn);
-        let Credential::Password(credential) = &proved.credentials[0];
+        let [Credential::Password(credential)] = &proved.credentials[..] else {
+            panic!("a password proved it")
+        };
         passwords.reload().expect("the file is as it was");
         assert!(passwords.still_has(credential));
         let turn = passwords.turn.acquire().await.expect("a turn");

@@ -25,3 +25,6 @@ mod audit;
 mod proxy_protocol;
 mod sockets;
 mod websocket;
+
+// Who has a token, and whom a service knows.
+mod token;

@@ -1,12 +1,26 @@
 //! What clients have to prove, and what knows whether they do: each way that a listener names has its
 //! section, each section has a listener, and what they read can be read.
 
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use url::Url;
+
 use super::Checker;
 use crate::config::evidence::{ClientId, Ways};
+use crate::config::values::Length;
 use crate::config::{
-    AuthenticationSettings, DemandSettings, ListenerSettings, PasswordSettings, Secrets, written,
+    AuthenticationSettings, DemandSettings, HttpSettings, KeySource, ListenerSettings,
+    PasswordSettings, Secrets, TokenSettings, written,
 };
-use crate::identity::{Binding, Way, password};
+use crate::identity::token::keys::{self, Algorithm};
+use crate::identity::{Binding, Way, is_attribute_name, password, token, web};
+
+/// How long the HTTP service may take, and how long its answers hold.
+const TIMEOUT: Duration = Duration::from_secs(2);
+const TIMEOUT_MAX: Duration = Duration::from_secs(8);
+const CACHE: Duration = Duration::from_secs(60);
+const CACHE_MAX: Duration = Duration::from_secs(3600);
 
 /// The section `client_id`, where there is one.
 pub(super) type DefaultBinding = Option<Binding>;
@@ -14,18 +28,122 @@ pub(super) type DefaultBinding = Option<Binding>;
 impl Checker {
     pub(super) fn authentication(&mut self) -> AuthenticationSettings {
         let written: written::Authentication = self.section("authentication").unwrap_or_default();
-        let password =
-            written.password.map(|written| PasswordSettings { file: written.file.into() });
-        if let Some(settings) = &password {
-            match password::check(settings) {
-                // Another machine has the file.
-                Err(_) if self.secrets == Secrets::Assumed && !settings.file.exists() => {}
-                Err(faults) => self.faults.0.extend(faults.0),
-                Ok(()) => {}
+        let token = written.token.and_then(|written| self.token(written));
+        let password = written.password.map(|written| self.password(written));
+        let http = written.http.and_then(|written| self.http(written));
+        let certificate = self.certificate_names(written.certificate);
+        AuthenticationSettings { token, password, http, certificate }
+    }
+
+    fn password(&mut self, written: written::Password) -> PasswordSettings {
+        let settings = PasswordSettings { file: written.file.into() };
+        match password::check(&settings) {
+            Err(faults) if !self.is_elsewhere(&settings.file) => self.faults.0.extend(faults.0),
+            _ => {}
+        }
+        settings
+    }
+
+    /// Another machine has the file.
+    fn is_elsewhere(&self, file: &Path) -> bool {
+        self.secrets == Secrets::Assumed && !file.exists()
+    }
+
+    fn token(&mut self, written: written::Token) -> Option<TokenSettings> {
+        const PLACE: &str = "authentication.token";
+        for (key, text) in [("issuer", &written.issuer), ("audience", &written.audience)] {
+            if text.is_empty() {
+                let text = "is empty: write what the tokens have there";
+                self.faults.add(format!("{PLACE}.{key}"), text);
             }
         }
-        let certificate = self.certificate_names(written.certificate);
-        AuthenticationSettings { password, certificate }
+        let algorithms = self.algorithms(written.algorithms);
+        let mut attributes = Vec::new();
+        for (attribute, claim) in written.attributes {
+            if !is_attribute_name(&attribute) {
+                self.faults.add(
+                    format!("{PLACE}.attributes.{attribute}"),
+                    "is no name of an attribute: write a-z 0-9 _, such as group; device_id is the identity",
+                );
+            }
+            attributes.push((attribute, claim));
+        }
+        let place = format!("{PLACE}.jwks");
+        let keys = match written.jwks.split_once("://") {
+            Some(_) => KeySource::Url(self.web(&place, &written.jwks, written.allow_http)?),
+            None => {
+                let file = PathBuf::from(written.jwks);
+                if !algorithms.is_empty()
+                    && let Err(error) = token::read(&file, &algorithms)
+                    && !self.is_elsewhere(&file)
+                {
+                    self.faults.add(&place, error);
+                }
+                KeySource::File(file)
+            }
+        };
+        Some(TokenSettings {
+            keys,
+            issuer: written.issuer,
+            audience: written.audience,
+            algorithms,
+            identity: written.identity.unwrap_or_else(|| "sub".to_owned()),
+            attributes,
+        })
+    }
+
+    fn algorithms(&mut self, written: Option<Vec<String>>) -> Vec<Algorithm> {
+        let Some(written) = written else { return vec![Algorithm::ES256, Algorithm::RS256] };
+        let place = "authentication.token.algorithms";
+        let known = || keys::ALGORITHMS.map(|(name, _)| name).join(", ");
+        if written.is_empty() {
+            self.faults.add(place, format!("is empty: write some of {}", known()));
+        }
+        let mut algorithms = Vec::new();
+        for (index, name) in written.iter().enumerate() {
+            match keys::algorithm(name) {
+                Some(algorithm) => algorithms.push(algorithm),
+                None => self.faults.add(
+                    format!("{place}[{index}]"),
+                    format!("{name:?} is never allowed (whoever can check with a shared secret can sign with it), or is not known: write one of {}", known()),
+                ),
+            }
+        }
+        algorithms
+    }
+
+    fn http(&mut self, written: written::Http) -> Option<HttpSettings> {
+        const PLACE: &str = "authentication.http";
+        let url = self.web(&format!("{PLACE}.url"), &written.url, written.allow_http)?;
+        let timeout = written.timeout.map_or(TIMEOUT, |Length(length)| length);
+        if timeout.is_zero() || timeout > TIMEOUT_MAX {
+            let text = "has to be above 0 and at most 8s: CONNECT has 10s for everything";
+            self.faults.add(format!("{PLACE}.timeout"), text);
+        }
+        let cache = written.cache.map_or(CACHE, |Length(length)| length);
+        if cache > CACHE_MAX {
+            let text = "has to be at most 1h: whom the service takes back comes in for so long";
+            self.faults.add(format!("{PLACE}.cache"), text);
+        }
+        Some(HttpSettings { url, timeout, cache })
+    }
+
+    /// A URL that may be asked.
+    fn web(&mut self, place: &str, text: &str, allow_http: bool) -> Option<Url> {
+        let Ok(url) = Url::parse(text) else {
+            self.faults.add(place, "is no URL: write https://HOST/PATH");
+            return None;
+        };
+        match url.scheme() {
+            "https" => {}
+            "http" if allow_http || web::is_loopback(&url) => {}
+            "http" => self.faults.add(
+                place,
+                "goes over the network as it is: write https://, or `allow_http: true` beside it if that is meant",
+            ),
+            _ => self.faults.add(place, "is no URL of a web server: write https://HOST/PATH"),
+        }
+        Some(url)
     }
 
     /// What of it some listener asks for; it is a fault where none does.
@@ -86,7 +204,12 @@ impl Checker {
             .map(|(index, ways)| self.ways(&place, index, ways, authentication))
             .collect();
         for (index, one) in ways.iter().enumerate() {
-            let is_hidden = |earlier: &Vec<Way>| earlier.iter().all(|way| one.contains(way));
+            // The service takes every password.
+            let is_there = |way: &Way| match way {
+                Way::Http => one.iter().any(|asked| Way::ALL.contains(asked)),
+                way => one.contains(way),
+            };
+            let is_hidden = |earlier: &Vec<Way>| earlier.iter().all(is_there);
             if !one.is_empty()
                 && ways[..index].iter().any(|earlier| !earlier.is_empty() && is_hidden(earlier))
             {
@@ -95,6 +218,10 @@ impl Checker {
                     "is never asked for: what stands before it decides first. Leave it out, or write it before",
                 );
             }
+        }
+        let names = |way| ways.iter().flatten().any(|one| *one == way);
+        if names(Way::Password) && names(Way::Http) {
+            self.faults.add(&place, "names password and http: the service stands in place of the file. Leave one of them out");
         }
         let binding = own_binding.flatten().or_else(|| default.clone()).unwrap_or(Binding::Equals);
         Some(DemandSettings { ways, binding })
@@ -180,6 +307,8 @@ impl Checker {
 /// What to write for a way whose section is missing.
 fn example(way: Way) -> &'static str {
     match way {
+        Way::Token => "`token: { jwks: https://…, issuer: …, audience: … }`",
         Way::Password => "`password: { file: passwords }`",
+        Way::Http => "`http: { url: https://… }`",
     }
 }

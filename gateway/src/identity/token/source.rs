@@ -1,0 +1,200 @@
+//! Where the keys of tokens come from: a file, or a server that is asked now and then, and when a token
+//! names a key that is not known, but not more than once in a while. What is known goes on without it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use metrics::counter;
+use parking_lot::{Mutex, RwLock};
+use reqwest::Client;
+use tokio::sync::{Notify, watch};
+use url::Url;
+
+use super::keys::{Algorithm, KEYS_MAX_BYTES, KeySet};
+use crate::config::{KeySource, TokenSettings};
+use crate::identity::web;
+use crate::metrics as names;
+
+/// How often the server is asked without a reason.
+const PERIOD: Duration = Duration::from_secs(5 * 60);
+/// It is not asked more often, whatever tokens come.
+const PAUSE: Duration = Duration::from_secs(30);
+/// How long it may take to answer.
+const ANSWER_WAIT: Duration = Duration::from_secs(5);
+
+/// See the module.
+pub struct Source {
+    keys: RwLock<Arc<KeySet>>,
+    algorithms: Vec<Algorithm>,
+    place: Place,
+}
+
+enum Place {
+    File(PathBuf),
+    Server(Box<Server>),
+}
+
+struct Server {
+    client: Client,
+    url: Url,
+    /// Somebody wants to know more than is known.
+    wanted: Notify,
+    /// How often it has been asked, with an end or without.
+    asked: watch::Sender<u64>,
+    state: Mutex<State>,
+}
+
+struct State {
+    last: Option<Instant>,
+    is_asking: bool,
+    /// Why the last answer was none.
+    error: Option<String>,
+}
+
+/// Reads the keys of a file.
+pub fn read(path: &std::path::Path, algorithms: &[Algorithm]) -> Result<KeySet, String> {
+    let shown = path.display();
+    let size =
+        std::fs::metadata(path).map_err(|error| format!("{shown} cannot be read: {error}"))?;
+    if size.len() > KEYS_MAX_BYTES as u64 {
+        return Err(format!("{shown} has more than {KEYS_MAX_BYTES} bytes"));
+    }
+    let json = std::fs::read(path).map_err(|error| format!("{shown} cannot be read: {error}"))?;
+    KeySet::parse(&json, algorithms).map_err(|error| format!("{shown} {error}"))
+}
+
+impl Source {
+    pub fn open(settings: &TokenSettings) -> Result<Source, String> {
+        let algorithms = settings.algorithms.clone();
+        let (keys, place) = match &settings.keys {
+            KeySource::File(path) => (read(path, &algorithms)?, Place::File(path.clone())),
+            KeySource::Url(url) => {
+                let server = Server {
+                    client: web::client(url, ANSWER_WAIT)?,
+                    url: url.clone(),
+                    wanted: Notify::new(),
+                    asked: watch::Sender::new(0),
+                    state: Mutex::new(State { last: None, is_asking: true, error: None }),
+                };
+                (KeySet::default(), Place::Server(Box::new(server)))
+            }
+        };
+        Ok(Source { keys: RwLock::new(Arc::new(keys)), algorithms, place })
+    }
+
+    pub fn keys(&self) -> Arc<KeySet> {
+        Arc::clone(&self.keys.read())
+    }
+
+    pub fn is_remote(&self) -> bool {
+        matches!(self.place, Place::Server(_))
+    }
+
+    pub fn file(&self) -> Option<PathBuf> {
+        match &self.place {
+            Place::File(path) => Some(path.clone()),
+            Place::Server(_) => None,
+        }
+    }
+
+    /// Reads the file anew; a server is asked by itself.
+    pub fn reload(&self) -> Result<(), String> {
+        if let Place::File(path) = &self.place {
+            *self.keys.write() = Arc::new(read(path, &self.algorithms)?);
+        }
+        Ok(())
+    }
+
+    pub fn problem(&self) -> Option<String> {
+        let Place::Server(server) = &self.place else { return None };
+        let state = server.state.lock();
+        let error = state.error.as_ref()?;
+        Some(format!(
+            "the key server of authentication.token: {error}; the keys that are known go on"
+        ))
+    }
+
+    /// Waits for an answer of the server that is newer than this call, if it may be asked now. Cancel safe.
+    pub async fn ask_again(&self) {
+        let Place::Server(server) = &self.place else { return };
+        let mut asked = server.asked.subscribe();
+        {
+            let state = server.state.lock();
+            let may = state.last.is_none_or(|last| last.elapsed() >= PAUSE);
+            // Later, for those who come then.
+            server.wanted.notify_one();
+            if !may && !state.is_asking {
+                return;
+            }
+        }
+        // The sender lives as long as this.
+        let _ = asked.changed().await;
+    }
+
+    /// Asks the server, for ever. `changed` is called when a key is gone.
+    pub async fn follow(self: Arc<Source>, changed: impl Fn() + Send + Sync) {
+        let Place::Server(server) = &self.place else { return };
+        loop {
+            server.state.lock().is_asking = true;
+            let fetched = server.fetch(&self.algorithms).await;
+            let is_good = fetched.is_ok();
+            let gone = self.take(server, fetched);
+            counter!(names::KEY_FETCHES, "result" => if is_good { "ok" } else { "failed" })
+                .increment(1);
+            server.asked.send_modify(|asked| *asked += 1);
+            if gone {
+                changed();
+            }
+            let pause = if is_good { PERIOD } else { PAUSE };
+            let early = async {
+                tokio::time::sleep(PAUSE).await;
+                server.wanted.notified().await;
+            };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = early => {}
+            }
+        }
+    }
+
+    /// Takes what the server said; true if it does not have keys any more that it had.
+    fn take(&self, server: &Server, fetched: Result<KeySet, String>) -> bool {
+        let mut state = server.state.lock();
+        state.last = Some(Instant::now());
+        state.is_asking = false;
+        match fetched {
+            Ok(keys) => {
+                if state.error.take().is_some() {
+                    tracing::info!("the key server answers again");
+                }
+                let before = std::mem::replace(&mut *self.keys.write(), Arc::new(keys));
+                !self.keys().has_all_of(&before)
+            }
+            Err(error) => {
+                if state.error.as_ref() != Some(&error) {
+                    tracing::warn!(%error, "the key server gives no keys: those that are known go on");
+                }
+                state.error = Some(error);
+                false
+            }
+        }
+    }
+}
+
+impl Server {
+    async fn fetch(&self, algorithms: &[Algorithm]) -> Result<KeySet, String> {
+        let answer = self.client.get(self.url.clone()).send().await;
+        let answer = answer.map_err(|error| web::explain(&self.url, &error))?;
+        let status = answer.status();
+        if status != 200 {
+            let hint =
+                if status.is_redirection() { ": write the URL that it leads to" } else { "" };
+            return Err(format!("{} answers {}{hint}", web::shown(&self.url), status.as_u16()));
+        }
+        let body = web::body(answer, KEYS_MAX_BYTES).await;
+        let body = body.map_err(|error| format!("{} {error}", web::shown(&self.url)))?;
+        KeySet::parse(&body, algorithms)
+            .map_err(|error| format!("what {} answers {error}", web::shown(&self.url)))
+    }
+}

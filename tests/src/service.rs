@@ -1,0 +1,125 @@
+//! An HTTP service that says what a test tells it to: a key server, or one that knows clients.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use crate::ports;
+
+/// Lines of a request's head.
+const HEAD_LINES_MAX: usize = 200;
+/// Who hangs looks so often whether it may end.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// What it does with each request.
+#[derive(Clone, Debug)]
+pub enum Says {
+    /// This code and body.
+    Answer(u16, String),
+    /// Go there.
+    Redirect(String),
+    /// Nothing, for as long as it says so.
+    Nothing,
+    /// A body of so many bytes.
+    Much(usize),
+}
+
+/// A service; it ends with this.
+pub struct Service {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    says: Mutex<Says>,
+    /// The bodies of the requests that came.
+    asked: Mutex<Vec<String>>,
+    ended: AtomicBool,
+}
+
+impl Service {
+    pub fn start(says: Says) -> Service {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, ports::free()));
+        let listener = listener.expect("the port is free");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        let shared = Arc::new(Shared {
+            says: Mutex::new(says),
+            asked: Mutex::default(),
+            ended: AtomicBool::new(false),
+        });
+        let accepting = Arc::clone(&shared);
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                if accepting.ended.load(Ordering::Acquire) {
+                    return;
+                }
+                let shared = Arc::clone(&accepting);
+                thread::spawn(move || while answer(&client, &shared).is_some() {});
+            }
+        });
+        Service { address, shared }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// From now on it says something else.
+    pub fn says(&self, says: Says) {
+        *self.shared.says.lock().expect("no thread of it panics") = says;
+    }
+
+    /// The bodies of the requests that came so far.
+    pub fn asked(&self) -> Vec<String> {
+        self.shared.asked.lock().expect("no thread of it panics").clone()
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.shared.ended.store(true, Ordering::Release);
+        // Wakes the accepting thread, which then sees the end.
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+/// Reads one request and answers it; None when the connection is over.
+fn answer(mut stream: &TcpStream, shared: &Shared) -> Option<()> {
+    let mut reader = BufReader::new(stream);
+    let (mut length, mut line) = (0, String::new());
+    for _ in 0..HEAD_LINES_MAX {
+        line.clear();
+        if reader.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        let text = line.trim().to_ascii_lowercase();
+        if text.is_empty() {
+            break;
+        }
+        if let Some(value) = text.strip_prefix("content-length:") {
+            length = value.trim().parse().ok()?;
+        }
+    }
+    let mut body = String::new();
+    reader.take(length).read_to_string(&mut body).ok()?;
+    shared.asked.lock().ok()?.push(body);
+    let says = || shared.says.lock().map(|says| says.clone()).ok();
+    while matches!(says()?, Says::Nothing) {
+        if shared.ended.load(Ordering::Acquire) {
+            return None;
+        }
+        thread::sleep(LOOK);
+    }
+    let (code, head, body) = match says()? {
+        Says::Answer(code, body) => (code, String::new(), body),
+        Says::Redirect(to) => (302, format!("Location: {to}\r\n"), String::new()),
+        Says::Much(bytes) => (200, String::new(), " ".repeat(bytes)),
+        Says::Nothing => return None,
+    };
+    let length =
+        if code == 204 { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+    write!(stream, "HTTP/1.1 {code} Told\r\n{head}{length}\r\n{body}").ok()
+}
