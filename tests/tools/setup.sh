@@ -39,6 +39,7 @@ main() {
     rust_is_there
     debian_packages
     [ "$level" = build ] && return
+    browser
     rust_parts
     part kafka make_kafka "$here/kafka/pom.xml"
     part python make_python "$here/python/requirements.txt" "$(python3 -V)"
@@ -178,6 +179,16 @@ debian_packages() {
         apt-get install -y --no-install-recommends "${packages[@]}" ||
         fail "apt-get install ${packages[*]}" "see above; $by_hand"
     say "apt-get took $((SECONDS - begin)) s"
+}
+
+# A Chromium for the one test that wants a browser. Where there is none, that test says so, and nothing else is
+# the worse for it.
+browser() {
+    command -v chromium chromium-headless-shell google-chrome >/dev/null && return
+    command -v apt-get >/dev/null && [ "$(id -u)" -eq 0 ] && apt-cache show chromium-headless-shell >/dev/null 2>&1 || return 0
+    say "apt-get install chromium-headless-shell ..."
+    try env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium-headless-shell ||
+        say "there is no browser: the test that wants one is not run"
 }
 
 # Debian starts an installed mosquitto on port 1883, which `landfall dev` wants, and an installed

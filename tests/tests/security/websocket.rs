@@ -1,14 +1,18 @@
 //! MQTT over WebSocket: every version and every cut of frames, and what is no WebSocket of MQTT is told so.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
+use tests::foreign;
 use tests::gateway::{Gateway, GatewayConfig};
 use tests::kafka::Kafka;
 use tests::mqtt::{Client, Connect, Packet, Publish, Version, encode};
+use tests::pki::{Authority, Leaf};
 use tests::ports;
+use tests::tls::Tls;
 use tests::tools::Folder;
 use tests::wait::{SOON, until_true};
 use tests::websocket::{
@@ -17,6 +21,7 @@ use tests::websocket::{
 };
 
 const ORIGIN: &str = "https://console.example.com";
+const BROWSERS: [&str; 3] = ["chromium", "chromium-headless-shell", "google-chrome"];
 /// More than a lane takes inline.
 const LARGE: usize = 700 * 1024;
 
@@ -352,4 +357,149 @@ fn a_drain_says_goodbye_in_both_protocols() {
     assert!(matches!(goodbye, Packet::Disconnect { code: 0x8b, .. }), "{goodbye:?}");
     five.expect_close(1000);
     three.expect_close(1000);
+}
+
+/// A listener for WebSockets over TLS, and the file of its authority.
+struct Secured {
+    gateway: Gateway,
+    address: SocketAddr,
+    authority: Authority,
+    authority_file: String,
+    _folder: Folder,
+}
+
+impl Secured {
+    fn url(&self) -> String {
+        format!("wss://localhost:{}/mqtt", self.address.port())
+    }
+}
+
+fn start_secured(websocket: Value) -> Secured {
+    let folder = Folder::new("pki");
+    let authority = Authority::new("the fleet");
+    let files = authority.issue(&Leaf::server()).write(&folder, "server");
+    let address = ports::local(ports::free());
+    let listener = json!({
+        "name": "web",
+        "bind": address.to_string(),
+        "websocket": websocket,
+        "tls": {
+            "certificates": [{ "certificate": files.certificate, "key": files.key }],
+        },
+    });
+    let gateway = GatewayConfig::new(Kafka::shared()).listener(listener).start_ready();
+    let authority_file = authority.write(&folder, "authority").display().to_string();
+    Secured { gateway, address, authority, authority_file, _folder: folder }
+}
+
+#[test]
+fn a_websocket_over_tls_is_one_too() {
+    let Secured { gateway, address, authority, .. } = start_secured(json!({ "path": "/mqtt" }));
+    for (number, protocols) in [&["http/1.1"][..], &["h2", "http/1.1"], &[]].iter().enumerate() {
+        let stream = Tls::trusting(&authority).offering(protocols).connect(address);
+        let stream = stream.expect("they shake hands");
+        let (mut socket, _) = Socket::over(stream, &upgrade("/mqtt", &[]));
+        let id = format!("s-{number}");
+        socket.send_binary(&encode::connect(&Connect::new(Version::V311, &id)));
+        socket.expect(FIN | BINARY, &[0x20, 2, 0, 0]);
+        // More than fits into a record, or into what is read at once.
+        let publish = Publish::new("devices/meter/s/power", &[number as u8; 200_000]).qos1(1);
+        socket.send_binary(&encode::publish(Version::V311, &publish));
+        socket.expect(FIN | BINARY, &[0x40, 2, 0, 1]);
+        socket.send(FIN | PING, b"?");
+        socket.expect(FIN | PONG, b"?");
+        socket.send(FIN | TEXT, b"x");
+        socket.expect(FIN | CLOSE, &1003_u16.to_be_bytes());
+    }
+    assert_eq!(Kafka::shared().wait_for(&gateway.topic("fast"), 3, SOON).len(), 3);
+    // Who takes the gateway for a web server is answered over TLS.
+    let mut stream = Tls::trusting(&authority).connect(address).expect("they shake hands");
+    stream.write_all(b"GET /mqtt HTTP/1.1\r\nHost: gw\r\n\r\n").expect("the gateway is there");
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.1 426");
+}
+
+#[test]
+fn clients_that_are_not_ours_publish_over_ws_and_wss() {
+    const COUNT: usize = 3;
+    let (gateway, address) = start(json!({}));
+    let secured = start_secured(json!({}));
+    for (kind, url, gateway) in [
+        ("ws", format!("ws://{address}/mqtt"), &gateway),
+        ("wss", secured.url() + "#" + &secured.authority_file, &secured.gateway),
+    ] {
+        for version in ["3", "4", "5"] {
+            for client in ["paho_publish.py", "mqttjs_publish.js"] {
+                let id = format!("{kind}-{version}-{}", &client[..4]);
+                let topic = format!("devices/meter/{id}/power");
+                let count = COUNT.to_string();
+                let arguments = [&*url, version, &*id, &*topic, "1", &*count];
+                let said = match client.ends_with(".py") {
+                    true => foreign::python(client, &arguments),
+                    false => foreign::node(client, &arguments),
+                };
+                assert!(said.contains("3 acknowledged"), "{said}");
+            }
+        }
+        let landed = Kafka::shared().wait_for(&gateway.topic("fast"), 6 * COUNT, SOON);
+        assert_eq!(landed.len(), 6 * COUNT, "{kind}");
+    }
+}
+
+#[test]
+fn tungstenite_speaks_with_the_gateway() {
+    use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+    use tokio_tungstenite::tungstenite::{Message, http::HeaderValue};
+    let (gateway, address) = start(json!({ "path": "/mqtt" }));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime can be built").block_on(async {
+        let mut request = format!("ws://{address}/mqtt").into_client_request().expect("a good URL");
+        let protocol = HeaderValue::from_static("mqtt");
+        request.headers_mut().insert("Sec-WebSocket-Protocol", protocol);
+        let stream = tokio::net::TcpStream::connect(address).await.expect("it listens");
+        let opened = tokio_tungstenite::client_async(request, stream).await;
+        let (mut socket, _) = opened.expect("it is upgraded");
+        let connect = encode::connect(&Connect::new(Version::V5, "tungstenite"));
+        let publish = Publish::new("devices/meter/tungstenite/power", &[7; 300_000]).qos1(1);
+        let publish = encode::publish(Version::V5, &publish);
+        for bytes in [connect, publish] {
+            socket.send(Message::binary(bytes)).await.expect("it is open");
+            let answer = socket.next().await.expect("it is open").expect("an answer");
+            let packet = mqtt_in(&answer.into_data(), Version::V5);
+            let is_good = matches!(
+                packet,
+                Packet::Connack { code: 0, .. } | Packet::Puback { packet_id: 1, .. }
+            );
+            assert!(is_good, "{packet:?}");
+        }
+        socket.close(None).await.expect("it is open");
+        while let Some(Ok(_)) = socket.next().await {}
+    });
+    Kafka::shared().wait_for(&gateway.topic("slow"), 1, SOON);
+}
+
+#[test]
+fn a_page_in_a_browser_publishes_over_wss() {
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    let mut programs =
+        std::env::split_paths(&paths).flat_map(|folder| BROWSERS.map(|it| folder.join(it)));
+    let Some(browser) = programs.find(|program| program.exists()) else {
+        let why = "there is no Chromium: apt-get install chromium-headless-shell";
+        return tests::not_run("a web page in a browser over WSS", why);
+    };
+    let secured = start_secured(json!({ "path": "/mqtt", "origins": [ORIGIN] }));
+    let url = secured.url();
+    let browser = browser.display().to_string();
+    let topic = "devices/meter/page/power";
+    let publish = |origin: &str, id: &str| {
+        foreign::node("browser_publish.js", &[&browser, &url, origin, id, topic, "3"])
+    };
+    let said = publish(ORIGIN, "page");
+    assert!(said.contains("3 acknowledged"), "{said}");
+    let landed = Kafka::shared().wait_for(&secured.gateway.topic("fast"), 3, SOON);
+    assert_eq!(landed[0].payload(), b"page 1");
+    let said = publish("https://evil.example", "evil");
+    assert!(said.contains("not connected"), "{said}");
+    assert_eq!(closed(&secured.gateway, "websocket_origin"), 1.0);
 }

@@ -2,9 +2,11 @@
 //
 // mqttjs_publish.js PORT VERSION CLIENT_ID TOPIC QOS COUNT; VERSION is 3 (3.1), 4 (3.1.1) or 5. The
 // payloads are "CLIENT_ID 1" and so on. With version 5 each message has a content type and a user
-// property.
+// property. In place of PORT there may be a URL of ws or wss, with the file of its authority
+// behind #.
 "use strict";
 
+const fs = require("fs");
 const mqtt = require("mqtt");
 
 const PATIENCE_MS = 20_000;
@@ -12,9 +14,9 @@ const PATIENCE_MS = 20_000;
 async function main() {
   const [port, version, clientId, topic, qos, count] = process.argv.slice(2);
   const protocolVersion = Number(version);
-  const client = await mqtt.connectAsync({
-    host: "127.0.0.1",
-    port: Number(port),
+  const [url, authority] = (port.includes("://") ? port : `mqtt://127.0.0.1:${port}`).split("#");
+  const client = await mqtt.connectAsync(url, {
+    ca: authority && fs.readFileSync(authority),
     protocolVersion,
     protocolId: protocolVersion === 3 ? "MQIsdp" : "MQTT",
     clientId,

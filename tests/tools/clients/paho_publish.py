@@ -2,9 +2,11 @@
 
 paho_publish.py PORT VERSION CLIENT_ID TOPIC QOS COUNT [USER_NAME PASSWORD]; VERSION is 3 (3.1), 4 (3.1.1)
 or 5. The payloads are "CLIENT_ID 1" and so on. With version 5 each message has a content type and a user property.
+In place of PORT there may be a URL of ws or wss, with the file of its authority behind #.
 """
 
 import sys
+from urllib.parse import urlsplit
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.packettypes import PacketTypes
@@ -15,12 +17,22 @@ PATIENCE_SECONDS = 20
 
 def main():
     port, version, client_id, topic, qos, count, *credentials = sys.argv[1:]
+    url = urlsplit(port) if "://" in port else None
     client = mqtt.Client(
-        mqtt.CallbackAPIVersion.VERSION2, client_id=client_id, protocol=int(version)
+        mqtt.CallbackAPIVersion.VERSION2,
+        client_id=client_id,
+        protocol=int(version),
+        transport="websockets" if url else "tcp",
     )
     if credentials:
         client.username_pw_set(*credentials)
-    client.connect("127.0.0.1", int(port))
+    if url and url.fragment:
+        client.tls_set(ca_certs=url.fragment)
+    if url:
+        client.ws_set_options(path=url.path)
+        client.connect(url.hostname, url.port)
+    else:
+        client.connect("127.0.0.1", int(port))
     client.loop_start()
     properties = None
     if client.protocol == mqtt.MQTTv5:
