@@ -19,10 +19,9 @@ use crate::connection::{Close, FREE_PARTIAL_BYTES, Foreign, Refusal};
 use crate::edge::Edge;
 use crate::patience::Patience;
 use frames::{End, Frames};
-use upgrade::Asked;
 
 pub use frames::FrameFault;
-pub use upgrade::{Refused, Terms};
+pub use upgrade::{Asked, Refused, Terms};
 
 /// Payload of one frame that is sent, at most, in bytes: of a frame that was begun the rest has to be kept
 /// until the socket takes it.

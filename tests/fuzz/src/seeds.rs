@@ -155,3 +155,47 @@ fn packet(first: u8, fields: &[&[u8]]) -> Vec<u8> {
     assert!(body.len() < 128, "seeds are small");
     [&[first, body.len() as u8], &body[..]].concat()
 }
+
+/// For [`super::proxy::read`]: headers.
+pub fn proxy() -> Vec<Vec<u8>> {
+    let version_2 = |command: u8, family: u8, body: &[&[u8]]| {
+        let body = body.concat();
+        let length = (body.len() as u16).to_be_bytes();
+        [b"\r\n\r\n\0\r\nQUIT\n", &[command, family][..], &length, &body].concat()
+    };
+    let v4 = b"\xcb\0\x71\x07\x0a\0\0\x02\xc3\x51\x22\xb3";
+    let tls = b"\x20\0\x17\x07\0\0\0\0\x21\0\x07TLSv1.3\x22\0\x05dev-1";
+    vec![
+        b"PROXY TCP4 203.0.113.7 10.0.0.2 50001 8883\r\n".to_vec(),
+        b"PROXY TCP6 2001:db8::7 2001:db8::1 50001 8883\r\n".to_vec(),
+        b"PROXY UNKNOWN\r\n".to_vec(),
+        version_2(0x20, 0, &[]),
+        version_2(0x21, 0x11, &[v4]),
+        version_2(0x21, 0x21, &[&[1; 32], &[0, 1, 0, 2]]),
+        version_2(0x21, 0x31, &[&[0; 216]]),
+        version_2(0x21, 0x11, &[v4, b"\x01\0\x04mqtt\x02\0\x02gw\x05\0\x01u\x04\0\x02\0\0", tls]),
+    ]
+}
+
+/// For [`super::websocket::receive`]: zero and a request, or a cut and frames.
+pub fn websocket() -> Vec<Vec<u8>> {
+    let request = b"\0GET /mqtt HTTP/1.1\r\nHost: gw\r\nUpgrade: websocket\r\n\
+        Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+        Sec-WebSocket-Version: 13\r\n";
+    let more = b"Origin: https://console.example.com\r\nSec-WebSocket-Protocol: x, mqtt\r\n";
+    let frame = |first: u8, payload: &[u8]| {
+        let head = [first, 0x80 | payload.len() as u8, 0x5a, 1, 0xff, 0x80];
+        [&head, payload].concat()
+    };
+    let long = [&[0x82, 0xfe, 0, 200, 1, 2, 3, 4][..], &[7; 200]].concat();
+    let endless = [&[0x82, 0xff, 0x40, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4][..], &[7; 100]].concat();
+    let fragments = [frame(2, b"ab"), frame(0x89, b"?"), frame(0, b""), frame(0x80, b"cd")];
+    vec![
+        [&request[..], b"\r\n"].concat(),
+        [&request[..], more, b"\r\n"].concat(),
+        [&[1][..], &frame(0x82, b"hello")].concat(),
+        [&[3][..], &fragments.concat(), &frame(0x8a, b"!")].concat(),
+        [&[7][..], &long, &frame(0x89, &[1; 125])].concat(),
+        [&[50][..], &endless].concat(),
+    ]
+}

@@ -5,10 +5,14 @@
 mod acl_file;
 #[path = "../../fuzz/src/decoder.rs"]
 mod decoder;
+#[path = "../../fuzz/src/proxy.rs"]
+mod proxy;
 #[path = "../../fuzz/src/seeds.rs"]
 mod seeds;
 #[path = "../../fuzz/src/session.rs"]
 mod session;
+#[path = "../../fuzz/src/websocket.rs"]
+mod websocket;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
@@ -49,6 +53,28 @@ fn session() {
     }
     run(&seeds, |input| {
         session::serve(input);
+    });
+}
+
+#[test]
+fn proxy() {
+    let seeds = seeds::proxy();
+    for (number, seed) in seeds.iter().enumerate() {
+        assert!(proxy::read(seed), "seed {number} is no header: {seed:02x?}");
+    }
+    run(&seeds, |input| {
+        proxy::read(input);
+    });
+}
+
+#[test]
+fn websocket() {
+    let seeds = seeds::websocket();
+    for (number, seed) in seeds.iter().enumerate() {
+        assert!(websocket::receive(seed), "seed {number} is not good: {seed:02x?}");
+    }
+    run(&seeds, |input| {
+        websocket::receive(input);
     });
 }
 
