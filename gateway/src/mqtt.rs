@@ -34,9 +34,12 @@ pub use property::{UserProperties, UserPropertiesIter};
 pub use publish::{PublishHead, publish_head, publish_head_bound, publish_size};
 pub use subscribe::{Filter, Filters, Subscribe, Topics, Unsubscribe};
 
-/// The largest body of every packet but PUBLISH, in bytes after the fixed header: a topic or filter of
+/// The largest body of every packet but PUBLISH and CONNECT, in bytes after the fixed header: a topic or filter of
 /// any length, and 4 KiB beside it.
 pub const BODY_SIZE_MAX: u32 = 68 * 1024;
+
+/// The largest CONNECT, in bytes, all of it: whoever sends one may be anybody.
+pub const CONNECT_SIZE_MAX: u32 = 64 * 1024;
 
 /// The longest topic, in bytes: what its two-byte length can say.
 pub const TOPIC_MAX: u32 = u16::MAX as u32;

@@ -64,7 +64,7 @@ impl StoredWill {
             content_type: &self.content_type,
             properties: &properties,
         };
-        // It is part of a packet of at most 68 KiB, and so here whole.
+        // It is part of a packet of at most 64 KiB, and so here whole.
         let decided = uplink.decide(&message);
         let deadline = Instant::now() + ROOM_WAIT;
         let mut waiting = None;

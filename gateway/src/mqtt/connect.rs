@@ -3,7 +3,7 @@
 
 use super::property::{self, Allowed, Properties, Property, UserProperties};
 use super::reader::Reader;
-use super::{BODY_SIZE_MAX, FixedHeader, Malformed, PacketType, Version, encode, topic};
+use super::{CONNECT_SIZE_MAX, FixedHeader, Malformed, PacketType, Version, encode, topic};
 
 /// A CONNECT, borrowed from the receive buffer. In v3 what v5 added has the value that means the
 /// same.
@@ -158,8 +158,9 @@ pub fn connect<'a>(
         ConnectFault { cause, version, limit: answer_limit(version, body) }
     };
     header.check(version).map_err(fault)?;
-    if header.remaining > BODY_SIZE_MAX {
-        return Err(fault(Malformed::PacketTooLarge { size: header.packet_size() }));
+    let size = header.packet_size();
+    if size > CONNECT_SIZE_MAX {
+        return Err(fault(Malformed::PacketTooLarge { size, limit: CONNECT_SIZE_MAX }));
     }
     if !is_whole {
         return Ok(None);

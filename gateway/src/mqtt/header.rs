@@ -128,7 +128,8 @@ pub fn fixed_header(bytes: &[u8]) -> Result<Option<FixedHeader>, Malformed> {
     };
     let header = FixedHeader { kind, flags: first & 0x0f, remaining, len: 1 + size };
     if remaining > BODY_SIZE_MAX && !matches!(kind, PacketType::Publish | PacketType::Connect) {
-        return Err(Malformed::PacketTooLarge { size: header.packet_size() });
+        let (size, limit) = (header.packet_size(), BODY_SIZE_MAX);
+        return Err(Malformed::PacketTooLarge { size, limit });
     }
     Ok(Some(header))
 }

@@ -1,7 +1,7 @@
 //! Why bytes from a client are refused: for each fault a label for metrics, the v5 reason code and
 //! a sentence for people. Nothing in it is taken from the client's text, so that it can be logged.
 
-use super::{BODY_SIZE_MAX, PROPERTIES_MAX, USER_PROPERTIES_MAX, reason};
+use super::{PROPERTIES_MAX, USER_PROPERTIES_MAX, reason};
 
 /// A packet that breaks the standard or one of the codec's limits. The connection ends with it: in
 /// v5 with DISCONNECT (or CONNACK) and [`Malformed::code`], in v3 by closing.
@@ -24,8 +24,8 @@ pub enum Malformed {
     LengthTooLong(&'static str),
     #[error("the {0} is not encoded in the fewest bytes")]
     LengthNotMinimal(&'static str),
-    #[error("a packet of {size} bytes that is not a PUBLISH is over the limit of {BODY_SIZE_MAX}")]
-    PacketTooLarge { size: u32 },
+    #[error("a packet of {size} bytes that is not a PUBLISH is over the limit of {limit}")]
+    PacketTooLarge { size: u32, limit: u32 },
     #[error("the properties of a PUBLISH are over the limit of {PROPERTIES_MAX} bytes")]
     HeadTooLarge,
 

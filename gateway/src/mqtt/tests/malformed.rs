@@ -2,7 +2,7 @@
 //! malformed in.
 
 use super::*;
-use crate::mqtt::{BODY_SIZE_MAX, PROPERTIES_MAX, PUBLISH_HEAD_MAX, publish_head_bound};
+use crate::mqtt::{CONNECT_SIZE_MAX, PROPERTIES_MAX, PUBLISH_HEAD_MAX, publish_head_bound};
 
 const ALL: &[Version] = &VERSIONS;
 const V3: &[Version] = &[Version::V31, Version::V311];
@@ -382,9 +382,11 @@ fn long_filters_and_will_topics_are_taken() {
             Version::V311 => bytes("0004 'MQTT' 04"),
             Version::V5 => bytes("0004 'MQTT' 05"),
         };
-        let connect = [&name[..], &[6, 0, 60], v5, &[0, 1, b'c'], v5, &long, &[0, 0]].concat();
+        // As long as a CONNECT has room for it.
+        let topic = [&[0xff, 0xc8][..], &[b'a'; 0xffc8]].concat();
+        let connect = [&name[..], &[6, 0, 60], v5, &[0, 1, b'c'], v5, &topic, &[0, 0]].concat();
         let connect = framed(0x10, &connect);
-        assert_eq!(decode_connect(&connect).will.map(|will| will.topic.len()), Some(65_535));
+        assert_eq!(decode_connect(&connect).will.map(|will| will.topic.len()), Some(0xffc8));
     }
 }
 
@@ -410,7 +412,8 @@ fn version_3_1_leaves_flags_unused() {
 /// A CONNECT over the limit is answered in the version that its first bytes name.
 #[test]
 fn connect_too_large() {
-    let over = BODY_SIZE_MAX + 1;
+    // The fixed header has four bytes more.
+    let over = CONNECT_SIZE_MAX - 3;
     let length = [over as u8 | 0x80, (over >> 7) as u8 | 0x80, (over >> 14) as u8];
     for (level, answer) in [(4u8, None), (5, Some(0x95))] {
         let mut packet = vec![0x10];
