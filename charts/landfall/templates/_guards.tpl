@@ -122,7 +122,7 @@
 {{- $faults := list -}}
 {{- range .Values.config.listeners -}}
 {{- if not (or .anonymous .authenticate (include "landfall.isLocal" .)) -}}
-{{- $faults = append $faults (printf "config.listeners: %s: nothing says who may connect: write `authenticate: [certificate]` (or token, password, http) with what it needs, or `anonymous: true` if whoever reaches the port may publish as any device" .name) -}}
+{{- $faults = append $faults (printf "config.listeners: %s: nothing says who may connect: write `authenticate: [password]` (or another way) with what it needs, or `anonymous: true` if whoever reaches the port may publish as any device" .name) -}}
 {{- end -}}
 {{- end -}}
 {{- if .Values.test.enabled -}}

@@ -100,7 +100,7 @@ const BY_GUARD: &[Case] = &[
     ),
     (
         "config: { listeners: [{ name: mqtt, bind: \"0.0.0.0:1883\", anonymous: false }] }",
-        &["config.listeners: mqtt: nothing says who may connect", "authenticate: [certificate]"],
+        &["config.listeners: mqtt: nothing says who may connect", "authenticate: [password]"],
     ),
     (
         "config: { listeners: [{ name: fleet, bind: \"0.0.0.0:8883\", authenticate: [password] }] }",
