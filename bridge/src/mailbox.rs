@@ -34,9 +34,15 @@ impl Signals {
     pub const ASKED: Signals = Signals(1 << 4);
     /// Who may do what changed, or who is who.
     pub const RIGHTS_CHANGED: Signals = Signals(1 << 5);
+    /// What proved who the client is does not any more.
+    pub const REVOKED: Signals = Signals(1 << 6);
     /// What is no matter of the session's own messages.
     pub const FROM_OUTSIDE: Signals = Signals(
-        Signals::TAKEN_OVER.0 | Signals::ENDED.0 | Signals::ASKED.0 | Signals::RIGHTS_CHANGED.0,
+        Signals::TAKEN_OVER.0
+            | Signals::ENDED.0
+            | Signals::ASKED.0
+            | Signals::RIGHTS_CHANGED.0
+            | Signals::REVOKED.0,
     );
     /// These are over when they were seen; the others stay.
     const ONCE: Signals = Signals(
@@ -134,7 +140,7 @@ mod tests {
             assert_eq!(collect(), once);
             assert_eq!(collect(), Signals::default());
         }
-        for stays in [Signals::TAKEN_OVER, Signals::ENDED] {
+        for stays in [Signals::TAKEN_OVER, Signals::ENDED, Signals::REVOKED] {
             let mailbox = Mailbox::default();
             mailbox.signal(stays);
             mailbox.signal(Signals::ROOM);

@@ -3,6 +3,7 @@
 
 mod clients;
 mod guard;
+mod reload;
 pub mod tokens;
 
 use std::collections::VecDeque;
@@ -33,6 +34,7 @@ use crate::clients::Clients;
 use crate::config::AdminSettings;
 use crate::metrics::MetricsHandle;
 use crate::rate_limit::RateLimit;
+use crate::reload::Reloader;
 use guard::{Caller, Guard};
 use tokens::CurrentTokens;
 
@@ -63,6 +65,8 @@ pub trait AdminView: Send + Sync + 'static {
     fn clients(&self) -> &Arc<Clients>;
     /// Where it is told what operators do.
     fn audit(&self) -> &Arc<Audit>;
+    /// What reads files anew.
+    fn reloader(&self) -> &Arc<Reloader>;
     /// Brings the metrics that are counted elsewhere up to date.
     fn collect_metrics(&self);
 }
@@ -200,10 +204,11 @@ fn all_pages<V: AdminView>(pages: &Arc<Pages<V>>, guard: &Arc<Guard>) -> Router 
         .route("/api/v1/status", get(status::<V>))
         .route_layer(from_fn_with_state(Arc::clone(guard), guard::if_configured))
         .with_state(Arc::clone(pages));
-    let kept = clients::pages(pages.view.clients(), pages.view.audit())
+    let view = &pages.view;
+    let kept = clients::pages(view.clients(), view.audit())
+        .merge(reload::pages(view.reloader()))
         .route_layer(from_fn_with_state(Arc::clone(guard), guard::always));
-    let text =
-        "not found: there are /livez, /readyz, /metrics, /api/v1/status and /api/v1/clients\n";
+    let text = "not found: there are /livez, /readyz, /metrics, and /api/v1/ with status, clients and reload\n";
     signs_of_life(pages).merge(shown).merge(kept).fallback(not_found(text))
 }
 

@@ -11,7 +11,7 @@ use bridge::kafka::KafkaStatus;
 use bridge::kafka::topics::{LaneTopics, Questions, Topics, TopicsThread};
 use bridge::objects::Objects;
 use bridge::sink::kafka::KafkaSink;
-use bridge::{LaneThread, Lanes, Signals, Store, Uplink};
+use bridge::{LaneThread, Lanes, Store, Uplink};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -26,6 +26,7 @@ use crate::low_priority::LowPriority;
 use crate::net::{Entrance, Listener};
 use crate::phase::Phase;
 use crate::process::{self, Process, until};
+use crate::reload::{Reload, Reloader};
 use crate::session::window::WindowLimits;
 use crate::view::View;
 
@@ -55,7 +56,8 @@ impl App {
         let process =
             Process::build(EDGE, settings.limits.workers, &settings.admin, Arc::clone(&tokens))?;
         let authentication = Authentication::new(&settings.authentication, process.background())?;
-        let entrances = entrances(&settings, &authentication)?;
+        let access = settings.access.as_ref().map(|settings| Arc::new(Access::new(settings)));
+        let entrances = entrances(&settings, &authentication, access.as_ref())?;
         let listeners = bind(&settings, &entrances, &process)?;
         let store = open_store(&settings, &process)?;
         let uplink = Arc::new(Uplink::new(settings.routing.clone(), store));
@@ -68,11 +70,16 @@ impl App {
         let (audit, limits) = (open_audit(&settings)?, edge_limits(&settings));
         let edge = Edge::new(uplink, local, low_priority, audit, limits, settings.drain.wills);
         let edge = Arc::new(edge);
-        let clients = Arc::clone(&edge.clients);
-        let changed = move || clients.signal_all(Signals::RIGHTS_CHANGED);
-        authentication.follow(process.background(), changed);
+        let changing = Arc::clone(&edge);
+        authentication.follow(process.background(), move || changing.rights.change());
+        let mut parts: Vec<Arc<dyn Reload>> = vec![tokens];
+        parts.extend(access.map(|access| access as Arc<dyn Reload>));
+        parts.extend(authentication.reloads());
+        parts.extend(entrances.iter().flat_map(|entrance| entrance.reloads()));
+        let reloader = reloader(&settings, &process, &edge, parts);
         let pulses = process.pulses();
-        let view = View::new(&settings, Arc::clone(&edge), entrances, kafka, known_topics, pulses);
+        let view = Arc::clone(&edge);
+        let view = View::new(&settings, view, entrances, kafka, known_topics, pulses, reloader);
         Ok(App { settings, process, listeners, edge, view: Arc::new(view), lanes, topics })
     }
 
@@ -88,6 +95,9 @@ impl App {
     /// Runs until it is told to end, drains, and says how many messages were not acknowledged.
     pub fn run(self) -> anyhow::Result<u64> {
         let App { settings, process, listeners, edge, view, lanes, topics } = self;
+        let watched = Arc::clone(&edge);
+        process.background().spawn(async move { watched.rights.watch(&watched.clients).await });
+        process.background().spawn(Arc::clone(&view.reloader).run(settings.reload_at_hangup));
         let running = process.serve(Arc::clone(&view))?;
         let unacknowledged = running.block_on(async {
             let told_to_end = process::told_to_end()?;
@@ -112,13 +122,29 @@ impl App {
 fn entrances(
     settings: &Settings,
     authentication: &Arc<Authentication>,
+    access: Option<&Arc<Access>>,
 ) -> anyhow::Result<Vec<Arc<Entrance>>> {
-    let access = settings.access.as_ref().map(|settings| Arc::new(Access::new(settings)));
     let entrances = settings.listeners.iter().map(|listener| {
-        let entrance = Entrance::new(listener, authentication, access.clone())?;
+        let entrance = Entrance::new(listener, authentication, access.cloned())?;
         Ok(Arc::new(entrance))
     });
     entrances.collect()
+}
+
+/// What files say, which is read anew when they change; and who may not any more then.
+fn reloader(
+    settings: &Settings,
+    process: &Process,
+    edge: &Arc<Edge>,
+    parts: Vec<Arc<dyn Reload>>,
+) -> Arc<Reloader> {
+    let parts = parts.into_iter().filter(|part| !part.files().is_empty()).collect();
+    let background = process.background().clone();
+    let changed = {
+        let edge = Arc::clone(edge);
+        move || edge.rights.change()
+    };
+    Reloader::new(parts, settings.read_at, background, Arc::clone(&edge.audit), changed)
 }
 
 fn bind(

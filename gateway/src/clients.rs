@@ -173,6 +173,17 @@ impl Clients {
         shard.get(client_id).is_some_and(|holder| Arc::ptr_eq(&holder.mailbox, mailbox))
     }
 
+    /// Those who have a session, part by part, each as it is when its turn comes.
+    pub(crate) fn held(&self) -> impl Iterator<Item = Vec<(Arc<Mailbox>, Arc<Shared>)>> {
+        self.shards.iter().map(|shard| {
+            let shard = shard.lock();
+            let held = shard.values().filter_map(|holder| {
+                Some((Arc::clone(&holder.mailbox), Arc::clone(holder.shared.as_ref()?)))
+            });
+            held.collect()
+        })
+    }
+
     /// Connections that took an id over: from one that had not taken it over itself, and from one that
     /// had, not long ago.
     pub fn takeovers(&self) -> [(&'static str, u64); 2] {

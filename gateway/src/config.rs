@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bridge::classify::Routing;
 use schemars::Schema;
@@ -68,6 +68,11 @@ pub struct Settings {
     pub routing: Routing,
     pub memory: MemoryPlan,
     pub descriptors: DescriptorPlan,
+    /// A time before any file that the configuration names was read.
+    pub read_at: SystemTime,
+    /// SIGHUP is taken, and everything that files say read anew; else it ends the process, as it does for
+    /// who runs in a terminal that is closed.
+    pub reload_at_hangup: bool,
     /// What may be meant otherwise, for people.
     pub hints: Vec<String>,
 }

@@ -96,6 +96,24 @@ impl Shared {
         self.peer.entrance.access.as_deref()
     }
 
+    /// What its connection is told after something was read anew that says who may do what; None where there
+    /// is nothing that may be taken from it.
+    pub(crate) fn after_change(&self) -> Option<Signals> {
+        if !self.is_proved() {
+            return Some(Signals::REVOKED);
+        }
+        let may_lose = self.access().is_some() || self.peer.certificate.is_some();
+        may_lose.then_some(Signals::RIGHTS_CHANGED)
+    }
+
+    /// What had to prove who the client is, still does.
+    fn is_proved(&self) -> bool {
+        match (&self.identity, &self.peer.entrance.demands) {
+            (Some(identity), Some(demands)) => demands.still_proves(identity),
+            _ => true,
+        }
+    }
+
     /// Who the client is, to those who are asked what it may do.
     fn subject(&self) -> Subject<'_> {
         subject(&self.peer, &self.device, self.identity.as_deref())
@@ -237,8 +255,14 @@ impl Connection {
 
     /// What came behind CONNECT was read with it.
     fn take_what_came_early(&mut self) -> Result<(), Close> {
+        let clock = Clock::read();
+        let signals = self.session.mailbox().signals();
+        if signals.has(Signals::FROM_OUTSIDE) {
+            self.heed(signals)?;
+        }
+        self.hold_end(&clock)?;
         if self.shared.edge.phase() == Phase::Running {
-            self.take_held(&Clock::read())?;
+            self.take_held(&clock)?;
             self.wait_in_line();
         }
         Ok(())
@@ -266,9 +290,7 @@ impl Connection {
         if signals.has(Signals::FROM_OUTSIDE) {
             self.heed(signals)?;
         }
-        if self.identity().is_some_and(|identity| identity.has_ended(clock.unix_ms)) {
-            return Err(Refusal::CredentialsExpired.into());
-        }
+        self.hold_end(&clock)?;
         match self.shared.edge.phase() {
             Phase::Running => {
                 self.try_unblock(context, signals.has(Signals::ROOM), decided, &clock)?;
@@ -282,6 +304,14 @@ impl Connection {
         self.watch_deadlines(context, &clock)
     }
 
+    /// What proved who the client is may have an end.
+    fn hold_end(&self, clock: &Clock) -> Result<(), Refusal> {
+        match self.identity().is_some_and(|identity| identity.has_ended(clock.unix_ms)) {
+            true => Err(Refusal::CredentialsExpired),
+            false => Ok(()),
+        }
+    }
+
     /// Does what others want of the connection.
     #[cold]
     fn heed(&mut self, signals: Signals) -> Result<(), Close> {
@@ -290,6 +320,9 @@ impl Connection {
         }
         if signals.has(Signals::ENDED) {
             return Err(Refusal::EndedByOperator.into());
+        }
+        if signals.has(Signals::REVOKED) {
+            return Err(Refusal::CredentialsRevoked.into());
         }
         if signals.has(Signals::RIGHTS_CHANGED) {
             self.still_may()?;
@@ -306,10 +339,16 @@ impl Connection {
         Ok(())
     }
 
-    /// Whether the client may have what it holds, its subscriptions and its will, as the rules are now. What
-    /// it publishes is asked for each time.
+    /// Whether the client may be here with its certificate, and may have what it holds, its subscriptions and
+    /// its will, as the files and rules are now. What it publishes is asked for each time.
     fn still_may(&mut self) -> Result<(), Refusal> {
-        let Connection { shared, session, .. } = self;
+        let Connection { shared, session, transport, .. } = self;
+        if let (Some(certificate), Some(tls)) =
+            (&shared.peer.certificate, &shared.peer.entrance.tls)
+        {
+            let good = tls.still_good(certificate, transport.client_chain());
+            good.map_err(|_| Refusal::CredentialsRevoked)?;
+        }
         let may_have_will = session.will().is_none_or(|will| shared.may_publish(will.topic()));
         let may_have_filters = session.subscriber().is_none_or(|subscriber| {
             subscriber.filters().iter().all(|filter| shared.may_subscribe(filter))

@@ -21,6 +21,7 @@ use crate::net::tls::Handshakes;
 use crate::net::websocket::Refused;
 use crate::phase::{CurrentPhase, Phase};
 use crate::rate_limit::RateLimit;
+use crate::rights::Rights;
 use crate::session::window::WindowLimits;
 
 /// Memory for what sessions keep, in bytes.
@@ -79,6 +80,8 @@ pub struct Edge {
     pub admission: Arc<Admission>,
     /// Sockets of which nothing came yet.
     pub silent: Arc<Silent>,
+    /// Whether who may do what changed.
+    pub rights: Rights,
     started: Instant,
     phase: CurrentPhase,
 }
@@ -114,6 +117,7 @@ impl Edge {
             upgrade_logs: Refused::ALL.map(|_| RateLimit::every(FOREIGN_LOG_PAUSE)),
             admission: Admission::new(limits.connections),
             silent: Silent::new(limits.connections),
+            rights: Rights::default(),
             started: Instant::now(),
             phase: CurrentPhase::running(),
         }

@@ -24,5 +24,6 @@ pub mod process;
 pub mod pulse;
 mod rate_limit;
 pub mod reload;
+pub mod rights;
 pub mod session;
 pub mod view;

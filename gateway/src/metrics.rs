@@ -67,6 +67,9 @@ pub const LOCAL_DROPPED: &str = "landfall_local_dropped_total";
 pub const LOCAL_TOO_LARGE_FOR_CLIENT: &str = "landfall_local_too_large_for_client_total";
 
 pub const ADMIN_DENIED: &str = "landfall_admin_denied_total";
+pub const RELOADS: &str = "landfall_reloads_total";
+pub const RELOAD_FAILING: &str = "landfall_reload_failing";
+pub const RELOAD_LAST_SUCCESS: &str = "landfall_reload_last_success_timestamp_seconds";
 
 /// Name, type and help of everything on `/metrics`.
 const DESCRIPTIONS: &[(&str, &str, &str)] = &[
@@ -210,6 +213,21 @@ const DESCRIPTIONS: &[(&str, &str, &str)] = &[
     (LOCAL_DROPPED, "counter", "Messages lost to local subscribers, by reason."),
     (LOCAL_TOO_LARGE_FOR_CLIENT, "counter", "Messages larger than their local subscriber takes."),
     (ADMIN_DENIED, "counter", "Requests to the admin port that were not let in, by reason."),
+    (
+        RELOADS,
+        "counter",
+        "Times that changed files were read anew, by result: of what failed, everything stays as it was.",
+    ),
+    (
+        RELOAD_FAILING,
+        "gauge",
+        "Parts of the configuration whose files were not taken when they were read last.",
+    ),
+    (
+        RELOAD_LAST_SUCCESS,
+        "gauge",
+        "When all that files say was last what holds, in seconds since unix epoch.",
+    ),
     ("process_resident_memory_bytes", "gauge", "Resident memory size in bytes."),
     ("process_cpu_seconds_total", "counter", "Total user and system CPU time spent in seconds."),
     ("process_open_fds", "gauge", "Number of open file descriptors."),

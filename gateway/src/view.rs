@@ -21,6 +21,7 @@ use crate::identity::Demands;
 use crate::metrics as names;
 use crate::net::Entrance;
 use crate::process::Pulses;
+use crate::reload::Reloader;
 
 /// A thread without a sign of life for this long is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
@@ -37,6 +38,7 @@ pub struct View {
     topics: Arc<Topics>,
     /// Of the runtimes, by name.
     pulses: Pulses,
+    pub reloader: Arc<Reloader>,
     /// A drain began.
     pub draining: AtomicBool,
     /// Once ready, an outage takes no gateway out of service: that would only call the herd.
@@ -78,6 +80,7 @@ impl View {
         kafka: Lanes<Arc<KafkaStatus>>,
         topics: Arc<Topics>,
         pulses: Pulses,
+        reloader: Arc<Reloader>,
     ) -> View {
         View {
             gateway_id: settings.routing.gateway_id.clone(),
@@ -88,6 +91,7 @@ impl View {
             kafka,
             topics,
             pulses,
+            reloader,
             draining: AtomicBool::new(false),
             was_ready: AtomicBool::new(false),
         }
@@ -97,6 +101,14 @@ impl View {
     fn unanswering(&self) -> Vec<String> {
         let demands = self.entrances.iter().find_map(|entrance| entrance.demands.as_ref());
         demands.map_or_else(Vec::new, Demands::problems)
+    }
+
+    /// Files that were not taken when they were read last, by what the configuration calls them.
+    fn unread_files(&self) -> impl Iterator<Item = String> {
+        let faulty = self.reloader.faulty();
+        faulty.map(|place| {
+            format!("{place}: its files were not taken when they changed: see the log")
+        })
     }
 
     /// Everything that keeps messages of any size from landing.
@@ -153,9 +165,10 @@ impl AdminView for View {
         if problems.is_empty() {
             self.was_ready.store(true, Ordering::Release);
         }
-        // Small messages need no store, and who is known comes in: without those a gateway is of use.
-        let beside: Vec<String> = self.edge.uplink.store_problem().into_iter().collect();
-        let beside = [beside, self.unanswering()].concat();
+        // Small messages need no store, who is known comes in, and nobody needs what changed meanwhile: without
+        // those a gateway is of use.
+        let store = self.edge.uplink.store_problem().into_iter();
+        let beside = store.chain(self.unanswering()).chain(self.unread_files());
         if self.draining.load(Ordering::Acquire) {
             let reasons = vec!["the gateway drains".to_owned()];
             let degraded = problems.into_iter().chain(beside).collect();
@@ -166,7 +179,7 @@ impl AdminView for View {
                 let degraded = problems.into_iter().chain(beside).collect();
                 Readiness { ready: true, reasons: Vec::new(), degraded }
             }
-            false => Readiness { ready: false, reasons: problems, degraded: beside },
+            false => Readiness { ready: false, reasons: problems, degraded: beside.collect() },
         }
     }
 
@@ -207,6 +220,10 @@ impl AdminView for View {
 
     fn audit(&self) -> &Arc<Audit> {
         &self.edge.audit
+    }
+
+    fn reloader(&self) -> &Arc<Reloader> {
+        &self.reloader
     }
 
     fn collect_metrics(&self) {

@@ -117,6 +117,7 @@ pub fn dev(arguments: &Arguments) -> Result<ExitCode, Failure> {
     written["object_store"] = json!({ "url": object_store.as_str() });
     let mut settings = config::parse(&written.to_string(), super::environment(), Secrets::Read)?;
     settings.kafka.embedded = embedded.is_some();
+    settings.reload_at_hangup = false;
     start_logging("warn");
     run::log_hints(&settings);
     let app = App::build(settings).context(

@@ -14,7 +14,7 @@ mod routing;
 mod tls;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bridge::classify::Routing;
 use serde::de::DeserializeOwned;
@@ -77,6 +77,7 @@ pub(super) fn settings(
 
 impl Checker {
     fn all(&mut self) -> Settings {
+        let read_at = SystemTime::now();
         self.unknown_sections();
         let gateway_id = self.gateway_id();
         let authentication = self.authentication();
@@ -131,6 +132,8 @@ impl Checker {
             routing: Routing { gateway_id, routes, unrouted, rules, lanes, devices, has_store },
             memory: plan,
             descriptors,
+            read_at,
+            reload_at_hangup: true,
             hints: std::mem::take(&mut self.hints),
         }
     }

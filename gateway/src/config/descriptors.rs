@@ -17,7 +17,8 @@ const PER_CLIENT: u64 = 2;
 const CLIENTS_PER_LANE: u64 = 2;
 /// What looks after the topics.
 const OTHER_CLIENTS: u64 = 1;
-/// Standard streams, what wakes the runtimes, look-ups of names, files that are read.
+/// Standard streams, what wakes the runtimes, look-ups of names, files that are read, the watch of their
+/// directories.
 const PROCESS: u64 = 64;
 /// An object that is written to a folder, and the folder that is synced.
 const PER_FILE: u64 = 2;

@@ -587,6 +587,8 @@ fn the_defaults_of_the_schema_are_those_of_the_gateway() {
     }
     let written = load_text(&Value::Object(written).to_string()).expect("defaults are valid");
     let nothing = load_text("").expect("the defaults are valid");
+    // One was read later than the other.
+    let nothing = Settings { read_at: written.read_at, ..nothing };
     let (written, nothing) = (format!("{written:#?}"), format!("{nothing:#?}"));
     for (written, nothing) in written.lines().zip(nothing.lines()) {
         assert_eq!(written, nothing, "the schema says another default");

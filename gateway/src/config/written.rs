@@ -365,8 +365,8 @@ pub struct Probes {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdminAuthenticate {
-    /// Tokens by name: what is shown as Authorization: Bearer TOKEN. Each is kept elsewhere and has 16 to 4096
-    /// bytes of A-Z a-z 0-9 - . _ ~ + / =. At most 100.
+    /// Tokens by name: what is shown as Authorization: Bearer TOKEN. Each is kept elsewhere, has 16 to 4096
+    /// bytes of A-Z a-z 0-9 - . _ ~ + / =, and is read anew when its file changes. At most 100.
     pub tokens: BTreeMap<String, Secret>,
 }
 

@@ -112,10 +112,11 @@ impl Close {
         })
     }
 
-    /// v5 3.1.2.5: at every end but a goodbye. A rollout is no death, unless configured.
+    /// v5 3.1.2.5: at every end but a goodbye. A rollout is no death, unless configured; and who is not
+    /// believed any more to be who it said has no last words in that name.
     pub fn publishes_will(&self, at_drain: bool) -> bool {
         match self {
-            Close::Disconnected => false,
+            Close::Disconnected | Close::Refused(Refusal::CredentialsRevoked) => false,
             Close::ShuttingDown => at_drain,
             _ => true,
         }

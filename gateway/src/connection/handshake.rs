@@ -28,6 +28,7 @@ use crate::mqtt::{self, Connect, ConnectFault, PacketType, Version, encode, reas
 use crate::net::{self, Accepted, Peer, Transport};
 use crate::patience::Patience;
 use crate::phase::Phase;
+use crate::rights::Seen;
 use crate::session::{Beginning, FREE_CONNECT_BYTES, Session};
 
 /// How long after the socket was accepted the client has to have its CONNACK.
@@ -60,6 +61,8 @@ struct Opened {
     /// For the audit log: as CONNECT says it, and as it was proved.
     client_id: Box<str>,
     identity: Option<Arc<Identity>>,
+    /// As they were before anything was asked of it.
+    rights: Seen,
 }
 
 /// A CONNECT, parsed once: what of it outlives the bytes that it came in.
@@ -114,6 +117,7 @@ struct Established {
 /// Makes a connection of a socket; None if that came to its end, and the client was told.
 pub(super) async fn establish(edge: Arc<Edge>, accepted: Accepted) -> Option<Box<Connection>> {
     let mut patience = Patience::since(accepted.at, HANDSHAKE_WAIT);
+    let rights = edge.rights.seen();
     let Accepted { transport, mut peer, admitted, silence, over_limit_by, .. } = accepted;
     let opened = net::open(&edge, transport, &mut peer, silence, &mut patience).await;
     let transport = match opened {
@@ -125,7 +129,8 @@ pub(super) async fn establish(edge: Arc<Edge>, accepted: Accepted) -> Option<Box
         }
     };
     let (client_id, identity) = (Box::default(), None);
-    let mut opened = Opened { transport, peer, admitted, over_limit_by, client_id, identity };
+    let mut opened =
+        Opened { transport, peer, admitted, over_limit_by, client_id, identity, rights };
     match shake(&edge, &mut opened, &mut patience).await {
         Ok(established) => {
             let connection = established.into_connection(edge, opened);
@@ -499,7 +504,7 @@ impl Established {
     fn into_connection(self, edge: Arc<Edge>, opened: Opened) -> Box<Connection> {
         let Established { candidate, claim, mailbox } = self;
         let Candidate { terms, identity, device, will, kept, rest, .. } = candidate;
-        let Opened { transport, peer, admitted, .. } = opened;
+        let Opened { transport, peer, admitted, rights, .. } = opened;
         let beginning = Beginning {
             is_v5: terms.version == Version::V5,
             asked_to_outlive: terms.asked_for_session,
@@ -518,6 +523,12 @@ impl Established {
             connected_s: (clock.unix_ms / 1000) as u32,
         });
         claim.show(&shared);
+        // Perhaps it was not there yet when the others were looked at.
+        if rights != shared.edge.rights.seen()
+            && let Some(signal) = shared.after_change()
+        {
+            session.mailbox().signal(signal);
+        }
         Box::new(Connection {
             session,
             shared,
@@ -551,8 +562,9 @@ mod tests {
         let (transport, client) = pair().await;
         let address = client.local_addr().expect("it is connected");
         let (peer, client_id, identity) = (peer(address), Box::default(), None);
+        let rights = edge.rights.seen();
         let (admitted, over_limit_by) = edge.admission.admit(&peer.entrance.admission);
-        (Opened { transport, peer, admitted, over_limit_by, client_id, identity }, client)
+        (Opened { transport, peer, admitted, over_limit_by, client_id, identity, rights }, client)
     }
 
     /// A client that takes its time at each stage: it sends CONNECT late, the connection that has its

@@ -73,6 +73,10 @@ impl StoredWill {
                 let mut place = Kept::nothing(&shared.edge.waiting_wills);
                 waiting = place.change(self.waiting_bytes(shared)).then_some(place);
             }
+            // Meanwhile it may have been taken from its sender to speak in that name.
+            if !shared.is_proved() {
+                return uplink.refuse(Some(decided.lane()), Refusal::NotAuthorized);
+            }
             if waiting.is_none() || Instant::now() >= deadline {
                 return uplink.refuse(Some(decided.lane()), Refusal::Shed);
             }

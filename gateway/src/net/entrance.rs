@@ -9,6 +9,7 @@ use crate::access::Access;
 use crate::admission::Admission;
 use crate::config::{Faults, ListenerSettings, OnDenied};
 use crate::identity::{Authentication, Demands};
+use crate::reload::Reload;
 
 /// See the module.
 pub struct Entrance {
@@ -50,6 +51,11 @@ impl Entrance {
             proxy: settings.proxy.clone(),
             websocket: settings.websocket.clone(),
         })
+    }
+
+    /// What of it alone may be read anew.
+    pub fn reloads(&self) -> impl Iterator<Item = Arc<dyn Reload>> {
+        self.tls.iter().map(|tls| Arc::clone(tls) as Arc<dyn Reload>)
     }
 }
 

@@ -28,3 +28,6 @@ mod websocket;
 
 // Who has a token, and whom a service knows.
 mod token;
+
+// What is read anew meanwhile.
+mod reload;

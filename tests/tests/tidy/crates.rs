@@ -367,7 +367,7 @@ fn reached<'a>(uses: &BTreeMap<&'a str, BTreeSet<&'a str>>, from: &'a str) -> BT
 }
 
 /// What the secured edge is built of, until the part that uses it is there.
-const EXPECTED: &[&str] = &["notify", "tokio_rustls"];
+const EXPECTED: &[&str] = &["tokio_rustls"];
 
 fn unused(tree: &Tree) -> Vec<String> {
     let mut faults = Vec::new();
