@@ -213,9 +213,14 @@ struct Way {
 impl Clients {
     pub fn new(mut rules: ClientRules) -> Clients {
         let authorities = std::mem::take(&mut rules.authorities);
-        let end = |authority: &Authority| (name_of(&authority.anchor), authority.not_after);
+        let mut ends = HashMap::new();
+        for authority in &authorities {
+            // A renewed certificate of the same authority stands beside the old one, in any order.
+            let end = ends.entry(name_of(&authority.anchor)).or_insert(authority.not_after);
+            *end = authority.not_after.max(*end);
+        }
         Clients {
-            ends: authorities.iter().map(end).collect(),
+            ends,
             anchors: authorities.into_iter().map(|authority| authority.anchor).collect(),
             rules,
         }

@@ -2,20 +2,20 @@
 //! and the arithmetic is done behind established connections. All of it is under the one deadline that
 //! began when the socket was accepted, and what fails is told to the client, counted and logged.
 //!
-//! A place is what keeps a herd from starving itself: only so many handshakes are begun at a time, so
-//! those that were begun come to their end. A client that keeps one waiting gives it up.
+//! A place is what keeps a herd from starving itself: the first flights of so many are made at a time, and
+//! whoever was begun goes on past those that wait for theirs. No client can hold a place: it is had for
+//! the arithmetic only.
 
 use std::num::NonZero;
 use std::sync::Arc;
 use std::thread::available_parallelism;
-use std::time::Duration;
 
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus};
 use rustls::{AlertDescription, HandshakeKind, ProtocolVersion};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{timeout, timeout_at};
+use tokio::time::timeout_at;
 
 use super::clients::{ClientFault, take_seen};
 use super::hello::{Beginning, HELLO_MAX_BYTES, Offer};
@@ -29,8 +29,6 @@ use crate::patience::Patience;
 
 /// Handshakes at a time, for each core.
 const AT_ONCE_PER_CORE: usize = 100;
-/// How long a client may keep a handshake's place while nothing comes from it.
-const PLACE_WAIT: Duration = Duration::from_secs(1);
 /// Bytes read at once.
 const READ_BYTES: usize = 4 * 1024;
 /// Bytes of a handshake that may be here and not be understood yet: one message, in one record or many.
@@ -220,11 +218,8 @@ impl Socket<'_> {
         offer: &Offer,
         mut attempt: Box<Attempt>,
     ) -> Result<Box<Attempt>, Close> {
-        let mut place = None;
+        let mut place = Some(self.place(edge).await?);
         loop {
-            if place.is_none() {
-                place = Some(self.place(edge).await?);
-            }
             let step;
             (attempt, step) = match edge.low_priority.run(move || attempt.step()).await {
                 Ok(stepped) => stepped,
@@ -233,6 +228,8 @@ impl Socket<'_> {
                     return Err(Close::PeerGone);
                 }
             };
+            // What follows goes past those that were not begun.
+            place.take();
             let outgoing = std::mem::take(&mut attempt.outgoing);
             match step {
                 Step::Failed(error) => {
@@ -260,14 +257,7 @@ impl Socket<'_> {
                 if attempt.incoming.len() > HELD_MAX_BYTES {
                     return Err(self.refuse(HandshakeFault::TooLarge, "", Some(offer), &[]).await);
                 }
-                let Some(_) = &place else {
-                    self.read(&mut attempt.incoming).await?;
-                    continue;
-                };
-                match timeout(PLACE_WAIT, self.read(&mut attempt.incoming)).await {
-                    Ok(read) => read?,
-                    Err(_) => place = None,
-                }
+                self.read(&mut attempt.incoming).await?;
             }
         }
     }

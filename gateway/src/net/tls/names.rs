@@ -9,6 +9,8 @@ use x509_parser::objects::{oid_registry, oid2abbrev};
 
 use crate::identity::NAME_MAX_BYTES;
 
+/// Longest name of a certificate that is looked at, in bytes.
+const SOURCE_MAX_BYTES: usize = 1024;
 /// Parts of one template.
 const PARTS_MAX: usize = 16;
 /// The capture that is the identity.
@@ -139,7 +141,8 @@ impl Template {
 
     fn read(&self, name: &str) -> Option<Found> {
         let mut captures = Vec::new();
-        if !fit(&self.parts, name, self.separator(), &mut captures) {
+        if name.len() > SOURCE_MAX_BYTES || !fit(&self.parts, name, self.separator(), &mut captures)
+        {
             return None;
         }
         let mut found = Found::default();
@@ -168,7 +171,7 @@ pub fn find(templates: &[Template], certificate: &X509Certificate<'_>) -> Option
     templates.iter().find_map(|template| template.find(certificate))
 }
 
-/// Whether the whole text is made of these parts; captures are as short as they can be, and never empty.
+/// Whether the whole text is made of these parts; no capture is empty.
 fn fit<'a>(
     parts: &'a [Part],
     text: &'a str,
@@ -181,16 +184,16 @@ fn fit<'a>(
             .strip_prefix(expected.as_str())
             .is_some_and(|rest| fit(others, rest, separator, captures)),
         Part::Capture(name) => {
-            let end = separator.and_then(|separator| text.find(separator)).unwrap_or(text.len());
-            let ends = text.char_indices().map(|(at, _)| at).chain([text.len()]).skip(1);
-            for at in ends.take_while(|at| *at <= end) {
-                captures.push((name, &text[..at]));
-                if fit(others, &text[at..], separator, captures) {
-                    return true;
-                }
-                captures.pop();
-            }
-            false
+            // It ends where what is behind it could begin: so there is one way to read a name, and one look.
+            let stop = match others.first() {
+                Some(Part::Text(behind)) => behind.chars().next(),
+                _ => None,
+            };
+            let is_end = |character: char| Some(character) == separator || Some(character) == stop;
+            let end = text.find(is_end).unwrap_or(text.len());
+            let (value, rest) = text.split_at(end);
+            captures.push((name, value));
+            !value.is_empty() && fit(others, rest, separator, captures)
         }
     }
 }
@@ -296,6 +299,9 @@ mod tests {
             (Source::SanDns, "{id}.example.com", Some("m-1")),
             (Source::SanDns, "{id}.com", None),
             (Source::CommonName, "meter {id}", Some("1")),
+            // Nothing that stands behind it could be in it: nobody takes a part of a name for another.
+            (Source::SanUri, "spiffe://fleet/eu/device/{group}-{id}", Some("1")),
+            (Source::CommonName, "m{id}e{group} 1", None),
         ] {
             assert_eq!(identity(template(source, text)).as_deref(), expected, "{text}");
         }

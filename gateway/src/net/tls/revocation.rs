@@ -89,6 +89,9 @@ impl List {
                     {
                         return Err("is indirect, or for some reasons or attribute certificates only: publish a complete one".to_owned());
                     }
+                    if part.distribution_point.is_some() {
+                        return Err("names a distribution point, and may be a part of a list only: publish a complete one without that extension".to_owned());
+                    }
                     covers_clients = !part.only_contains_ca_certs;
                     covers_authorities = !part.only_contains_user_certs;
                 }

@@ -338,3 +338,26 @@ async fn records_are_cut_by_both_as_they_like_and_nothing_is_kept_between() {
     // The record's own bytes beside those in it: a type and a tag.
     assert!((1024..=1024 + 17).contains(&longest), "{longest}");
 }
+
+/// A renewed certificate of an authority has its name and its key: whichever stands last ends nobody.
+#[tokio::test]
+async fn an_authority_lasts_as_long_as_its_newest_certificate() {
+    let world = World::new();
+    world.issue("meter-1", 7, true);
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, "root");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    // In time when it is read, and over a moment later.
+    let soon = SystemTime::now() + Duration::from_secs(2);
+    let since = soon.duration_since(std::time::UNIX_EPOCH).expect("it is later");
+    params.not_after = date_time_ymd(1970, 1, 1) + Duration::from_secs(since.as_secs());
+    let old = params.self_signed(world.root.key()).expect("it can be signed").pem();
+    let client = world.client("meter-1", &rustls::version::TLS13);
+    for bundle in [format!("{old}{}", world.root.pem()), format!("{}{old}", world.root.pem())] {
+        world.write("ca.crt", &bundle);
+        let entrance = world.entrance();
+        let (_, certificate, _) = meet(&entrance, &client).await.expect("it is good");
+        let ends_at = certificate.ends_at.expect("it ends");
+        assert!(ends_at > soon + Duration::from_secs(60), "{ends_at:?}");
+    }
+}
