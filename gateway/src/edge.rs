@@ -8,6 +8,7 @@ use bridge::text::escape;
 use bridge::{Signals, Uplink};
 
 use crate::admission::Admission;
+use crate::arrivals::Arrivals;
 use crate::audit::Audit;
 use crate::budget::Budget;
 use crate::clients::Clients;
@@ -29,6 +30,8 @@ pub const SESSIONS_SHARE: u64 = 16 * 1024 * 1024;
 /// Memory for CONNECTs that are arriving, beyond what each may have here without asking, in bytes. It is
 /// theirs alone: who sends half of many CONNECTs holds up nobody who has a session.
 const HANDSHAKES_SHARE: u64 = 4 * 1024 * 1024;
+/// The same for requests for WebSockets, apart, so that neither takes the other's.
+const UPGRADES_SHARE: u64 = 2 * 1024 * 1024;
 /// Bytes of all wills that wait for room: their connections are gone, and so are the limits of those.
 const WAITING_WILLS_MAX_BYTES: u64 = 4 * 1024 * 1024;
 /// Between two lines of the log about one kind of what does not belong to a listener.
@@ -59,7 +62,9 @@ pub struct Edge {
     pub sessions: Arc<Budget>,
     sessions_log: RateLimit,
     /// What is here of CONNECTs that are not whole.
-    pub handshakes: Arc<Budget>,
+    pub handshakes: Arc<Arrivals>,
+    /// What is here of requests for WebSockets that are not whole.
+    pub upgrades: Arc<Arrivals>,
     /// Wills that wait for room in their lanes.
     pub waiting_wills: Arc<Budget>,
     /// Places for TLS handshakes.
@@ -105,7 +110,8 @@ impl Edge {
             wills_at_drain,
             sessions: Budget::new("bytes of sessions", SESSIONS_SHARE),
             sessions_log: RateLimit::default(),
-            handshakes: Budget::new("bytes of CONNECTs", HANDSHAKES_SHARE),
+            handshakes: Arrivals::new("bytes of CONNECTs", HANDSHAKES_SHARE),
+            upgrades: Arrivals::new("bytes of requests for WebSockets", UPGRADES_SHARE),
             waiting_wills: Budget::new("bytes of wills", WAITING_WILLS_MAX_BYTES),
             tls_handshakes: Handshakes::default(),
             acknowledgement_latency: ::metrics::histogram!(metrics::ACKNOWLEDGEMENT_LATENCY),

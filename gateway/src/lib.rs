@@ -4,6 +4,7 @@ pub mod access;
 pub mod admin;
 mod admission;
 pub mod app;
+pub mod arrivals;
 pub mod audit;
 pub mod budget;
 pub mod clients;

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::access::{self, Action};
 use crate::admission::Admitted;
+use crate::arrivals::Arriving;
 use crate::audit::{Entry, Event};
 use crate::budget::Kept;
 use crate::clients::{Claim, ClaimLost};
@@ -77,7 +78,7 @@ struct Request {
     properties: Vec<(Box<str>, Box<str>)>,
     will: Option<Box<StoredWill>>,
     /// Memory of a large one, until what is kept of it counts elsewhere.
-    _room: Kept,
+    _room: Arriving,
     /// What came behind it.
     rest: Vec<u8>,
 }
@@ -203,7 +204,7 @@ async fn read(
     patience: &mut Patience,
 ) -> Result<Request, Refused> {
     let mut received = Vec::new();
-    let mut room = Kept::nothing(&edge.handshakes);
+    let mut room = edge.handshakes.nothing(peer.ip());
     let mut here_max = FREE_PARTIAL_BYTES;
     let foreign = |foreign: Foreign| {
         foreign.log(edge, peer);
@@ -402,7 +403,7 @@ async fn claim(
 }
 
 impl Request {
-    fn new(connect: &Connect<'_>, room: Kept, rest: &[u8]) -> Request {
+    fn new(connect: &Connect<'_>, room: Arriving, rest: &[u8]) -> Request {
         let own = |(name, value): (&str, &str)| (name.into(), value.into());
         Request {
             terms: Terms {

@@ -14,7 +14,6 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{Peer, Transport};
-use crate::budget::Kept;
 use crate::connection::{Close, FREE_PARTIAL_BYTES, Foreign, Refusal};
 use crate::edge::Edge;
 use crate::patience::Patience;
@@ -89,7 +88,7 @@ pub async fn open(
     patience: &mut Patience,
 ) -> Result<Transport, Close> {
     let mut received = Vec::new();
-    let mut room = Kept::nothing(&edge.handshakes);
+    let mut room = edge.upgrades.nothing(peer.ip());
     loop {
         let mut buffer = [0; READ_BYTES];
         let new = match transport.read_within(&mut buffer, patience).await {

@@ -9,8 +9,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use socket2::{Domain, Socket, Type};
 use tests::gateway::GatewayConfig;
 use tests::kafka::Kafka;
+use tests::mqtt::property::Property;
 use tests::mqtt::{Client, Connect, Packet, Publish, Version, encode};
 use tests::ports;
 use tests::tools::Folder;
@@ -148,6 +150,47 @@ fn a_thousand_silent_sockets_in_each_stage_hold_up_nobody() {
     };
     // A tenth may be silent, and in three of the stages they are: the oldest had to go.
     assert!(closed("silent") >= SILENT as f64, "{}", closed("silent"));
+}
+
+/// Half of a large CONNECT holds memory until its deadline, and who sends many of them holds no more than half of
+/// what there is for all.
+#[test]
+fn half_connects_of_one_network_shut_out_no_other() {
+    const STRANGERS: usize = 150;
+    let gateway = GatewayConfig::new(Kafka::shared()).start_ready();
+    let long = |id: &str, bytes: usize| {
+        let mut connect = Connect::new(Version::V5, id);
+        connect.properties = vec![Property::user("note", &"x".repeat(bytes))];
+        encode::connect(&connect)
+    };
+    let half = long("half", 62_000);
+    let from = |host: &str| {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("there are descriptors");
+        let own: SocketAddr = format!("{host}:0").parse().expect("an address");
+        socket.bind(&own.into()).expect("all of 127/8 is this machine");
+        socket.connect(&gateway.mqtt().into()).expect("the gateway accepts");
+        TcpStream::from(socket)
+    };
+    let _strangers: Vec<TcpStream> = (0..STRANGERS)
+        .map(|_| {
+            let mut stranger = from("127.0.0.66");
+            // Who is refused in the middle of it may not get to its end.
+            let _ = stranger.write_all(&half[..half.len() - 1]);
+            stranger
+        })
+        .collect();
+    until_true("there is no more for them", SOON, || {
+        let labels = [("reason", "connect_memory")];
+        gateway.metrics().sum("landfall_connections_closed_total", &labels) > 0.0
+    });
+    for number in 0..5 {
+        let mut honest = from("127.0.0.1");
+        honest.set_read_timeout(Some(SOON)).expect("a socket takes a timeout");
+        honest.write_all(&long(&format!("honest-{number}"), 20_000)).expect("it is connected");
+        let mut answer = [0; 1];
+        honest.read_exact(&mut answer).expect("it is answered");
+        assert_eq!(answer, [0x20]);
+    }
 }
 
 #[test]
