@@ -1,6 +1,7 @@
 //! Connections that say nothing after CONNECT.
 
 use std::io::{ErrorKind, Write as _};
+use std::thread;
 use std::time::Duration;
 
 use crate::entry::{self, Entry};
@@ -8,6 +9,8 @@ use crate::stream::Stream;
 
 /// What is printed when all are connected.
 pub const CONNECTED: &str = "connected";
+/// Connections that are on their way at a time.
+const AT_ONCE: usize = 64;
 /// How often all connections are looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -28,8 +31,22 @@ pub fn run(options: &Options) -> Result<(), String> {
 /// Connects all of them, and says so.
 pub fn connect(options: &Options, name: &str) -> Result<Vec<Stream>, String> {
     let entry = Entry::new(&options.entry);
-    let connect = |number| entry.connect(number, &format!("bench-{name}-{number}"));
-    let streams = (0..options.connections).map(connect).collect::<Result<_, _>>()?;
+    // mosquitto looks at its WebSockets ten times a second only.
+    let some = |first: usize| {
+        (first..options.connections)
+            .step_by(AT_ONCE)
+            .map(|number| entry.connect(number, &format!("bench-{name}-{number}")))
+            .collect::<Result<Vec<Stream>, String>>()
+    };
+    let parts: Result<Vec<Vec<Stream>>, String> = thread::scope(|scope| {
+        let some = &some;
+        let threads: Vec<_> = (0..AT_ONCE).map(|first| scope.spawn(move || some(first))).collect();
+        let part = |thread: thread::ScopedJoinHandle<'_, _>| {
+            thread.join().expect("a thread returns its errors")
+        };
+        threads.into_iter().map(part).collect()
+    });
+    let streams = parts?.into_iter().flatten().collect();
     say(CONNECTED)?;
     Ok(streams)
 }
@@ -46,7 +63,7 @@ pub fn watch(streams: &mut [Stream]) -> Result<(), String> {
         stream.set_nonblocking()?;
     }
     loop {
-        std::thread::sleep(LOOK);
+        thread::sleep(LOOK);
         for (number, stream) in streams.iter_mut().enumerate() {
             match stream.read(&mut [0; 64]) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
