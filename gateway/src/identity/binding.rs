@@ -8,7 +8,7 @@ pub enum Binding {
     /// It is the identity.
     Equals,
     /// It is the identity, or begins with it and this separator, which is never empty: `dev10` is nothing
-    /// of `dev1`.
+    /// of `dev1`. An identity with the separator in it has none: `dev1-a` would be two.
     BeginsWith(Box<str>),
     /// Nothing.
     Any,
@@ -34,6 +34,7 @@ impl Binding {
     ) -> Option<Bound> {
         debug_assert!(identity.len() <= NAME_MAX_BYTES);
         match (self, client_id) {
+            (Binding::BeginsWith(separator), _) if identity.contains(&**separator) => None,
             (Binding::Equals, "") => Some(Bound::Assigned(identity.to_owned())),
             (Binding::BeginsWith(separator), "") => {
                 Some(Bound::Assigned(format!("{identity}{separator}{}", unique())))
@@ -77,6 +78,11 @@ mod tests {
             let asked = |is| if is { Some(Bound::AsAsked) } else { None };
             assert_eq!(bind(&Binding::Equals, client_id), asked(equals), "{client_id}");
             assert_eq!(bind(&begins, client_id), asked(begins_with), "{client_id}");
+            assert_eq!(
+                begins.bind("dev1-a", client_id, || "u".to_owned()),
+                None,
+                "whose is dev1-a?"
+            );
             assert_eq!(bind(&Binding::Any, client_id), Some(Bound::AsAsked));
         }
     }

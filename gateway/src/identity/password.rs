@@ -17,6 +17,7 @@ use tokio::time::sleep;
 use super::failures::Failures;
 use super::remembered::{Remembered, Secret};
 use super::{Credential, Denied, Identity, Way};
+use crate::arrivals::Arrivals;
 use crate::config::{Fault, Faults, PasswordSettings};
 use crate::low_priority::LowPriority;
 use crate::reload::Reload;
@@ -24,7 +25,7 @@ pub use file::check_name;
 use hash::{ARGON2_MEMORY_MAX, Hash};
 
 /// Clients whose passwords wait to be looked at, each with its CONNECT; more are turned away.
-const WAITING_MAX: usize = 256;
+const WAITING_MAX: u64 = 256;
 /// Passwords that were right and need not be looked at again until the file is read anew.
 const REMEMBERED_MAX: usize = 100_000;
 /// Bytes of one of them, with its place.
@@ -41,7 +42,8 @@ pub struct Passwords {
     users: RwLock<Arc<Users>>,
     /// One look at a time.
     turn: Arc<Semaphore>,
-    waiting: Semaphore,
+    /// Of those that wait; while places are scarce, one network has few of them.
+    waiting: Arc<Arrivals>,
     failures: Mutex<Failures>,
 }
 
@@ -89,7 +91,7 @@ impl Passwords {
             settings: settings.clone(),
             secret: Secret::new(),
             turn: Arc::new(Semaphore::new(1)),
-            waiting: Semaphore::new(WAITING_MAX),
+            waiting: Arrivals::new("passwords that wait", WAITING_MAX),
             failures: Mutex::default(),
         })
     }
@@ -111,8 +113,12 @@ impl Passwords {
         {
             return Ok(identity(name, hash));
         }
-        let _waits = self.waiting.try_acquire().map_err(|_| Denied::Busy)?;
-        let turn = self.turn(address).await?;
+        let mut place = self.waiting.nothing(address);
+        if !place.change(1) {
+            return Err(Denied::Busy);
+        }
+        let who = address.map(|address| (address, self.secret.mark(&[name.as_bytes()]).number()));
+        let turn = self.turn(who).await?;
         let hash = known.clone().unwrap_or_else(|| {
             let mark = self.secret.mark(&[name.as_bytes()]);
             let place = mark.number() % users.stand_ins.len() as u64;
@@ -128,28 +134,31 @@ impl Passwords {
         let is_right = looked.await.map_err(|_| Denied::Unavailable)?;
         match known.filter(|_| is_right) {
             Some(hash) => {
+                if let Some((address, name)) = who {
+                    self.failures.lock().forget(address, name);
+                }
                 users.remembered.lock().insert(mark, (), REMEMBERED_BYTES, None);
                 Ok(identity(name, &hash))
             }
             None => {
-                if let Some(address) = address {
-                    self.failures.lock().note(address, Instant::now());
+                if let Some((address, name)) = who {
+                    self.failures.lock().note(address, name, Instant::now());
                 }
                 Err(Denied::WrongPassword)
             }
         }
     }
 
-    /// Waits for its turn. What has failed often from an address is known only then, however many attempts
-    /// came from there at once; who has to wait for that keeps nobody else waiting.
-    async fn turn(&self, address: Option<IpAddr>) -> Result<OwnedSemaphorePermit, Denied> {
+    /// Waits for its turn. What has failed often, of this name from this address, is known only then, however
+    /// many attempts came at once; who has to wait for that keeps nobody else waiting.
+    async fn turn(&self, who: Option<(IpAddr, u64)>) -> Result<OwnedSemaphorePermit, Denied> {
         let next = async || {
             let turn = Arc::clone(&self.turn).acquire_owned().await;
             turn.expect("nobody closes it")
         };
         let turn = next().await;
-        let Some(address) = address else { return Ok(turn) };
-        let wait = self.failures.lock().turn(address, Instant::now()).ok_or(Denied::Busy)?;
+        let Some((address, name)) = who else { return Ok(turn) };
+        let wait = self.failures.lock().turn(address, name, Instant::now()).ok_or(Denied::Busy)?;
         if wait.is_zero() {
             return Ok(turn);
         }
@@ -257,9 +266,13 @@ mod tests {
         let folder = folder("waiting");
         let passwords = passwords(&folder);
         let low = LowPriority::start().expect("threads");
-        let _others = passwords.waiting.acquire_many(WAITING_MAX as u32).await.expect("places");
+        let mut others = passwords.waiting.nothing(None);
+        assert!(others.change(WAITING_MAX / 2), "one network may have half of the places");
         let busy = passwords.prove("dev1", b"secret", None, &low).await;
         assert_eq!(busy.err(), Some(Denied::Busy));
+        let elsewhere = "192.0.2.1".parse().ok();
+        let proved = passwords.prove("dev1", b"secret", elsewhere, &low).await;
+        assert!(proved.is_ok(), "who comes from elsewhere has a place");
         std::fs::remove_dir_all(folder).expect("removed");
     }
 }

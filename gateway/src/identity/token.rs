@@ -27,6 +27,9 @@ pub use source::read;
 pub const TOKEN_MAX_BYTES: usize = 16 * 1024;
 /// Signatures that are looked at or wait for it; who comes beyond is turned away.
 const VERIFYING_MAX: usize = 256;
+/// Who waits for a key server because of a key that is not known; who comes beyond is turned away, and keeps no
+/// place of those whose key is known.
+const ASKING_MAX: usize = 32;
 /// Where the configuration names the keys.
 pub const KEYS_PLACE: &str = "authentication.token.jwks";
 
@@ -84,6 +87,7 @@ pub struct Tokens {
     settings: TokenSettings,
     source: Arc<Source>,
     verifying: Semaphore,
+    asking: Semaphore,
 }
 
 /// By which key an identity was proved.
@@ -94,8 +98,8 @@ impl Tokens {
     /// Reads the keys of a file; a server is asked from [`Tokens::follow`] on.
     pub fn open(settings: &TokenSettings) -> Result<Tokens, Faults> {
         let source = Source::open(settings).map_err(fault)?;
-        let verifying = Semaphore::new(VERIFYING_MAX);
-        Ok(Tokens { settings: settings.clone(), source: Arc::new(source), verifying })
+        let (verifying, asking) = (Semaphore::new(VERIFYING_MAX), Semaphore::new(ASKING_MAX));
+        Ok(Tokens { settings: settings.clone(), source: Arc::new(source), verifying, asking })
     }
 
     /// Asks the key server now and then, and tells when keys are gone.
@@ -126,9 +130,9 @@ impl Tokens {
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let claims = Claims::check(token, &self.settings, now as i64)?;
-        let _place = self.verifying.try_acquire().map_err(|_| Denied::Busy)?;
         let mut keys = self.source.keys();
         if !keys.knows(&header) {
+            let _asks = self.asking.try_acquire().map_err(|_| Denied::Busy)?;
             self.source.ask_again().await;
             keys = self.source.keys();
             if !keys.knows(&header) {
@@ -139,6 +143,7 @@ impl Tokens {
                 });
             }
         }
+        let _place = self.verifying.try_acquire().map_err(|_| Denied::Busy)?;
         let own = token.to_owned();
         let verified = low_priority.run(move || keys.verify(&own, &header)).await;
         let key = verified.map_err(|_| Denied::Unavailable)??;
