@@ -2,12 +2,13 @@
 //! what one network may have. Who sends half of many CONNECTs shuts out nobody else.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
 use crate::budget::{Budget, Kept};
+use crate::net::network;
 
 /// One network may have so much of it, however much the others want: a sixteenth.
 const OF_ALL: u64 = 16;
@@ -69,14 +70,6 @@ impl Drop for Arriving {
     fn drop(&mut self) {
         // Less is always granted.
         let _ = self.change(0);
-    }
-}
-
-/// Of IPv6, who has one address has 2^64.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
-        address => address,
     }
 }
 

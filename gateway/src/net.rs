@@ -19,6 +19,6 @@ pub use entrance::Entrance;
 pub use listen::{Accepted, Listener};
 pub use network::Network;
 pub use open::open;
-pub use peer::Peer;
+pub use peer::{Peer, network};
 pub use transport::Transport;
 pub use websocket::WebSocket;

@@ -2,7 +2,7 @@
 //! showed who they are, and to nobody where the configuration does not say how that is shown.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ use serde_json::json;
 
 use super::tokens::CurrentTokens;
 use crate::metrics as names;
+use crate::net::network;
 use crate::rate_limit::RateLimit;
 
 /// Wrong tokens that one address may show at once; each is forgiven after [`TRY_PAUSE`].
@@ -24,8 +25,6 @@ const TRIES_MAX: u32 = 10;
 const TRY_PAUSE: Duration = Duration::from_secs(1);
 /// Addresses whose tries are remembered: beyond it, the one that waits least is forgotten.
 const ADDRESSES_MAX: usize = 1024;
-/// Leading bits of an IPv6 address that belong to one network, whose addresses are one owner's.
-const NETWORK_BITS: u32 = 64;
 
 /// Who asks, as far as the connection tells.
 #[derive(Clone, Debug)]
@@ -138,17 +137,6 @@ fn bearer(authorization: &[u8]) -> Option<&[u8]> {
     const SCHEME: &[u8] = b"bearer ";
     let (scheme, token) = authorization.split_at_checked(SCHEME.len())?;
     scheme.eq_ignore_ascii_case(SCHEME).then(|| token.trim_ascii())
-}
-
-/// The addresses that one owner has.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let mask = u128::MAX << (Ipv6Addr::BITS - NETWORK_BITS);
-            Ipv6Addr::from_bits(address.to_bits() & mask).into()
-        }
-        v4 => v4,
-    }
 }
 
 impl Denied {

@@ -3,8 +3,10 @@
 //! locks out another. The time is an argument.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
+
+use crate::net::network;
 
 /// Guessers that are noted. Beyond them the one that was quiet longest is forgotten.
 const GUESSERS_MAX: usize = 10_000;
@@ -84,19 +86,10 @@ fn is_over(record: &Record, now: Instant) -> bool {
     now.saturating_duration_since(record.last) >= FORGOTTEN_AFTER
 }
 
-/// Who has one address of IPv6 has all of its /64.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let bits = address.to_bits() & (u128::MAX << 64);
-            IpAddr::V6(Ipv6Addr::from_bits(bits))
-        }
-        four => four,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv6Addr;
+
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);

@@ -1,7 +1,7 @@
 //! Who is at the other end of a connection, as far as the network tells.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use super::{Certificate, Entrance};
@@ -42,6 +42,14 @@ impl fmt::Display for Peer {
             Some(address) => address.fmt(formatter),
             None => formatter.write_str("a process of this machine"),
         }
+    }
+}
+
+/// The addresses of one owner, as one: of IPv6, who has an address has all of its /64.
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        four => four,
     }
 }
 
