@@ -1,7 +1,7 @@
 //! HTTP requests, for the admin pages and for other servers' signs of life.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, BufRead};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -64,4 +64,27 @@ pub fn request(
     let body = answer.body_mut().with_config().limit(ANSWER_MAX).lossy_utf8(true);
     let body = body.read_to_string().map_err(ureq::Error::into_io)?;
     Ok(Answer { code, headers, body })
+}
+
+/// Lines of a request's head that a server of the tests reads.
+const HEAD_LINES_MAX: usize = 200;
+
+/// Reads a request's head, for servers that say what they are told to: how many bytes its body has; None when
+/// the connection is over.
+pub fn read_head(reader: &mut impl BufRead) -> Option<u64> {
+    let (mut length, mut line) = (0, String::new());
+    for _ in 0..HEAD_LINES_MAX {
+        line.clear();
+        if reader.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        let text = line.trim().to_ascii_lowercase();
+        if text.is_empty() {
+            break;
+        }
+        if let Some(value) = text.strip_prefix("content-length:") {
+            length = value.trim().parse().ok()?;
+        }
+    }
+    Some(length)
 }

@@ -1,16 +1,15 @@
 //! An HTTP service that says what a test tells it to: a key server, or one that knows clients.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use crate::http::read_head;
 use crate::ports;
 
-/// Lines of a request's head.
-const HEAD_LINES_MAX: usize = 200;
 /// Who hangs looks so often whether it may end.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -89,20 +88,7 @@ impl Drop for Service {
 /// Reads one request and answers it; None when the connection is over.
 fn answer(mut stream: &TcpStream, shared: &Shared) -> Option<()> {
     let mut reader = BufReader::new(stream);
-    let (mut length, mut line) = (0, String::new());
-    for _ in 0..HEAD_LINES_MAX {
-        line.clear();
-        if reader.read_line(&mut line).ok()? == 0 {
-            return None;
-        }
-        let text = line.trim().to_ascii_lowercase();
-        if text.is_empty() {
-            break;
-        }
-        if let Some(value) = text.strip_prefix("content-length:") {
-            length = value.trim().parse().ok()?;
-        }
-    }
+    let length = read_head(&mut reader)?;
     let mut body = String::new();
     reader.take(length).read_to_string(&mut body).ok()?;
     shared.asked.lock().ok()?.push(body);

@@ -1,16 +1,14 @@
 //! An HTTP server that fails: it answers every request with the same code, as an object store in
 //! trouble does.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
+use crate::http::read_head;
 use crate::ports;
-
-/// Lines of a request's head.
-const HEAD_LINES_MAX: usize = 200;
 
 /// A failing server; it ends with this.
 pub struct Stub {
@@ -65,21 +63,7 @@ impl Drop for Stub {
 /// Reads one request with its body and answers it; None when the connection is over.
 fn answer(mut stream: &TcpStream, code: u16, shared: &Shared) -> Option<()> {
     let mut reader = BufReader::new(stream);
-    let mut length = 0;
-    let mut line = String::new();
-    for _ in 0..HEAD_LINES_MAX {
-        line.clear();
-        if reader.read_line(&mut line).ok()? == 0 {
-            return None;
-        }
-        let text = line.trim().to_ascii_lowercase();
-        if text.is_empty() {
-            break;
-        }
-        if let Some(value) = text.strip_prefix("content-length:") {
-            length = value.trim().parse().ok()?;
-        }
-    }
+    let length = read_head(&mut reader)?;
     std::io::copy(&mut reader.take(length), &mut std::io::sink()).ok()?;
     if shared.ended.load(Ordering::Acquire) {
         return None;
