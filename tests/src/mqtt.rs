@@ -70,6 +70,18 @@ pub enum Seen {
     Closed,
 }
 
+/// A socket from another address of this machine, which has all of 127/8: another network.
+#[track_caller]
+pub fn open_from(host: [u8; 4], address: SocketAddr) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("there are descriptors");
+    socket.bind(&SocketAddr::from((host, 0)).into()).expect("all of 127/8 is this machine");
+    let connected = socket.connect_timeout(&address.into(), PATIENCE);
+    connected.unwrap_or_else(|error| panic!("{address} does not answer: {error}"));
+    let stream = TcpStream::from(socket);
+    stream.set_nodelay(true).expect("a connected socket takes options");
+    stream
+}
+
 impl Client {
     /// A connection on which nothing was sent yet.
     #[track_caller]
@@ -78,6 +90,12 @@ impl Client {
         let stream = stream.unwrap_or_else(|error| panic!("{address} does not answer: {error}"));
         stream.set_nodelay(true).expect("a connected socket takes options");
         Client { stream: Wire::Tcp(stream), version, received: Vec::new() }
+    }
+
+    /// The same from another address of this machine, which has all of 127/8: another network.
+    #[track_caller]
+    pub fn open_from(host: [u8; 4], address: SocketAddr, version: Version) -> Client {
+        Client { stream: Wire::Tcp(open_from(host, address)), version, received: Vec::new() }
     }
 
     /// A connection over TLS on which nothing was sent yet.

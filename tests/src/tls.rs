@@ -110,15 +110,25 @@ impl Tls {
         Arc::clone(self.config.as_ref().expect("each step makes it"))
     }
 
+    /// What a client says first.
+    pub fn hello(&self) -> Vec<u8> {
+        let mut hello = Vec::new();
+        self.client().write_tls(&mut hello).expect("there is room for it");
+        hello
+    }
+
+    fn client(&self) -> ClientConnection {
+        let name = ServerName::try_from(self.name.clone()).expect("it is a name");
+        ClientConnection::new(self.config(), name).expect("the configuration is complete")
+    }
+
     /// Shakes hands. In TLS 1.3 a client is through before the gateway has seen its certificate: what it
     /// thinks of that comes with the first read.
     pub fn connect(&self, address: SocketAddr) -> io::Result<Stream> {
         let mut socket = TcpStream::connect_timeout(&address, PATIENCE)?;
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(PATIENCE))?;
-        let name = ServerName::try_from(self.name.clone()).expect("it is a name");
-        let mut connection =
-            ClientConnection::new(self.config(), name).expect("the configuration is complete");
+        let mut connection = self.client();
         while connection.is_handshaking() {
             connection.complete_io(&mut socket)?;
         }

@@ -26,6 +26,9 @@ mod proxy_protocol;
 mod sockets;
 mod websocket;
 
+// Attacks from one network, while devices of another come in.
+mod attacks;
+
 // Who has a token, and whom a service knows.
 mod token;
 

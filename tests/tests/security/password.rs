@@ -25,7 +25,7 @@ const NO_CREDENTIALS: Refused = Refused { v3: 5, v5: 0x87 };
 const NOT_ITS_CLIENT_ID: Refused = Refused { v3: 2, v5: 0x85 };
 
 /// `landfall password NAME` with that on its standard input: its exit code and output.
-fn landfall_password(name: &str, password: &str) -> (Option<i32>, String) {
+pub fn landfall_password(name: &str, password: &str) -> (Option<i32>, String) {
     let mut command = Command::new(program("landfall"));
     command.args(["password", name]).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.stderr(Stdio::null()).spawn().expect("it can be started");

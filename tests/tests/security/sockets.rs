@@ -9,11 +9,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use socket2::{Domain, Socket, Type};
 use tests::gateway::GatewayConfig;
 use tests::kafka::Kafka;
 use tests::mqtt::property::Property;
-use tests::mqtt::{Client, Connect, Packet, Publish, Version, encode};
+use tests::mqtt::{Client, Connect, Packet, Publish, Version, encode, open_from};
 use tests::ports;
 use tests::tools::Folder;
 use tests::wait::{SOON, until_true};
@@ -164,16 +163,9 @@ fn half_connects_of_one_network_shut_out_no_other() {
         encode::connect(&connect)
     };
     let half = long("half", 62_000);
-    let from = |host: &str| {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("there are descriptors");
-        let own: SocketAddr = format!("{host}:0").parse().expect("an address");
-        socket.bind(&own.into()).expect("all of 127/8 is this machine");
-        socket.connect(&gateway.mqtt().into()).expect("the gateway accepts");
-        TcpStream::from(socket)
-    };
     let _strangers: Vec<TcpStream> = (0..STRANGERS)
         .map(|_| {
-            let mut stranger = from("127.0.0.66");
+            let mut stranger = open_from([127, 0, 0, 66], gateway.mqtt());
             // Who is refused in the middle of it may not get to its end.
             let _ = stranger.write_all(&half[..half.len() - 1]);
             stranger
@@ -184,7 +176,7 @@ fn half_connects_of_one_network_shut_out_no_other() {
         gateway.metrics().sum("landfall_connections_closed_total", &labels) > 0.0
     });
     for number in 0..5 {
-        let mut honest = from("127.0.0.1");
+        let mut honest = open_from([127, 0, 0, 1], gateway.mqtt());
         honest.set_read_timeout(Some(SOON)).expect("a socket takes a timeout");
         honest.write_all(&long(&format!("honest-{number}"), 20_000)).expect("it is connected");
         let mut answer = [0; 1];

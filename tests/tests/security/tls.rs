@@ -369,10 +369,7 @@ fn a_thousand_authorities_are_no_burden_and_silent_clients_hold_no_place() {
     let gateway = start(asking);
     let tls = Tls::trusting(&root).showing(&root.issue(&Leaf::client("meter-1")));
     // They say hello and no more: as many as there are places on many machines, and more.
-    let mut hello = Vec::new();
-    let name = rustls::pki_types::ServerName::try_from("localhost").expect("a name");
-    let mut silent = rustls::ClientConnection::new(tls.config(), name).expect("it is complete");
-    silent.write_tls(&mut hello).expect("there is room for it");
+    let hello = tls.hello();
     let silent: Vec<TcpStream> = (0..1000)
         .map(|number| {
             let mut socket = TcpStream::connect(gateway.mqtt()).expect("it listens");
