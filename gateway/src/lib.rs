@@ -21,6 +21,7 @@ pub mod net;
 mod panics;
 mod patience;
 mod phase;
+mod places;
 pub mod process;
 pub mod pulse;
 mod rate_limit;

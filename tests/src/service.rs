@@ -22,6 +22,8 @@ pub enum Says {
     Redirect(String),
     /// Nothing, for as long as it says so.
     Nothing,
+    /// Nothing to whose question has this word, and to the others that everything is well.
+    NothingTo(&'static str),
     /// A body of so many bytes.
     Much(usize),
 }
@@ -91,9 +93,14 @@ fn answer(mut stream: &TcpStream, shared: &Shared) -> Option<()> {
     let length = read_head(&mut reader)?;
     let mut body = String::new();
     reader.take(length).read_to_string(&mut body).ok()?;
-    shared.asked.lock().ok()?.push(body);
     let says = || shared.says.lock().map(|says| says.clone()).ok();
-    while matches!(says()?, Says::Nothing) {
+    let hangs = |says: Says| match says {
+        Says::Nothing => true,
+        Says::NothingTo(word) => body.contains(word),
+        _ => false,
+    };
+    shared.asked.lock().ok()?.push(body.clone());
+    while hangs(says()?) {
         if shared.ended.load(Ordering::Acquire) {
             return None;
         }
@@ -103,6 +110,7 @@ fn answer(mut stream: &TcpStream, shared: &Shared) -> Option<()> {
         Says::Answer(code, body) => (code, String::new(), body),
         Says::Redirect(to) => (302, format!("Location: {to}\r\n"), String::new()),
         Says::Much(bytes) => (200, String::new(), " ".repeat(bytes)),
+        Says::NothingTo(_) => (204, String::new(), String::new()),
         Says::Nothing => return None,
     };
     let length =

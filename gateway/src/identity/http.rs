@@ -1,9 +1,13 @@
 //! An HTTP service that knows who may come in, in the format of EMQX 5. It is asked within a deadline, not
 //! more than so often at a time, and what it says is remembered for a while. Whatever it does not clearly
 //! allow is refused.
+//!
+//! A client waits for its place with nothing but its CONNECT, which is paid for already; the question is made of
+//! that with the place in hand. Whose questions hang, and who guesses, holds up nobody else.
 
 mod answer;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -12,20 +16,28 @@ use parking_lot::Mutex;
 use reqwest::Client;
 use reqwest::header::CONTENT_TYPE;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::time::sleep;
 use url::Url;
 
+use super::failures::Failures;
 use super::remembered::{Mark, Remembered, Secret};
 use super::{Denied, Evidence, Identity, NAME_MAX_BYTES, Way, is_text, web};
 use crate::config::{Fault, Faults, HttpSettings};
-use answer::Answer;
+use crate::places::{Place, Places};
+use answer::{Answer, Question};
 
 /// Questions under way; who comes beyond waits for a place as long as its CONNECT may.
 pub const ASKING_MAX: usize = 64;
 /// Clients that wait for a place; more are turned away.
 const WAITING_MAX: usize = 1024;
+/// What one that waits takes beside its CONNECT, in bytes.
+const WAITING_COST: usize = 512;
+/// Longest question, in bytes: a CONNECT may be as long, and what JSON has to escape is longer there.
+const QUESTION_MAX_BYTES: usize = 64 * 1024;
 /// Longest answer, in bytes.
 const ANSWER_MAX_BYTES: usize = 16 * 1024;
+/// What a question under way takes beside it and its answer, in bytes: its connection with TLS.
+const ASKING_COST: usize = 48 * 1024;
 /// Answers that are remembered.
 const REMEMBERED_MAX: usize = 100_000;
 /// What they take at most, in bytes.
@@ -33,8 +45,9 @@ const REMEMBERED_BYTES: usize = 32 * 1024 * 1024;
 /// What one takes beside its texts, with its place, in bytes.
 const ENTRY_BYTES: usize = 256;
 /// What the service takes at most, in bytes.
-pub const MEMORY_COST: u64 =
-    (REMEMBERED_BYTES + ASKING_MAX * (ANSWER_MAX_BYTES + 64 * 1024)) as u64;
+pub const MEMORY_COST: u64 = (REMEMBERED_BYTES
+    + ASKING_MAX * (QUESTION_MAX_BYTES + ANSWER_MAX_BYTES + ASKING_COST)
+    + WAITING_MAX * WAITING_COST) as u64;
 
 /// See the module.
 pub struct Service {
@@ -44,8 +57,10 @@ pub struct Service {
     runtime: Handle,
     secret: Secret,
     remembered: Mutex<Remembered<Known>>,
-    asking: Arc<Semaphore>,
-    waiting: Semaphore,
+    /// Of questions under way.
+    asking: Arc<Places>,
+    /// Those whom it denied.
+    failures: Mutex<Failures>,
     /// Why its last answer was none.
     error: Arc<Mutex<Option<String>>>,
 }
@@ -70,8 +85,8 @@ impl Service {
             runtime: runtime.clone(),
             secret: Secret::new(),
             remembered: Mutex::new(Remembered::new(REMEMBERED_MAX, REMEMBERED_BYTES)),
-            asking: Arc::new(Semaphore::new(ASKING_MAX)),
-            waiting: Semaphore::new(WAITING_MAX),
+            asking: Places::new("questions to the HTTP service", ASKING_MAX, WAITING_MAX),
+            failures: Mutex::default(),
             error: Arc::default(),
         })
     }
@@ -92,19 +107,18 @@ impl Service {
         }
         let password = std::str::from_utf8(evidence.password.unwrap_or_default());
         let password = password.map_err(|_| Denied::ByService)?;
-        let question = answer::Question {
+        let question = Question {
             clientid: evidence.client_id,
             username: evidence.user_name,
             password,
             peerhost: evidence.address.map(|address| address.to_string()),
             cert_common_name: evidence.common_name,
         };
-        let question = serde_json::to_vec(&question).map_err(|_| Denied::Unavailable)?;
-        let mark = self.secret.mark(&[&question]);
+        let mark = self.mark(&question);
         let known = self.remembered.lock().get(&mark, Instant::now());
         let known = match known {
             Some(known) => known,
-            None => self.ask(name, question, mark).await?,
+            None => self.ask(name, &question, evidence.address, mark).await?,
         };
         let now =
             SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64;
@@ -120,10 +134,30 @@ impl Service {
         })
     }
 
-    async fn ask(&self, name: &str, question: Vec<u8>, mark: Mark) -> Result<Known, Denied> {
-        let _waits = self.waiting.try_acquire().map_err(|_| Denied::Busy)?;
-        let place = Arc::clone(&self.asking).acquire_owned().await.expect("nobody closes it");
+    /// What its answer is remembered under: everything that is asked.
+    fn mark(&self, question: &Question<'_>) -> Mark {
+        let Question { clientid, username, password, peerhost, cert_common_name } = question;
+        let optional = [*username, peerhost.as_deref(), *cert_common_name];
+        // Which of them are there, as an empty one is another question than none.
+        let are_there = optional.map(|one| u8::from(one.is_some()));
+        let [username, peerhost, common_name] = optional.map(Option::unwrap_or_default);
+        let texts = [*clientid, username, *password, peerhost, common_name].map(str::as_bytes);
+        let [client_id, username, password, peerhost, common_name] = texts;
+        self.secret.mark(&[&are_there, client_id, username, password, peerhost, common_name])
+    }
+
+    async fn ask(
+        &self,
+        name: &str,
+        question: &Question<'_>,
+        address: Option<IpAddr>,
+        mark: Mark,
+    ) -> Result<Known, Denied> {
+        let who = address.map(|address| (address, self.secret.mark(&[name.as_bytes()]).number()));
+        let place = self.place(address, who).await?;
+        let question = written(question).ok_or(Denied::ByService)?;
         let (client, url, error) = (self.client.clone(), self.url.clone(), Arc::clone(&self.error));
+        // The place goes along with the question, for which the service works even if nobody waits any more.
         let asked = self.runtime.spawn(async move {
             let answer = ask(&client, &url, question).await;
             drop(place);
@@ -136,8 +170,14 @@ impl Service {
             Ok(Err(_)) | Err(_) => return Err(Denied::Unavailable),
         };
         let Answer::Allowed { attributes, ends_at_ms } = answer else {
+            if let Some((address, name)) = who {
+                self.failures.lock().note(address, name, Instant::now());
+            }
             return Err(Denied::ByService);
         };
+        if let Some((address, name)) = who {
+            self.failures.lock().forget(address, name);
+        }
         let known =
             Known { verified: Arc::new(Verified { id: name.into(), attributes }), ends_at_ms };
         if !self.cache.is_zero() {
@@ -148,6 +188,35 @@ impl Service {
         }
         Ok(known)
     }
+
+    /// Waits for a place. What was denied often, of this name from this address, is known only with one in hand,
+    /// however many attempts came at once; who has to wait for that keeps nobody else waiting.
+    async fn place(
+        &self,
+        address: Option<IpAddr>,
+        who: Option<(IpAddr, u64)>,
+    ) -> Result<Place, Denied> {
+        let next = async || self.asking.take(address).await.ok_or(Denied::Busy);
+        let place = next().await?;
+        let Some((address, name)) = who else { return Ok(place) };
+        let wait = self.failures.lock().turn(address, name, Instant::now()).ok_or(Denied::Busy)?;
+        if wait.is_zero() {
+            return Ok(place);
+        }
+        drop(place);
+        sleep(wait).await;
+        next().await
+    }
+}
+
+/// A question as it is sent; None if it is too long.
+fn written(question: &Question<'_>) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; QUESTION_MAX_BYTES];
+    let mut left = &mut bytes[..];
+    serde_json::to_writer(&mut left, question).ok()?;
+    let length = QUESTION_MAX_BYTES - left.len();
+    bytes.truncate(length);
+    Some(bytes)
 }
 
 /// Asks once.
@@ -172,5 +241,43 @@ fn note(known: &Mutex<Option<String>>, error: Option<&String>) {
             *known = None;
         }
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn question<'a>(username: Option<&'a str>, password: &'a str) -> Question<'a> {
+        let (clientid, peerhost, cert_common_name) = ("dev1", Some("::1".to_owned()), None);
+        Question { clientid, username, password, peerhost, cert_common_name }
+    }
+
+    #[test]
+    fn a_question_is_as_long_as_it_may_be_and_no_longer() {
+        let empty = written(&question(None, "")).expect("it is short").len();
+        let longest = "x".repeat(QUESTION_MAX_BYTES - empty);
+        let bytes = written(&question(None, &longest)).expect("it fits");
+        assert_eq!(bytes.len(), QUESTION_MAX_BYTES);
+        let read: serde_json::Value = serde_json::from_slice(&bytes).expect("JSON");
+        assert_eq!((&read["clientid"], &read["password"]), (&"dev1".into(), &longest.into()));
+        // Each of them is six in JSON.
+        assert_eq!(written(&question(None, &"\u{1}".repeat(QUESTION_MAX_BYTES / 5))), None);
+    }
+
+    #[tokio::test]
+    async fn only_the_same_question_has_an_answer_already() {
+        let url = Url::parse("http://127.0.0.1:9/").expect("a URL");
+        let settings =
+            HttpSettings { url, timeout: Duration::from_secs(1), cache: Duration::from_secs(60) };
+        let service = Service::new(&settings, &Handle::current()).expect("a client");
+        let mark = |username, password| service.mark(&question(username, password));
+        assert_eq!(mark(Some("a"), "b"), mark(Some("a"), "b"));
+        for (username, password) in
+            [(None, "b"), (Some(""), "b"), (Some("ab"), ""), (Some("a"), "")]
+        {
+            assert_ne!(mark(Some("a"), "b"), mark(username, password), "{username:?} {password}");
+        }
+        assert_ne!(mark(None, "b"), mark(Some(""), "b"));
     }
 }

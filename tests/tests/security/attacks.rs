@@ -11,6 +11,7 @@ use tests::gateway::{Gateway, GatewayConfig};
 use tests::kafka::Kafka;
 use tests::mqtt::{Client, Connect, Packet, Seen, Version, encode, open_from};
 use tests::pki::{Authority, Leaf};
+use tests::service::{Says, Service};
 use tests::tls::Tls;
 use tests::tools::Folder;
 use tests::wait::{SOON, until_true};
@@ -133,4 +134,32 @@ fn a_flood_of_hellos_of_one_address_shuts_out_no_device_of_another() {
     }
     assert!(worst < CONNECT_WAIT / 2, "one of {served} took {worst:?}");
     drop(flood.join().expect("it does not panic"));
+}
+
+/// The service works on for whom it hangs; who comes from elsewhere has places of his own.
+#[test]
+fn a_service_that_hangs_for_one_network_answers_the_others() {
+    const STRANGERS: usize = 300;
+    let service = Service::start(Says::NothingTo("stranger"));
+    let url = service.url("/auth");
+    let gateway = GatewayConfig::new(Kafka::shared())
+        .set("listeners.0.authenticate", json!(["http"]))
+        .set("authentication.http", json!({ "url": url, "timeout": "8s" }))
+        .set("access", json!([{ "allow": ["publish"], "topic": "#" }]))
+        .start_ready();
+    let strangers: Vec<Client> = (0..STRANGERS)
+        .map(|number| {
+            let name = format!("stranger-{number}");
+            send(&gateway, STRANGER, &connect(&name, &name, "guess"))
+        })
+        .collect();
+    until_true("as many hang as one network may have", SOON, || service.asked().len() >= 32);
+    for number in 0..20 {
+        let name = format!("honest-{number}");
+        comes_in(send(&gateway, HONEST, &connect(&name, &name, "secret")));
+    }
+    let asked = service.asked();
+    let hang = asked.iter().filter(|question| question.contains("stranger")).count();
+    assert_eq!(hang, 32, "half of the 64 that may be asked at a time");
+    drop(strangers);
 }
