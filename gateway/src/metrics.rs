@@ -124,7 +124,7 @@ const DESCRIPTIONS: &[(&str, &str, &str)] = &[
     (
         AUTHENTICATION_PROBLEMS,
         "gauge",
-        "Services that know clients and do not answer: a key server, the HTTP service.",
+        "Services that know clients and do not answer, or know none: a key server, a key set without keys, the HTTP service.",
     ),
     (KEY_FETCHES, "counter", "Times that the key server was asked for its keys, by result."),
     (

@@ -271,6 +271,30 @@ fn a_key_server_that_is_away_hangs_redirects_or_says_too_much_lets_nobody_in() {
     assert!(honest.asked().is_empty(), "nobody was led there");
 }
 
+#[test]
+fn who_takes_all_keys_back_ends_whoever_came_in_by_them() {
+    let (folder, signer) = (Folder::new("tokens"), Signer::new("k1"));
+    let keys = file(&folder, &[&signer]);
+    let gateway = config(Kafka::shared(), &keys).start_ready();
+    let good = connect(Version::V5, "dev1", &signer.token(&claims("dev1")));
+    let write = |text: &str| std::fs::write(&keys, text).expect("it can be written");
+    // Nothing at all is what a full disk leaves.
+    let (mut client, _) = Client::connect_with(gateway.mqtt(), &good);
+    write("");
+    until_true("it is read", SOON, || {
+        gateway.metrics().sum("landfall_reloads_total", &[("result", "failed")]) > 0.0
+    });
+    client.publish_acknowledged("devices/meter/dev1/power", 1, b"21 W");
+    write("{\"keys\": []}");
+    client.expect_disconnect(0x87, SOON);
+    is_refused(&gateway, &good, UNAVAILABLE);
+    assert!(degraded(&gateway).contains("no token is good"), "{}", degraded(&gateway));
+    assert!(gateway.log().contains("ERROR"), "{}", gateway.log());
+    write(&key_set(&[&signer]));
+    until_true("it is over", SOON, || !degraded(&gateway).contains("authentication.token"));
+    Client::connect_with(gateway.mqtt(), &good).0.disconnect();
+}
+
 fn http_config(kafka: &Kafka, url: &str, cache: &str) -> GatewayConfig {
     GatewayConfig::new(kafka)
         .set("listeners.0.authenticate", json!(["http"]))

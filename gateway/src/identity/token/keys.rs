@@ -85,8 +85,15 @@ pub fn algorithm(name: &str) -> Option<Algorithm> {
     ALGORITHMS.iter().find(|(known, _)| *known == name).map(|(_, algorithm)| *algorithm)
 }
 
+/// What is wrong with an empty key set, and what to do.
+pub fn none_of_use(allowed: &[Algorithm]) -> String {
+    format!(
+        "has no public key for the allowed algorithms ({allowed:?}): add one, or allow its algorithm in authentication.token.algorithms"
+    )
+}
+
 impl KeySet {
-    /// Reads a key set, of which at least one key has to be of use.
+    /// Reads a key set: those of its keys that are of use, which may be none.
     pub fn parse(json: &[u8], allowed: &[Algorithm]) -> Result<KeySet, String> {
         if json.len() > KEYS_MAX_BYTES {
             return Err(format!("has more than {KEYS_MAX_BYTES} bytes"));
@@ -99,13 +106,12 @@ impl KeySet {
         if keys.len() > KEYS_MAX {
             return Err(format!("has {} keys; at most {KEYS_MAX} are read", keys.len()));
         }
-        let keys: Vec<Key> = keys.iter().filter_map(|key| Key::read(key, allowed)).collect();
-        match keys.is_empty() {
-            true => Err(format!(
-                "has no public key for the allowed algorithms ({allowed:?}): add one, or allow its algorithm in authentication.token.algorithms"
-            )),
-            false => Ok(KeySet { keys }),
-        }
+        Ok(KeySet { keys: keys.iter().filter_map(|key| Key::read(key, allowed)).collect() })
+    }
+
+    /// None of its keys is of use: no token is good.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
     }
 
     /// There is a key that may have signed such a token.

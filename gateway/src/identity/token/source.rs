@@ -1,5 +1,6 @@
 //! Where the keys of tokens come from: a file, or a server that is asked now and then, and when a token
-//! names a key that is not known, but not more than once in a while. What is known goes on without it.
+//! names a key that is not known, but not more than once in a while. What is known goes on without it. A key set
+//! that says that there is no key is believed: whoever takes all keys back wants nobody to come in.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use reqwest::Client;
 use tokio::sync::{Notify, watch};
 use url::Url;
 
-use super::keys::{Algorithm, KEYS_MAX_BYTES, KeySet};
+use super::keys::{Algorithm, KEYS_MAX_BYTES, KeySet, none_of_use};
 use crate::config::{KeySource, TokenSettings};
 use crate::identity::web;
 use crate::metrics as names;
@@ -52,8 +53,16 @@ struct State {
     error: Option<String>,
 }
 
-/// Reads the keys of a file.
+/// Reads the keys of a file, of which at least one has to be of use: nobody means to start without.
 pub fn read(path: &std::path::Path, algorithms: &[Algorithm]) -> Result<KeySet, String> {
+    let keys = read_any(path, algorithms)?;
+    match keys.is_empty() {
+        true => Err(format!("{} {}", path.display(), none_of_use(algorithms))),
+        false => Ok(keys),
+    }
+}
+
+fn read_any(path: &std::path::Path, algorithms: &[Algorithm]) -> Result<KeySet, String> {
     let shown = path.display();
     let size =
         std::fs::metadata(path).map_err(|error| format!("{shown} cannot be read: {error}"))?;
@@ -101,18 +110,43 @@ impl Source {
     /// Reads the file anew; a server is asked by itself.
     pub fn reload(&self) -> Result<(), String> {
         if let Place::File(path) = &self.place {
-            *self.keys.write() = Arc::new(read(path, &self.algorithms)?);
+            self.replace(read_any(path, &self.algorithms)?);
         }
         Ok(())
     }
 
+    /// What is known from now on; returns what was before.
+    fn replace(&self, keys: KeySet) -> Arc<KeySet> {
+        let is_empty = keys.is_empty();
+        let before = std::mem::replace(&mut *self.keys.write(), Arc::new(keys));
+        match (before.is_empty(), is_empty) {
+            (false, true) => tracing::error!(
+                problem = none_of_use(&self.algorithms),
+                "all keys of tokens were taken back: nobody comes in with one, and who had is ended"
+            ),
+            (true, false) => tracing::info!("there are keys of tokens"),
+            _ => {}
+        }
+        before
+    }
+
     pub fn problem(&self) -> Option<String> {
-        let Place::Server(server) = &self.place else { return None };
+        let empty = || {
+            let problem = none_of_use(&self.algorithms);
+            self.keys()
+                .is_empty()
+                .then(|| format!("the key set of authentication.token {problem}; no token is good"))
+        };
+        let Place::Server(server) = &self.place else { return empty() };
         let state = server.state.lock();
-        let error = state.error.as_ref()?;
-        Some(format!(
-            "the key server of authentication.token: {error}; the keys that are known go on"
-        ))
+        match &state.error {
+            Some(error) => Some(format!(
+                "the key server of authentication.token: {error}; the keys that are known go on"
+            )),
+            // Before its first answer nothing is wrong with it.
+            None if state.last.is_none() => None,
+            None => empty(),
+        }
     }
 
     /// Waits for an answer of the server that is newer than this call, if it may be asked now. Cancel safe.
@@ -138,15 +172,18 @@ impl Source {
         loop {
             server.state.lock().is_asking = true;
             let fetched = server.fetch(&self.algorithms).await;
-            let is_good = fetched.is_ok();
+            let result = match &fetched {
+                Ok(keys) if keys.is_empty() => "empty",
+                Ok(_) => "ok",
+                Err(_) => "failed",
+            };
             let gone = self.take(server, fetched);
-            counter!(names::KEY_FETCHES, "result" => if is_good { "ok" } else { "failed" })
-                .increment(1);
+            counter!(names::KEY_FETCHES, "result" => result).increment(1);
             server.asked.send_modify(|asked| *asked += 1);
             if gone {
                 changed();
             }
-            let pause = if is_good { PERIOD } else { PAUSE };
+            let pause = if result == "ok" { PERIOD } else { PAUSE };
             let early = async {
                 tokio::time::sleep(PAUSE).await;
                 server.wanted.notified().await;
@@ -168,7 +205,7 @@ impl Source {
                 if state.error.take().is_some() {
                     tracing::info!("the key server answers again");
                 }
-                let before = std::mem::replace(&mut *self.keys.write(), Arc::new(keys));
+                let before = self.replace(keys);
                 !self.keys().has_all_of(&before)
             }
             Err(error) => {
@@ -196,5 +233,50 @@ impl Server {
         let body = body.map_err(|error| format!("{} {error}", web::shown(&self.url)))?;
         KeySet::parse(&body, algorithms)
             .map_err(|error| format!("what {} answers {error}", web::shown(&self.url)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 7517, A.1.
+    const KEY: &str = r#"{"kty":"EC","crv":"P-256","kid":"1","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}"#;
+
+    fn source() -> Source {
+        let settings = TokenSettings {
+            keys: KeySource::Url(Url::parse("https://keys.example.com/").expect("a URL")),
+            issuer: "us".to_owned(),
+            audience: "landfall".to_owned(),
+            algorithms: vec![Algorithm::ES256],
+            identity: "sub".to_owned(),
+            attributes: Vec::new(),
+        };
+        Source::open(&settings).expect("a client")
+    }
+
+    #[test]
+    fn a_server_that_takes_all_keys_back_is_believed_and_one_that_is_away_is_not() {
+        let source = source();
+        let Place::Server(server) = &source.place else { panic!("it has a URL") };
+        let said = |keys: &str| {
+            KeySet::parse(format!(r#"{{"keys":[{keys}]}}"#).as_bytes(), &[Algorithm::ES256])
+        };
+        let knows = |source: &Source| !source.keys().is_empty();
+        assert_eq!(source.problem(), None, "nothing was said yet");
+        assert!(!source.take(server, said(KEY)), "no key is gone");
+        assert_eq!((knows(&source), source.problem()), (true, None));
+        assert!(!source.take(server, Err("does not answer".to_owned())));
+        assert!(knows(&source) && source.problem().is_some_and(|text| text.contains("go on")));
+        // One that cannot be used is none.
+        for none in ["", r#"{"kty":"oct","k":"c2VjcmV0"}"#] {
+            source.take(server, said(KEY));
+            assert!(source.take(server, said(none)), "a key is gone");
+            assert!(
+                !knows(&source) && source.problem().is_some_and(|text| text.contains("no token"))
+            );
+        }
+        assert!(!source.take(server, said(KEY)));
+        assert_eq!((knows(&source), source.problem()), (true, None));
     }
 }
