@@ -34,6 +34,8 @@ pub(super) enum Basis {
 /// A certificate of a chain, as lists of revoked ones know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Link {
+    /// The name and the key of who made it, by their hashes.
     pub issuer: [u8; 16],
+    pub key: [u8; 16],
     pub serial: Box<[u8]>,
 }

@@ -22,7 +22,7 @@ use x509_parser::prelude::FromDer as _;
 
 use super::names::{self, Found, Template};
 use super::pins::Pins;
-use super::revocation::{Lists, issuer_name};
+use super::revocation::{Lists, issuer_key, issuer_name};
 use crate::net::Certificate;
 use crate::net::certificate::{Basis, Fingerprint, Link};
 
@@ -315,7 +315,8 @@ impl Clients {
                 let clean = self.rules.lists.as_ref().is_none_or(|lists| {
                     let depth = if lists.whole_chain { links.len() } else { 1 };
                     links.iter().take(depth).enumerate().all(|(index, link)| {
-                        lists.ask(&link.issuer, None, &link.serial, index > 0).is_ok()
+                        let Link { issuer, key, serial } = link;
+                        lists.ask_known(issuer, key, serial, index > 0).is_ok()
                     })
                 });
                 is_there && in_time && clean && !is_pinned
@@ -369,20 +370,21 @@ impl Clients {
             let (_, parsed) = X509Certificate::from_der(&der).map_err(|_| webpki::Error::BadDer)?;
             ends_s = ends_s.min(parsed.validity().not_after.timestamp());
             let issuer = issuer_name(certificate.issuer());
+            let key = match certificates.get(index + 1) {
+                Some(above) => above.subject_public_key_info(),
+                None => spki_for_anchor(path.anchor()),
+            };
             if let Some(lists) = &self.rules.lists
                 && (index == 0 || lists.whole_chain)
             {
-                let key = match certificates.get(index + 1) {
-                    Some(above) => above.subject_public_key_info(),
-                    None => spki_for_anchor(path.anchor()),
-                };
-                let asked = lists.ask(&issuer, Some(&key), certificate.serial(), index > 0);
+                let asked = lists.ask(&issuer, &key, certificate.serial(), index > 0);
                 asked.map_err(|fault| match fault {
                     ClientFault::Revoked => webpki::Error::CertRevoked,
                     _ => webpki::Error::UnknownRevocationStatus,
                 })?;
             }
-            links.push(Link { issuer, serial: certificate.serial().into() });
+            let (key, serial) = (issuer_key(&key), certificate.serial().into());
+            links.push(Link { issuer, key, serial });
         }
         Ok(Way { ends_s, authority, links })
     }

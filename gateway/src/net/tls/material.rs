@@ -24,7 +24,7 @@ use x509_parser::x509::X509Version;
 use super::clients::{Authority, ClientRules, Clients};
 use super::flight::first_flight;
 use super::pins::{self, Pins};
-use super::revocation::{List, Lists, issuer_name};
+use super::revocation::{List, Lists, ONE_NAME_MAX, issuer_name};
 use super::server::{ServerCertificate, ServerCertificates};
 use super::tickets::Tickets;
 use crate::config::Faults;
@@ -34,8 +34,6 @@ use crate::config::tls::{CertificateFiles, ClientSettings, TlsSettings, TlsVersi
 const FILE_MAX_BYTES: u64 = 16 * 1024 * 1024;
 /// Longest file with lists of revoked certificates, in bytes: some million of them.
 const LISTS_MAX_BYTES: u64 = 64 * 1024 * 1024;
-/// Authorities of one name: each is tried, and webpki checks no more than 100 signatures of a chain.
-const ONE_NAME_MAX: usize = 64;
 /// Faults of one file of pins that are told.
 const PIN_FAULTS_TOLD: usize = 10;
 const PEM: &[u8] = b"-----BEGIN";

@@ -1,5 +1,6 @@
-//! Lists of certificates that authorities took back. A list is checked once and kept by its issuer, in
-//! version 1 as in 2; one that should have been replaced long ago still says what it says.
+//! Lists of certificates that authorities took back. A list is checked once and kept by its issuer, which is a
+//! name and the key that signed it, in version 1 as in 2; one that should have been replaced long ago still says
+//! what it says.
 
 use std::collections::{HashMap, HashSet};
 
@@ -14,15 +15,26 @@ use x509_parser::x509::X509Name;
 
 use super::clients::ClientFault;
 
-/// Keys of one name that a list is tried with.
-const KEYS_MAX: usize = 4;
+/// Authorities of one name that are told apart: a chain is tried with each of them, and webpki checks no more than
+/// 100 signatures for one. Lists of that name are tried with the key of each, once.
+pub const ONE_NAME_MAX: usize = 64;
 
 /// The name of an issuer, by its hash.
 pub type IssuerName = [u8; 16];
+/// The key of an issuer, by its hash.
+pub type IssuerKey = [u8; 16];
 
 /// An issuer's name as it stands in certificates, without its outermost header.
 pub fn issuer_name(contents: &[u8]) -> IssuerName {
-    let hash: [u8; 32] = Sha256::digest(contents).into();
+    hash(contents)
+}
+
+pub fn issuer_key(key: &SubjectPublicKeyInfoDer<'_>) -> IssuerKey {
+    hash(key)
+}
+
+fn hash(bytes: &[u8]) -> [u8; 16] {
+    let hash: [u8; 32] = Sha256::digest(bytes).into();
     *hash.first_chunk().expect("it is longer")
 }
 
@@ -49,15 +61,13 @@ pub struct List {
     trust: Mutex<Trust>,
 }
 
-/// Whether a list is its issuer's.
+/// Whose list it is.
 #[derive(Debug)]
 enum Trust {
-    Checked,
-    /// The issuer was not seen yet, or not with the key that made this; hashes of the keys that were tried.
-    Unchecked {
-        signed: Box<Signed>,
-        tried: Vec<[u8; 32]>,
-    },
+    /// Of the authority with this key, and not of another one of that name.
+    Checked(IssuerKey),
+    /// The issuer was not seen yet, or not with the key that made this; the keys that were tried.
+    Unchecked { signed: Box<Signed>, tried: Vec<IssuerKey> },
 }
 
 /// What a signature is of.
@@ -139,16 +149,19 @@ impl List {
         })
     }
 
-    /// Whether the list is its issuer's, who has this key.
+    /// Whether the list is of the authority with this key.
     pub fn check(
         &self,
         key: &SubjectPublicKeyInfoDer<'_>,
         algorithms: &[&dyn SignatureVerificationAlgorithm],
     ) -> bool {
+        let hash = issuer_key(key);
         let mut trust = self.trust.lock();
-        let Trust::Unchecked { signed, tried } = &mut *trust else { return true };
-        let hash = Sha256::digest(key.as_ref()).into();
-        if tried.contains(&hash) || tried.len() == KEYS_MAX {
+        let (signed, tried) = match &mut *trust {
+            Trust::Checked(known) => return *known == hash,
+            Trust::Unchecked { signed, tried } => (signed, tried),
+        };
+        if tried.contains(&hash) || tried.len() == ONE_NAME_MAX {
             return false;
         }
         let is_made_by = |entity: &RawPublicKeyEntity<'_>| {
@@ -161,7 +174,7 @@ impl List {
         };
         match RawPublicKeyEntity::try_from(key) {
             Ok(entity) if is_made_by(&entity) => {
-                *trust = Trust::Checked;
+                *trust = Trust::Checked(hash);
                 true
             }
             _ => {
@@ -171,8 +184,9 @@ impl List {
         }
     }
 
-    fn is_checked(&self) -> bool {
-        matches!(*self.trust.lock(), Trust::Checked)
+    /// The same without arithmetic: it was found out before.
+    fn is_known_of(&self, key: &IssuerKey) -> bool {
+        matches!(&*self.trust.lock(), Trust::Checked(known) if known == key)
     }
 }
 
@@ -194,19 +208,42 @@ impl Lists {
         self.by_issuer.values().flatten().filter_map(|list| list.next_update).min()
     }
 
-    /// Whether the certificate with this serial number is on none of its issuer's lists, of which there has
-    /// to be one. `key` is the issuer's, for lists that were not checked with it yet.
+    /// Whether the certificate with this serial number is on none of the lists of its issuer, which has this name
+    /// and this key; there has to be one.
     pub fn ask(
         &self,
-        issuer: &IssuerName,
-        key: Option<&SubjectPublicKeyInfoDer<'_>>,
+        name: &IssuerName,
+        key: &SubjectPublicKeyInfoDer<'_>,
         serial: &[u8],
         is_authority: bool,
     ) -> Result<(), ClientFault> {
-        let lists = self.by_issuer.get(issuer).map(Vec::as_slice).unwrap_or_default();
+        let is_its = |list: &List| list.check(key, self.algorithms);
+        self.ask_of(name, is_its, serial, is_authority)
+    }
+
+    /// The same of an issuer whose key was seen before, by the lists that are known to be its own: without
+    /// arithmetic.
+    pub fn ask_known(
+        &self,
+        name: &IssuerName,
+        key: &IssuerKey,
+        serial: &[u8],
+        is_authority: bool,
+    ) -> Result<(), ClientFault> {
+        self.ask_of(name, |list| list.is_known_of(key), serial, is_authority)
+    }
+
+    fn ask_of(
+        &self,
+        name: &IssuerName,
+        is_its: impl Fn(&List) -> bool,
+        serial: &[u8],
+        is_authority: bool,
+    ) -> Result<(), ClientFault> {
+        let lists = self.by_issuer.get(name).map(Vec::as_slice).unwrap_or_default();
         let covering = lists.iter().filter(|list| {
             let covers = if is_authority { list.covers_authorities } else { list.covers_clients };
-            covers && (list.is_checked() || key.is_some_and(|key| list.check(key, self.algorithms)))
+            covers && is_its(list)
         });
         let mut known = false;
         for list in covering {

@@ -7,14 +7,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
-    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams,
-    SerialNumber, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationList,
+    CertificateRevocationListParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData as _, RevokedCertParams, SerialNumber,
+    date_time_ymd,
 };
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{PrivateKeyDer, ServerName};
+use rustls::pki_types::{PrivateKeyDer, ServerName, SubjectPublicKeyInfoDer};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
+use super::revocation::{IssuerName, List, Lists, ONE_NAME_MAX, issuer_key};
 use super::*;
 use crate::config::ListenerSettings;
 use crate::config::tls::{CertificateFiles, CertificateSettings, ClientSettings, TlsVersion};
@@ -43,6 +45,28 @@ fn root(name: &str) -> CertifiedIssuer<'static, KeyPair> {
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let key = KeyPair::generate().expect("a key can be made");
     CertifiedIssuer::self_signed(params, key).expect("it can be signed")
+}
+
+/// What this authority took back.
+fn list(
+    authority: &CertifiedIssuer<'static, KeyPair>,
+    serials: &[u64],
+) -> CertificateRevocationList {
+    let revoked = |serial: &u64| RevokedCertParams {
+        serial_number: SerialNumber::from(*serial),
+        revocation_time: date_time_ymd(2024, 1, 1),
+        reason_code: None,
+        invalidity_date: None,
+    };
+    let params = CertificateRevocationListParams {
+        this_update: date_time_ymd(2024, 1, 1),
+        next_update: date_time_ymd(4000, 1, 1),
+        crl_number: SerialNumber::from(1),
+        issuing_distribution_point: None,
+        revoked_certs: serials.iter().map(revoked).collect(),
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    params.signed_by(authority).expect("it can be signed")
 }
 
 impl World {
@@ -89,21 +113,7 @@ impl World {
     }
 
     fn revoke(&self, serials: &[u64]) {
-        let revoked = |serial: &u64| RevokedCertParams {
-            serial_number: SerialNumber::from(*serial),
-            revocation_time: date_time_ymd(2024, 1, 1),
-            reason_code: None,
-            invalidity_date: None,
-        };
-        let params = CertificateRevocationListParams {
-            this_update: date_time_ymd(2024, 1, 1),
-            next_update: date_time_ymd(4000, 1, 1),
-            crl_number: SerialNumber::from(1),
-            issuing_distribution_point: None,
-            revoked_certs: serials.iter().map(revoked).collect(),
-            key_identifier_method: KeyIdMethod::Sha256,
-        };
-        let list = params.signed_by(&self.root).expect("it can be signed");
+        let list = list(&self.root, serials);
         self.write("crl.pem", &list.pem().expect("it can be written"));
     }
 
@@ -360,4 +370,56 @@ async fn an_authority_lasts_as_long_as_its_newest_certificate() {
         let ends_at = certificate.ends_at.expect("it ends");
         assert!(ends_at > soon + Duration::from_secs(60), "{ends_at:?}");
     }
+}
+
+/// Whether a certificate with this serial number is good, of an authority with this name.
+fn ask(
+    lists: &Lists,
+    name: &IssuerName,
+    authority: &CertifiedIssuer<'static, KeyPair>,
+    serial: u8,
+) -> Result<(), ClientFault> {
+    let key = SubjectPublicKeyInfoDer::from(authority.key().subject_public_key_info());
+    let asked = lists.ask(name, &key, &[serial], false);
+    assert_eq!(lists.ask_known(name, &issuer_key(&key), &[serial], false), asked);
+    asked
+}
+
+fn lists(ders: impl IntoIterator<Item = CertificateRevocationList>) -> (Lists, IssuerName) {
+    let parsed = ders.into_iter().map(|list| List::parse(list.der()).expect("it is a list"));
+    let parsed: Vec<List> = parsed.collect();
+    let algorithms =
+        rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms;
+    let name = parsed[0].issuer;
+    (Lists::new(parsed, true, algorithms.all), name)
+}
+
+#[test]
+fn a_list_is_of_one_key_and_two_authorities_may_have_one_name() {
+    let [one, other] = [root("fleet"), root("fleet")];
+    let (of_one, name) = lists([list(&one, &[7])]);
+    for _ in 0..2 {
+        assert_eq!(ask(&of_one, &name, &one, 7), Err(ClientFault::Revoked));
+        assert_eq!(ask(&of_one, &name, &one, 8), Ok(()));
+        let known = ask(&of_one, &name, &other, 8);
+        assert_eq!(known, Err(ClientFault::RevocationUnknown), "it says nothing of the other's");
+    }
+    let (of_both, name) = lists([list(&one, &[7]), list(&other, &[8])]);
+    let said = |authority, serial| ask(&of_both, &name, authority, serial);
+    assert_eq!((said(&one, 7), said(&one, 8)), (Err(ClientFault::Revoked), Ok(())));
+    assert_eq!((said(&other, 7), said(&other, 8)), (Ok(()), Err(ClientFault::Revoked)));
+}
+
+#[test]
+fn a_list_is_tried_with_as_many_keys_as_one_name_may_have() {
+    let authorities: Vec<_> = (0..=ONE_NAME_MAX).map(|_| root("fleet")).collect();
+    let (of_last, name) = lists([list(&authorities[ONE_NAME_MAX - 1], &[7])]);
+    for authority in &authorities[..ONE_NAME_MAX - 1] {
+        let unknown = ask(&of_last, &name, authority, 7);
+        assert_eq!(unknown, Err(ClientFault::RevocationUnknown));
+    }
+    assert_eq!(ask(&of_last, &name, &authorities[ONE_NAME_MAX - 1], 7), Err(ClientFault::Revoked));
+    let (of_one_more, name) = lists([list(&authorities[ONE_NAME_MAX], &[7])]);
+    let asked = authorities.iter().map(|authority| ask(&of_one_more, &name, authority, 7));
+    assert!(asked.into_iter().all(|asked| asked == Err(ClientFault::RevocationUnknown)));
 }
