@@ -168,7 +168,8 @@ pub struct WebSocket {
     #[schemars(pattern(r"^/"))]
     pub path: Option<String>,
     /// Origins of web pages that may connect, such as https://console.example.com. Who says no origin is
-    /// no web page, and may. Default: all of them.
+    /// no web page, and may. Default: all of them; where clients are asked for a certificate it has to be
+    /// written, as browsers show their user's for any page.
     pub origins: Vec<String>,
     /// After this long without a byte in one of the directions a ping is sent, 1s to 1h: proxies in between
     /// cut what is silent. One that is not answered ends nothing.

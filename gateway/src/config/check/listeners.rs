@@ -102,6 +102,15 @@ impl Checker {
             let tls = written
                 .tls
                 .and_then(|tls| self.tls(&format!("{place}.tls"), tls, names, websocket.is_some()));
+            if let (Some(websocket), Some(tls)) = (&websocket, &tls)
+                && tls.clients.is_some()
+                && websocket.terms.origins.is_empty()
+            {
+                self.faults.add(
+                    format!("{place}.websocket.origins"),
+                    "is missing: clients are asked for a certificate here, and a browser shows its user's for any page that connects. Write the pages that may, such as [\"https://console.example.com\"], or, where none does, one that there is not, such as [\"https://none.invalid\"]; devices say no origin, and come in",
+                );
+            }
             listeners.push(ListenerSettings {
                 name: written.name,
                 bind,

@@ -118,3 +118,19 @@ fn what_looks_at_evidence_comes_out_of_the_connections_half() {
         |evidence| MemoryPlan::new(1 << 30, connections(evidence), &[], evidence).messages;
     assert_eq!(messages(evidence), messages(0));
 }
+
+/// A browser shows its user's certificate for any page that connects.
+#[test]
+fn who_asks_web_pages_for_certificates_says_which_pages() {
+    let told = |websocket: &str, tls: &str| {
+        let files = "certificates: [{ certificate: a, key: b }]";
+        let faults = faults(&format!(
+            "listeners: [{{ name: web, bind: '127.0.0.1:1883', websocket: {websocket}, tls: {{ {files}, {tls} }} }}]"
+        ));
+        let mut origins = faults.iter().filter(|fault| fault.place.ends_with("websocket.origins"));
+        origins.next().is_some_and(|fault| fault.text.contains("https://none.invalid"))
+    };
+    assert!(told("{}", "client_ca: c") && told("{}", "client_ca: c, client_certificate: optional"));
+    assert!(!told("{ origins: ['https://console.example.com'] }", "client_ca: c"));
+    assert!(!told("{}", "min_version: '1.2'"), "nobody is asked for a certificate");
+}
