@@ -100,6 +100,7 @@ pub struct Admin {
 /// A port for those who only ask for signs of life.
 struct Probes {
     port: std::net::TcpListener,
+    guard: Arc<Guard>,
     /// `/metrics` is there too.
     metrics: bool,
 }
@@ -118,14 +119,17 @@ struct Pages<V> {
 impl Admin {
     /// Binds its ports. After the process's recorder is there, as it counts who is not let in.
     pub fn bind(settings: &AdminSettings, tokens: Arc<CurrentTokens>) -> Result<Admin, CannotBind> {
+        let guard = |address: SocketAddr| {
+            Arc::new(Guard::new(Arc::clone(&tokens), address.ip().is_loopback()))
+        };
         let probes = settings.probes.as_ref().map(|probes| {
             let port = bind("admin.probes", probes.bind)?;
-            Ok(Probes { port, metrics: probes.metrics })
+            Ok(Probes { port, guard: guard(probes.bind), metrics: probes.metrics })
         });
         Ok(Admin {
             port: bind("admin", settings.bind)?,
             probes: probes.transpose()?,
-            guard: Arc::new(Guard::new(tokens)),
+            guard: guard(settings.bind),
         })
     }
 
@@ -179,8 +183,8 @@ async fn serve<V: AdminView>(
     let port = TcpListener::from_std(port)?;
     let router = all_pages(&pages, &guard);
     let probes = match probes {
-        Some(Probes { port, metrics }) => {
-            Some((TcpListener::from_std(port)?, probe_pages(&pages, metrics)))
+        Some(Probes { port, guard, metrics }) => {
+            Some((TcpListener::from_std(port)?, probe_pages(&pages, &guard, metrics)))
         }
         None => None,
     };
@@ -209,23 +213,31 @@ fn all_pages<V: AdminView>(pages: &Arc<Pages<V>>, guard: &Arc<Guard>) -> Router 
         .merge(reload::pages(view.reloader()))
         .route_layer(from_fn_with_state(Arc::clone(guard), guard::always));
     let text = "not found: there are /livez, /readyz, /metrics, and /api/v1/ with status, clients and reload\n";
-    signs_of_life(pages).merge(shown).merge(kept).fallback(not_found(text))
+    signs_of_life(pages, guard).merge(shown).merge(kept).fallback(not_found(text))
 }
 
 /// What is on `admin.probes.bind`.
-fn probe_pages<V: AdminView>(pages: &Arc<Pages<V>>, with_metrics: bool) -> Router {
-    let router = signs_of_life(pages);
+fn probe_pages<V: AdminView>(
+    pages: &Arc<Pages<V>>,
+    guard: &Arc<Guard>,
+    with_metrics: bool,
+) -> Router {
+    let router = signs_of_life(pages, guard);
     if !with_metrics {
         return router.fallback(not_found("not found: there are /livez and /readyz\n"));
     }
-    let shown = Router::new().route("/metrics", get(metrics::<V>)).with_state(Arc::clone(pages));
+    let shown = Router::new()
+        .route("/metrics", get(metrics::<V>))
+        .route_layer(from_fn_with_state(Arc::clone(guard), guard::anybody))
+        .with_state(Arc::clone(pages));
     router.merge(shown).fallback(not_found("not found: there are /livez, /readyz and /metrics\n"))
 }
 
-fn signs_of_life<V: AdminView>(pages: &Arc<Pages<V>>) -> Router {
+fn signs_of_life<V: AdminView>(pages: &Arc<Pages<V>>, guard: &Arc<Guard>) -> Router {
     Router::new()
         .route("/livez", get(livez::<V>))
         .route("/readyz", get(readyz::<V>))
+        .route_layer(from_fn_with_state(Arc::clone(guard), guard::anybody))
         .with_state(Arc::clone(pages))
 }
 

@@ -1,8 +1,12 @@
 //! Who may use the pages of the admin port: those that name devices or change something only to callers who
 //! showed who they are, and to nobody where the configuration does not say how that is shown.
+//!
+//! A port of loopback answers this machine, where a browser may run. A page of the internet whose name comes to
+//! lead to loopback (DNS rebinding) is of one origin with that port, and would read what asks for nothing; but it
+//! says its name in the request. So who asks there by a name that others can give is not answered.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -41,6 +45,8 @@ pub struct Operator {
 /// See the module.
 pub struct Guard {
     tokens: Arc<CurrentTokens>,
+    /// Only this machine reaches the port.
+    is_loopback: bool,
     tries: Mutex<Tries>,
     log: RateLimit,
 }
@@ -53,14 +59,16 @@ enum Denied {
     NoCredentials,
     WrongToken,
     TooManyTries,
+    /// It was asked by a name that may be anybody's.
+    ForeignName,
 }
 
 impl Guard {
-    pub fn new(tokens: Arc<CurrentTokens>) -> Guard {
+    pub fn new(tokens: Arc<CurrentTokens>, is_loopback: bool) -> Guard {
         for denied in Denied::ALL {
             denied.count(0);
         }
-        Guard { tokens, tries: Mutex::default(), log: RateLimit::default() }
+        Guard { tokens, is_loopback, tries: Mutex::default(), log: RateLimit::default() }
     }
 
     fn admit(
@@ -86,6 +94,14 @@ impl Guard {
         }
         tries.failed(network, now);
         Err(Denied::WrongToken)
+    }
+
+    /// Of a page that asks for nothing.
+    fn admit_anybody(&self, headers: &HeaderMap) -> Result<(), Denied> {
+        match self.is_loopback && !names_this_machine(headers) {
+            true => Err(Denied::ForeignName),
+            false => Ok(()),
+        }
     }
 
     /// Counts it, and says it in the log where somebody may be guessing.
@@ -122,14 +138,39 @@ pub async fn if_configured(
 ) -> Response {
     let caller = caller(&request);
     match guard.admit(&caller, request.headers(), Instant::now()) {
-        Ok(_) | Err(Denied::NotConfigured) => next.run(request).await,
+        Ok(_) => next.run(request).await,
+        Err(Denied::NotConfigured) => anybody(State(guard), request, next).await,
         Err(denied) => guard.deny(&caller, denied),
+    }
+}
+
+/// Lets in whoever reaches the port: of loopback, who asks by a name of this machine.
+pub async fn anybody(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+    match guard.admit_anybody(request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(denied) => guard.deny(&caller(&request), denied),
     }
 }
 
 fn caller(request: &Request) -> Caller {
     let caller = request.extensions().get::<Caller>();
     caller.expect("each connection says who its caller is").clone()
+}
+
+/// The host that is asked for is an address, or `localhost` (RFC 6761, 6.3), which nobody can give to another
+/// machine. Who says none is no browser.
+fn names_this_machine(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(header::HOST) else { return true };
+    let Ok(host) = host.to_str() else { return false };
+    let name = match host.strip_prefix('[') {
+        Some(address) => {
+            let address = address.split(']').next().unwrap_or_default();
+            return address.parse::<Ipv6Addr>().is_ok();
+        }
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+    name.parse::<IpAddr>().is_ok() || name == "localhost" || name.ends_with(".localhost")
 }
 
 /// What stands behind `Bearer` (RFC 6750, 2.1).
@@ -140,8 +181,13 @@ fn bearer(authorization: &[u8]) -> Option<&[u8]> {
 }
 
 impl Denied {
-    const ALL: [Denied; 4] =
-        [Denied::NotConfigured, Denied::NoCredentials, Denied::WrongToken, Denied::TooManyTries];
+    const ALL: [Denied; 5] = [
+        Denied::NotConfigured,
+        Denied::NoCredentials,
+        Denied::WrongToken,
+        Denied::TooManyTries,
+        Denied::ForeignName,
+    ];
 
     /// The value of the `reason` label.
     const fn label(self) -> &'static str {
@@ -150,6 +196,7 @@ impl Denied {
             Denied::NoCredentials => "no_credentials",
             Denied::WrongToken => "wrong_token",
             Denied::TooManyTries => "too_many_tries",
+            Denied::ForeignName => "foreign_name",
         }
     }
 
@@ -174,6 +221,11 @@ impl Denied {
                 StatusCode::TOO_MANY_REQUESTS,
                 "too many wrong tokens came from this address: wait some seconds",
             ),
+            // RFC 9110, 15.5.20.
+            Denied::ForeignName => (
+                StatusCode::MISDIRECTED_REQUEST,
+                "this port is of this machine, and a web page may lead here by another name: ask by localhost or an address; let a proxy in front say `Host: localhost`",
+            ),
         }
     }
 }
@@ -183,7 +235,7 @@ impl IntoResponse for Denied {
         let (code, text) = self.told();
         let mut response = (code, Json(json!({ "error": text }))).into_response();
         let header = match self {
-            Denied::NotConfigured => return response,
+            Denied::NotConfigured | Denied::ForeignName => return response,
             // RFC 6750, 3.
             Denied::NoCredentials => (header::WWW_AUTHENTICATE, "Bearer realm=\"landfall\""),
             Denied::WrongToken => {
@@ -269,6 +321,39 @@ mod tests {
         assert_ne!(network(address("2001:db8:0:1::1")), network(address("2001:db8::1")));
         assert_eq!(network(address("::ffff:10.0.0.1")), address("10.0.0.1"));
         assert_ne!(network(address("10.0.0.1")), network(address("10.0.0.2")));
+    }
+
+    #[test]
+    fn this_machine_is_named_by_what_nobody_can_give_to_another() {
+        let names = |host: &'static str| {
+            let host = (header::HOST, header::HeaderValue::from_static(host));
+            names_this_machine(&HeaderMap::from_iter([host]))
+        };
+        assert!(names_this_machine(&HeaderMap::new()));
+        for host in [
+            "localhost",
+            "LOCALHOST:8080",
+            "localhost.",
+            "gw.localhost:1",
+            "127.0.0.1:8080",
+            "[::1]:8080",
+            "[::1]",
+        ] {
+            assert!(names(host), "{host}");
+        }
+        for host in [
+            "",
+            "evil.example",
+            "evil.example:8080",
+            "127.0.0.1.evil.example",
+            "localhost.evil.example",
+            "notlocalhost",
+            "[evil.example]",
+            "user@localhost",
+            "gw-1",
+        ] {
+            assert!(!names(host), "{host}");
+        }
     }
 
     #[test]

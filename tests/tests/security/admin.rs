@@ -75,6 +75,44 @@ fn without_authentication_no_device_is_named_and_none_ended_on_loopback_too() {
     assert_eq!(denied, 6.0);
 }
 
+/// A web page whose name comes to lead to loopback (DNS rebinding) says that name.
+#[test]
+fn a_port_of_this_machine_is_not_asked_by_a_name_that_others_give() {
+    let probes = ports::local(ports::free());
+    let probes_at = json!({ "bind": probes.to_string(), "metrics": true });
+    let folder = Folder::new("tokens");
+    for (has_tokens, config) in [
+        (false, config().set("admin.probes", probes_at.clone())),
+        (true, with_tokens(config(), &folder).0.set("admin.probes", probes_at)),
+    ] {
+        let gateway = config.start();
+        let ask = |address: SocketAddr, path: &str, host: &str, token: Option<&str>| {
+            let bearer = format!("Bearer {}", token.unwrap_or_default());
+            let headers = [("Host", host), ("Authorization", &bearer)];
+            let headers = &headers[..1 + usize::from(token.is_some())];
+            http::request("GET", address, path, headers).expect("it answers").code
+        };
+        let admin = gateway.admin();
+        for (address, path) in [
+            (admin, "/livez"),
+            (admin, "/readyz"),
+            (probes, "/livez"),
+            (probes, "/metrics"),
+            (admin, "/metrics"),
+            (admin, "/api/v1/status"),
+        ] {
+            let asks_for_token = has_tokens && address == admin && !path.ends_with('z');
+            let expected = if asks_for_token { 401 } else { 421 };
+            assert_eq!(ask(address, path, "evil.example:8080", None), expected, "{address}{path}");
+            assert_ne!(ask(address, path, "localhost:8080", None), 421, "{address}{path}");
+        }
+        // By its token a proxy is known, whatever the name.
+        if has_tokens {
+            assert_eq!(ask(admin, "/metrics", "ops.example.com", Some(TOKEN)), 200);
+        }
+    }
+}
+
 #[test]
 fn all_but_signs_of_life_is_behind_tokens() {
     let folder = Folder::new("tokens");
