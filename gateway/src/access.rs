@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use metrics::counter;
 use parking_lot::Mutex;
 
-use crate::config::{Fault, Faults};
+use crate::fault::{Fault, Faults};
 use crate::metrics as names;
 use crate::reload::Reload;
 use acl_file::AclFile;
@@ -25,6 +25,16 @@ pub use rules::Rules;
 
 /// Where the configuration names the file.
 const FILE_PLACE: &str = "access_file.mosquitto";
+
+/// What a client of MQTT 5 gets for a publish that it may not make.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnDenied {
+    /// The code 0x87, and its connection goes on.
+    #[default]
+    Answer,
+    /// The end of its connection.
+    Close,
+}
 
 /// Revisions of all policies there are: each is one's alone.
 static REVISIONS: AtomicU64 = AtomicU64::new(1);

@@ -31,12 +31,11 @@ use tokio::time::{sleep, timeout};
 
 use crate::audit::Audit;
 use crate::clients::Clients;
-use crate::config::AdminSettings;
 use crate::metrics::MetricsHandle;
 use crate::rate_limit::RateLimit;
 use crate::reload::Reloader;
 use guard::{Caller, Guard};
-use tokens::CurrentTokens;
+use tokens::{CurrentTokens, TokenSources, Tokens};
 
 /// Connections at a time of one port, for each of which the plan of descriptors has one. One more takes the
 /// place of the oldest: whoever holds connections open shuts out no probe.
@@ -51,6 +50,25 @@ const CONNECTION_WAIT: Duration = Duration::from_secs(60);
 const LAST_ANSWER_WAIT: Duration = Duration::from_secs(5);
 /// Pause after the process ran out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Where the gateway is asked and told, and by whom.
+#[derive(Clone, Debug)]
+pub struct AdminSettings {
+    pub bind: SocketAddr,
+    pub probes: Option<ProbesSettings>,
+    /// Where the tokens are kept that open it.
+    pub token_sources: TokenSources,
+    /// Those tokens, as they were read.
+    pub tokens: Tokens,
+}
+
+/// A port of its own for signs of life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProbesSettings {
+    pub bind: SocketAddr,
+    /// `/metrics` is there too.
+    pub metrics: bool,
+}
 
 /// What the pages show of a role.
 pub trait AdminView: Send + Sync + 'static {

@@ -16,13 +16,15 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::access::Access;
+use crate::admin::AdminSettings;
 use crate::admin::tokens::CurrentTokens;
 use crate::audit::Audit;
-use crate::config::{AdminSettings, Bind, Drain, Settings};
+use crate::config::{Drain, Settings};
 use crate::edge::{Edge, EdgeLimits};
 use crate::identity::Authentication;
 use crate::local::LocalPlane;
 use crate::low_priority::LowPriority;
+use crate::net::Bind;
 use crate::net::{Entrance, Listener};
 use crate::phase::Phase;
 use crate::process::{self, Process, until};

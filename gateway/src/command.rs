@@ -19,6 +19,7 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{self, Secrets, Settings};
+use crate::fault::Faults;
 use crate::panics;
 
 /// Under which name commands read from Kafka.
@@ -82,8 +83,8 @@ impl From<anyhow::Error> for Failure {
     }
 }
 
-impl From<config::Faults> for Failure {
-    fn from(faults: config::Faults) -> Failure {
+impl From<Faults> for Failure {
+    fn from(faults: Faults) -> Failure {
         Failure::Usage(faults.to_string())
     }
 }
@@ -131,7 +132,7 @@ pub fn main() -> ExitCode {
 }
 
 /// The configuration of a file, with the process's environment.
-fn load(file: Option<&std::path::Path>, secrets: Secrets) -> Result<Settings, config::Faults> {
+fn load(file: Option<&std::path::Path>, secrets: Secrets) -> Result<Settings, Faults> {
     config::load(file, environment(), secrets)
 }
 

@@ -7,14 +7,12 @@ mod environment;
 mod evidence;
 mod memory;
 mod node;
-pub mod tls;
 mod values;
 mod written;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use bridge::classify::Routing;
@@ -28,24 +26,24 @@ use environment::Overrides;
 use node::Node;
 
 use crate::access::AccessSettings;
-use crate::admin::tokens::{TokenSources, Tokens};
+use crate::admin::AdminSettings;
 use crate::audit::Target;
-use crate::identity::token::keys::Algorithm;
-use crate::identity::{Binding, Way, http, password};
+use crate::fault::{Fault, Faults};
+use crate::identity::http::{self, HttpSettings};
+use crate::identity::password::{self, PasswordSettings};
+use crate::identity::token::TokenSettings;
+use crate::identity::{Binding, Way};
 use crate::mqtt::{FIXED_HEADER_MAX, PUBLISH_HEAD_MAX};
-use crate::net::{proxy, websocket};
+use crate::net::ListenerSettings;
+use crate::net::tls::CertificateSettings;
 
-pub use values::Secret;
 pub use written::Configuration;
 
 pub use descriptors::{DescriptorPlan, descriptor_limit};
 pub use memory::{CONNECTION_COST, MemoryPlan};
-pub use tls::{CertificateSettings, TlsSettings};
 
 /// Head and properties of a packet beside its payload, in bytes: room in the announced maximum.
 const PACKET_HEAD_MAX: u32 = PUBLISH_HEAD_MAX + FIXED_HEADER_MAX as u32;
-/// How a bind begins that names a socket file.
-const UNIX: &str = "unix:";
 /// Longest configuration file, in bytes.
 const FILE_MAX_BYTES: u64 = 16 * 1024 * 1024;
 /// Connections to a key server: one at work, and what the client keeps.
@@ -88,69 +86,6 @@ impl Settings {
             self.routing.lanes.values().map(|lane| lane.inline_size).max().unwrap_or(0);
         self.limits.message_size.min(inline_max.saturating_add(PACKET_HEAD_MAX))
     }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListenerSettings {
-    pub name: String,
-    pub bind: Bind,
-    pub on_denied: OnDenied,
-    pub tls: Option<TlsSettings>,
-    /// None: anybody may come in.
-    pub demands: Option<DemandSettings>,
-    pub websocket: Option<websocket::Settings>,
-    pub proxy: Option<proxy::Settings>,
-    /// Connections at a time; None: as many as the gateway may have.
-    pub connections: Option<u32>,
-}
-
-impl ListenerSettings {
-    /// One of which nothing else is said.
-    pub fn new(name: &str, bind: impl Into<Bind>) -> ListenerSettings {
-        ListenerSettings {
-            name: name.to_owned(),
-            bind: bind.into(),
-            on_denied: OnDenied::default(),
-            tls: None,
-            demands: None,
-            websocket: None,
-            proxy: None,
-            connections: None,
-        }
-    }
-}
-
-/// Where a listener is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Bind {
-    Tcp(SocketAddr),
-    /// A socket file.
-    Unix(PathBuf),
-}
-
-impl From<SocketAddr> for Bind {
-    fn from(address: SocketAddr) -> Bind {
-        Bind::Tcp(address)
-    }
-}
-
-impl fmt::Display for Bind {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Bind::Tcp(address) => address.fmt(formatter),
-            Bind::Unix(path) => write!(formatter, "{UNIX}{}", path.display()),
-        }
-    }
-}
-
-/// What a client of MQTT 5 gets for a publish that it may not make.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnDenied {
-    /// The code 0x87, and its connection goes on.
-    #[default]
-    Answer,
-    /// The end of its connection.
-    Close,
 }
 
 /// What clients of a listener have to prove.
@@ -207,61 +142,6 @@ impl AuthenticationSettings {
         let keys = self.token.as_ref().map_or(0, |_| KEY_SERVER_DESCRIPTORS);
         keys + self.http.as_ref().map_or(0, |_| http::ASKING_MAX as u64)
     }
-}
-
-/// Which tokens are accepted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TokenSettings {
-    pub keys: KeySource,
-    pub issuer: String,
-    pub audience: String,
-    /// Not empty.
-    pub algorithms: Vec<Algorithm>,
-    /// The claim that is the name.
-    pub identity: String,
-    /// Attributes, and the claims that say them.
-    pub attributes: Vec<(String, String)>,
-}
-
-/// Where the keys of tokens are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KeySource {
-    File(PathBuf),
-    Url(Url),
-}
-
-/// A service that is asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HttpSettings {
-    pub url: Url,
-    pub timeout: Duration,
-    /// How long an answer holds; zero: it is asked each time.
-    pub cache: Duration,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PasswordSettings {
-    /// The file of names and hashes.
-    pub file: PathBuf,
-}
-
-/// Where the gateway is asked and told, and by whom.
-#[derive(Clone, Debug)]
-pub struct AdminSettings {
-    pub bind: SocketAddr,
-    pub probes: Option<ProbesSettings>,
-    /// Where the tokens are kept that open it.
-    pub token_sources: TokenSources,
-    /// Those tokens, as they were read.
-    pub tokens: Tokens,
-}
-
-/// A port of its own for signs of life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ProbesSettings {
-    pub bind: SocketAddr,
-    /// `/metrics` is there too.
-    pub metrics: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -324,37 +204,6 @@ pub struct Limits {
     /// Threads that serve sockets.
     pub workers: usize,
 }
-
-/// Something wrong in the configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// Such as `lanes.fast.inline_size`.
-    pub place: String,
-    /// What is wrong and what to write instead.
-    pub text: String,
-}
-
-/// Everything wrong in the configuration.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct Faults(pub Vec<Fault>);
-
-impl Faults {
-    pub fn add(&mut self, place: impl Into<String>, text: impl Into<String>) {
-        self.0.push(Fault { place: place.into(), text: text.into() });
-    }
-}
-
-impl fmt::Display for Faults {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, Fault { place, text }) in self.0.iter().enumerate() {
-            let separator = if index == 0 { "" } else { "\n" };
-            write!(formatter, "{separator}{place}: {text}")?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for Faults {}
 
 /// What may be written, as a JSON Schema (draft 7, which editors and Helm understand).
 pub fn schema() -> Value {

@@ -16,8 +16,9 @@ use std::sync::Arc;
 use bridge::message::Verified;
 use tokio::runtime::Handle;
 
-use crate::config::{AuthenticationSettings, Faults};
+use crate::config::AuthenticationSettings;
 use crate::connection::Refusal;
+use crate::fault::Faults;
 use crate::low_priority::LowPriority;
 use crate::metrics;
 use crate::reload::Reload;

@@ -15,8 +15,8 @@ mod unix;
 pub mod websocket;
 
 pub use certificate::Certificate;
-pub use entrance::Entrance;
-pub use listen::{Accepted, Listener};
+pub use entrance::{Entrance, ListenerSettings};
+pub use listen::{Accepted, Bind, Listener};
 pub use network::Network;
 pub use open::open;
 pub use peer::{Peer, network};

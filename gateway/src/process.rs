@@ -10,9 +10,9 @@ use anyhow::Context as _;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::admin::AdminSettings;
 use crate::admin::tokens::CurrentTokens;
 use crate::admin::{Admin, AdminThread, AdminView};
-use crate::config::AdminSettings;
 use crate::metrics::MetricsHandle;
 use crate::panics;
 use crate::pulse::Pulse;

@@ -19,7 +19,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
 use tokio::time::{sleep, timeout};
 
 use crate::audit::{Audit, Entry, Event};
-use crate::config::{Fault, Faults};
+use crate::fault::{Fault, Faults};
 use crate::metrics as names;
 use watch::Watch;
 

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 
-use crate::config::{Fault, Faults, Secret};
+use crate::fault::{Fault, Faults};
 use crate::reload::Reload;
+use crate::secret::Secret;
 
 /// Where the configuration has them.
 pub const PLACE: &str = "admin.authenticate.tokens";

@@ -21,9 +21,11 @@ use serde::de::DeserializeOwned;
 
 use super::descriptors::{DescriptorPlan, Ports, StoreKind};
 use super::node::Node;
-use super::values::{Length, Secret, Size};
+use super::values::{Length, Size};
 use super::written;
-use super::{Drain, Faults, Secrets, Settings};
+use super::{Drain, Secrets, Settings};
+use crate::fault::Faults;
+use crate::secret::Secret;
 
 /// What is shorter stands in many words, and is no secret.
 const SECRET_MIN_BYTES: usize = 4;

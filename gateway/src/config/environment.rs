@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::node::{Node, join};
-use super::{Fault, Faults};
+use crate::fault::{Fault, Faults};
 
 /// Environment variables with this prefix override keys of the file.
 pub const ENV_PREFIX: &str = "LANDFALL__";

@@ -6,9 +6,9 @@ use std::cmp::Reverse;
 use bridge::uplink::UNCLASSIFIED_SHARE;
 use bridge::{LaneId, Lanes};
 
-use super::ListenerSettings;
 use crate::connection::FREE_BYTES;
 use crate::edge::SESSIONS_SHARE;
+use crate::net::ListenerSettings;
 use crate::net::tls;
 use crate::net::websocket::WEBSOCKET_COST;
 

@@ -5,6 +5,7 @@ mod listeners;
 use bridge::LaneId;
 
 use super::*;
+use crate::admin::ProbesSettings;
 
 fn load_text(text: &str) -> Result<Settings, Faults> {
     parse(text, [], Secrets::Read)

@@ -10,7 +10,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::evidence::{CertificateName, ClientId, Ways};
-use super::values::{Files, Length, Secret, Size};
+use super::values::{Files, Length, Size};
+use crate::secret::Secret;
 
 /// The configuration of a gateway. Everything has a default; unknown keys are refused.
 #[derive(JsonSchema)]

@@ -9,7 +9,7 @@ use super::inbound::{FREE_PARTIAL_BYTES, Intake};
 use super::packets::{Packets, Step};
 use super::{Close, Refusal, Shared};
 use crate::access::Action;
-use crate::config::OnDenied;
+use crate::access::OnDenied;
 use crate::local::ClientKey;
 use crate::mqtt::encode::Answer;
 use crate::mqtt::{self, FixedHeader, PublishHead, Version, reason};

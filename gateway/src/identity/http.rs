@@ -22,7 +22,7 @@ use url::Url;
 use super::failures::Failures;
 use super::remembered::{Mark, Remembered, Secret};
 use super::{Denied, Evidence, Identity, NAME_MAX_BYTES, Way, is_text, web};
-use crate::config::{Fault, Faults, HttpSettings};
+use crate::fault::{Fault, Faults};
 use crate::places::{Place, Places};
 use answer::{Answer, Question};
 
@@ -48,6 +48,15 @@ const ENTRY_BYTES: usize = 256;
 pub const MEMORY_COST: u64 = (REMEMBERED_BYTES
     + ASKING_MAX * (QUESTION_MAX_BYTES + ANSWER_MAX_BYTES + ASKING_COST)
     + WAITING_MAX * WAITING_COST) as u64;
+
+/// A service that is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpSettings {
+    pub url: Url,
+    pub timeout: Duration,
+    /// How long an answer holds; zero: it is asked each time.
+    pub cache: Duration,
+}
 
 /// See the module.
 pub struct Service {

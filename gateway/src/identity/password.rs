@@ -18,7 +18,7 @@ use super::failures::Failures;
 use super::remembered::{Remembered, Secret};
 use super::{Credential, Denied, Identity, Way};
 use crate::arrivals::Arrivals;
-use crate::config::{Fault, Faults, PasswordSettings};
+use crate::fault::{Fault, Faults};
 use crate::low_priority::LowPriority;
 use crate::reload::Reload;
 pub use file::check_name;
@@ -34,6 +34,12 @@ const REMEMBERED_BYTES: usize = 128;
 /// read anew, and what is remembered.
 pub const MEMORY_COST: u64 =
     ARGON2_MEMORY_MAX + 3 * file::FILE_MAX_BYTES + (REMEMBERED_MAX * REMEMBERED_BYTES) as u64;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PasswordSettings {
+    /// The file of names and hashes.
+    pub file: PathBuf,
+}
 
 /// See the module.
 pub struct Passwords {

@@ -12,13 +12,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bridge::message::Verified;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
+use url::Url;
 
 use super::{Credential, Denied, Identity, Way};
-use crate::config::{Fault, Faults, TokenSettings};
+use crate::fault::{Fault, Faults};
 use crate::low_priority::LowPriority;
 use crate::reload::Reload;
 use claims::Claims;
-use keys::{Header, KeyId};
+use keys::{Algorithm, Header, KeyId};
 use source::Source;
 
 pub use source::read;
@@ -32,6 +33,27 @@ const VERIFYING_MAX: usize = 256;
 const ASKING_MAX: usize = 32;
 /// Where the configuration names the keys.
 pub const KEYS_PLACE: &str = "authentication.token.jwks";
+
+/// Which tokens are accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenSettings {
+    pub keys: KeySource,
+    pub issuer: String,
+    pub audience: String,
+    /// Not empty.
+    pub algorithms: Vec<Algorithm>,
+    /// The claim that is the name.
+    pub identity: String,
+    /// Attributes, and the claims that say them.
+    pub attributes: Vec<(String, String)>,
+}
+
+/// Where the keys of tokens are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySource {
+    File(PathBuf),
+    Url(Url),
+}
 
 /// Why a token is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -3,13 +3,46 @@
 
 use std::sync::Arc;
 
-use super::tls::Tls;
-use super::{proxy, websocket};
+use super::tls::{Tls, TlsSettings};
+use super::{Bind, proxy, websocket};
 use crate::access::Access;
+use crate::access::OnDenied;
 use crate::admission::Admission;
-use crate::config::{Faults, ListenerSettings, OnDenied};
+use crate::config::DemandSettings;
+use crate::fault::Faults;
 use crate::identity::{Authentication, Demands};
 use crate::reload::Reload;
+
+/// One listener as it is configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerSettings {
+    pub name: String,
+    pub bind: Bind,
+    pub on_denied: OnDenied,
+    pub tls: Option<TlsSettings>,
+    /// None: anybody may come in.
+    pub demands: Option<DemandSettings>,
+    pub websocket: Option<websocket::Settings>,
+    pub proxy: Option<proxy::Settings>,
+    /// Connections at a time; None: as many as the gateway may have.
+    pub connections: Option<u32>,
+}
+
+impl ListenerSettings {
+    /// One of which nothing else is said.
+    pub fn new(name: &str, bind: impl Into<Bind>) -> ListenerSettings {
+        ListenerSettings {
+            name: name.to_owned(),
+            bind: bind.into(),
+            on_denied: OnDenied::default(),
+            tls: None,
+            demands: None,
+            websocket: None,
+            proxy: None,
+            connections: None,
+        }
+    }
+}
 
 /// See the module.
 pub struct Entrance {

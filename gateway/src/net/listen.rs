@@ -1,7 +1,9 @@
 //! Accepts sockets, within the limits of connections and of silent ones.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +15,6 @@ use super::silent::Silence;
 use super::unix::SocketFile;
 use super::{Entrance, Peer, Transport};
 use crate::admission::Admitted;
-use crate::config::Bind;
 use crate::connection::{self, Refusal};
 use crate::edge::Edge;
 
@@ -24,6 +25,32 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Connections over the limit that are still read, to be told so in their CONNACK; more are closed. The
 /// plan of descriptors has one for each.
 pub const REFUSED_MAX: u32 = 64;
+
+/// How a bind begins that names a socket file.
+pub const UNIX: &str = "unix:";
+
+/// Where a listener is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bind {
+    Tcp(SocketAddr),
+    /// A socket file.
+    Unix(PathBuf),
+}
+
+impl From<SocketAddr> for Bind {
+    fn from(address: SocketAddr) -> Bind {
+        Bind::Tcp(address)
+    }
+}
+
+impl fmt::Display for Bind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Bind::Tcp(address) => address.fmt(formatter),
+            Bind::Unix(path) => write!(formatter, "{UNIX}{}", path.display()),
+        }
+    }
+}
 
 /// A socket that was accepted; it counts as a connection until this is dropped.
 pub struct Accepted {

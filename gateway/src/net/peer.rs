@@ -56,8 +56,8 @@ pub fn network(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::config::ListenerSettings;
     use crate::identity::Authentication;
+    use crate::net::ListenerSettings;
 
     /// Somebody who came in where nothing is asked.
     pub(crate) fn peer(address: SocketAddr) -> Peer {

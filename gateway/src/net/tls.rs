@@ -10,6 +10,7 @@ mod names;
 mod pins;
 mod revocation;
 mod server;
+mod settings;
 mod stream;
 mod tickets;
 
@@ -25,10 +26,13 @@ pub use clients::{ClientFault, Clients};
 pub use handshake::{HandshakeFault, Handshakes, accept};
 pub use material::{Material, clients};
 pub use names::{Source, Template};
+pub use settings::{
+    CertificateFiles, CertificateSettings, ClientSettings, TlsSettings, TlsVersion,
+};
 pub use stream::{HELD_MAX_BYTES, TlsStream};
 
 use super::Certificate;
-use crate::config::{Faults, TlsSettings};
+use crate::fault::Faults;
 use crate::metrics;
 use crate::rate_limit::RateLimit;
 use crate::reload::Reload;

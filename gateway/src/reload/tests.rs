@@ -4,7 +4,7 @@ use std::os::unix::fs::symlink;
 use std::sync::atomic::AtomicU32;
 
 use super::*;
-use crate::config::Fault;
+use crate::fault::Fault;
 
 /// A part that takes every file but those that begin with `bad`.
 struct Word {

@@ -195,7 +195,7 @@ const OWNERS: &[(&str, &[&str])] = &[
             "gateway/src/net/",
         ],
     ),
-    ("schemars", &["gateway/src/config", "gateway/src/command/schema.rs"]),
+    ("schemars", &["gateway/src/config", "gateway/src/command/schema.rs", "gateway/src/secret.rs"]),
     ("serde_saphyr", &["gateway/src/config/", "examples/device-sim/src/verify/"]),
     ("sha1", &["gateway/src/net/websocket/"]),
     ("sha2", &["bridge/src/", "gateway/src/", "examples/device-sim/src/"]),

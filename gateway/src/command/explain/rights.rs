@@ -9,7 +9,8 @@ use serde::Serialize;
 
 use crate::access::{Policy, Source, Subject, Verdict};
 use crate::command::Failure;
-use crate::config::{ListenerSettings, Settings};
+use crate::config::Settings;
+use crate::net::ListenerSettings;
 
 /// What may be done, where it is asked: with rules, or for an identity.
 #[derive(Serialize)]

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Checker;
+use crate::access::OnDenied;
 use crate::access::acl_file::AclFile;
 use crate::access::rules::{CLIENT_ID as SAID, IDENTITY, Idle, Rule, Rules, USERNAME, Who};
 use crate::access::{self, AccessSettings};
-use crate::config::{AuthenticationSettings, ListenerSettings, OnDenied, Secrets, written};
+use crate::config::{AuthenticationSettings, Secrets, written};
 use crate::identity::Binding;
+use crate::net::ListenerSettings;
 
 const RULES_MAX: usize = 1_000;
 const FILE_PLACE: &str = "access_file.mosquitto";

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use super::Checker;
 use super::listeners::{overlap, taken};
 use crate::admin::tokens::{self, TOKENS_MAX, TokenSources, Tokens};
-use crate::config::{AdminSettings, Bind, ListenerSettings, ProbesSettings, written};
+use crate::admin::{AdminSettings, ProbesSettings};
+use crate::config::written;
+use crate::net::{Bind, ListenerSettings};
 
 const DEFAULT_BIND: ([u8; 4], u16) = ([127, 0, 0, 1], 8080);
 

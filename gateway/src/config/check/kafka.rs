@@ -9,8 +9,8 @@ use bridge::kafka::properties::{self, ClientFault};
 use bridge::record;
 
 use super::{ASSUMED_SECRET, Checker};
-use crate::config::values::Secret;
 use crate::config::{Kafka, Secrets, written};
+use crate::secret::Secret;
 
 const DEFAULT_SERVERS: &str = "localhost:9092";
 /// What is assumed of these does for a client that knows no broker.

@@ -15,8 +15,9 @@ use super::kafka::Properties;
 use super::{Checker, KIB, MIB};
 use crate::config::memory::MemoryPlan;
 use crate::config::node::Node;
-use crate::config::values::{Length, Secret, Size};
+use crate::config::values::{Length, Size};
 use crate::config::{Limits, written};
+use crate::secret::Secret;
 
 const DEFAULT_INLINE_SIZE: u64 = 512 * KIB;
 const DEFAULT_GATHER: Duration = Duration::from_millis(2);

@@ -8,7 +8,9 @@ use std::time::Duration;
 use super::Checker;
 use crate::config::node::Node;
 use crate::config::values::Length;
-use crate::config::{AuthenticationSettings, Bind, ListenerSettings, UNIX, written};
+use crate::config::{AuthenticationSettings, written};
+use crate::net::listen::UNIX;
+use crate::net::{Bind, ListenerSettings};
 use crate::net::{Network, proxy, websocket};
 
 /// The longest path of a socket file, in bytes: what the system takes.

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 
 use super::{Checker, KIB};
 use crate::config::evidence::CertificateName;
-use crate::config::tls::{
-    CertificateFiles, CertificateSettings, ClientSettings, TlsSettings, TlsVersion,
-};
 use crate::config::values::Files;
-use crate::config::{ListenerSettings, Secrets, written};
-use crate::net::tls::{Material, Source, Template};
+use crate::config::{Secrets, written};
+use crate::net::ListenerSettings;
+use crate::net::tls::{
+    CertificateFiles, CertificateSettings, ClientSettings, Material, Source, Template, TlsSettings,
+    TlsVersion,
+};
 
 /// Bytes in one record: below that, overhead is most of it; beyond, TLS has no longer ones.
 const RECORD_SIZE: (u64, u64) = (512, 16 * KIB);

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::memory::default_connections;
+use crate::net::Bind;
 use crate::net::websocket::WEBSOCKET_COST;
 
 #[test]

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
 use super::TokenFault;
-use crate::config::TokenSettings;
+use super::TokenSettings;
 use crate::identity::{Attributes, NAME_MAX_BYTES, is_text};
 
 /// Clocks of others may be behind by so many seconds.
@@ -93,7 +93,7 @@ pub(super) mod tests {
 
     use super::super::keys::Algorithm;
     use super::*;
-    use crate::config::KeySource;
+    use crate::identity::token::KeySource;
 
     const NOW_S: i64 = 1_800_000_000;
 

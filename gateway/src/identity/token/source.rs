@@ -13,7 +13,7 @@ use tokio::sync::{Notify, watch};
 use url::Url;
 
 use super::keys::{Algorithm, KEYS_MAX_BYTES, KeySet, none_of_use};
-use crate::config::{KeySource, TokenSettings};
+use super::{KeySource, TokenSettings};
 use crate::identity::web;
 use crate::metrics as names;
 

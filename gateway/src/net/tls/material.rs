@@ -27,8 +27,8 @@ use super::pins::{self, Pins};
 use super::revocation::{List, Lists, ONE_NAME_MAX, issuer_name};
 use super::server::{ServerCertificate, ServerCertificates};
 use super::tickets::Tickets;
-use crate::config::Faults;
-use crate::config::tls::{CertificateFiles, ClientSettings, TlsSettings, TlsVersion};
+use super::{CertificateFiles, ClientSettings, TlsSettings, TlsVersion};
+use crate::fault::Faults;
 
 /// Longest file with certificates or a key, in bytes.
 const FILE_MAX_BYTES: u64 = 16 * 1024 * 1024;

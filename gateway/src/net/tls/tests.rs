@@ -18,10 +18,10 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use super::revocation::{IssuerName, List, Lists, ONE_NAME_MAX, issuer_key};
 use super::*;
-use crate::config::ListenerSettings;
-use crate::config::tls::{CertificateFiles, CertificateSettings, ClientSettings, TlsVersion};
+use super::{CertificateFiles, CertificateSettings, ClientSettings, TlsVersion};
 use crate::connection::Close;
 use crate::edge::tests::edge;
+use crate::net::ListenerSettings;
 use crate::net::transport::tests::pair;
 use crate::net::{Entrance, Peer, Transport};
 use crate::patience::Patience;

@@ -1,8 +1,8 @@
-//! What a listener's TLS is configured to be; the files themselves are read by `net/tls/material.rs`.
+//! What a listener's TLS is configured to be; the files themselves are read by `material.rs`.
 
 use std::path::{Path, PathBuf};
 
-use crate::net::tls::{Source, Template};
+use super::{Source, Template};
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
