@@ -158,7 +158,7 @@ impl Evidence<'_> {
 }
 
 /// The JWS compact form: three parts of base64url, the first of which is a JSON object.
-fn is_token(password: &[u8]) -> bool {
+pub fn is_token(password: &[u8]) -> bool {
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     let mut parts = password.split(|byte| *byte == b'.');

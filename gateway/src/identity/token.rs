@@ -142,16 +142,8 @@ impl Tokens {
         token: &[u8],
         low_priority: &LowPriority,
     ) -> Result<Identity, Denied> {
-        if token.len() > TOKEN_MAX_BYTES {
-            return Err(TokenFault::TooLarge.into());
-        }
-        let token = std::str::from_utf8(token).map_err(|_| TokenFault::Malformed)?;
-        let header = Header::parse(token)?;
-        if !self.settings.algorithms.contains(&header.algorithm) {
-            return Err(TokenFault::Algorithm.into());
-        }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let claims = Claims::check(token, &self.settings, now as i64)?;
+        let (token, header, claims) = look(token, &self.settings, now as i64)?;
         let mut keys = self.source.keys();
         if !keys.knows(&header) {
             let _asks = self.asking.try_acquire().map_err(|_| Denied::Busy)?;
@@ -183,6 +175,25 @@ impl Tokens {
     pub(super) fn still_has(&self, credential: &TokenCredential) -> bool {
         self.source.keys().has(&credential.0)
     }
+}
+
+/// What a token says of itself: its text, how it was signed, and what it claims now, in seconds since 1970 UTC.
+/// Whether it was signed is another matter. Pure.
+pub fn look<'a>(
+    token: &'a [u8],
+    settings: &TokenSettings,
+    now_s: i64,
+) -> Result<(&'a str, Header, Claims), TokenFault> {
+    if token.len() > TOKEN_MAX_BYTES {
+        return Err(TokenFault::TooLarge);
+    }
+    let token = std::str::from_utf8(token).map_err(|_| TokenFault::Malformed)?;
+    let header = Header::parse(token)?;
+    if !settings.algorithms.contains(&header.algorithm) {
+        return Err(TokenFault::Algorithm);
+    }
+    let claims = Claims::check(token, settings, now_s)?;
+    Ok((token, header, claims))
 }
 
 fn fault(text: String) -> Faults {

@@ -5,6 +5,7 @@ pub mod decoder;
 pub mod proxy;
 pub mod seeds;
 pub mod session;
+pub mod token;
 pub mod websocket;
 
 use std::path::Path;

@@ -11,6 +11,8 @@ mod proxy;
 mod seeds;
 #[path = "../../fuzz/src/session.rs"]
 mod session;
+#[path = "../../fuzz/src/token.rs"]
+mod token;
 #[path = "../../fuzz/src/websocket.rs"]
 mod websocket;
 
@@ -64,6 +66,17 @@ fn proxy() {
     }
     run(&seeds, |input| {
         proxy::read(input);
+    });
+}
+
+#[test]
+fn token() {
+    let seeds = token::seeds();
+    for (number, seed) in seeds.iter().enumerate() {
+        assert!(token::look(seed), "seed {number} is not good");
+    }
+    run(&seeds, |input| {
+        token::look(input);
     });
 }
 
