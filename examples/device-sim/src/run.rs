@@ -1,9 +1,11 @@
 //! `device-sim run`: the fleet publishes for a while, then goes on until all is acknowledged.
 
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -24,6 +26,8 @@ const CONNECTS_PER_SECOND: u32 = 500;
 const TELL_PAUSE: Duration = Duration::from_millis(200);
 /// How long devices may take to say goodbye.
 const GOODBYE_WAIT: Duration = Duration::from_secs(5);
+/// Exit code of a run that ended with its standard input.
+const EXIT_ALONE: i32 = 1;
 const DEVICES_MAX: u32 = 100_000;
 /// Hostile devices of one profile.
 const HOSTILE_MAX: u32 = 1000;
@@ -67,6 +71,9 @@ pub struct Arguments {
     /// How many hostile devices of each profile
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(HOSTILE_MAX)))]
     hostile_devices: u32,
+    /// End at once when standard input ends, as a pipe does when whoever holds its other end is gone
+    #[arg(long)]
+    end_with_stdin: bool,
 }
 
 /// `device-sim prepare`: who the devices are, and what they are given.
@@ -102,12 +109,27 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     );
     let rate = arguments.rate.unwrap_or(2.0 * f64::from(arguments.devices));
     anyhow::ensure!(rate > 0.0 && rate.is_finite(), "--rate {rate}: write a number above 0");
+    if arguments.end_with_stdin {
+        end_with_stdin()?;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .context("the threads cannot be started")?;
     runtime.block_on(fleet_run(arguments, rate))
+}
+
+/// Whoever started this may be killed, and tells nobody then; its end of a pipe is closed all the same.
+fn end_with_stdin() -> anyhow::Result<()> {
+    let thread = thread::Builder::new().name("stdin".to_owned());
+    let wait = || {
+        // What comes is nothing to us, and an error is an end too.
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        std::process::exit(EXIT_ALONE);
+    };
+    thread.spawn(wait).context("standard input cannot be watched")?;
+    Ok(())
 }
 
 /// Makes what a run with the same options uses, and says where it is.

@@ -304,7 +304,9 @@ fn simulate(
         .args(["--gateway", &gateway.to_string(), "--devices", &devices.to_string()])
         .args(["--duration", "0", "--seed", "1", "--ledger"])
         .arg(&ledger)
-        .stdin(Stdio::null())
+        // Nobody writes to it: it ends when this process does, however that is.
+        .arg("--end-with-stdin")
+        .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .spawn()
         .with_context(|| {

@@ -1,6 +1,7 @@
 //! `landfall dev`, the first thing a newcomer runs: it needs nothing, shows what lands, and is read by
 //! others while it runs.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -55,6 +56,17 @@ impl Dev {
         let status = process.wait(START);
         assert!(status.success(), "{arguments:?}: {}", process.log());
         process.output()
+    }
+
+    /// Where the kernel tells of its only child.
+    #[track_caller]
+    fn simulator(&self) -> PathBuf {
+        let id = self.process.id();
+        let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
+        let children = children.expect("the process runs");
+        let children: Vec<&str> = children.split_whitespace().collect();
+        let [child] = *children else { panic!("one child was expected: {children:?}") };
+        Path::new("/proc").join(child)
     }
 
     /// The value of a line of its greeting.
@@ -117,13 +129,22 @@ fn simulated_devices_are_started_and_ended_with_it() {
         let status: serde_json::Value = serde_json::from_str(&status).ok()?;
         (status["connections"] == 5).then_some(())
     });
-    let id = dev.process.id();
-    let children = format!("/proc/{id}/task/{id}/children");
-    let children = std::fs::read_to_string(children).expect("the process runs");
-    let children: Vec<String> = children.split_whitespace().map(str::to_owned).collect();
-    assert_eq!(children.len(), 1, "the simulator is a child");
+    let simulator = dev.simulator();
     assert_eq!(dev.process.terminate(END), Some(0), "{}", dev.process.log());
-    assert!(!std::path::Path::new("/proc").join(&children[0]).exists(), "the simulator goes on");
+    assert!(!runs(&simulator), "the simulator goes on");
+
+    // Killed, it can tell nobody.
+    let mut dev = Dev::start(&["--simulate", "1"]);
+    let simulator = dev.simulator();
+    assert!(runs(&simulator));
+    dev.process.kill();
+    until("the simulator has ended", SOON, || (!runs(&simulator)).then_some(()));
+}
+
+/// The process is there, and no corpse that nobody has buried.
+fn runs(process: &Path) -> bool {
+    let status = std::fs::read_to_string(process.join("status")).unwrap_or_default();
+    status.lines().any(|line| line.starts_with("State:") && !line.contains('Z'))
 }
 
 #[test]
