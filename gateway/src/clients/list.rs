@@ -17,6 +17,8 @@ use crate::connection::Shared;
 
 /// Questions to connections that wait for an answer; beyond it the oldest gets none.
 const QUESTIONS_MAX: usize = 64;
+/// The way of those whom nobody asked who they are.
+const ANONYMOUS: &str = "anonymous";
 /// A connection that does not get to answer in this time has other things to do.
 const ANSWER_WAIT: Duration = Duration::from_secs(1);
 
@@ -49,6 +51,8 @@ pub struct ClientStatus {
     pub client_id: String,
     /// What it proved to be.
     pub identity: Option<String>,
+    /// How it proved it; `anonymous` where nobody asked.
+    pub way: &'static str,
     pub address: String,
     pub listener: String,
     pub version: &'static str,
@@ -156,10 +160,11 @@ impl Wanted {
 
 impl ClientStatus {
     fn of(shared: &Shared) -> ClientStatus {
-        let Shared { device, peer, version, keep_alive_s, connected_s, .. } = shared;
+        let Shared { device, identity, peer, version, keep_alive_s, connected_s, .. } = shared;
         ClientStatus {
             client_id: device.client_id.to_string(),
             identity: device.verified_id().map(str::to_owned),
+            way: identity.as_ref().map_or(ANONYMOUS, |identity| identity.way.name()),
             address: peer.to_string(),
             listener: peer.listener().to_owned(),
             version: version.label(),
@@ -255,6 +260,24 @@ mod tests {
             assert_eq!(ids(&page), expected, "{wanted:?}");
             assert_eq!(page.after, None, "{wanted:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn it_is_told_how_a_client_proved_who_it_is() {
+        let clients = Clients::new();
+        let edge = edge();
+        let alice = Identity::named("alice");
+        let way = alice.way.name();
+        let proved = Arc::into_inner(shared(&edge, device("a-1", Some("alice"))));
+        let mut proved = proved.expect("nobody else has it");
+        proved.identity = Some(alice);
+        let _claims = [
+            hold(&clients, Arc::new(proved)).await,
+            hold(&clients, shared(&edge, device("b-1", None))).await,
+        ];
+        let page = clients.page(&Wanted { limit: 2, ..Default::default() }).await;
+        let ways: Vec<_> = page.clients.iter().map(|client| client.way).collect();
+        assert_eq!(ways, [way, "anonymous"]);
     }
 
     #[tokio::test]

@@ -244,6 +244,7 @@ fn clients_are_listed_page_by_page_and_one_by_its_id_whatever_is_in_it() {
     assert_eq!(one["has_will"], false);
     assert_eq!((&one["listener"], &one["version"]), (&json!("plain"), &json!("5")));
     assert_eq!((&one["identity"], &one["keep_alive_seconds"]), (&Value::Null, &json!(60)));
+    assert_eq!(one["way"], "anonymous");
     assert!(one["address"].as_str().is_some_and(|text| text.starts_with("127.0.0.1:")));
     assert!(one["connected_since"].as_str().is_some_and(|text| text.ends_with('Z')));
     assert_eq!(gateway.ask("GET", "/api/v1/clients/meter", TOKEN).code, 404);
