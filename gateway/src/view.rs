@@ -111,6 +111,12 @@ impl View {
         })
     }
 
+    /// Listeners whose own certificate has ended.
+    fn expired(&self) -> impl Iterator<Item = String> {
+        let listeners = self.entrances.iter().filter_map(|entrance| entrance.tls.as_ref());
+        listeners.filter_map(|tls| tls.problem())
+    }
+
     /// Everything that keeps messages of any size from landing.
     fn problems(&self) -> Vec<String> {
         let mut problems = self.topics.problems();
@@ -165,10 +171,11 @@ impl AdminView for View {
         if problems.is_empty() {
             self.was_ready.store(true, Ordering::Release);
         }
-        // Small messages need no store, who is known comes in, and nobody needs what changed meanwhile: without
-        // those a gateway is of use.
+        // Small messages need no store, who is known comes in, nobody needs what changed meanwhile, and who is
+        // connected stays: without those a gateway is of use.
         let store = self.edge.uplink.store_problem().into_iter();
         let beside = store.chain(self.unanswering()).chain(self.unread_files());
+        let beside = beside.chain(self.expired());
         if self.draining.load(Ordering::Acquire) {
             let reasons = vec!["the gateway drains".to_owned()];
             let degraded = problems.into_iter().chain(beside).collect();

@@ -81,6 +81,18 @@ impl Tls {
         }
     }
 
+    /// Why hardly anybody comes in, for `/readyz`.
+    pub fn problem(&self) -> Option<String> {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let has_ended = self.material().ends_s < now.as_secs() as i64;
+        has_ended.then(|| {
+            format!(
+                "listener {}: a certificate of {} has expired: clients that look at the time do not come in; put a new one in its place, and it is read",
+                self.listener, self.settings.place
+            )
+        })
+    }
+
     fn material(&self) -> Arc<Material> {
         Arc::clone(&self.material.read())
     }

@@ -84,12 +84,14 @@ fn devices_publish_over_tls_in_both_versions_with_either_kind_of_certificate() {
         assert!(count >= 1.0, "{version} {kind}: {count}");
     }
     // A client that offers RSA only gets that certificate.
-    for (algorithms, expected) in [("RSA-PSS+SHA256", "RSA"), ("ECDSA+SHA256", "EC")] {
-        let said = s_client(&gateway, &["-sigalgs", algorithms, "-alpn", "mqtt"]);
+    for (algorithms, expected, protocol) in
+        [("RSA-PSS+SHA256", "RSA", "mqtt"), ("ECDSA+SHA256", "EC", "x-amzn-mqtt-ca")]
+    {
+        let said = s_client(&gateway, &["-sigalgs", algorithms, "-alpn", protocol]);
         let peer =
             said.lines().find(|line| line.starts_with("Peer signature type")).unwrap_or_default();
         assert!(peer.contains(expected), "{algorithms}: {peer} in {said}");
-        assert!(said.contains("ALPN protocol: mqtt"), "{said}");
+        assert!(said.contains(&format!("ALPN protocol: {protocol}")), "{said}");
     }
 }
 
@@ -313,6 +315,24 @@ fn who_was_revoked_stays_outside_by_lists_of_either_version() {
             assert!((end - since.as_secs_f64()).abs() < 2.0, "{end}");
         }
     }
+}
+
+#[test]
+fn an_own_certificate_that_has_expired_is_told_until_it_is_replaced() {
+    let (folder, root) = (Folder::new("tls"), Authority::new("root"));
+    let files = root.issue(&Leaf::server().expired()).write(&folder, "server");
+    let gateway = start(listener(&[&files]));
+    let ready = gateway.page("/readyz");
+    assert_eq!(ready.code, 200, "who is connected stays");
+    assert!(ready.body.contains("listener tls: a certificate of"), "{ready:?}");
+    let tls = Tls::trusting(&root);
+    tls.connect(gateway.mqtt()).expect_err("a client that looks at the time does not come in");
+    root.issue(&Leaf::server()).write(&folder, "server");
+    until_true("nothing is wrong any more", SOON, || {
+        gateway.page("/readyz").json()["degraded"] == json!([])
+    });
+    let connect = Connect::new(Version::V5, "meter-1");
+    Client::connect_tls(gateway.mqtt(), &tls, &connect).disconnect();
 }
 
 #[test]

@@ -395,9 +395,13 @@ fn start_secured(websocket: Value) -> Secured {
 #[test]
 fn a_websocket_over_tls_is_one_too() {
     let Secured { gateway, address, authority, .. } = start_secured(json!({ "path": "/mqtt" }));
-    for (number, protocols) in [&["http/1.1"][..], &["h2", "http/1.1"], &[]].iter().enumerate() {
+    // What nobody here speaks is ignored.
+    let offers = [&["http/1.1"][..], &["h2", "http/1.1"], &[], &["h2", "mqtt"]];
+    for (number, protocols) in offers.iter().enumerate() {
         let stream = Tls::trusting(&authority).offering(protocols).connect(address);
         let stream = stream.expect("they shake hands");
+        let chosen = protocols.contains(&"http/1.1").then_some(&b"http/1.1"[..]);
+        assert_eq!(stream.conn.alpn_protocol(), chosen, "{protocols:?}");
         let (mut socket, _) = Socket::over(stream, &upgrade("/mqtt", &[]));
         let id = format!("s-{number}");
         socket.send_binary(&encode::connect(&Connect::new(Version::V311, &id)));
@@ -411,7 +415,7 @@ fn a_websocket_over_tls_is_one_too() {
         socket.send(FIN | TEXT, b"x");
         socket.expect(FIN | CLOSE, &1003_u16.to_be_bytes());
     }
-    assert_eq!(Kafka::shared().wait_for(&gateway.topic("fast"), 3, SOON).len(), 3);
+    assert_eq!(Kafka::shared().wait_for(&gateway.topic("fast"), 4, SOON).len(), 4);
     // Who takes the gateway for a web server is answered over TLS.
     let mut stream = Tls::trusting(&authority).connect(address).expect("they shake hands");
     stream.write_all(b"GET /mqtt HTTP/1.1\r\nHost: gw\r\n\r\n").expect("the gateway is there");
