@@ -260,16 +260,40 @@ resources:
 {{- $found | toJson -}}
 {{- end -}}
 
-{{/* What cert-manager was asked for the test's listener: a JSON object of name and spec, or nothing. */}}
-{{- define "landfall.testServerCertificate" -}}
-{{- $listener := include "landfall.testListener" . | fromJson -}}
-{{- $files := ($listener.tls | default dict).certificates | default (list dict) -}}
+{{/* The listener that the notes show the way into: one that whoever forwards a port can talk to, if there is one. */}}
+{{- define "landfall.triedListener" -}}
+{{- $found := dict -}}
+{{- range .Values.config.listeners -}}
+{{- if not (or $found (include "landfall.isLocal" .) .proxy_protocol (hasKey . "websocket")) -}}
+{{- $found = . -}}
+{{- end -}}
+{{- end -}}
+{{- ternary (toJson $found) (include "landfall.testListener" .) (not (empty $found)) -}}
+{{- end -}}
+
+{{/* What cert-manager was asked for a listener: (dict "root" $ "listener" …); a JSON object of name and spec, or nothing. */}}
+{{- define "landfall.serverCertificate" -}}
+{{- $files := (.listener.tls | default dict).certificates | default (list dict) -}}
 {{- $path := (first $files).certificate | default "" -}}
+{{- $certificates := .root.Values.certificates -}}
 {{- with regexFind "^/etc/landfall/certificates/[^/]+" $path | base -}}
-{{- if hasKey $.Values.certificates . -}}
-{{- dict "name" . "spec" (get $.Values.certificates .) | toJson -}}
+{{- if hasKey $certificates . -}}
+{{- dict "name" . "spec" (get $certificates .) | toJson -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+
+{{/* How mosquitto_pub gets into a listener as the device m-1, with what its first way of authentication asks for: (dict "root" $ "listener" …). */}}
+{{- define "landfall.wayIn" -}}
+{{- $first := first (.listener.authenticate | default (list "")) -}}
+{{- $ways := list $first -}}
+{{- if kindIs "map" $first }}{{ $ways = $first.all | default list }}{{ end -}}
+{{- $tls := .listener.tls | default dict -}}
+{{- if $tls }} --cafile ca.crt --insecure{{ end -}}
+{{- if or (has "certificate" $ways) (and $tls.client_ca (ne ($tls.client_certificate | default "") "optional")) }} --cert m-1.crt --key m-1.key{{ end -}}
+{{- if .listener.authenticate }} -i m-1{{ end -}}
+{{- if has "token" $ways }} -u m-1 -P "$(cat m-1.jwt)"{{ end -}}
+{{- if or (has "password" $ways) (has "http" $ways) }} -u m-1 -P PASSWORD{{ end -}}
 {{- end -}}
 
 {{/* The ids of the first devices of the fleet that device-sim makes of --seed=1. */}}

@@ -187,3 +187,56 @@ fn the_notes_warn_of_what_is_risky() {
         assert!(said.contains(warning), "{values}: {said}");
     }
 }
+
+/// The line that publishes, for a listener; cert-manager made the certificate where there is one.
+#[test]
+fn the_notes_show_the_way_in_that_the_listener_wants() {
+    let published = |listener: &str| {
+        let values = format!(
+            "config: {{ listeners: [{listener}], authentication: {{ password: {{ file: /p }}, token: {{ jwks: /j, issuer: a, audience: b }} }}, access: [{{ allow: [publish], topic: \"#\" }}], kafka: {{ bootstrap_servers: kafka:9092 }} }}\ncertificates: {{ server: {{ issuerRef: {{ name: fleet }} }} }}\ntest: {{ enabled: false }}"
+        );
+        let folder = Folder::new("notes");
+        let file = helm::written(&folder, &values);
+        let notes = helm::notes(Chart::own(), &["--values", &file]).expect("the values are good");
+        let (_, way) = notes.split_once("\n3. ").expect("it says how to publish");
+        way.split("\nMind this:").next().unwrap_or_default().to_owned()
+    };
+    const TLS: &str = "tls: { certificates: [{ certificate: /etc/landfall/certificates/server/tls.crt, key: /etc/landfall/certificates/server/tls.key }]";
+    let over = |port: u16, more: &str| format!("{{ name: m, bind: \"0.0.0.0:{port}\", {more} }}");
+    let secured = " --cafile ca.crt --insecure";
+    for (listener, way) in [
+        (over(1883, "anonymous: true"), "-p 1883".to_owned()),
+        (over(1883, "authenticate: [password, token]"), "-p 1883 -i m-1 -u m-1 -P PASSWORD".into()),
+        (
+            over(8883, &format!("authenticate: [token], {TLS} }}")),
+            format!("-p 8883{secured} -i m-1 -u m-1 -P \"$(cat m-1.jwt)\""),
+        ),
+        (
+            over(8883, &format!("authenticate: [password], {TLS}, client_ca: /ca }}")),
+            format!("-p 8883{secured} --cert m-1.crt --key m-1.key -i m-1 -u m-1 -P PASSWORD"),
+        ),
+        (over(8883, &format!("anonymous: true, {TLS} }}")), format!("-p 8883{secured}")),
+        // Of two the one that a forwarded port reaches.
+        (
+            over(8883, "anonymous: true, proxy_protocol: { trusted: [\"10.0.0.0/8\"] }")
+                + ", { name: other, bind: \"0.0.0.0:1884\", anonymous: true }",
+            "-p 1884".to_owned(),
+        ),
+        (
+            over(8883, "anonymous: true, proxy_protocol: { trusted: [\"10.0.0.0/8\"] }"),
+            "-h ADDRESS -p 8883".to_owned(),
+        ),
+    ] {
+        let said = published(&listener);
+        assert!(said.contains(&format!("mosquitto_pub {way} -q 1 ")), "{listener}: {said}");
+        let is_made = listener.contains("certificates");
+        assert_eq!(
+            said.contains("get secret edge-landfall-server-certificate -o"),
+            is_made,
+            "{said}"
+        );
+        assert_eq!(said.contains("port-forward"), !way.contains("ADDRESS"), "{said}");
+    }
+    let said = published(&over(8083, "anonymous: true, websocket: { path: /m }"));
+    assert!(said.contains("ws://localhost:8083/m\n"), "{said}");
+}

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use tests::chart::configuration::Files;
-use tests::chart::{Chart, Render, made_up};
+use tests::chart::{Chart, Render, helm, made_up};
 use tests::kafka::{Kafka, unique};
 use tests::process::Process;
 use tests::s3::S3;
@@ -131,6 +131,21 @@ fn the_containers_of_helm_test_find_every_message_in_kafka() {
             assert!(process.output().contains("all is there"), "{}", process.output());
         }
     }
+    // What the notes tell somebody to type works too, once it has a device and its password.
+    let own = Folder::new("notes");
+    let notes = helm::notes(Chart::own(), &["--values", &helm::written(&own, &values.to_string())]);
+    let notes = notes.expect("the values are good");
+    let line = notes.lines().find(|line| line.trim_start().starts_with("mosquitto_pub "));
+    let line =
+        line.expect("they show how to publish").replace("-p 8883", &format!("-p {}", mqtt.port()));
+    let line = line.replace("m-1", "landfall-test-pump-0").replace("PASSWORD", "secret");
+    let files = Files::of(&render, &pod["spec"], "publish").expect("it has its files");
+    let ca = files.holds("/etc/landfall/test/ca.crt").expect("the test's pod mounts it");
+    std::fs::write(own.join("ca.crt"), ca).expect("the test's folder can be written");
+    let published = Command::new("sh").args(["-c", &line]).current_dir(&*own).output();
+    let published = published.expect("sh can be started");
+    assert!(published.status.success() && published.stderr.is_empty(), "{line}: {published:?}");
+
     // It ends within the time that the pod would have.
     let grace = gateways.pointer("/spec/template/spec/terminationGracePeriodSeconds");
     let grace = Duration::from_secs(grace.and_then(Value::as_u64).expect("a number"));
