@@ -93,6 +93,36 @@ fn repelled(folder: &Path, gateway: &Gateway, ran: (Option<i32>, String), why: &
 }
 
 #[test]
+fn devices_with_tokens_in_websockets_over_tls() {
+    let folder = Folder::new("fleet");
+    let (tls, ca) = server(&folder);
+    let claims = ["--token-issuer", "sim", "--token-audience", "landfall"];
+    let made = ["--devices", DEVICES, "--make-tokens", "fleet"];
+    let (code, said) = sim(&folder, &[&["prepare"], &made[..], &claims].concat());
+    assert_eq!(code, Some(0), "{said}");
+    let listener = json!({
+        "tls": tls,
+        "websocket": {},
+        "authenticate": ["token"],
+        "client_id": "equals",
+    });
+    let token = json!({
+        "jwks": folder.join("fleet/jwks.json"),
+        "issuer": "sim",
+        "audience": "landfall",
+        "algorithms": ["ES256"],
+        "identity": "sub",
+    });
+    let more = [("authentication", json!({ "token": token })), access()];
+    let (gateway, address) = gateway(listener, &more);
+    let way = ["--tls", "--ca", &ca, "--websocket", "--make-tokens", "fleet"];
+    let hostile = ["--hostile", "wrong-login,expired,foreign-id"];
+    let ran = run(&folder, &address, &[&way[..], &claims, &hostile].concat());
+    let why = [("wrong-login", "CONNACK"), ("expired", "CONNACK"), ("foreign-id", "CONNACK")];
+    repelled(&folder, &gateway, ran, &why);
+}
+
+#[test]
 fn devices_with_passwords_over_tls() {
     let folder = Folder::new("fleet");
     let (tls, ca) = server(&folder);
