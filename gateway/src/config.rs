@@ -110,6 +110,8 @@ impl AuthenticationSettings {
     /// There is something that knows about this way.
     pub fn has(&self, way: Way) -> bool {
         match way {
+            // The section has a default for everything.
+            Way::Certificate => true,
             Way::Token => self.token.is_some(),
             Way::Password => self.password.is_some(),
             Way::Http => self.http.is_some(),
@@ -119,6 +121,9 @@ impl AuthenticationSettings {
     /// Whether a way proves an attribute of this name beside the identity.
     pub fn gives(&self, way: Way, attribute: &str) -> bool {
         match way {
+            Way::Certificate => {
+                self.certificate.identity.iter().any(|template| template.says(attribute))
+            }
             Way::Token => self
                 .token
                 .iter()

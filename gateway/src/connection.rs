@@ -11,6 +11,7 @@
 mod block;
 mod close;
 mod deadlines;
+mod examination;
 mod foreign;
 mod handshake;
 mod inbound;
@@ -26,6 +27,7 @@ mod will;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -47,11 +49,13 @@ use crate::edge::Edge;
 use crate::identity::Identity;
 use crate::mqtt::Version;
 use crate::mqtt::encode::Answer;
+use crate::net::certificate::EndsAtMs;
 use crate::net::{Accepted, Peer, Transport};
 use crate::phase::Phase;
 use crate::session::{self, Collected, Session};
 use block::Blocked;
 use deadlines::{Deadlines, Waits};
+use examination::Examination;
 use inbound::Inbound;
 use outbound::Outbound;
 use packets::Packets;
@@ -61,6 +65,9 @@ pub(crate) const FREE_BYTES: usize =
     FREE_PARTIAL_BYTES + outbound::KEEP_BYTES + session::FREE_BYTES;
 /// A connection of which nothing came for a while gives back what it holds beyond this, in bytes.
 const REST_BYTES: usize = 256;
+
+/// When a connection ends whose credentials have no end.
+const FOREVER: i64 = i64::MAX;
 
 /// The time, read once per turn.
 #[derive(Clone, Copy)]
@@ -88,6 +95,8 @@ pub(crate) struct Shared {
     pub(crate) keep_alive_s: u16,
     /// When its CONNECT was accepted, in seconds since 1970 UTC.
     pub(crate) connected_s: u32,
+    /// When its credentials end, in milliseconds since 1970 UTC: only its connection changes it.
+    ends_at_ms: AtomicI64,
 }
 
 impl Shared {
@@ -104,6 +113,18 @@ impl Shared {
         }
         let may_lose = self.access().is_some() || self.peer.certificate.is_some();
         may_lose.then_some(Signals::RIGHTS_CHANGED)
+    }
+
+    /// Its certificate ends then: what else it has proved may end before.
+    fn stays_until(&self, certificate_ends_at_ms: EndsAtMs) {
+        let identity_ends_at_ms = self.identity.as_ref().and_then(|identity| identity.ends_at_ms);
+        let ends = certificate_ends_at_ms.into_iter().chain(identity_ends_at_ms);
+        self.ends_at_ms.store(ends.min().unwrap_or(FOREVER), Ordering::Relaxed);
+    }
+
+    /// In milliseconds since 1970 UTC, or [`FOREVER`].
+    fn ends_at_ms(&self) -> i64 {
+        self.ends_at_ms.load(Ordering::Relaxed)
     }
 
     /// What had to prove who the client is, still does.
@@ -194,8 +215,8 @@ struct Connection {
     outbound: Outbound,
     /// Why the socket is not read.
     blocked: Option<Blocked>,
-    /// Acknowledgements may leave for which `outbound` had no place.
-    acks_left: bool,
+    /// Whether it may stay with its certificate, where that takes arithmetic.
+    examination: Option<Box<Examination>>,
     deadlines: Deadlines,
     timer: Pin<Box<Sleep>>,
 }
@@ -279,7 +300,7 @@ impl Connection {
     fn turn(&mut self, context: &mut Context<'_>) -> Result<(), Close> {
         let clock = Clock::read();
         let Collected { signals, decided, fault } = self.session.collect(context.waker());
-        let decided = decided || self.acks_left;
+        let decided = decided || self.outbound.acks_left;
         if decided {
             self.acknowledge(context, &clock)?;
         }
@@ -289,6 +310,9 @@ impl Connection {
         }
         if signals.has(Signals::FROM_OUTSIDE) {
             self.heed(signals)?;
+        }
+        if self.examination.is_some() {
+            self.examine(context)?;
         }
         self.hold_end(&clock)?;
         match self.shared.edge.phase() {
@@ -304,12 +328,25 @@ impl Connection {
         self.watch_deadlines(context, &clock)
     }
 
-    /// What proved who the client is may have an end.
+    /// What the client came in with may have an end.
     fn hold_end(&self, clock: &Clock) -> Result<(), Refusal> {
-        match self.identity().is_some_and(|identity| identity.has_ended(clock.unix_ms)) {
+        match self.shared.ends_at_ms() <= clock.unix_ms {
             true => Err(Refusal::CredentialsExpired),
             false => Ok(()),
         }
+    }
+
+    /// Looks whether the certificate was verified anew.
+    #[cold]
+    fn examine(&mut self, context: &mut Context<'_>) -> Result<(), Refusal> {
+        let Connection { shared, transport, examination, .. } = self;
+        if let Some(under_way) = examination
+            && let Poll::Ready(verified) = under_way.poll(shared, transport.client_chain(), context)
+        {
+            *examination = None;
+            shared.stays_until(verified?);
+        }
+        Ok(())
     }
 
     /// Does what others want of the connection.
@@ -342,12 +379,16 @@ impl Connection {
     /// Whether the client may be here with its certificate, and may have what it holds, its subscriptions and
     /// its will, as the files and rules are now. What it publishes is asked for each time.
     fn still_may(&mut self) -> Result<(), Refusal> {
-        let Connection { shared, session, transport, .. } = self;
+        let Connection { shared, session, examination, .. } = self;
+        // By what the files said before.
+        *examination = None;
         if let (Some(certificate), Some(tls)) =
             (&shared.peer.certificate, &shared.peer.entrance.tls)
         {
-            let good = tls.still_good(certificate, transport.client_chain());
-            good.map_err(|_| Refusal::CredentialsRevoked)?;
+            match tls.ask_again(certificate) {
+                Some(ends_at_ms) => shared.stays_until(ends_at_ms),
+                None => *examination = Some(Box::new(Examination::begin(&shared.edge.rights))),
+            }
         }
         let may_have_will = session.will().is_none_or(|will| shared.may_publish(will.topic()));
         let may_have_filters = session.subscriber().is_none_or(|subscriber| {
@@ -362,8 +403,8 @@ impl Connection {
     /// Encodes the acknowledgements that may leave, and sends them in between where they are many.
     fn acknowledge(&mut self, context: &mut Context<'_>, clock: &Clock) -> Result<(), Close> {
         let now_us = self.shared.edge.micros(clock.now);
-        self.acks_left = true;
-        while self.acks_left {
+        self.outbound.acks_left = true;
+        while self.outbound.acks_left {
             if !self.outbound.has_place() {
                 self.send(context, clock)?;
                 if !self.outbound.has_place() {
@@ -381,7 +422,7 @@ impl Connection {
                 outbound.has_place()
             })?;
             answered?;
-            self.acks_left = !self.outbound.has_place();
+            self.outbound.acks_left = !self.outbound.has_place();
         }
         Ok(())
     }
@@ -432,18 +473,15 @@ impl Connection {
         }
     }
 
-    fn identity(&self) -> Option<&Identity> {
-        self.shared.identity.as_deref()
-    }
-
     fn waits_for(&self, clock: &Clock) -> Waits {
         let held = self.outbound.held_bytes() + self.inbound.held_bytes();
         // While the gateway drains nothing is read any more, so there is nothing to look for.
         let is_running = self.shared.edge.phase() == Phase::Running;
+        let end_ms = self.shared.ends_at_ms();
         Waits {
             reading: is_running && self.blocked.is_none(),
             look_at: self.blocked.filter(|_| is_running).map(|blocked| blocked.look_at),
-            identity_ends: self.identity().and_then(|identity| identity.ends_at_ms).map(|end_ms| {
+            credentials_end: (end_ms != FOREVER).then(|| {
                 let left_ms = end_ms.saturating_sub(clock.unix_ms).max(0);
                 clock.now + Duration::from_millis(left_ms as u64)
             }),
@@ -484,6 +522,7 @@ pub(crate) mod tests {
             version: Version::V5,
             keep_alive_s: 60,
             connected_s: 1_800_000_000,
+            ends_at_ms: AtomicI64::new(FOREVER),
         })
     }
 

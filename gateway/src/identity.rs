@@ -2,6 +2,7 @@
 //! first whose evidence is there decides, and its failure is final.
 
 mod binding;
+mod certificate;
 mod failures;
 pub mod http;
 pub mod password;
@@ -21,6 +22,7 @@ use crate::connection::Refusal;
 use crate::fault::Faults;
 use crate::low_priority::LowPriority;
 use crate::metrics;
+use crate::net::Certificate;
 use crate::reload::Reload;
 
 pub use binding::{Binding, Bound};
@@ -48,6 +50,7 @@ pub fn is_attribute_name(name: &str) -> bool {
 /// How a client proves who it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
+    Certificate,
     Token,
     Password,
     Http,
@@ -55,11 +58,12 @@ pub enum Way {
 
 impl Way {
     /// All of them.
-    pub const ALL: [Way; 3] = [Way::Token, Way::Password, Way::Http];
+    pub const ALL: [Way; 4] = [Way::Certificate, Way::Token, Way::Password, Way::Http];
 
     /// As it is written in a configuration, and the value of the `kind` label.
     pub const fn name(self) -> &'static str {
         match self {
+            Way::Certificate => "certificate",
             Way::Token => "token",
             Way::Password => "password",
             Way::Http => "http",
@@ -80,9 +84,9 @@ pub struct Identity {
     pub way: Way,
     /// The user name, where it was proved beside the name.
     user_name: Option<Box<str>>,
-    /// Milliseconds since 1970 UTC.
+    /// Milliseconds since 1970 UTC. A certificate's end is not in it: that may move.
     pub ends_at_ms: Option<i64>,
-    /// What it was proved by.
+    /// What it was proved by, a certificate aside, which belongs to the connection.
     credentials: Vec<Credential>,
 }
 
@@ -102,11 +106,6 @@ impl Identity {
     /// The user name that was proved, or the name where the way knows no user names.
     pub fn user_name(&self) -> &str {
         self.user_name.as_deref().unwrap_or(self.name())
-    }
-
-    /// It is over.
-    pub fn has_ended(&self, now_ms: i64) -> bool {
-        self.ends_at_ms.is_some_and(|end| end <= now_ms)
     }
 
     /// Bytes of its texts beside those that go into envelopes.
@@ -136,8 +135,8 @@ impl Identity {
 /// What a client brings to prove who it is. It holds secrets: never print it.
 pub struct Evidence<'a> {
     pub client_id: &'a str,
-    /// Of a certificate whose holder was verified.
-    pub common_name: Option<&'a str>,
+    /// The one that TLS has verified.
+    pub certificate: Option<&'a Certificate>,
     pub user_name: Option<&'a str>,
     pub password: Option<&'a [u8]>,
     /// Where it comes from, where that is known.
@@ -149,6 +148,7 @@ impl Evidence<'_> {
     /// by themselves.
     fn has(&self, way: Way) -> bool {
         match way {
+            Way::Certificate => self.certificate.is_some(),
             Way::Token => self.password.is_some_and(is_token),
             Way::Password => self.password.is_some_and(|password| !is_token(password)),
             // It may know tokens of its own.
@@ -182,6 +182,8 @@ pub fn is_token(password: &[u8]) -> bool {
 pub enum Denied {
     /// It brought nothing that its listener looks at.
     NoEvidence,
+    /// The certificate is good, and none of its names is an identity.
+    Nameless,
     /// The name is unknown, or the password is not its own.
     WrongPassword,
     Token(TokenFault),
@@ -198,6 +200,7 @@ impl Denied {
     pub const fn label(self) -> &'static str {
         match self {
             Denied::NoEvidence => "no_evidence",
+            Denied::Nameless => "nameless",
             Denied::WrongPassword => "wrong_password",
             Denied::Token(fault) => fault.label(),
             Denied::ByService => "denied",
@@ -211,6 +214,7 @@ impl From<Denied> for Refusal {
     fn from(denied: Denied) -> Refusal {
         match denied {
             Denied::NoEvidence => Refusal::NoCredentials,
+            Denied::Nameless => Refusal::NamelessCertificate,
             Denied::WrongPassword => Refusal::WrongPassword,
             Denied::Token(_) => Refusal::BadToken,
             Denied::ByService => Refusal::DeniedByService,
@@ -289,16 +293,17 @@ impl Authentication {
         evidence: &Evidence<'_>,
         low_priority: &LowPriority,
     ) -> Result<Identity, Denied> {
-        let password = evidence.password.ok_or(Denied::NoEvidence)?;
+        let password = || evidence.password.ok_or(Denied::NoEvidence);
         match way {
+            Way::Certificate => certificate::prove(evidence.certificate.ok_or(Denied::NoEvidence)?),
             Way::Token => {
                 let tokens = self.tokens.as_ref().ok_or(Denied::Unavailable)?;
-                tokens.prove(password, low_priority).await
+                tokens.prove(password()?, low_priority).await
             }
             Way::Password => {
                 let passwords = self.passwords.as_ref().ok_or(Denied::Unavailable)?;
                 let name = evidence.user_name.unwrap_or_default();
-                passwords.prove(name, password, evidence.address, low_priority).await
+                passwords.prove(name, password()?, evidence.address, low_priority).await
             }
             Way::Http => {
                 let service = self.service.as_ref().ok_or(Denied::Unavailable)?;
@@ -423,11 +428,10 @@ pub(crate) mod tests {
         let second = identity("alice", Some(10), &[("group", "b"), ("tenant", "c")]);
         let both = first.and(Identity { user_name: Some("alice".into()), ..second });
         assert_eq!((both.name(), both.user_name()), ("dev1", "alice"));
-        assert!(!both.has_ended(9) && both.has_ended(10));
+        assert_eq!(both.ends_at_ms, Some(10));
         assert_eq!(both.verified.attribute("group"), Some("a"));
         assert_eq!(both.verified.attribute("tenant"), Some("c"));
         let endless = identity("dev1", None, &[]).and(identity("alice", Some(5), &[]));
         assert_eq!(endless.ends_at_ms, Some(5));
-        assert!(!identity("dev1", None, &[]).has_ended(i64::MAX));
     }
 }

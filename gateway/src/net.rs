@@ -1,7 +1,7 @@
 //! The edge of the network: sockets are accepted here, and what is behind reads and writes a
 //! [`Transport`] of which it knows only who the [`Peer`] is.
 
-mod certificate;
+pub mod certificate;
 pub mod entrance;
 pub mod listen;
 pub mod network;

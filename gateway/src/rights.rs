@@ -1,10 +1,11 @@
 //! Who may not any more: after something was read anew that says who may do what, every client is looked at, a
 //! few at a time, so that those who still may do not notice.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 
 use crate::clients::Clients;
@@ -14,11 +15,25 @@ const AT_ONCE: usize = 256;
 /// Between them connections have their turns: 100,000 clients are looked at within a second or two.
 const PAUSE: Duration = Duration::from_millis(2);
 
+/// Certificates that are verified anew at a time. However many rested on what is gone, those that connect
+/// meanwhile wait behind no more than these.
+const VERIFIED_AT_ONCE: usize = 32;
+
 /// What is known of changes to them.
-#[derive(Default)]
 pub struct Rights {
     changes: AtomicU64,
     changed: Notify,
+    verifications: Arc<Semaphore>,
+}
+
+impl Default for Rights {
+    fn default() -> Rights {
+        Rights {
+            changes: AtomicU64::default(),
+            changed: Notify::default(),
+            verifications: Arc::new(Semaphore::new(VERIFIED_AT_ONCE)),
+        }
+    }
 }
 
 /// How many changes there had been.
@@ -36,6 +51,12 @@ impl Rights {
     /// looked at with them.
     pub fn seen(&self) -> Seen {
         Seen(self.changes.load(Ordering::Acquire))
+    }
+
+    /// A place among those whose certificates are verified anew at a time.
+    pub fn place(&self) -> impl Future<Output = OwnedSemaphorePermit> + Send + 'static {
+        let places = Arc::clone(&self.verifications);
+        async move { places.acquire_owned().await.expect("nobody closes it") }
     }
 
     /// Looks at all clients after each change, for ever. Changes meanwhile are looked for afterwards, once.

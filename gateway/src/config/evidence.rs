@@ -93,15 +93,15 @@ impl JsonSchema for Ways {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "A way of authentication, or { all: [...] } of which all are asked for: token, password or http.",
+            "description": "A way of authentication, or { all: [...] } of which all are asked for, the first of which says the name: certificate, token, password or http.",
             "anyOf": [
-                { "type": "string", "enum": ["token", "password", "http"] },
+                { "type": "string", "enum": ["certificate", "token", "password", "http"] },
                 {
                     "type": "object",
                     "properties": {
                         "all": {
                             "type": "array",
-                            "items": { "type": "string", "enum": ["token", "password", "http"] },
+                            "items": { "type": "string", "enum": ["certificate", "token", "password", "http"] },
                             "minItems": 1,
                         },
                     },

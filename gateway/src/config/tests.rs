@@ -1,5 +1,6 @@
 //! What is written, and what it means or which faults it has.
 
+mod certificates;
 mod listeners;
 
 use bridge::LaneId;

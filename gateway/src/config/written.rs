@@ -98,7 +98,9 @@ pub struct Listener {
     #[schemars(extend("enum" = ["answer", "close", null], "default" = "answer"))]
     pub on_denied: Option<String>,
     /// How clients prove who they are: the first of these ways whose evidence is there decides, and its
-    /// failure is final. A user name alone is no evidence; a password in the form of a token is a token.
+    /// failure is final. The evidence of certificate is the one that tls has verified, of which
+    /// authentication.certificate says the name. A user name alone is no evidence; a password in the form of a
+    /// token is a token.
     #[schemars(length(min = 1))]
     pub authenticate: Option<Vec<Ways>>,
     /// Which client ids an identity may have here. Default: that of the section client_id.
@@ -125,7 +127,9 @@ pub struct Tls {
     pub certificates: Vec<CertificateFiles>,
     /// A file in PEM with the authorities that may vouch for clients: CAs, not clients' own certificates.
     pub client_ca: Option<String>,
-    /// Whether a client has to show a certificate. Default: required with client_ca, none without.
+    /// Whether a client has to show a certificate: required; optional, where one is checked if it is shown;
+    /// none. Default: required with client_ca, none without. A client's connection ends with its certificate,
+    /// and with the first of those above it.
     #[schemars(extend("enum" = ["required", "optional", "none", null]))]
     pub client_certificate: Option<String>,
     /// A file with lists of revoked certificates (CRL), in PEM or DER, or several files. Who is on one does
@@ -253,7 +257,7 @@ pub struct Authentication {
     pub password: Option<Password>,
     /// A service over HTTP, in place of password.
     pub http: Option<Http>,
-    /// As whom clients' certificates enter, on listeners with tls that ask for one.
+    /// As whom clients' certificates enter, on listeners whose authenticate names certificate.
     pub certificate: Option<CertificateNames>,
 }
 
@@ -290,7 +294,8 @@ pub struct Token {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Http {
-    /// It gets a POST with JSON of clientid, username, password, peerhost and cert_common_name, and answers
+    /// It gets a POST with JSON of clientid, username, password, peerhost and cert_common_name (of the
+    /// certificate that tls has verified, where one was shown), and answers
     /// 200 with { "result": "allow" | "deny" | "ignore", client_attrs, expire_at }, a bare 2xx, 401 or 403.
     #[schemars(pattern("^https?://"))]
     pub url: String,
@@ -309,7 +314,9 @@ pub struct Http {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CertificateNames {
-    /// Which name of a certificate is the identity; the first that fits counts.
+    /// Which name of a certificate is the identity; the first that fits counts, and whose certificate has none
+    /// that fits is refused. What these names could say of attributes, a device cannot claim otherwise, even
+    /// where its certificate says nothing of them.
     #[schemars(length(min = 1, max = 16), extend("default" = ["cn"]))]
     pub identity: Option<Vec<CertificateName>>,
     /// A file of lines `SHA256 IDENTITY`: the certificate with this fingerprint enters as that, and no chain,

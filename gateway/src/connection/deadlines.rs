@@ -41,7 +41,7 @@ pub(super) struct Waits {
     /// When to look by itself at what stands in the way of reading.
     pub look_at: Option<Instant>,
     /// When what proved who the client is ends, by the clock as it is now.
-    pub identity_ends: Option<Instant>,
+    pub credentials_end: Option<Instant>,
     /// A packet is incomplete; how many bytes it has in all, as far as is known.
     pub partial_bytes: Option<usize>,
     /// A large message arrives; how many bytes it has.
@@ -144,7 +144,7 @@ impl Deadlines {
         if let Some(at) = waits.look_at {
             consider(at, None);
         }
-        if let Some(at) = waits.identity_ends {
+        if let Some(at) = waits.credentials_end {
             // Whoever looks then looks at the clock.
             consider(at, None);
         }
@@ -181,7 +181,7 @@ mod tests {
     const IDLE: Waits = Waits {
         reading: true,
         look_at: None,
-        identity_ends: None,
+        credentials_end: None,
         partial_bytes: None,
         upload_bytes: None,
         holds_room: false,
@@ -269,7 +269,7 @@ mod tests {
         let deadlines = Deadlines::new(10, start);
         let end = start + Duration::from_secs(3);
         for reading in [true, false] {
-            let waits = Waits { reading, identity_ends: Some(end), ..IDLE };
+            let waits = Waits { reading, credentials_end: Some(end), ..IDLE };
             assert_eq!(deadlines.next(waits), (end, None));
         }
     }

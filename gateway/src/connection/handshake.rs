@@ -2,6 +2,7 @@
 //! identify, admit, claim, answer. One deadline from accept to CONNACK, whoever is waited for.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use bridge::Mailbox;
@@ -14,7 +15,7 @@ use super::foreign::{Recognised, recognise};
 use super::inbound::{FREE_PARTIAL_BYTES, Inbound};
 use super::outbound::Outbound;
 use super::{
-    Clock, Close, Connection, Foreign, Refusal, Shared, StoredWill, denied, subject, tell,
+    Clock, Close, Connection, FOREVER, Foreign, Refusal, Shared, StoredWill, denied, subject, tell,
 };
 use crate::access::{self, Action};
 use crate::admission::Admitted;
@@ -23,7 +24,7 @@ use crate::audit::{Entry, Event};
 use crate::budget::Kept;
 use crate::clients::{Claim, ClaimLost};
 use crate::edge::Edge;
-use crate::identity::{Bound, Evidence, Identity};
+use crate::identity::{Bound, Denied, Evidence, Identity};
 use crate::mqtt::encode::ConnAckProperties;
 use crate::mqtt::{self, Connect, ConnectFault, PacketType, Version, encode, reason};
 use crate::net::{self, Accepted, Peer, Transport};
@@ -295,7 +296,7 @@ async fn identify(
     let Some(demands) = &peer.entrance.demands else { return Ok(None) };
     let evidence = Evidence {
         client_id: &request.client_id,
-        common_name: None,
+        certificate: peer.certificate.as_deref(),
         user_name: request.user_name.as_deref(),
         password: request.password.as_deref(),
         address: peer.ip(),
@@ -308,7 +309,17 @@ async fn identify(
         && edge.denied_log.allows()
     {
         let (listener, reason) = (peer.listener(), denied.label());
-        tracing::info!(listener, %peer, reason, "a client has not proved who it is");
+        match (denied, &peer.certificate) {
+            (Denied::Nameless, Some(certificate)) => tracing::info!(
+                listener,
+                %peer,
+                reason,
+                sha256 = certificate.sha256(),
+                "no name of a client's certificate fits authentication.certificate.identity: \
+                 landfall explain --certificate tells more"
+            ),
+            _ => tracing::info!(listener, %peer, reason, "a client has not proved who it is"),
+        }
     }
     Ok(Some(identified?))
 }
@@ -522,7 +533,9 @@ impl Established {
             version: terms.version,
             keep_alive_s: terms.keep_alive_s,
             connected_s: (clock.unix_ms / 1000) as u32,
+            ends_at_ms: AtomicI64::new(FOREVER),
         });
+        shared.stays_until(shared.peer.certificate.as_ref().and_then(|shown| shown.ends_at_ms));
         claim.show(&shared);
         // Perhaps it was not there yet when the others were looked at.
         if rights != shared.edge.rights.seen()
@@ -539,7 +552,7 @@ impl Established {
             inbound: Inbound::new(rest),
             outbound: Outbound::new(terms.version, terms.client_packet_max),
             blocked: None,
-            acks_left: false,
+            examination: None,
             deadlines: Deadlines::new(terms.keep_alive_s, clock.now),
             timer: Box::pin(sleep(TIMER_BEGINS)),
         })

@@ -36,11 +36,13 @@ pub(super) struct Outbound {
     answers: Vec<u8>,
     /// Bytes of the subscriber's first message that are sent.
     partly_sent: u32,
+    /// Acknowledgements may leave for which there was no place.
+    pub acks_left: bool,
 }
 
 impl Outbound {
     pub fn new(version: Version, packet_max: Option<u32>) -> Outbound {
-        Outbound { version, packet_max, answers: Vec::new(), partly_sent: 0 }
+        Outbound { version, packet_max, answers: Vec::new(), partly_sent: 0, acks_left: false }
     }
 
     pub fn version(&self) -> Version {

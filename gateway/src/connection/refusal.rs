@@ -26,6 +26,8 @@ pub enum Refusal {
     /// Another identity is connected with the client id.
     ClientIdHeld,
     NoCredentials,
+    /// None of its names is an identity.
+    NamelessCertificate,
     WrongPassword,
     BadToken,
     /// By the HTTP service.
@@ -80,7 +82,7 @@ struct Told {
 
 impl Refusal {
     /// All of them.
-    pub const ALL: [Refusal; 35] = [
+    pub const ALL: [Refusal; 36] = [
         Refusal::ConnectionLimit,
         Refusal::NoConnect,
         Refusal::ConnectMemory,
@@ -93,6 +95,7 @@ impl Refusal {
         Refusal::ClientIdForeign,
         Refusal::ClientIdHeld,
         Refusal::NoCredentials,
+        Refusal::NamelessCertificate,
         Refusal::WrongPassword,
         Refusal::BadToken,
         Refusal::DeniedByService,
@@ -186,6 +189,12 @@ impl Refusal {
                 reason::NOT_AUTHORIZED,
                 Some(reason::NOT_AUTHORIZED),
                 "this listener asks for credentials, and none that it knows were sent",
+            ),
+            Refusal::NamelessCertificate => (
+                "nameless_certificate",
+                reason::NOT_AUTHORIZED,
+                Some(reason::NOT_AUTHORIZED),
+                "the certificate is good, and none of its names says who you are here",
             ),
             Refusal::WrongPassword => (
                 "wrong_password",
@@ -392,6 +401,7 @@ mod tests {
             "client_id_foreign",
             "client_id_held",
             "no_credentials",
+            "nameless_certificate",
             "wrong_password",
             "bad_token",
             "denied_by_service",

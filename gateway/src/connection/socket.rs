@@ -121,7 +121,7 @@ impl Connection {
         // While the gateway drains nothing is read any more, whatever is sent.
         let is_unsent = self.blocked.is_some_and(|blocked| blocked.block == Block::Unsent);
         let reads_on = is_unsent && self.shared.edge.phase() == Phase::Running;
-        if (self.acks_left || reads_on) && self.outbound.has_place() {
+        if (self.outbound.acks_left || reads_on) && self.outbound.has_place() {
             context.waker().wake_by_ref();
         }
         Ok(())

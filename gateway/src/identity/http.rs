@@ -121,7 +121,7 @@ impl Service {
             username: evidence.user_name,
             password,
             peerhost: evidence.address.map(|address| address.to_string()),
-            cert_common_name: evidence.common_name,
+            cert_common_name: evidence.certificate.and_then(|shown| shown.common_name.as_deref()),
         };
         let mark = self.mark(&question);
         let known = self.remembered.lock().get(&mark, Instant::now());

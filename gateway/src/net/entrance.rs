@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 
-use super::tls::{Tls, TlsSettings};
+use super::tls::{ClientSettings, Tls, TlsSettings};
 use super::{Bind, proxy, websocket};
 use crate::access::Access;
 use crate::access::OnDenied;
 use crate::admission::Admission;
 use crate::config::DemandSettings;
 use crate::fault::Faults;
-use crate::identity::{Authentication, Demands};
+use crate::identity::{Authentication, Demands, Way};
 use crate::reload::Reload;
 
 /// One listener as it is configured.
@@ -29,6 +29,17 @@ pub struct ListenerSettings {
 }
 
 impl ListenerSettings {
+    /// Whether it asks for this way, alone or with others.
+    pub fn asks_for(&self, way: Way) -> bool {
+        let ways = self.demands.iter().flat_map(|demands| demands.ways.iter().flatten());
+        ways.into_iter().any(|asked| *asked == way)
+    }
+
+    /// What its clients are asked for of certificates; None: nothing.
+    pub fn certificates(&self) -> Option<&ClientSettings> {
+        self.tls.as_ref()?.clients.as_ref()
+    }
+
     /// One of which nothing else is said.
     pub fn new(name: &str, bind: impl Into<Bind>) -> ListenerSettings {
         ListenerSettings {

@@ -32,6 +32,7 @@ pub use settings::{
 pub use stream::{HELD_MAX_BYTES, TlsStream};
 
 use super::Certificate;
+use super::certificate::EndsAtMs;
 use crate::fault::Faults;
 use crate::metrics;
 use crate::rate_limit::RateLimit;
@@ -68,16 +69,25 @@ impl Tls {
         Ok(tls)
     }
 
-    /// Whether a client that came in with this certificate still may, by the files as they are now; `chain`
-    /// is what it showed ([`super::Transport::client_chain`]).
-    pub fn still_good(
+    /// Until when a client that came in with this certificate may stay, by the files as they are now; None
+    /// where it has to be verified anew.
+    pub fn ask_again(&self, certificate: &Certificate) -> Option<EndsAtMs> {
+        match &self.material().clients {
+            Some(clients) => clients.ask_again(certificate, SystemTime::now()),
+            None => Some(certificate.ends_at_ms),
+        }
+    }
+
+    /// The same by verifying it; `chain` is what it showed ([`super::Transport::client_chain`]). That is
+    /// arithmetic, which nobody is to wait for.
+    pub fn verify_again(
         &self,
         certificate: &Certificate,
         chain: &[CertificateDer<'_>],
-    ) -> Result<(), ClientFault> {
+    ) -> Result<EndsAtMs, ClientFault> {
         match &self.material().clients {
-            Some(clients) => clients.ask_again(certificate, chain, SystemTime::now()),
-            None => Ok(()),
+            Some(clients) => clients.verify_again(certificate, chain, SystemTime::now()),
+            None => Ok(certificate.ends_at_ms),
         }
     }
 

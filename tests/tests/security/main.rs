@@ -11,6 +11,9 @@ mod storm;
 // Who comes in over TLS, and what the others are told.
 mod tls;
 
+// Who has which certificate: as whom it enters, and for how long.
+mod certificate;
+
 // Who has which password, and which client ids are whose.
 mod password;
 

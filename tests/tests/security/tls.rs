@@ -226,7 +226,7 @@ fn check_finds_what_no_handshake_could_be_done_with() {
         tls
     };
     let (fine, said) = check(&folder, &asking(text(&ca)), &none);
-    assert!(fine && said.is_empty(), "{said}");
+    assert!(fine && said.contains("who they are is not"), "{said}");
     let (fine, said) = check(&folder, &one(expired.certificate(), expired.key()), &none);
     assert!(fine && said.contains("has expired"), "{said}");
     let mut forged = asking(text(&ca));
@@ -419,8 +419,11 @@ fn explain_says_as_whom_a_certificate_enters_or_which_check_it_fails() {
     let names =
         json!({ "certificate": { "identity": [{ "san_uri": "spiffe://{group}/{id}" }, "cn"] } });
     let config = json!({
-        "listeners": [{ "name": "tls", "bind": "127.0.0.1:0", "tls": tls }],
+        "listeners": [
+            { "name": "tls", "bind": "127.0.0.1:0", "tls": tls, "authenticate": ["certificate"] },
+        ],
         "authentication": names,
+        "access": [{ "allow": ["publish"], "topic": "devices/+/{identity}/#" }],
     });
     let file = folder.join("explain.yaml");
     std::fs::write(&file, config.to_string()).expect("the test's folder can be written");
@@ -435,7 +438,13 @@ fn explain_says_as_whom_a_certificate_enters_or_which_check_it_fails() {
     };
     let good = root.issue(&Leaf::client("m-1").uri("spiffe://eu/meter-1"));
     let said = explain(good.write(&folder, "good").certificate());
-    for expected in ["enters", "identity  meter-1", "group     eu", &good.fingerprint()] {
+    for expected in [
+        "outcome   enters\n",
+        "identity  meter-1",
+        "client    meter-1",
+        "group     eu",
+        &good.fingerprint(),
+    ] {
         assert!(said.contains(expected), "{expected} is missing in {said}");
     }
     let said = explain(revoked.write(&folder, "revoked").certificate());
@@ -443,6 +452,9 @@ fn explain_says_as_whom_a_certificate_enters_or_which_check_it_fails() {
     let stranger = Leaf::client("m-3").self_signed().write(&folder, "stranger");
     let said = explain(stranger.certificate());
     assert!(said.contains("unknown_authority: "), "{said}");
+    let nameless = root.issue(&Leaf::client("").nameless()).write(&folder, "nameless");
+    let said = explain(nameless.certificate());
+    assert!(said.contains("refused") && said.contains("nameless: none of its names"), "{said}");
 }
 
 /// Connections that are open and idle, and what each may have, in bytes.

@@ -6,10 +6,12 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
+use bridge::message::Verified;
 use bridge::text::escape;
 
 use crate::command::Failure;
-use crate::config::Settings;
+use crate::config::{DemandSettings, Settings};
+use crate::identity::{Binding, Denied, Way};
 use crate::net::Certificate;
 use crate::net::tls;
 
@@ -47,7 +49,7 @@ pub fn explain(settings: &Settings, file: &Path, name: Option<&str>) -> Result<E
     let mut out = io::stdout().lock();
     writeln!(out, "listener  {}", listener.name)?;
     match explained {
-        Ok(certificate) => print(&mut out, &certificate)?,
+        Ok(certificate) => print(&mut out, listener.demands.as_ref(), &certificate)?,
         Err(fault) => {
             writeln!(out, "outcome   refused")?;
             writeln!(out, "reason    {}: {fault}", fault.label())?;
@@ -56,27 +58,85 @@ pub fn explain(settings: &Settings, file: &Path, name: Option<&str>) -> Result<E
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(out: &mut impl io::Write, certificate: &Certificate) -> io::Result<()> {
-    match &certificate.identity {
-        Some(identity) => {
+/// What becomes of a client that shows a certificate that is good.
+fn print(
+    out: &mut impl io::Write,
+    demands: Option<&DemandSettings>,
+    certificate: &Certificate,
+) -> io::Result<()> {
+    let ways = demands.map_or(&[][..], |demands| &demands.ways);
+    let asked = ways.iter().find(|ways| ways.contains(&Way::Certificate));
+    match (demands, asked, &certificate.verified) {
+        (Some(_), Some(_), None) => {
+            writeln!(out, "outcome   refused")?;
+            let label = Denied::Nameless.label();
+            writeln!(
+                out,
+                "reason    {label}: none of its names fits authentication.certificate.identity"
+            )?;
+        }
+        (Some(demands), Some(asked), Some(verified)) => {
+            let others: Vec<&str> = asked
+                .iter()
+                .filter(|way| **way != Way::Certificate)
+                .map(|way| way.name())
+                .collect();
+            match others[..] {
+                [] => writeln!(out, "outcome   enters")?,
+                _ => writeln!(out, "outcome   enters, with {} beside it", others.join(" and "))?,
+            }
+            match asked[0] {
+                Way::Certificate => print_identity(out, demands, verified)?,
+                first => writeln!(out, "identity  that of its {}", first.name())?,
+            }
+        }
+        (Some(_), None, _) => {
+            writeln!(out, "outcome   passes TLS")?;
+            writeln!(out, "identity  by other ways: authenticate does not name certificate")?;
+        }
+        (None, ..) => {
             writeln!(out, "outcome   enters")?;
-            writeln!(out, "identity  {}", escape(identity))?;
-        }
-        None => {
-            writeln!(out, "outcome   enters TLS, as nobody")?;
-            writeln!(out, "identity  none of its names fits authentication.certificate.identity")?;
+            writeln!(out, "identity  none: the listener asks nobody who it is")?;
         }
     }
-    for (name, value) in &certificate.attributes {
-        writeln!(out, "{name:<10}{}", escape(value))?;
-    }
-    let digits: String = certificate.fingerprint.iter().map(|byte| format!("{byte:02x}")).collect();
-    writeln!(out, "sha256    {digits}")?;
-    match certificate.ends_at {
-        Some(end) => {
-            let end = jiff::Timestamp::try_from(end).map_err(io::Error::other)?;
+    writeln!(out, "sha256    {}", certificate.sha256())?;
+    match certificate.ends_at_ms {
+        Some(end_ms) => {
+            let end = jiff::Timestamp::from_millisecond(end_ms).map_err(io::Error::other)?;
             writeln!(out, "until     {end}")
         }
         None => writeln!(out, "until     its pin or its authority is taken out"),
     }
+}
+
+/// Who it is, and which client ids it may have.
+fn print_identity(
+    out: &mut impl io::Write,
+    demands: &DemandSettings,
+    verified: &Verified,
+) -> io::Result<()> {
+    let identity = escape(&verified.id);
+    writeln!(out, "identity  {identity}")?;
+    match &demands.binding {
+        Binding::Equals => writeln!(out, "client    {identity}")?,
+        Binding::BeginsWith(separator) if verified.id.contains(&**separator) => {
+            writeln!(out, "client    none: the separator {separator:?} is in its identity")?;
+        }
+        Binding::BeginsWith(separator) => writeln!(
+            out,
+            "client    {identity}, or what begins with {identity}{}",
+            escape(separator)
+        )?,
+        Binding::Any => writeln!(out, "client    any")?,
+    }
+    for (name, value) in verified.attributes.iter().filter(|(_, value)| !value.is_empty()) {
+        // As what a message's metadata is shown by.
+        let name = match &**name {
+            "device_type" => "type",
+            "firmware_version" => "firmware",
+            other => other,
+        };
+        writeln!(out, "{name:<10}{}", escape(value))?;
+    }
+    Ok(())
 }

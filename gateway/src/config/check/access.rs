@@ -10,8 +10,9 @@ use crate::access::acl_file::AclFile;
 use crate::access::rules::{CLIENT_ID as SAID, IDENTITY, Idle, Rule, Rules, USERNAME, Who};
 use crate::access::{self, AccessSettings};
 use crate::config::{AuthenticationSettings, Secrets, written};
-use crate::identity::Binding;
+use crate::identity::{Binding, Way};
 use crate::net::ListenerSettings;
+use crate::net::tls::ClientSettings;
 
 const RULES_MAX: usize = 1_000;
 const FILE_PLACE: &str = "access_file.mosquitto";
@@ -240,7 +241,12 @@ impl Proofs<'_> {
     /// Whether clients of a listener can prove something of this name: `identity`, `username`, an attribute.
     fn give(self, listener: &ListenerSettings, name: &str) -> bool {
         let Some(demands) = &listener.demands else { return false };
+        let is_vouched_for = |clients: &ClientSettings| clients.authorities.is_some();
         matches!(name, IDENTITY | USERNAME)
-            || demands.ways.iter().flatten().any(|way| self.authentication.gives(*way, name))
+            || demands.ways.iter().flatten().any(|way| match way {
+                // A pin has an identity and nothing else.
+                Way::Certificate if !listener.certificates().is_some_and(is_vouched_for) => false,
+                way => self.authentication.gives(*way, name),
+            })
     }
 }

@@ -23,6 +23,16 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(8);
 const CACHE: Duration = Duration::from_secs(60);
 const CACHE_MAX: Duration = Duration::from_secs(3600);
 
+/// What a listener's TLS asks of clients' certificates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Certificates {
+    NotAsked,
+    Optional,
+    Required,
+    /// What is written is faulty.
+    Unknown,
+}
+
 /// The section `client_id`, where there is one.
 pub(super) type DefaultBinding = Option<Binding>;
 
@@ -153,11 +163,9 @@ impl Checker {
         settings: AuthenticationSettings,
         listeners: &[ListenerSettings],
     ) -> AuthenticationSettings {
-        for way in Way::ALL {
-            let demands = listeners.iter().filter_map(|listener| listener.demands.as_ref());
-            let is_named =
-                demands.flat_map(|demands| demands.ways.iter().flatten()).any(|one| *one == way);
-            if settings.has(way) && !is_named {
+        // Certificates are asked for in TLS: what is of no use to them is found there.
+        for way in Way::ALL.into_iter().filter(|way| *way != Way::Certificate) {
+            if settings.has(way) && !listeners.iter().any(|listener| listener.asks_for(way)) {
                 let name = way.name();
                 self.faults.add(
                     format!("authentication.{name}"),
@@ -173,6 +181,7 @@ impl Checker {
         &mut self,
         place: &str,
         written: &written::Listener,
+        certificates: Certificates,
         authentication: &AuthenticationSettings,
         default: &DefaultBinding,
     ) -> Option<DemandSettings> {
@@ -202,23 +211,33 @@ impl Checker {
         let ways: Vec<_> = ways
             .iter()
             .enumerate()
-            .map(|(index, ways)| self.ways(&place, index, ways, authentication))
+            .map(|(index, ways)| {
+                let place = format!("{place}[{index}]");
+                self.ways(&place, ways, certificates, authentication)
+            })
             .collect();
         for (index, one) in ways.iter().enumerate() {
-            // The service takes every password.
             let is_there = |way: &Way| match way {
-                Way::Http => one.iter().any(|asked| Way::ALL.contains(asked)),
+                // Whoever gets as far as CONNECT has shown one.
+                Way::Certificate if certificates == Certificates::Required => true,
+                // The service takes every password.
+                Way::Http => one.iter().any(|asked| *asked != Way::Certificate),
                 way => one.contains(way),
             };
-            let is_hidden = |earlier: &Vec<Way>| earlier.iter().all(is_there);
-            if !one.is_empty()
-                && ways[..index].iter().any(|earlier| !earlier.is_empty() && is_hidden(earlier))
+            let hides = |earlier: &&Vec<Way>| !earlier.is_empty() && earlier.iter().all(is_there);
+            let Some(earlier) = ways[..index].iter().find(hides).filter(|_| !one.is_empty()) else {
+                continue;
+            };
+            let text = match earlier.contains(&Way::Certificate) && !one.contains(&Way::Certificate)
             {
-                self.faults.add(
-                    format!("{place}[{index}]"),
-                    "is never asked for: what stands before it decides first. Leave it out, or write it before",
-                );
-            }
+                true => {
+                    "is never asked for: every client has shown a certificate, which decides first. Write `client_certificate: optional` in tls, or write it before, or leave it out"
+                }
+                false => {
+                    "is never asked for: what stands before it decides first. Leave it out, or write it before"
+                }
+            };
+            self.faults.add(format!("{place}[{index}]"), text);
         }
         let names = |way| ways.iter().flatten().any(|one| *one == way);
         if names(Way::Password) && names(Way::Http) {
@@ -231,24 +250,26 @@ impl Checker {
     fn ways(
         &mut self,
         place: &str,
-        index: usize,
         Ways(words): &Ways,
+        certificates: Certificates,
         authentication: &AuthenticationSettings,
     ) -> Vec<Way> {
-        let place = format!("{place}[{index}]");
         if words.is_empty() {
-            self.faults.add(&place, "asks for nothing: name the ways of which all are asked for");
+            self.faults.add(place, "asks for nothing: name the ways of which all are asked for");
         }
         let mut ways = Vec::new();
         for word in words {
             let Some(way) = Way::named(word) else {
                 let known = Way::ALL.map(Way::name).join(", ");
-                self.faults.add(&place, format!("there is no way {word:?}: there are {known}"));
+                self.faults.add(place, format!("there is no way {word:?}: there are {known}"));
                 continue;
             };
             if ways.contains(&way) {
-                self.faults.add(&place, format!("{word} stands there twice"));
+                self.faults.add(place, format!("{word} stands there twice"));
                 continue;
+            }
+            if way == Way::Certificate && certificates == Certificates::NotAsked {
+                self.faults.add(place, "asks for a certificate, and nobody is to show one here: write `client_ca: FILE` in this listener's tls, with the authorities that may vouch for clients; or `client_certificate: required`, with authentication.certificate.pinned");
             }
             if !authentication.has(way) {
                 self.faults.add(
@@ -308,6 +329,7 @@ impl Checker {
 /// What to write for a way whose section is missing.
 fn example(way: Way) -> &'static str {
     match way {
+        Way::Certificate => "`certificate: { identity: [cn] }`",
         Way::Token => "`token: { jwks: https://…, issuer: …, audience: … }`",
         Way::Password => "`password: { file: passwords }`",
         Way::Http => "`http: { url: https://… }`",

@@ -6,10 +6,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Checker;
+use super::authentication::Certificates;
 use crate::config::node::Node;
 use crate::config::values::Length;
 use crate::config::{AuthenticationSettings, written};
+use crate::identity::Way;
 use crate::net::listen::UNIX;
+use crate::net::tls::TlsSettings;
 use crate::net::{Bind, ListenerSettings};
 use crate::net::{Network, proxy, websocket};
 
@@ -66,21 +69,30 @@ impl Checker {
         for (index, mut item) in items.into_iter().enumerate() {
             let place = format!("listeners[{index}]");
             self.refuse_later_limits(&place, &mut item);
-            let Some(written) = self.read::<written::Listener>(&place, item) else { continue };
+            let Some(mut written) = self.read::<written::Listener>(&place, item) else { continue };
             let bind_place = format!("{place}.bind");
-            let demands = self.demands(&place, &written, authentication, &bindings);
+            let tls = written.tls.take().map(|tls| {
+                let names = &authentication.certificate;
+                self.tls(&format!("{place}.tls"), tls, names, written.websocket.is_some())
+            });
+            let certificates = asked(tls.as_ref().map(Option::as_ref));
+            let demands = self.demands(&place, &written, certificates, authentication, &bindings);
             let Some(bind) = self.bind(&bind_place, &written.bind) else { continue };
             let is_reached = match &bind {
                 Bind::Tcp(address) => !address.ip().is_loopback(),
                 Bind::Unix(_) => false,
             };
             if is_reached && !written.anonymous && written.authenticate.is_none() {
+                let (anyone, way) = match certificates {
+                    Certificates::Required => ("anyone whose certificate is good", "certificate"),
+                    _ => ("anyone who reaches it", "password"),
+                };
                 self.faults.add(
                     &bind_place,
-                    format!("{bind} is beyond loopback and asks nobody who it is: anyone who reaches it may publish. Write `authenticate: [password]` on this listener, or `anonymous: true` if that is meant"),
+                    format!("{bind} is beyond loopback and asks nobody who it is: {anyone} may publish as any device. Write `authenticate: [{way}]` on this listener, or `anonymous: true` if that is meant"),
                 );
             }
-            if is_reached && demands.is_some() && written.tls.is_none() {
+            if is_reached && demands.is_some() && tls.is_none() {
                 self.hints.push(format!(
                     "{place}: passwords go over the network as they are: without `tls`, and without TLS in front of it, whoever listens there has them"
                 ));
@@ -100,11 +112,7 @@ impl Checker {
                 );
             }
             let on_denied = self.on_denied(&place, written.on_denied.as_deref());
-            let names = &authentication.certificate;
-            let tls = written
-                .tls
-                .and_then(|tls| self.tls(&format!("{place}.tls"), tls, names, websocket.is_some()));
-            if let (Some(websocket), Some(tls)) = (&websocket, &tls)
+            if let (Some(websocket), Some(tls)) = (&websocket, tls.iter().flatten().next())
                 && tls.clients.is_some()
                 && websocket.terms.origins.is_empty()
             {
@@ -113,20 +121,30 @@ impl Checker {
                     "is missing: clients are asked for a certificate here, and a browser shows its user's for any page that connects. Write the pages that may, such as [\"https://console.example.com\"], or, where none does, one that there is not, such as [\"https://none.invalid\"]; devices say no origin, and come in",
                 );
             }
-            listeners.push(ListenerSettings {
+            let listener = ListenerSettings {
                 name: written.name,
                 bind,
                 on_denied,
-                tls,
+                tls: tls.flatten(),
                 demands,
                 websocket,
                 proxy,
                 connections,
-            });
+            };
+            self.hint_at_certificates(&place, &listener);
+            listeners.push(listener);
         }
         self.default_binding_is_used(&bindings, &listeners);
         self.certificate_names_are_used(&authentication.certificate, &listeners);
         listeners
+    }
+
+    /// Certificates that are checked say nothing of who comes, unless somebody looks at them.
+    fn hint_at_certificates(&mut self, place: &str, listener: &ListenerSettings) {
+        let is_used = [Way::Certificate, Way::Http].iter().any(|way| listener.asks_for(*way));
+        if listener.certificates().is_some() && !is_used {
+            self.hints.push(format!("{place}: clients' certificates are checked, and who they are is not: where a certificate shall say who comes, name certificate in authenticate"));
+        }
     }
 
     /// Takes out what is known by name and not there yet, and says so.
@@ -212,6 +230,19 @@ impl Checker {
             }
         }
         proxy::Settings { trusted }
+    }
+}
+
+/// What is asked of certificates by TLS as it is written: none, faulty, or good.
+fn asked(tls: Option<Option<&TlsSettings>>) -> Certificates {
+    match tls {
+        None => Certificates::NotAsked,
+        Some(None) => Certificates::Unknown,
+        Some(Some(tls)) => match &tls.clients {
+            None => Certificates::NotAsked,
+            Some(clients) if clients.required => Certificates::Required,
+            Some(_) => Certificates::Optional,
+        },
     }
 }
 

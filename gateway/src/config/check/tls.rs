@@ -6,6 +6,7 @@ use super::{Checker, KIB};
 use crate::config::evidence::CertificateName;
 use crate::config::values::Files;
 use crate::config::{Secrets, written};
+use crate::identity::Way;
 use crate::net::ListenerSettings;
 use crate::net::tls::{
     CertificateFiles, CertificateSettings, ClientSettings, Material, Source, Template, TlsSettings,
@@ -152,11 +153,25 @@ impl Checker {
         names: &CertificateSettings,
         listeners: &[ListenerSettings],
     ) {
-        let asks = |listener: &ListenerSettings| {
-            listener.tls.as_ref().is_some_and(|tls| tls.clients.is_some())
-        };
-        if *names != CertificateSettings::default() && !listeners.iter().any(asks) {
+        let default = CertificateSettings::default();
+        let asks = |listener: &ListenerSettings| listener.certificates().is_some();
+        if !listeners.iter().any(asks) {
+            // What asks for a certificate that nobody is to show was told so.
+            let is_told = listeners.iter().any(|listener| listener.asks_for(Way::Certificate));
+            if *names == default || is_told {
+                return;
+            }
             self.faults.add("authentication.certificate", "no listener asks for a certificate: write `tls` with client_ca or client_certificate on one, or leave this out");
+            return;
+        }
+        // A pin says itself who comes.
+        let names_clients = |listener: &ListenerSettings| {
+            let is_vouched_for = |clients: &ClientSettings| clients.authorities.is_some();
+            listener.asks_for(Way::Certificate)
+                && listener.certificates().is_some_and(is_vouched_for)
+        };
+        if names.identity != default.identity && !listeners.iter().any(names_clients) {
+            self.faults.add("authentication.certificate.identity", "nobody comes in by a name of a certificate: write `authenticate: [certificate]` on a listener with client_ca, or leave this out");
         }
     }
 

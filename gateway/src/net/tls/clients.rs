@@ -4,8 +4,10 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bridge::message::Verified;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{
     WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
@@ -20,11 +22,11 @@ use webpki::{EndEntityCert, KeyUsage, RawPublicKeyEntity, VerifiedPath, spki_for
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 
-use super::names::{self, Found, Template};
+use super::names::{self, Template};
 use super::pins::Pins;
 use super::revocation::{Lists, issuer_key, issuer_name};
 use crate::net::Certificate;
-use crate::net::certificate::{Basis, Fingerprint, Link};
+use crate::net::certificate::{Basis, EndsAtMs, Fingerprint, Link};
 
 /// A certificate may begin so much later than now: the clocks of authorities are not this one.
 const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
@@ -204,7 +206,7 @@ pub struct Clients {
 
 /// A way from a certificate to an authority.
 struct Way {
-    /// When the first of it ends, in seconds since 1970.
+    /// When the first of it ends, the authority aside, in seconds since 1970.
     ends_s: i64,
     authority: [u8; 32],
     links: Vec<Link>,
@@ -246,12 +248,13 @@ impl Clients {
         let parsed = X509Certificate::from_der(leaf);
         if let Some(identity) = self.rules.pins.identity(&fingerprint) {
             let (_, parsed) = parsed.map_err(|_| ClientFault::Unreadable)?;
+            let mut verified = Verified { id: identity.into(), attributes: Vec::new() };
+            names::complete(&self.rules.identity, &mut verified);
             return Ok(Certificate {
                 fingerprint,
-                identity: Some(identity.into()),
-                attributes: Vec::new(),
+                verified: Some(Arc::new(verified)),
                 common_name: names::common_name(&parsed).map(Into::into),
-                ends_at: None,
+                ends_at_ms: None,
                 basis: Basis::Pinned,
             });
         }
@@ -263,18 +266,14 @@ impl Clients {
             other => other?,
         };
         let (_, parsed) = parsed.map_err(|_| ClientFault::Unreadable)?;
-        let found = names::find(&self.rules.identity, &parsed);
-        let (identity, attributes) = match found {
-            Some(Found { identity, attributes }) => (Some(identity), attributes),
-            None => (None, Vec::new()),
-        };
+        let Way { ends_s, authority, links } = way;
+        let authority_ends_s = *self.ends.get(&authority).ok_or(ClientFault::UnknownAuthority)?;
         Ok(Certificate {
             fingerprint,
-            identity,
-            attributes,
+            verified: names::find(&self.rules.identity, &parsed).map(Arc::new),
             common_name: names::common_name(&parsed).map(Into::into),
-            ends_at: (way.ends_s < NEVER_S).then(|| time(way.ends_s)),
-            basis: Basis::Chain { authority: way.authority, links: way.links.into() },
+            ends_at_ms: first_end_ms(ends_s, authority_ends_s),
+            basis: Basis::Chain { authority, ends_s, links: links.into() },
         })
     }
 
@@ -295,23 +294,16 @@ impl Clients {
         Some(self.examine(leaf, others, now))
     }
 
-    /// Whether a client that came in with this certificate still may, now that something may have changed;
-    /// `chain` is what it showed. Without arithmetic, where what it rested on is there as it was.
-    pub fn ask_again(
-        &self,
-        certificate: &Certificate,
-        chain: &[CertificateDer<'_>],
-        now: SystemTime,
-    ) -> Result<(), ClientFault> {
-        let rests_on_the_same = match &certificate.basis {
-            Basis::Pinned => {
-                let pinned = self.rules.pins.identity(&certificate.fingerprint);
-                pinned.is_some() && pinned == certificate.identity.as_deref()
-            }
-            Basis::Chain { authority, links } => {
-                let is_there = self.ends.get(authority).is_some_and(|ends_s| time(*ends_s) > now);
-                let in_time = certificate.ends_at.is_none_or(|end| end > now);
-                let is_pinned = self.rules.pins.identity(&certificate.fingerprint).is_some();
+    /// Until when a client that came in with this certificate may stay, now that something may have changed;
+    /// None where what it rested on is not there as it was, so that it has to be verified anew. Without
+    /// arithmetic.
+    pub fn ask_again(&self, certificate: &Certificate, now: SystemTime) -> Option<EndsAtMs> {
+        let pinned = self.rules.pins.identity(&certificate.fingerprint);
+        match &certificate.basis {
+            Basis::Pinned => (pinned.is_some() && pinned == certificate.identity()).then_some(None),
+            Basis::Chain { authority, ends_s, links } => {
+                let ends_at_ms = first_end_ms(*ends_s, *self.ends.get(authority)?);
+                let in_time = ends_at_ms.is_none_or(|end_ms| end_ms > since_1970_ms(now));
                 let clean = self.rules.lists.as_ref().is_none_or(|lists| {
                     let depth = if lists.whole_chain { links.len() } else { 1 };
                     links.iter().take(depth).enumerate().all(|(index, link)| {
@@ -319,17 +311,23 @@ impl Clients {
                         lists.ask_known(issuer, key, serial, index > 0).is_ok()
                     })
                 });
-                is_there && in_time && clean && !is_pinned
+                (in_time && clean && pinned.is_none()).then_some(ends_at_ms)
             }
-        };
-        if rests_on_the_same {
-            return Ok(());
         }
-        // It may be good by another way, and else this says why it is not.
+    }
+
+    /// The same with the chain that it showed, which may be good by another way; else this says why it is
+    /// not.
+    pub fn verify_again(
+        &self,
+        certificate: &Certificate,
+        chain: &[CertificateDer<'_>],
+        now: SystemTime,
+    ) -> Result<EndsAtMs, ClientFault> {
         let (leaf, others) = chain.split_first().ok_or(ClientFault::Unreadable)?;
         let again = self.examine(leaf, others, now)?;
-        match again.identity == certificate.identity {
-            true => Ok(()),
+        match again.verified == certificate.verified {
+            true => Ok(again.ends_at_ms),
             // Whom it was let in as, it is not.
             false => Err(ClientFault::NotPinned),
         }
@@ -357,11 +355,12 @@ impl Clients {
     /// What webpki does not ask: whether the authority has expired, and whether anything was revoked.
     fn look_along(&self, path: &VerifiedPath<'_>, now: UnixTime) -> Result<Way, webpki::Error> {
         let authority = name_of(path.anchor());
-        let mut ends_s = *self.ends.get(&authority).ok_or(webpki::Error::UnknownIssuer)?;
-        if ends_s < now.as_secs() as i64 {
-            let not_after = UnixTime::since_unix_epoch(Duration::from_secs(ends_s.max(0) as u64));
+        let end_s = *self.ends.get(&authority).ok_or(webpki::Error::UnknownIssuer)?;
+        if end_s < now.as_secs() as i64 {
+            let not_after = UnixTime::since_unix_epoch(Duration::from_secs(end_s.max(0) as u64));
             return Err(webpki::Error::CertExpired { time: now, not_after });
         }
+        let mut ends_s = i64::MAX;
         let certificates: Vec<&webpki::Cert<'_>> =
             std::iter::once(&**path.end_entity()).chain(path.intermediate_certificates()).collect();
         let mut links = Vec::new();
@@ -482,6 +481,12 @@ fn name_of(anchor: &TrustAnchor<'_>) -> [u8; 32] {
     hash.finalize().into()
 }
 
-fn time(seconds: i64) -> SystemTime {
-    UNIX_EPOCH + Duration::from_secs(seconds.max(0) as u64)
+/// The earlier of two ends, which are in seconds since 1970.
+fn first_end_ms(one_s: i64, other_s: i64) -> EndsAtMs {
+    let end_s = one_s.min(other_s);
+    (end_s < NEVER_S).then(|| end_s.saturating_mul(1000))
+}
+
+fn since_1970_ms(time: SystemTime) -> i64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use bridge::message::Verified;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::objects::{oid_registry, oid2abbrev};
@@ -45,13 +46,6 @@ pub struct Template {
 enum Part {
     Text(String),
     Capture(String),
-}
-
-/// What a template found.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Found {
-    pub identity: Box<str>,
-    pub attributes: Vec<(Box<str>, Box<str>)>,
 }
 
 impl FromStr for Source {
@@ -129,8 +123,14 @@ impl Template {
         Ok(Template { source, parts })
     }
 
+    /// It says this attribute of whom it fits.
+    pub fn says(&self, attribute: &str) -> bool {
+        let is_it = |part: &Part| matches!(part, Part::Capture(name) if name == attribute);
+        attribute != ID && self.parts.iter().any(is_it)
+    }
+
     /// The first name of the certificate that fits.
-    fn find(&self, certificate: &X509Certificate<'_>) -> Option<Found> {
+    fn find(&self, certificate: &X509Certificate<'_>) -> Option<Verified> {
         let names = match self.source {
             Source::SanUri | Source::SanDns => alternative_names(certificate, self.source),
             Source::CommonName => common_name(certificate).map(str::to_owned).into_iter().collect(),
@@ -139,20 +139,20 @@ impl Template {
         names.iter().find_map(|name| self.read(name))
     }
 
-    fn read(&self, name: &str) -> Option<Found> {
+    fn read(&self, name: &str) -> Option<Verified> {
         let mut captures = Vec::new();
         if name.len() > SOURCE_MAX_BYTES || !fit(&self.parts, name, self.separator(), &mut captures)
         {
             return None;
         }
-        let mut found = Found::default();
+        let mut found = Verified::default();
         for (capture, value) in captures {
             match capture == ID {
-                true => found.identity = value.into(),
+                true => found.id = value.into(),
                 false => found.attributes.push((capture.into(), value.into())),
             }
         }
-        is_identity(&found.identity).then_some(found)
+        is_identity(&found.id).then_some(found)
     }
 
     /// What no capture has in it: it is one step of a path, one label of a name; but the whole name, where
@@ -167,8 +167,22 @@ impl Template {
 }
 
 /// As whom the certificate enters, by the first template that fits.
-pub fn find(templates: &[Template], certificate: &X509Certificate<'_>) -> Option<Found> {
-    templates.iter().find_map(|template| template.find(certificate))
+pub fn find(templates: &[Template], certificate: &X509Certificate<'_>) -> Option<Verified> {
+    let mut found = templates.iter().find_map(|template| template.find(certificate))?;
+    complete(templates, &mut found);
+    Some(found)
+}
+
+/// Adds what another template could have said, as empty: what a certificate does not say, its device cannot
+/// claim.
+pub fn complete(templates: &[Template], verified: &mut Verified) {
+    for attribute in ATTRIBUTES {
+        if templates.iter().any(|template| template.says(attribute))
+            && verified.attribute(attribute).is_none()
+        {
+            verified.attributes.push((attribute.into(), Box::default()));
+        }
+    }
 }
 
 /// Whether the whole text is made of these parts; no capture is empty.
@@ -288,10 +302,10 @@ mod tests {
         let with_group = template(Source::SanUri, "spiffe://fleet/{group}/device/{id}");
         let found =
             find(&[template(Source::SanUri, "x://{id}"), with_group], &parsed).expect("it fits");
-        assert_eq!(&*found.identity, "m-1");
+        assert_eq!(&*found.id, "m-1");
         assert_eq!(found.attributes, [("group".into(), "eu".into())]);
         let identity =
-            |template: Template| find(&[template], &parsed).map(|found| found.identity.to_string());
+            |template: Template| find(&[template], &parsed).map(|found| found.id.to_string());
         for (source, text, expected) in [
             // A step of a path, and nothing behind it.
             (Source::SanUri, "spiffe://fleet/{id}", None),
@@ -310,6 +324,24 @@ mod tests {
         // As `openssl x509 -nameopt RFC2253` prints it.
         let subject = identity(Template::whole(Source::Subject));
         assert_eq!(subject.as_deref(), Some("CN=meter 1,O=A\\, B"));
+    }
+
+    #[test]
+    fn what_another_name_could_have_said_nobody_may_claim() {
+        let der = certificate(&[("uri", "spiffe://eu/m-1")], &[(rcgen::DnType::CommonName, "m-1")]);
+        let (_, parsed) = X509Certificate::from_der(&der).expect("it is one");
+        let template = |source, text| Template::parse(source, text).expect("it is a template");
+        let names = [
+            template(Source::SanUri, "urn:{tenant}:{id}"),
+            template(Source::SanUri, "spiffe://{group}/{id}"),
+            Template::whole(Source::CommonName),
+        ];
+        let said = |templates: &[Template]| find(templates, &parsed).expect("it fits").attributes;
+        let of = |name: &str, value: &str| (Box::from(name), Box::from(value));
+        assert_eq!(said(&names), [of("group", "eu"), of("tenant", "")]);
+        assert_eq!(said(&[names[2].clone(), names[1].clone()]), [of("group", "")]);
+        assert_eq!(said(&names[2..]), []);
+        assert!(names[0].says("tenant") && !names[0].says("group") && !names[0].says("id"));
     }
 
     #[test]

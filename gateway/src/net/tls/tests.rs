@@ -227,13 +227,14 @@ async fn who_resumes_a_session_is_asked_anew() {
         tls.reload().expect("the files are good");
         let (transport, certificate, again) = meet(&entrance, &client).await.expect("it is good");
         assert_eq!(kind(&again), rustls::HandshakeKind::Resumed);
-        assert_eq!(certificate.identity.as_deref(), Some("meter-1"));
-        assert_eq!(tls.still_good(&certificate, transport.client_chain()), Ok(()));
+        assert_eq!(certificate.identity(), Some("meter-1"));
+        assert_eq!(tls.ask_again(&certificate), Some(certificate.ends_at_ms));
 
         world.revoke(&[7]);
         tls.reload().expect("the files are good");
+        assert_eq!(tls.ask_again(&certificate), None);
         let chain = transport.client_chain();
-        assert_eq!(tls.still_good(&certificate, chain), Err(ClientFault::Revoked));
+        assert_eq!(tls.verify_again(&certificate, chain), Err(ClientFault::Revoked));
         let (close, heard) = meet(&entrance, &client).await.err().expect("it is revoked");
         assert_eq!(close, Close::Tls(HandshakeFault::Client(ClientFault::Revoked)));
         assert!(heard.contains("CertificateRevoked"), "{heard}");
@@ -251,7 +252,8 @@ async fn an_authority_that_is_taken_out_vouches_for_nobody_any_more() {
     // A list without its authority is a hint, and no fault.
     world.write("ca.crt", &root("another").pem());
     tls.reload().expect("the files are good");
-    let asked = tls.still_good(&certificate, transport.client_chain());
+    assert_eq!(tls.ask_again(&certificate), None);
+    let asked = tls.verify_again(&certificate, transport.client_chain());
     assert_eq!(asked, Err(ClientFault::UnknownAuthority));
     let (close, heard) = meet(&entrance, &client).await.err().expect("nobody vouches");
     assert_eq!(close, Close::Tls(HandshakeFault::Client(ClientFault::UnknownAuthority)));
@@ -259,7 +261,7 @@ async fn an_authority_that_is_taken_out_vouches_for_nobody_any_more() {
     // The same authority with a new certificate of its own is the same.
     world.write("ca.crt", &format!("{}{}", root("another").pem(), world.root.pem()));
     tls.reload().expect("the files are good");
-    assert_eq!(tls.still_good(&certificate, transport.client_chain()), Ok(()));
+    assert_eq!(tls.ask_again(&certificate), Some(certificate.ends_at_ms));
 }
 
 #[tokio::test]
@@ -357,8 +359,8 @@ async fn an_authority_lasts_as_long_as_its_newest_certificate() {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, "root");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    // In time when it is read, and over a moment later.
-    let soon = SystemTime::now() + Duration::from_secs(2);
+    // In time when it is read, and over a while later.
+    let soon = SystemTime::now() + Duration::from_secs(60);
     let since = soon.duration_since(std::time::UNIX_EPOCH).expect("it is later");
     params.not_after = date_time_ymd(1970, 1, 1) + Duration::from_secs(since.as_secs());
     let old = params.self_signed(world.root.key()).expect("it can be signed").pem();
@@ -367,8 +369,17 @@ async fn an_authority_lasts_as_long_as_its_newest_certificate() {
         world.write("ca.crt", &bundle);
         let entrance = world.entrance();
         let (_, certificate, _) = meet(&entrance, &client).await.expect("it is good");
-        let ends_at = certificate.ends_at.expect("it ends");
-        assert!(ends_at > soon + Duration::from_secs(60), "{ends_at:?}");
+        let ends_s = certificate.ends_at_ms.expect("it ends") / 1000;
+        assert!(ends_s > since.as_secs() as i64 + 60, "{ends_s}");
+        // Who came in before it was renewed stays longer, too.
+        world.write("ca.crt", &old);
+        let before = world.entrance();
+        let (_, certificate, _) = meet(&before, &client).await.expect("it is good");
+        assert_eq!(certificate.ends_at_ms, Some(since.as_secs() as i64 * 1000));
+        world.write("ca.crt", &bundle);
+        let tls = before.tls.as_ref().expect("it has TLS");
+        tls.reload().expect("the files are good");
+        assert_eq!(tls.ask_again(&certificate), Some(Some(ends_s * 1000)));
     }
 }
 
