@@ -17,7 +17,6 @@ use crate::local::LocalPlane;
 use crate::low_priority::LowPriority;
 use crate::metrics;
 use crate::net::proxy::HeaderFault;
-use crate::net::silent::Silent;
 use crate::net::tls::Handshakes;
 use crate::net::websocket::Refused;
 use crate::phase::{CurrentPhase, Phase};
@@ -83,8 +82,6 @@ pub struct Edge {
     /// By [`Refused`], for the same reason.
     pub upgrade_logs: [RateLimit; Refused::ALL.len()],
     pub admission: Arc<Admission>,
-    /// Sockets of which nothing came yet.
-    pub silent: Arc<Silent>,
     /// Whether who may do what changed.
     pub rights: Rights,
     started: Instant,
@@ -122,7 +119,6 @@ impl Edge {
             proxy_logs: HeaderFault::ALL.map(|_| RateLimit::every(FOREIGN_LOG_PAUSE)),
             upgrade_logs: Refused::ALL.map(|_| RateLimit::every(FOREIGN_LOG_PAUSE)),
             admission: Admission::new(limits.connections),
-            silent: Silent::new(limits.connections),
             rights: Rights::default(),
             started: Instant::now(),
             phase: CurrentPhase::running(),

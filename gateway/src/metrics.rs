@@ -109,7 +109,7 @@ const DESCRIPTIONS: &[(&str, &str, &str)] = &[
     (CONNECTIONS_LIMIT, "gauge", "Sockets that may be open."),
     (LISTENER_CONNECTIONS, "gauge", "Open sockets, by listener."),
     (LISTENER_CONNECTIONS_LIMIT, "gauge", "Sockets that may be open, by listener."),
-    (SILENT_SOCKETS, "gauge", "Open sockets of which no byte came yet."),
+    (SILENT_SOCKETS, "gauge", "Open sockets of which no whole ClientHello or CONNECT came yet."),
     (CONNECTIONS_CLOSED, "counter", "Connections that ended, by reason."),
     (
         TAKEOVERS,

@@ -243,7 +243,8 @@ impl AdminView for View {
                 .set(admission.open());
             gauge!(names::LISTENER_CONNECTIONS_LIMIT, "listener" => listener).set(limit);
         }
-        gauge!(names::SILENT_SOCKETS).set(self.edge.silent.count() as f64);
+        let silent: usize = self.entrances.iter().map(|entrance| entrance.silent.count()).sum();
+        gauge!(names::SILENT_SOCKETS).set(silent as f64);
         gauge!(names::SESSIONS_MEMORY_USED).set(self.edge.sessions.used() as f64);
         gauge!(names::SESSIONS_MEMORY_LIMIT).set(self.edge.sessions.limit() as f64);
         gauge!(names::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);

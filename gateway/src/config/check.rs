@@ -25,6 +25,7 @@ use super::values::{Length, Size};
 use super::written;
 use super::{Drain, Secrets, Settings};
 use crate::fault::Faults;
+use crate::net::silent;
 use crate::secret::Secret;
 
 /// What is shorter stands in many words, and is no secret.
@@ -83,7 +84,7 @@ impl Checker {
         self.unknown_sections();
         let gateway_id = self.gateway_id();
         let authentication = self.authentication();
-        let listeners = self.listeners(&authentication);
+        let mut listeners = self.listeners(&authentication);
         let authentication = self.used(authentication, &listeners);
         let access = self.access(&listeners, &authentication);
         let audit = self.audit(access.is_some());
@@ -102,6 +103,10 @@ impl Checker {
         let descriptors = DescriptorPlan::new(names.count(), brokers, &ports, store);
         let descriptors = descriptors.and_for_process(authentication.descriptors());
         let (limits, plan) = self.limits(&descriptors, &listeners, &authentication);
+        let count = listeners.len();
+        for listener in &mut listeners {
+            listener.silent = silent::share(limits.connections, count, listener.connections);
+        }
         let rules = self.rules(&names);
         let routes = self.routes();
         let lanes = self.lanes(

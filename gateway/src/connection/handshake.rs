@@ -27,6 +27,7 @@ use crate::edge::Edge;
 use crate::identity::{Bound, Denied, Evidence, Identity};
 use crate::mqtt::encode::ConnAckProperties;
 use crate::mqtt::{self, Connect, ConnectFault, PacketType, Version, encode, reason};
+use crate::net::silent::Silence;
 use crate::net::{self, Accepted, Peer, Transport};
 use crate::patience::Patience;
 use crate::phase::Phase;
@@ -122,7 +123,7 @@ pub(super) async fn establish(edge: Arc<Edge>, accepted: Accepted) -> Option<Box
     let rights = edge.rights.seen();
     let Accepted { transport, mut peer, admitted, silence, over_limit_by, .. } = accepted;
     let opened = net::open(&edge, transport, &mut peer, silence, &mut patience).await;
-    let transport = match opened {
+    let (transport, silence) = match opened {
         Ok(opened) => opened,
         Err(close) => {
             close.count();
@@ -133,7 +134,7 @@ pub(super) async fn establish(edge: Arc<Edge>, accepted: Accepted) -> Option<Box
     let (client_id, identity) = (Box::default(), None);
     let mut opened =
         Opened { transport, peer, admitted, over_limit_by, client_id, identity, rights };
-    match shake(&edge, &mut opened, &mut patience).await {
+    match shake(&edge, &mut opened, silence, &mut patience).await {
         Ok(established) => {
             let connection = established.into_connection(edge, opened);
             connection.shared.tell(Event::Connected, Entry::default());
@@ -170,10 +171,13 @@ fn tell_refused(
 async fn shake(
     edge: &Arc<Edge>,
     opened: &mut Opened,
+    mut silence: Silence,
     patience: &mut Patience,
 ) -> Result<Established, Refused> {
     let Opened { transport, peer, over_limit_by, client_id, identity: proved, .. } = opened;
-    let request = read(edge, transport, peer, patience).await?;
+    let request = silence.until(read(edge, transport, peer, patience)).await;
+    let request = request.unwrap_or(Err(Close::Silent.into()))?;
+    drop(silence);
     if edge.audit.is_on() {
         *client_id = request.client_id.clone();
     }
@@ -490,7 +494,8 @@ impl Refused {
     /// Counts the end, sends the CONNACK, if there is one, and closes.
     async fn end(self, transport: &mut Transport) {
         self.close.count();
-        let is_there = !matches!(self.close, Close::PeerGone | Close::BeforeConnect);
+        let is_there =
+            !matches!(self.close, Close::PeerGone | Close::BeforeConnect | Close::Silent);
         if self.connack.is_some() || is_there && transport.says_goodbye() {
             transport.close_with(&self.connack.unwrap_or_default()).await;
         }
@@ -564,13 +569,19 @@ mod tests {
     use std::io::{Read as _, Write as _};
     use std::net::TcpStream;
     use std::thread;
+    use std::time::Instant;
 
     use super::*;
     use crate::edge::tests::edge;
     use crate::net::peer::tests::peer;
+    use crate::net::silent::Silent;
     use crate::net::transport::tests::pair;
 
     const CONNECT: &[u8] = b"\x10\x13\0\x04MQTT\x04\x02\0\x3c\0\x07meter-1";
+
+    fn silence() -> Silence {
+        Silent::new(1).begin(Instant::now())
+    }
 
     async fn opened(edge: &Arc<Edge>) -> (Opened, TcpStream) {
         let (transport, client) = pair().await;
@@ -604,7 +615,7 @@ mod tests {
             let mut bytes = vec![0; 1024 * 1024];
             while matches!(client.read(&mut bytes), Ok(1..)) {}
         });
-        let shaken = shake(&edge, &mut opened, &mut begun).await;
+        let shaken = shake(&edge, &mut opened, silence(), &mut begun).await;
         drop(opened);
         dawdling.join().expect("the client has its end");
         shaken.map(|_| ()).map_err(|refused| refused.close)
@@ -632,7 +643,7 @@ mod tests {
                 client
             });
             let mut patience = Patience::new(HANDSHAKE_WAIT);
-            let shaken = shake(&edge, &mut opened, &mut patience).await;
+            let shaken = shake(&edge, &mut opened, silence(), &mut patience).await;
             let established = shaken.unwrap_or_else(|refused| panic!("{:?}", refused.close));
             let mut connection = established.into_connection(Arc::clone(&edge), opened);
             let mut client = sending.join().expect("everything was sent");

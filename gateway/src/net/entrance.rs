@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::silent::Silent;
 use super::tls::{ClientSettings, Tls, TlsSettings};
 use super::{Bind, proxy, websocket};
 use crate::access::Access;
@@ -26,6 +27,8 @@ pub struct ListenerSettings {
     pub proxy: Option<proxy::Settings>,
     /// Connections at a time; None: as many as the gateway may have.
     pub connections: Option<u32>,
+    /// Sockets of which nothing whole came yet, at a time.
+    pub silent: u32,
 }
 
 impl ListenerSettings {
@@ -51,6 +54,7 @@ impl ListenerSettings {
             websocket: None,
             proxy: None,
             connections: None,
+            silent: 1,
         }
     }
 }
@@ -67,6 +71,8 @@ pub struct Entrance {
     pub demands: Option<Demands>,
     /// How many connections it has, beside how many it may have.
     pub admission: Arc<Admission>,
+    /// Its sockets of which nothing whole came yet.
+    pub silent: Arc<Silent>,
     /// A load balancer in front says who connects.
     pub proxy: Option<proxy::Settings>,
     /// MQTT comes over WebSocket here, and not otherwise.
@@ -92,6 +98,7 @@ impl Entrance {
             access,
             on_denied: settings.on_denied,
             admission: Admission::new(settings.connections.unwrap_or(u32::MAX)),
+            silent: Silent::new(settings.silent),
             proxy: settings.proxy.clone(),
             websocket: settings.websocket.clone(),
         })

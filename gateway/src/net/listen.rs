@@ -57,7 +57,7 @@ pub struct Accepted {
     pub transport: Transport,
     pub peer: Peer,
     pub admitted: Admitted,
-    /// Nothing came of it yet.
+    /// Nothing whole came of it yet.
     pub silence: Silence,
     /// By how many there are more than there may be.
     pub over_limit_by: u32,
@@ -69,7 +69,7 @@ impl Accepted {
     pub fn new(edge: &Arc<Edge>, transport: Transport, peer: Peer) -> Accepted {
         let (admitted, over_limit_by) = edge.admission.admit(&peer.entrance.admission);
         let at = Instant::now();
-        let silence = edge.silent.begin(at);
+        let silence = peer.entrance.silent.begin(at);
         Accepted { transport, peer, admitted, silence, over_limit_by, at }
     }
 }
@@ -109,7 +109,7 @@ impl Listener {
             let accepted = tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => return,
-                accepted = self.accept(&edge) => accepted,
+                accepted = self.accept() => accepted,
             };
             match accepted {
                 Ok((transport, address)) => self.admit(&edge, transport, address),
@@ -123,8 +123,8 @@ impl Listener {
     }
 
     /// The next socket, when one more may be silent. Cancel safe.
-    async fn accept(&self, edge: &Edge) -> io::Result<(Transport, Option<SocketAddr>)> {
-        edge.silent.room().await;
+    async fn accept(&self) -> io::Result<(Transport, Option<SocketAddr>)> {
+        self.entrance.silent.room().await;
         match &self.socket {
             Bound::Tcp(socket) => {
                 let (stream, address) = socket.accept().await?;
@@ -161,4 +161,34 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::net::peer::tests::peer;
+
+    /// However long something takes on a busy machine.
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[tokio::test]
+    async fn who_is_silent_at_one_listener_keeps_nobody_out_of_another() {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let bind = || Listener::bind(peer(any).entrance, &any.into()).expect("a port is free");
+        let (quiet, busy) = (bind(), bind());
+        // It is not old before that.
+        let _silent = quiet.entrance.silent.begin(Instant::now() + 2 * LONG);
+        let connect = |listener: &Listener| {
+            let address = listener.address().expect("it is bound");
+            TcpStream::connect(address).expect("it listens")
+        };
+        let _clients = (connect(&quiet), connect(&busy));
+        assert!(timeout(LONG, busy.accept()).await.is_ok_and(|accepted| accepted.is_ok()));
+        let waits = timeout(Duration::from_millis(50), quiet.accept()).await;
+        assert!(waits.is_err(), "it has as many as it may");
+    }
 }

@@ -2,6 +2,7 @@
 //! here, from the outside in, under the one deadline that began when the socket was accepted.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::silent::Silence;
 use super::{Peer, Transport, tls, websocket};
@@ -9,30 +10,34 @@ use crate::connection::Close;
 use crate::edge::Edge;
 use crate::patience::Patience;
 
-/// Opens what the peer's entrance puts around MQTT. Nothing of it happens in the accept loop.
+/// Opens what the peer's entrance puts around MQTT, with the silence that lasts until its CONNECT. Nothing of it
+/// happens in the accept loop.
 ///
 /// Not cancel safe: what was read is lost.
 pub async fn open(
     edge: &Edge,
     transport: Transport,
     peer: &mut Peer,
-    silence: Silence,
+    mut silence: Silence,
     patience: &mut Patience,
-) -> Result<Transport, Close> {
+) -> Result<(Transport, Silence), Close> {
     let heard = silence.until(hear(edge, transport, &mut *peer, patience)).await;
     let mut transport = heard.unwrap_or(Err(Close::Silent))?;
     let entrance = Arc::clone(&peer.entrance);
     if let Some(tls) = &entrance.tls {
-        let accepted = Box::pin(tls::accept(tls, edge, transport, peer, patience)).await?;
-        (transport, peer.certificate) = accepted;
+        let accepting = tls::accept(tls, edge, transport, peer, silence, patience);
+        (transport, peer.certificate) = Box::pin(accepting).await?;
+        silence = entrance.silent.begin_inside(Instant::now());
     }
     if let Some(settings) = &entrance.websocket {
-        transport = websocket::open(edge, transport, peer, settings, patience).await?;
+        let upgrading = websocket::open(edge, transport, peer, settings, patience);
+        transport = silence.until(upgrading).await.unwrap_or(Err(Close::Silent))?;
     }
-    Ok(transport)
+    Ok((transport, silence))
 }
 
-/// Waits for the first byte of the client's own: what a load balancer says in front of it breaks no silence.
+/// Waits for the first byte of the client's own, behind what a load balancer says: until then a socket costs
+/// little memory.
 async fn hear(
     edge: &Edge,
     mut transport: Transport,

@@ -1,7 +1,7 @@
 //! Ports, files and limits: where the gateway listens, how many it lets in there, and those who say nothing.
 
 use std::fs::Permissions;
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -13,7 +13,9 @@ use tests::gateway::GatewayConfig;
 use tests::kafka::Kafka;
 use tests::mqtt::property::Property;
 use tests::mqtt::{Client, Connect, Packet, Publish, Version, encode, open_from};
+use tests::pki::{Authority, Leaf};
 use tests::ports;
+use tests::tls::Tls;
 use tests::tools::Folder;
 use tests::wait::{SOON, until_true};
 use tests::websocket::{BINARY, FIN, frame, upgrade};
@@ -100,55 +102,136 @@ fn a_listener_has_no_more_connections_than_it_may() {
     until_true("there is room again", SOON, || connect(6).1 == 0);
 }
 
-/// However many are silent, and wherever, devices connect; and who made room was silent for a while.
+type Open<'a> = Box<dyn Fn() -> TcpStream + Send + Sync + 'a>;
+
+/// One listener in the test of silent sockets, and what its clients say before they fall silent.
+struct Stages<'a> {
+    name: &'static str,
+    /// Each opens a socket that says no more.
+    stages: Vec<(&'static str, Open<'a>)>,
+    honest: Box<dyn Fn(&str) + Send + Sync + 'a>,
+}
+
+/// However many are silent, wherever they stop, and although they said something: devices connect, and who makes room
+/// was silent for a while.
 #[test]
 fn a_thousand_silent_sockets_in_each_stage_hold_up_nobody() {
-    let [balanced, web] = [(); 2].map(|()| ports::local(ports::free()));
+    let [secured, web] = [(); 2].map(|()| ports::local(ports::free()));
+    let folder = Folder::new("silent");
+    let root = Authority::new("root");
+    let server = root.issue(&Leaf::server()).write(&folder, "server");
+    let certificate = json!({ "certificate": server.certificate(), "key": server.key() });
     let gateway = GatewayConfig::new(Kafka::shared())
         .listener(json!({
-            "name": "balanced",
-            "bind": balanced.to_string(),
+            "name": "secured",
+            "bind": secured.to_string(),
+            "tls": { "certificates": [certificate] },
+        }))
+        .listener(json!({
+            "name": "web",
+            "bind": web.to_string(),
+            "websocket": {},
             "proxy_protocol": { "trusted": ["127.0.0.1"] },
         }))
-        .listener(json!({ "name": "web", "bind": web.to_string(), "websocket": {} }))
-        .set("limits.connections", 8000)
-        .set("limits.memory", "1GiB")
+        // As many connections as the descriptors of this machine are enough for.
+        .set("limits.memory", "2GiB")
         .start_ready();
-    let connect = encode::connect(&Connect::new(Version::V5, "half"));
-    let upgraded = upgrade("/", &[]);
-    let in_frame = frame(FIN | BINARY, &connect);
-    let stages: [(SocketAddr, Vec<u8>); 6] = [
-        (gateway.mqtt(), Vec::new()),
-        (balanced, LINE[..20].to_vec()),
-        (balanced, LINE.to_vec()),
-        (web, upgraded.as_bytes()[..40].to_vec()),
-        (web, upgraded.as_bytes().to_vec()),
-        (web, [upgraded.as_bytes(), &in_frame[..in_frame.len() - 1]].concat()),
+    let tls = Tls::trusting(&root);
+    let hello = tls.hello();
+    let half_connect = encode::connect(&Connect::new(Version::V5, "half"));
+    let half_connect = &half_connect[..half_connect.len() - 1];
+    let upgraded = [LINE, upgrade("/", &[]).as_bytes()].concat();
+    let in_frame = [&upgraded[..], &frame(FIN | BINARY, half_connect)].concat();
+    let says = |address: SocketAddr, bytes: &[u8]| {
+        let mut socket = TcpStream::connect(address).expect("the system accepts");
+        socket.write_all(bytes).expect("it is connected");
+        socket
+    };
+    let of =
+        |address: SocketAddr, bytes: Vec<u8>| -> Box<dyn Fn() -> TcpStream + Send + Sync + '_> {
+            Box::new(move || says(address, &bytes))
+        };
+    let plain = gateway.mqtt();
+    let listeners = [
+        Stages {
+            name: "plain",
+            stages: vec![
+                ("nothing", of(plain, Vec::new())),
+                ("a byte", of(plain, half_connect[..1].to_vec())),
+                ("half a CONNECT", of(plain, half_connect.to_vec())),
+            ],
+            honest: Box::new(|id| drop(Client::connect(plain, Version::V5, id))),
+        },
+        Stages {
+            name: "secured",
+            stages: vec![
+                ("a byte", of(secured, hello[..1].to_vec())),
+                ("half a ClientHello", of(secured, hello[..hello.len() - 1].to_vec())),
+                ("its handshake", {
+                    Box::new(|| tls.connect(secured).expect("they shake hands").sock)
+                }),
+            ],
+            honest: Box::new(|id| {
+                drop(Client::connect_tls(secured, &tls, &Connect::new(Version::V5, id)));
+            }),
+        },
+        Stages {
+            name: "web",
+            stages: vec![
+                ("half a PROXY header", of(web, LINE[..20].to_vec())),
+                ("a PROXY header", of(web, LINE.to_vec())),
+                ("half a request", of(web, upgraded[..LINE.len() + 40].to_vec())),
+                ("half a CONNECT in a frame", of(web, in_frame)),
+            ],
+            honest: Box::new(|_| {
+                let mut honest = says(web, &upgraded);
+                honest.set_read_timeout(Some(SOON)).expect("a socket takes a timeout");
+                honest.read_exact(&mut [0; 12]).expect("it is upgraded");
+            }),
+        },
     ];
-    let mut sockets: Vec<TcpStream> = Vec::new();
-    let mut honest = 0;
-    for (address, bytes) in &stages {
-        for number in 0..SILENT {
-            let mut socket = TcpStream::connect(address).expect("the gateway accepts");
-            socket.write_all(bytes).expect("the gateway takes bytes");
-            sockets.push(socket);
-            if number % 200 == 0 {
-                honest += 1;
-                let mut client =
-                    Client::connect(gateway.mqtt(), Version::V5, &format!("h-{honest}"));
-                client.publish_acknowledged("devices/meter/h/power", 1, b"x");
+    let metric = |name: &str, labels: &[(&str, &str)]| gateway.metrics().sum(name, labels);
+    let share = metric("landfall_connections_limit", &[]) / 10.0 / 3.0;
+    let fail = |stages: &Stages<'_>| -> Vec<&'static str> {
+        let Stages { stages, honest, .. } = stages;
+        let stands = |(stage, open): &(&'static str, Open<'_>)| {
+            let began = Instant::now();
+            let silent: Vec<TcpStream> = (0..SILENT).map(|_| open()).collect();
+            // None of them is at its own end before.
+            while began.elapsed() < Duration::from_secs(8) {
+                honest(stage);
+                let open = silent.iter().filter(|socket| !has_ended(socket)).count();
+                if (open as f64) < share + 50.0 {
+                    return None;
+                }
+                thread::sleep(Duration::from_millis(200));
             }
+            Some(*stage)
+        };
+        stages.iter().filter_map(stands).collect()
+    };
+    let failed: Vec<_> = thread::scope(|scope| {
+        let fail = &fail;
+        let threads =
+            listeners.iter().map(|stages| (stages.name, scope.spawn(move || fail(stages))));
+        let threads: Vec<_> = threads.collect();
+        let joined = threads.into_iter().map(|(name, thread)| (name, thread.join()));
+        joined.map(|(name, stages)| (name, stages.expect("everybody honest is served"))).collect()
+    });
+    assert!(failed.iter().all(|(_, stages)| stages.is_empty()), "who stays: {failed:?}");
+    assert!(metric("landfall_connections_closed_total", &[("reason", "silent")]) > 0.0);
+}
+
+/// The gateway has closed it.
+fn has_ended(mut socket: &TcpStream) -> bool {
+    socket.set_nonblocking(true).expect("a socket takes options");
+    loop {
+        match socket.read(&mut [0; 4096]) {
+            Ok(0) => return true,
+            Ok(_) => {}
+            Err(error) => return error.kind() != ErrorKind::WouldBlock,
         }
     }
-    Kafka::shared().wait_for(&gateway.topic("fast"), honest, SOON);
-    until_true("the silent ones are gone", 3 * SOON, || {
-        gateway.metrics().sum("landfall_connections", &[]) == 0.0
-    });
-    let closed = |reason: &str| {
-        gateway.metrics().sum("landfall_connections_closed_total", &[("reason", reason)])
-    };
-    // A tenth may be silent, and in three of the stages they are: the oldest had to go.
-    assert!(closed("silent") >= SILENT as f64, "{}", closed("silent"));
 }
 
 /// Half of a large CONNECT holds memory until its deadline, and who sends many of them holds no more than half of
@@ -191,10 +274,16 @@ fn who_is_silent_is_not_ended_for_it_while_there_is_room() {
     let began = Instant::now();
     let mut slow: Vec<Client> =
         (0..9).map(|_| Client::open(gateway.mqtt(), Version::V311)).collect();
+    let connect = |number| encode::connect(&Connect::new(Version::V311, &format!("slow-{number}")));
+    // So much of it is in the first segment; nothing of some.
+    let cut = |number: usize| 3 * (number % 3);
+    for (number, client) in slow.iter_mut().enumerate() {
+        client.send(&connect(number)[..cut(number)]);
+    }
     // Longer than who is silent longest is left alone where room is needed.
     thread::sleep(Duration::from_secs(4).saturating_sub(began.elapsed()));
     for (number, client) in slow.iter_mut().enumerate() {
-        client.send(&encode::connect(&Connect::new(Version::V311, &format!("slow-{number}"))));
+        client.send(&connect(number)[cut(number)..]);
         assert!(matches!(client.expect_packet(), Packet::Connack { code: 0, .. }));
     }
     // Where there is none, accepting waits for who is not silent for long enough, and not for ever.

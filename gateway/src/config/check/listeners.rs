@@ -130,6 +130,8 @@ impl Checker {
                 websocket,
                 proxy,
                 connections,
+                // Known when the limits of all are.
+                silent: 1,
             };
             self.hint_at_certificates(&place, &listener);
             listeners.push(listener);

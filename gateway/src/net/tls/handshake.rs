@@ -24,6 +24,7 @@ use super::{Material, Tls};
 use crate::connection::Close;
 use crate::edge::Edge;
 use crate::metrics;
+use crate::net::silent::Silence;
 use crate::net::{Certificate, Peer, Transport};
 use crate::patience::Patience;
 
@@ -152,7 +153,8 @@ enum Step {
     Failed(rustls::Error),
 }
 
-/// Shakes hands: the stream, and the certificate that the client proved to have.
+/// Shakes hands: the stream, and the certificate that the client proved to have. Its silence ends with a whole
+/// ClientHello.
 ///
 /// Not cancel safe: what was read is lost.
 pub async fn accept(
@@ -160,23 +162,13 @@ pub async fn accept(
     edge: &Edge,
     transport: Transport,
     peer: &Peer,
+    mut silence: Silence,
     patience: &mut Patience,
 ) -> Result<(Transport, Option<Arc<Certificate>>), Close> {
     let mut socket = Socket { tls, peer, transport, patience };
-    let mut incoming = Vec::new();
-    let offer = loop {
-        match Beginning::of(&incoming) {
-            Beginning::Hello(offer) => break offer,
-            Beginning::Foreign => {
-                let fault = HandshakeFault::of_plain(&incoming);
-                return Err(socket.refuse(fault, "", None, &[]).await);
-            }
-            Beginning::Part if incoming.len() > HELD_MAX_BYTES => {
-                return Err(socket.refuse(HandshakeFault::TooLarge, "", None, &[]).await);
-            }
-            Beginning::Part => socket.read(&mut incoming).await?,
-        }
-    };
+    let hello = silence.until(socket.hello()).await.unwrap_or(Err(Close::Silent));
+    let (offer, incoming) = hello?;
+    drop(silence);
     let material = tls.material();
     let config = match offer.has_protocol(material.protocols) {
         true => &material.with_protocols,
@@ -211,6 +203,24 @@ struct Socket<'a> {
 }
 
 impl Socket<'_> {
+    /// Reads until the ClientHello is whole: what it offers, and everything that came.
+    async fn hello(&mut self) -> Result<(Offer, Vec<u8>), Close> {
+        let mut incoming = Vec::new();
+        loop {
+            match Beginning::of(&incoming) {
+                Beginning::Hello(offer) => return Ok((offer, incoming)),
+                Beginning::Foreign => {
+                    let fault = HandshakeFault::of_plain(&incoming);
+                    return Err(self.refuse(fault, "", None, &[]).await);
+                }
+                Beginning::Part if incoming.len() > HELD_MAX_BYTES => {
+                    return Err(self.refuse(HandshakeFault::TooLarge, "", None, &[]).await);
+                }
+                Beginning::Part => self.read(&mut incoming).await?,
+            }
+        }
+    }
+
     /// Steps until the handshake is over.
     async fn shake(
         &mut self,

@@ -187,7 +187,8 @@ async fn meet(
     });
     let mut patience = Patience::new(Duration::from_secs(30));
     let tls = entrance.tls.as_ref().expect("it has TLS");
-    let accepted = accept(tls, &edge, transport, &peer, &mut patience).await;
+    let silence = entrance.silent.begin(std::time::Instant::now());
+    let accepted = accept(tls, &edge, transport, &peer, silence, &mut patience).await;
     let greeted = match accepted {
         Ok((mut transport, certificate)) => {
             let mut word = [0; 16];
