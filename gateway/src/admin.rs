@@ -4,6 +4,7 @@
 mod clients;
 mod guard;
 mod reload;
+mod secured;
 pub mod tokens;
 
 use std::collections::VecDeque;
@@ -24,6 +25,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
@@ -32,8 +34,9 @@ use tokio::time::{sleep, timeout};
 use crate::audit::Audit;
 use crate::clients::Clients;
 use crate::metrics::MetricsHandle;
+use crate::net::tls::{Tls, TlsSettings};
 use crate::rate_limit::RateLimit;
-use crate::reload::Reloader;
+use crate::reload::{Reload, Reloader};
 use guard::{Caller, Guard};
 use tokens::{CurrentTokens, TokenSources, Tokens};
 
@@ -56,6 +59,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct AdminSettings {
     pub bind: SocketAddr,
     pub probes: Option<ProbesSettings>,
+    /// None where pages are asked for as they are.
+    pub tls: Option<TlsSettings>,
+    /// Common names of certificates that open it, with [`AdminSettings::tls`].
+    pub certificates: Vec<String>,
     /// Where the tokens are kept that open it.
     pub token_sources: TokenSources,
     /// Those tokens, as they were read.
@@ -69,6 +76,9 @@ pub struct ProbesSettings {
     /// `/metrics` is there too.
     pub metrics: bool,
 }
+
+/// By this name metrics of TLS tell it from listeners, of which none may have it then.
+pub const TLS_NAME: &str = "admin";
 
 /// What the pages show of a role.
 pub trait AdminView: Send + Sync + 'static {
@@ -111,7 +121,9 @@ pub struct CannotBind {
 /// A bound admin server.
 pub struct Admin {
     port: std::net::TcpListener,
+    tls: Option<Arc<Tls>>,
     probes: Option<Probes>,
+    tokens: Arc<CurrentTokens>,
     guard: Arc<Guard>,
 }
 
@@ -135,20 +147,34 @@ struct Pages<V> {
 }
 
 impl Admin {
-    /// Binds its ports. After the process's recorder is there, as it counts who is not let in.
-    pub fn bind(settings: &AdminSettings, tokens: Arc<CurrentTokens>) -> Result<Admin, CannotBind> {
+    /// Binds its ports and reads its files. After the process's recorder is there, as it counts who is not let
+    /// in.
+    pub fn bind(settings: &AdminSettings) -> anyhow::Result<Admin> {
+        let AdminSettings { token_sources, tokens, certificates, .. } = settings;
+        let tokens = Arc::new(CurrentTokens::new(token_sources.clone(), tokens.clone()));
+        let certificates: Arc<[String]> = certificates.as_slice().into();
         let guard = |address: SocketAddr| {
-            Arc::new(Guard::new(Arc::clone(&tokens), address.ip().is_loopback()))
+            let (tokens, certificates) = (Arc::clone(&tokens), Arc::clone(&certificates));
+            Arc::new(Guard::new(tokens, certificates, address.ip().is_loopback()))
         };
+        let tls = settings.tls.as_ref().map(|tls| Tls::open(TLS_NAME, tls)).transpose()?;
         let probes = settings.probes.as_ref().map(|probes| {
             let port = bind("admin.probes", probes.bind)?;
-            Ok(Probes { port, guard: guard(probes.bind), metrics: probes.metrics })
+            Ok::<_, CannotBind>(Probes { port, guard: guard(probes.bind), metrics: probes.metrics })
         });
         Ok(Admin {
             port: bind("admin", settings.bind)?,
+            tls: tls.map(Arc::new),
             probes: probes.transpose()?,
             guard: guard(settings.bind),
+            tokens,
         })
+    }
+
+    /// What of it may be read anew.
+    pub fn reloads(&self) -> Vec<Arc<dyn Reload>> {
+        let tls = self.tls.iter().map(|tls| Arc::clone(tls) as Arc<dyn Reload>);
+        std::iter::once(Arc::clone(&self.tokens) as Arc<dyn Reload>).chain(tls).collect()
     }
 
     pub fn address(&self) -> io::Result<SocketAddr> {
@@ -197,7 +223,7 @@ async fn serve<V: AdminView>(
     pages: Arc<Pages<V>>,
     stopped: oneshot::Receiver<()>,
 ) -> io::Result<()> {
-    let Admin { port, probes, guard } = admin;
+    let Admin { port, tls, probes, guard, .. } = admin;
     let port = TcpListener::from_std(port)?;
     let router = all_pages(&pages, &guard);
     let probes = match probes {
@@ -208,12 +234,12 @@ async fn serve<V: AdminView>(
     };
     let probes = async {
         match probes {
-            Some((port, router)) => accept(port, router).await,
+            Some((port, router)) => accept(port, None, router).await,
             None => std::future::pending().await,
         }
     };
     tokio::select! {
-        () = accept(port, router) => Ok(()),
+        () = accept(port, tls, router) => Ok(()),
         () = probes => Ok(()),
         _ = stopped => Ok(()),
     }
@@ -260,10 +286,10 @@ fn signs_of_life<V: AdminView>(pages: &Arc<Pages<V>>, guard: &Arc<Guard>) -> Rou
 }
 
 /// Accepts for ever, and keeps to [`CONNECTIONS_MAX`].
-async fn accept(listener: TcpListener, router: Router) {
+async fn accept(listener: TcpListener, tls: Option<Arc<Tls>>, router: Router) {
     // From the oldest to the newest.
     let mut open: VecDeque<AbortHandle> = VecDeque::with_capacity(CONNECTIONS_MAX);
-    let log = RateLimit::default();
+    let (log, tls_log) = (RateLimit::default(), Arc::new(RateLimit::default()));
     loop {
         let (stream, address) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -290,16 +316,49 @@ async fn accept(listener: TcpListener, router: Router) {
             // Its descriptor is given back before the next one is taken.
             tokio::task::yield_now().await;
         }
-        let caller = Caller { address: address.ip() };
-        open.push_back(tokio::spawn(connection(stream, caller, router.clone())).abort_handle());
+        // Without it a page waits for the client's delayed acknowledgement.
+        let _ = stream.set_nodelay(true);
+        let caller = Caller { address: address.ip(), certificate: None };
+        let router = router.clone();
+        let serving = match &tls {
+            None => tokio::spawn(connection(stream, caller, router)),
+            Some(tls) => {
+                let (tls, log) = (Arc::clone(tls), Arc::clone(&tls_log));
+                tokio::spawn(secured_connection(tls, stream, caller, router, log))
+            }
+        };
+        open.push_back(serving.abort_handle());
+    }
+}
+
+/// Serves one connection with TLS, if its handshake ends well within the time of a request's head.
+async fn secured_connection(
+    tls: Arc<Tls>,
+    stream: TcpStream,
+    mut caller: Caller,
+    router: Router,
+    log: Arc<RateLimit>,
+) {
+    let address = caller.address;
+    match timeout(HEAD_WAIT, secured::accept(&tls, stream)).await {
+        Ok(Ok((stream, certificate))) => {
+            caller.certificate = certificate;
+            connection(stream, caller, router).await;
+        }
+        Ok(Err(error)) if log.allows() => {
+            tracing::warn!(%address, error, "a TLS handshake failed on the admin port");
+        }
+        Ok(Err(_)) | Err(_) => {}
     }
 }
 
 /// Serves one connection, to an end that does not depend on its client.
-async fn connection(stream: TcpStream, caller: Caller, router: Router) {
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    caller: Caller,
+    router: Router,
+) {
     let router = router.layer(Extension(caller));
-    // Without it a page waits for the client's delayed acknowledgement.
-    let _ = stream.set_nodelay(true);
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WAIT)

@@ -16,8 +16,6 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::access::Access;
-use crate::admin::AdminSettings;
-use crate::admin::tokens::CurrentTokens;
 use crate::audit::Audit;
 use crate::config::{Drain, Settings};
 use crate::edge::{Edge, EdgeLimits};
@@ -53,10 +51,7 @@ pub struct App {
 
 impl App {
     pub fn build(settings: Settings) -> anyhow::Result<App> {
-        let AdminSettings { token_sources, tokens, .. } = &settings.admin;
-        let tokens = Arc::new(CurrentTokens::new(token_sources.clone(), tokens.clone()));
-        let process =
-            Process::build(EDGE, settings.limits.workers, &settings.admin, Arc::clone(&tokens))?;
+        let process = Process::build(EDGE, settings.limits.workers, &settings.admin)?;
         let authentication = Authentication::new(&settings.authentication, process.background())?;
         let access = settings.access.as_ref().map(|settings| Arc::new(Access::new(settings)));
         let entrances = entrances(&settings, &authentication, access.as_ref())?;
@@ -74,7 +69,7 @@ impl App {
         let edge = Arc::new(edge);
         let changing = Arc::clone(&edge);
         authentication.follow(process.background(), move || changing.rights.change());
-        let mut parts: Vec<Arc<dyn Reload>> = vec![tokens];
+        let mut parts = process.reloads();
         parts.extend(access.map(|access| access as Arc<dyn Reload>));
         parts.extend(authentication.reloads());
         parts.extend(entrances.iter().flat_map(|entrance| entrance.reloads()));

@@ -10,12 +10,11 @@ use anyhow::Context as _;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::admin::AdminSettings;
-use crate::admin::tokens::CurrentTokens;
-use crate::admin::{Admin, AdminThread, AdminView};
+use crate::admin::{Admin, AdminSettings, AdminThread, AdminView};
 use crate::metrics::MetricsHandle;
 use crate::panics;
 use crate::pulse::Pulse;
+use crate::reload::Reload;
 
 /// The threads that serve what can wait: the object store, admin requests to Kafka.
 const BACKGROUND: &str = "background";
@@ -48,13 +47,12 @@ struct Runtimes {
 }
 
 impl Process {
-    /// Starts the runtimes, the role's own with so many threads of this name, and binds the admin port, which
-    /// these tokens open. Once per process.
+    /// Starts the runtimes, the role's own with so many threads of this name, and binds the admin
+    /// port. Once per process.
     pub fn build(
         front: &'static str,
         threads: usize,
         admin: &AdminSettings,
-        tokens: Arc<CurrentTokens>,
     ) -> anyhow::Result<Process> {
         raise_descriptor_limit();
         let metrics = crate::metrics::install();
@@ -64,7 +62,7 @@ impl Process {
         };
         let pulses = [(front, &runtimes.front), (BACKGROUND, &runtimes.background)];
         let pulses = pulses.map(|(name, runtime)| (name, Pulse::of_runtime(runtime.handle())));
-        let admin = Admin::bind(admin, tokens)?;
+        let admin = Admin::bind(admin)?;
         Ok(Process { metrics, admin, runtimes, pulses })
     }
 
@@ -84,6 +82,11 @@ impl Process {
 
     pub fn admin_address(&self) -> io::Result<SocketAddr> {
         self.admin.address()
+    }
+
+    /// What of its admin port may be read anew.
+    pub fn reloads(&self) -> Vec<Arc<dyn Reload>> {
+        self.admin.reloads()
     }
 
     /// Answers on the admin port from here on, with what the role shows.

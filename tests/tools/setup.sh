@@ -137,6 +137,8 @@ missing_packages() {
     command -v mosquitto_pub >/dev/null || echo mosquitto-clients
     command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || echo mosquitto
     command -v kcat >/dev/null || echo kcat
+    command -v curl >/dev/null || echo curl
+    command -v openssl >/dev/null || echo openssl
     python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3 python3-venv
     command -v prometheus >/dev/null && command -v promtool >/dev/null || echo prometheus
     node_is_there || echo nodejs

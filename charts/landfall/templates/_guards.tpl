@@ -66,6 +66,9 @@
 {{- if and (not $probes) (regexMatch "^(127\\.|\\[::1\\])" $admin) -}}
 {{- $faults = append $faults (printf "config.admin.bind: the probes cannot reach %s: bind it to 0.0.0.0:8080, or write config.admin.probes" $admin) -}}
 {{- end -}}
+{{- if and (not $probes) ($.Values.config.admin | default dict).tls -}}
+{{- $faults = append $faults "config.admin.probes: the kubelet has no certificate to know that of config.admin.tls by: write { bind: \"0.0.0.0:8081\", metrics: true }" -}}
+{{- end -}}
 {{- if $probes -}}
 {{- $port := include "landfall.port" $probes | int -}}
 {{- if regexMatch "^(127\\.|\\[::1\\])" $probes -}}
@@ -313,8 +316,8 @@ no device could connect. What other annotations mean is not known here, so nothi
 {{- if and (or .serviceMonitor.enabled .podMonitor.enabled) $.Values.networkPolicy.enabled (not $.Values.networkPolicy.metricsFrom) -}}
 {{- $faults = append $faults "networkPolicy.metricsFrom: Prometheus cannot reach /metrics: write where it runs, such as [{ namespaceSelector: { matchLabels: { kubernetes.io/metadata.name: monitoring } } }]" -}}
 {{- end -}}
-{{- if and (or .serviceMonitor.enabled .podMonitor.enabled) ($.Values.config.admin | default dict).authenticate (eq (include "landfall.metricsPort" $) "admin") -}}
-{{- $faults = append $faults "config.admin.probes: Prometheus has no token of config.admin.authenticate: write { bind: \"0.0.0.0:8081\", metrics: true }" -}}
+{{- if and (or .serviceMonitor.enabled .podMonitor.enabled) (or ($.Values.config.admin | default dict).authenticate ($.Values.config.admin | default dict).tls) (eq (include "landfall.metricsPort" $) "admin") -}}
+{{- $faults = append $faults "config.admin.probes: Prometheus has no token of config.admin.authenticate, and no certificate of config.admin.tls: write { bind: \"0.0.0.0:8081\", metrics: true }" -}}
 {{- end -}}
 {{- $alerts := list -}}
 {{- range ($.Files.Get "files/alerts.yaml" | fromYaml).groups -}}

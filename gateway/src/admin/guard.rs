@@ -34,6 +34,8 @@ const ADDRESSES_MAX: usize = 1024;
 #[derive(Clone, Debug)]
 pub struct Caller {
     pub address: IpAddr,
+    /// The common name of a certificate that it proved to have.
+    pub certificate: Option<Arc<str>>,
 }
 
 /// Who was let in, for the log.
@@ -45,6 +47,8 @@ pub struct Operator {
 /// See the module.
 pub struct Guard {
     tokens: Arc<CurrentTokens>,
+    /// Common names.
+    certificates: Arc<[String]>,
     /// Only this machine reaches the port.
     is_loopback: bool,
     tries: Mutex<Tries>,
@@ -58,17 +62,24 @@ enum Denied {
     NotConfigured,
     NoCredentials,
     WrongToken,
+    /// It is good, and not of an operator.
+    ForeignCertificate,
     TooManyTries,
     /// It was asked by a name that may be anybody's.
     ForeignName,
 }
 
 impl Guard {
-    pub fn new(tokens: Arc<CurrentTokens>, is_loopback: bool) -> Guard {
+    pub fn new(
+        tokens: Arc<CurrentTokens>,
+        certificates: Arc<[String]>,
+        is_loopback: bool,
+    ) -> Guard {
         for denied in Denied::ALL {
             denied.count(0);
         }
-        Guard { tokens, is_loopback, tries: Mutex::default(), log: RateLimit::default() }
+        let (tries, log) = (Mutex::default(), RateLimit::default());
+        Guard { tokens, certificates, is_loopback, tries, log }
     }
 
     fn admit(
@@ -78,11 +89,19 @@ impl Guard {
         now: Instant,
     ) -> Result<Operator, Denied> {
         let tokens = self.tokens.get();
-        if tokens.is_empty() {
+        if tokens.is_empty() && self.certificates.is_empty() {
             return Err(Denied::NotConfigured);
         }
+        if let Some(name) = &caller.certificate
+            && self.certificates.iter().any(|known| **known == **name)
+        {
+            return Ok(Operator { name: Arc::clone(name) });
+        }
         let shown = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
-        let shown = shown.and_then(bearer).ok_or(Denied::NoCredentials)?;
+        let shown = shown.and_then(bearer).ok_or(match &caller.certificate {
+            Some(_) => Denied::ForeignCertificate,
+            None => Denied::NoCredentials,
+        })?;
         // A right token passes whatever its neighbours show: behind a proxy all callers have one address, and
         // nobody guesses one of that length.
         if let Some(name) = tokens.find(shown) {
@@ -181,10 +200,11 @@ fn bearer(authorization: &[u8]) -> Option<&[u8]> {
 }
 
 impl Denied {
-    const ALL: [Denied; 5] = [
+    const ALL: [Denied; 6] = [
         Denied::NotConfigured,
         Denied::NoCredentials,
         Denied::WrongToken,
+        Denied::ForeignCertificate,
         Denied::TooManyTries,
         Denied::ForeignName,
     ];
@@ -195,6 +215,7 @@ impl Denied {
             Denied::NotConfigured => "not_configured",
             Denied::NoCredentials => "no_credentials",
             Denied::WrongToken => "wrong_token",
+            Denied::ForeignCertificate => "foreign_certificate",
             Denied::TooManyTries => "too_many_tries",
             Denied::ForeignName => "foreign_name",
         }
@@ -208,15 +229,19 @@ impl Denied {
         match self {
             Denied::NotConfigured => (
                 StatusCode::FORBIDDEN,
-                "this page is for callers who show who they are, and the configuration does not say how: write admin.authenticate.tokens",
+                "this page is for callers who show who they are, and the configuration does not say how: write admin.authenticate.tokens, or admin.tls.client_ca and admin.authenticate.certificates",
             ),
             Denied::NoCredentials => (
                 StatusCode::UNAUTHORIZED,
-                "show a token of admin.authenticate.tokens: the header Authorization: Bearer TOKEN",
+                "show a token of admin.authenticate.tokens by the header Authorization: Bearer TOKEN, or a certificate of admin.authenticate.certificates",
             ),
             Denied::WrongToken => {
                 (StatusCode::UNAUTHORIZED, "this is no token of admin.authenticate.tokens")
             }
+            Denied::ForeignCertificate => (
+                StatusCode::FORBIDDEN,
+                "the certificate's common name is not among admin.authenticate.certificates",
+            ),
             Denied::TooManyTries => (
                 StatusCode::TOO_MANY_REQUESTS,
                 "too many wrong tokens came from this address: wait some seconds",
@@ -235,7 +260,9 @@ impl IntoResponse for Denied {
         let (code, text) = self.told();
         let mut response = (code, Json(json!({ "error": text }))).into_response();
         let header = match self {
-            Denied::NotConfigured | Denied::ForeignName => return response,
+            Denied::NotConfigured | Denied::ForeignCertificate | Denied::ForeignName => {
+                return response;
+            }
             // RFC 6750, 3.
             Denied::NoCredentials => (header::WWW_AUTHENTICATE, "Bearer realm=\"landfall\""),
             Denied::WrongToken => {

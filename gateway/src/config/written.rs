@@ -356,6 +356,28 @@ pub struct Admin {
     pub probes: Option<Probes>,
     /// How callers show who they are. Without it nobody is told of a client, and nobody can end one.
     pub authenticate: Option<AdminAuthenticate>,
+    /// Serves admin.bind with TLS. The port of the probes stays without.
+    pub tls: Option<AdminTls>,
+}
+
+/// TLS of the admin port.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AdminTls {
+    /// Certificates of the gateway for it.
+    #[schemars(length(min = 1))]
+    pub certificates: Vec<CertificateFiles>,
+    /// A file in PEM with the authorities that may vouch for callers. Let it be another than devices have: who
+    /// is let in is said by admin.authenticate.certificates.
+    pub client_ca: Option<String>,
+    /// A file with lists of revoked certificates (CRL), in PEM or DER, or several files.
+    pub crl: Option<Files>,
+    /// Whether each authority of a chain needs a list, or only the one that issued a caller's own certificate.
+    #[schemars(extend("enum" = ["chain", "leaf", null], "default" = "chain"))]
+    pub crl_check: Option<String>,
+    /// The oldest version that is spoken.
+    #[schemars(extend("enum" = ["1.2", "1.3", null], "default" = "1.2"))]
+    pub min_version: Option<String>,
 }
 
 /// A port for /livez and /readyz.
@@ -377,6 +399,8 @@ pub struct AdminAuthenticate {
     /// Tokens by name: what is shown as Authorization: Bearer TOKEN. Each is kept elsewhere, has 16 to 4096
     /// bytes of A-Z a-z 0-9 - . _ ~ + / =, and is read anew when its file changes. At most 100.
     pub tokens: BTreeMap<String, Secret>,
+    /// Common names of certificates that an authority of admin.tls.client_ca vouches for. At most 100.
+    pub certificates: Vec<String>,
 }
 
 /// How the gateway ends at SIGTERM.

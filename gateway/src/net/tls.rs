@@ -21,6 +21,7 @@ use std::time::{Duration, SystemTime};
 
 use parking_lot::RwLock;
 use rustls::pki_types::CertificateDer;
+use rustls::server::ServerConfig;
 
 pub use clients::{ClientFault, Clients};
 pub use handshake::{HandshakeFault, Handshakes, accept};
@@ -101,6 +102,23 @@ impl Tls {
                 self.listener, self.settings.place
             )
         })
+    }
+
+    /// What serves HTTP with its files as they are now.
+    pub fn http_server(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.material().with_protocols)
+    }
+
+    /// What a client's certificate is, by the files as they are now; `chain` is what it showed.
+    pub fn examine(
+        &self,
+        chain: &[CertificateDer<'_>],
+        now: SystemTime,
+    ) -> Result<Certificate, ClientFault> {
+        let material = self.material();
+        let clients = material.clients.as_ref().ok_or(ClientFault::UnknownAuthority)?;
+        let (leaf, others) = chain.split_first().ok_or(ClientFault::Unreadable)?;
+        clients.examine(leaf, others, now)
     }
 
     fn material(&self) -> Arc<Material> {

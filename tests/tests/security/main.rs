@@ -2,6 +2,7 @@
 //! is for and by those it is not for, against the real gateway.
 
 mod admin;
+mod admin_tls;
 // The certificates that the others are made with are what they claim to be.
 mod pki;
 // Simulated devices, and some that do not belong to them.

@@ -201,7 +201,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("sha2", &["bridge/src/", "gateway/src/", "examples/device-sim/src/"]),
     ("smallvec", &["bridge/src/topic/"]),
     ("socket2", &["gateway/src/"]),
-    ("tokio_rustls", &["examples/device-sim/src/"]),
+    ("tokio_rustls", &["examples/device-sim/src/", "gateway/src/admin/secured.rs"]),
     ("tokio_tungstenite", &["examples/device-sim/src/link/"]),
     (
         "tracing_subscriber",

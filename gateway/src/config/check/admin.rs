@@ -5,11 +5,15 @@ use std::net::SocketAddr;
 use super::Checker;
 use super::listeners::{overlap, taken};
 use crate::admin::tokens::{self, TOKENS_MAX, TokenSources, Tokens};
-use crate::admin::{AdminSettings, ProbesSettings};
+use crate::admin::{AdminSettings, ProbesSettings, TLS_NAME};
 use crate::config::written;
+use crate::net::tls::{CertificateSettings, TlsSettings};
 use crate::net::{Bind, ListenerSettings};
 
 const DEFAULT_BIND: ([u8; 4], u16) = ([127, 0, 0, 1], 8080);
+const AUTHENTICATE: &str = "admin.authenticate";
+/// Names of certificates that are held against a caller's.
+const CERTIFICATES_MAX: usize = 100;
 
 impl Checker {
     pub(super) fn admin(&mut self, listeners: &[ListenerSettings]) -> AdminSettings {
@@ -21,12 +25,66 @@ impl Checker {
         };
         self.hold_port("admin.bind", bind, listeners);
         let probes = written.probes.and_then(|probes| self.probes(&probes, bind, listeners));
-        let authenticate = written.authenticate.map(|authenticate| authenticate.tokens);
-        let (token_sources, tokens) = match authenticate {
-            Some(sources) => self.tokens(sources),
-            None => Default::default(),
+        let may_vouch = written.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+        let tls = written.tls.and_then(|tls| self.admin_tls(tls, listeners));
+        let is_asked = written.authenticate.is_some();
+        let written::AdminAuthenticate { tokens, certificates } =
+            written.authenticate.unwrap_or_default();
+        if is_asked && tokens.is_empty() && certificates.is_empty() {
+            self.faults.add(
+                AUTHENTICATE,
+                "is empty: nobody could show who they are. Write such as `tokens: { ops: { from_file: … } }`, or leave admin.authenticate out",
+            );
+        }
+        self.operators(&certificates, may_vouch);
+        let (token_sources, tokens) = self.tokens(tokens);
+        AdminSettings { bind, probes, tls, certificates, token_sources, tokens }
+    }
+
+    /// As of a listener whose clients need not show a certificate, because others show a token.
+    fn admin_tls(
+        &mut self,
+        written: written::AdminTls,
+        listeners: &[ListenerSettings],
+    ) -> Option<TlsSettings> {
+        let written::AdminTls { certificates, client_ca, crl, crl_check, min_version } = written;
+        if listeners.iter().any(|listener| listener.name == TLS_NAME) {
+            self.faults.add("admin.tls", format!("a listener has the name {TLS_NAME} too, and metrics could not tell them apart: give it another"));
+        }
+        let written = written::Tls {
+            client_certificate: client_ca.is_some().then(|| "optional".to_owned()),
+            certificates,
+            client_ca,
+            crl,
+            crl_check,
+            min_version,
+            resumption: false,
+            record_size: None,
         };
-        AdminSettings { bind, probes, token_sources, tokens }
+        self.tls("admin.tls", written, &CertificateSettings::default(), true)
+    }
+
+    /// Certificates that open it.
+    fn operators(&mut self, names: &[String], may_vouch: bool) {
+        const PLACE: &str = "admin.authenticate.certificates";
+        if names.len() > CERTIFICATES_MAX {
+            let text = format!("has {} names: write at most {CERTIFICATES_MAX}", names.len());
+            self.faults.add(PLACE, text);
+        }
+        if names.iter().any(String::is_empty) {
+            self.faults.add(PLACE, "has an empty name: write a certificate's common name");
+        }
+        match (names.is_empty(), may_vouch) {
+            (false, false) => self.faults.add(
+                PLACE,
+                "needs admin.tls.client_ca, the file with the authorities that may vouch for callers",
+            ),
+            (true, true) => self.faults.add(
+                "admin.tls.client_ca",
+                "lets nobody in by itself: write the common names of operators' certificates in admin.authenticate.certificates, or leave client_ca out",
+            ),
+            (true, false) | (false, true) => {}
+        }
     }
 
     fn probes(
@@ -56,12 +114,6 @@ impl Checker {
 
     fn tokens(&mut self, sources: TokenSources) -> (TokenSources, Tokens) {
         const PLACE: &str = tokens::PLACE;
-        if sources.is_empty() {
-            self.faults.add(
-                PLACE,
-                "is empty: nobody could show who they are. Write such as `{ ops: { from_file: … } }`, or leave admin.authenticate out",
-            );
-        }
         if sources.len() > TOKENS_MAX {
             let count = sources.len();
             self.faults.add(PLACE, format!("has {count} tokens: write at most {TOKENS_MAX}"));

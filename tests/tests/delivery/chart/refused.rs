@@ -152,6 +152,10 @@ const BY_GUARD: &[Case] = &[
         "config: { listeners: [{ name: mqtt, bind: \"0.0.0.0:99999\", anonymous: true }] }",
         &["there is no port 99999"],
     ),
+    (
+        "config: { admin: { probes: null, tls: { certificates: [{ certificate: /a.crt, key: /a.key }] } } }",
+        &["config.admin.probes: the kubelet has no certificate", "0.0.0.0:8081"],
+    ),
     ("config: { admin: { bind: \"0.0.0.0:80\" } }", &["config.admin.bind", "1024 to 65535"]),
     ("config: { drain: { deadline: 0s } }", &["config.drain.deadline: is zero", "25s"]),
     ("fullnameOverride: Bad_Name", &["Bad_Name", "begins with a letter"]),
