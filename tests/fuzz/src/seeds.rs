@@ -193,6 +193,8 @@ pub fn websocket() -> Vec<Vec<u8>> {
     vec![
         [&request[..], b"\r\n"].concat(),
         [&request[..], more, b"\r\n"].concat(),
+        // Found by the fuzzer: empty lines in front are not the end, however they come.
+        [b"\0\r\n\n\n", &request[1..], b"\r\n"].concat(),
         [&[1][..], &frame(0x82, b"hello")].concat(),
         [&[3][..], &fragments.concat(), &frame(0x8a, b"!")].concat(),
         [&[7][..], &long, &frame(0x89, &[1; 125])].concat(),

@@ -146,8 +146,12 @@ fn lists(headers: &[Header<'_>], name: &str, wanted: &str) -> bool {
     values(headers, name).flat_map(elements).any(|element| element.eq_ignore_ascii_case(wanted))
 }
 
-/// The head's end is here. Looked for before it is parsed, so that a head in pieces is parsed once.
+/// The head's end is here. Looked for before it is parsed, so that a head in pieces is parsed once. Empty lines
+/// in front are no head, as for the parser (RFC 9112, 2.2).
 fn has_end(bytes: &[u8]) -> bool {
+    let is_end_of_line = |byte: &u8| matches!(byte, b'\r' | b'\n');
+    let begin = bytes.iter().position(|byte| !is_end_of_line(byte)).unwrap_or(bytes.len());
+    let bytes = &bytes[begin..];
     let ends = |end: &[u8]| bytes.windows(end.len()).any(|part| part == end);
     ends(b"\r\n\r\n") || ends(b"\n\n") || ends(b"\n\r\n")
 }
