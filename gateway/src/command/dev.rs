@@ -1,5 +1,6 @@
 //! `landfall dev`: a gateway on this machine that needs nothing else. Kafka is in the process, large
-//! objects lie in a folder, and what lands is shown. With `--tls` only devices with a certificate get in.
+//! objects lie in a folder, and what lands is shown. With `--tls` only devices with a certificate get in, each as
+//! itself and under its own topics.
 
 mod certificates;
 
@@ -35,6 +36,8 @@ const RUNNING_FILE: &str = "dev.json";
 const PAGE_PORTS: [u16; 9] = [3000, 4173, 4200, 5000, 5173, 5500, 8000, 8080, 9000];
 /// Name of the folder, in the data folder, for certificates and keys.
 const CERTIFICATES_FOLDER: &str = "tls";
+/// Name of the file, in the data folder, for who came in, was refused or wanted too much.
+const AUDIT_FILE: &str = "audit.jsonl";
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -44,7 +47,7 @@ pub struct Arguments {
     /// A Kafka to use in place of the one in the process
     #[arg(long, value_name = "HOST:PORT")]
     kafka: Option<String>,
-    /// Speak TLS, and let in devices with a certificate of a CA that is made in the data folder
+    /// Speak TLS, and let in devices with a certificate of a CA that is made in the data folder, each as itself
     #[arg(long)]
     tls: bool,
     /// Port for MQTT, on loopback [default: 1883, with --tls 8883]
@@ -108,6 +111,9 @@ pub fn dev(arguments: &Arguments) -> Result<ExitCode, Failure> {
         false => None,
     };
     let mut written = listeners(arguments, certificates.as_ref());
+    if arguments.tls {
+        written["audit"] = json!({ "file": data_dir.join(AUDIT_FILE) });
+    }
     written["admin"] = json!({ "bind": loopback(arguments.admin_port) });
     written["drain"] = json!({ "pause": "0s", "deadline": "5s" });
     written["kafka"] = json!({
@@ -197,8 +203,14 @@ fn listeners(arguments: &Arguments, certificates: Option<&Certificates>) -> Valu
             "client_ca": certificates.certificate("ca"),
             "client_certificate": "required",
         });
+        listener["authenticate"] = json!(["certificate"]);
     }
-    json!({ "listeners": [mqtt, websocket] })
+    json!({
+        "listeners": [mqtt, websocket],
+        "authentication": { "certificate": { "identity": ["cn"] } },
+        "client_id": "equals",
+        "access": [{ "allow": ["publish", "subscribe"], "topic": "devices/+/{identity}/#" }],
+    })
 }
 
 /// Which pages may connect: a browser opens a WebSocket to this machine for any page of the internet.
@@ -233,10 +245,14 @@ fn greet(
             writeln!(out, "  browser  ws://{websocket}/mqtt")?;
         }
         true => {
-            writeln!(out, "  MQTT     {mqtt}, TLS with a client certificate")?;
+            writeln!(
+                out,
+                "  MQTT     {mqtt}, TLS with a client certificate: a device is whom it names, below devices/TYPE/NAME"
+            )?;
             writeln!(out, "  browser  wss://localhost:{}/mqtt, likewise", websocket.port())?;
             let folder = data_dir.join(CERTIFICATES_FOLDER);
             writeln!(out, "  TLS      certificates and keys in {}", folder.display())?;
+            writeln!(out, "  audit    {}", data_dir.join(AUDIT_FILE).display())?;
         }
     }
     writeln!(out, "  admin    http://{admin}/readyz /livez /metrics /api/v1/status")?;

@@ -194,11 +194,31 @@ fn a_secured_gateway_needs_nothing_else() {
         let status: serde_json::Value = serde_json::from_str(&status).ok()?;
         (status["connections"] == 3).then_some(())
     });
-    // Nobody without a certificate gets in.
+    // Nobody gets in without a certificate, or as somebody else, or to somebody else's topics.
     let (without, _) = line.split_once(" --cert").expect("it shows a certificate");
     let without = format!("{without} -q 1 -t devices/meter/m-1/power -m x");
     let published = publish(&without);
     assert!(!published.status.success(), "{without}: {published:?}");
+    let foreign = line.replace("-i m-1", "-i m-2");
+    let published = publish(&foreign);
+    let said = String::from_utf8_lossy(&published.stderr);
+    assert!(
+        !published.status.success() && said.contains("identifier rejected"),
+        "{foreign}: {said}"
+    );
+    let beyond =
+        line.replace("devices/meter/m-1", "-V 5 devices/meter/m-2").replace("-t -V 5", "-V 5 -t");
+    let said = publish(&beyond);
+    let said = String::from_utf8_lossy(&said.stderr);
+    assert!(said.contains("Not authorized"), "{beyond}: {said}");
+    until("the audit log has them", SOON, || {
+        let audit = std::fs::read_to_string(dev.told("audit")).ok()?;
+        let has = |parts: [&str; 2]| {
+            audit.lines().any(|line| parts.iter().all(|part| line.contains(part)))
+        };
+        (has(["connected", "certificate"]) && has(["refused", "m-2"]) && has(["denied", "m-2"]))
+            .then_some(())
+    });
     for key in ["ca.key", "server.key", "m-1.key"] {
         use std::os::unix::fs::PermissionsExt as _;
         let path = dev.folder.join("landfall-data/tls").join(key);
