@@ -93,6 +93,36 @@ fn repelled(folder: &Path, gateway: &Gateway, ran: (Option<i32>, String), why: &
 }
 
 #[test]
+fn devices_with_certificates() {
+    for websocket in [false, true] {
+        let folder = Folder::new("fleet");
+        let (mut tls, ca) = server(&folder);
+        let prepare = ["prepare", "--devices", DEVICES, "--make-ca", "fleet"];
+        let (code, said) = sim(&folder, &prepare);
+        assert_eq!(code, Some(0), "{said}");
+        tls["client_ca"] = json!(folder.join("fleet/ca.crt"));
+        let mut listener =
+            json!({ "tls": tls, "authenticate": ["certificate"], "client_id": "equals" });
+        let mut way = vec!["--tls", "--ca", &ca, "--make-ca", "fleet"];
+        if websocket {
+            // A page that a browser's user has open would enter by the certificate of that user.
+            listener["websocket"] = json!({ "origins": ["https://console.example.com"] });
+            way.push("--websocket");
+        }
+        way.extend(["--hostile", "wrong-ca,expired,foreign-id"]);
+        let certificate = ("authentication", json!({ "certificate": { "identity": ["cn"] } }));
+        let (gateway, address) = gateway(listener, &[certificate, access()]);
+        let ran = run(&folder, &address, &way);
+        let why = [
+            ("wrong-ca", "TLS alert UnknownCA"),
+            ("expired", "TLS alert CertificateExpired"),
+            ("foreign-id", "CONNACK"),
+        ];
+        repelled(&folder, &gateway, ran, &why);
+    }
+}
+
+#[test]
 fn devices_with_tokens_in_websockets_over_tls() {
     let folder = Folder::new("fleet");
     let (tls, ca) = server(&folder);
