@@ -215,6 +215,17 @@ fn the_notes_show_the_way_in_that_the_listener_wants() {
             over(8883, &format!("authenticate: [password], {TLS}, client_ca: /ca }}")),
             format!("-p 8883{secured} --cert m-1.crt --key m-1.key -i m-1 -u m-1 -P PASSWORD"),
         ),
+        (
+            over(
+                8883,
+                &format!(
+                    "authenticate: [{{ all: [certificate, token] }}], {TLS}, client_ca: /ca }}"
+                ),
+            ),
+            format!(
+                "-p 8883{secured} --cert m-1.crt --key m-1.key -i m-1 -u m-1 -P \"$(cat m-1.jwt)\""
+            ),
+        ),
         (over(8883, &format!("anonymous: true, {TLS} }}")), format!("-p 8883{secured}")),
         // Of two the one that a forwarded port reaches.
         (
