@@ -17,7 +17,7 @@ const PAUSE: Duration = Duration::from_millis(2);
 
 /// Certificates that are verified anew at a time. However many rested on what is gone, those that connect
 /// meanwhile wait behind no more than these.
-const VERIFIED_AT_ONCE: usize = 32;
+pub const VERIFIED_AT_ONCE: usize = 32;
 
 /// What is known of changes to them.
 pub struct Rights {

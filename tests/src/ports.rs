@@ -19,12 +19,20 @@ static HELD: Mutex<Vec<UnixListener>> = Mutex::new(Vec::new());
 /// A port of 127.0.0.1 that is free now, that no other call of this process returns, and no other test
 /// program until this one ended: also while the server that listens there is dead.
 pub fn free() -> u16 {
+    listen().local_addr().expect("a bound socket has an address").port()
+}
+
+/// The same, bound already. For who listens in this process: between a look and a bind of its own, a program that
+/// is being started by another thread may have the socket of the look.
+pub fn listen() -> TcpListener {
     // Test programs that run side by side start at different places.
     let start = (std::process::id().wrapping_mul(61) % u32::from(COUNT)) as u16;
     for _ in 0..COUNT {
         let port = FIRST + (start + NEXT.fetch_add(1, Ordering::Relaxed) % COUNT) % COUNT;
-        if hold(port) && TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return port;
+        if hold(port)
+            && let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+        {
+            return listener;
         }
     }
     panic!("no port from {FIRST} on is free")

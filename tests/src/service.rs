@@ -1,7 +1,7 @@
 //! An HTTP service that says what a test tells it to: a key server, or one that knows clients.
 
 use std::io::{BufReader, Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -43,8 +43,7 @@ struct Shared {
 
 impl Service {
     pub fn start(says: Says) -> Service {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, ports::free()));
-        let listener = listener.expect("the port is free");
+        let listener = ports::listen();
         let address = listener.local_addr().expect("a bound socket has an address");
         let shared = Arc::new(Shared {
             says: Mutex::new(says),

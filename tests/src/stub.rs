@@ -2,7 +2,7 @@
 //! trouble does.
 
 use std::io::{BufReader, Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -25,8 +25,7 @@ struct Shared {
 impl Stub {
     /// Answers every request with this code and nothing else.
     pub fn answering(code: u16) -> Stub {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, ports::free()));
-        let listener = listener.expect("the port is free");
+        let listener = ports::listen();
         let address = listener.local_addr().expect("a bound socket has an address");
         let shared = Arc::new(Shared::default());
         let accepting = Arc::clone(&shared);

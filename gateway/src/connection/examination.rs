@@ -65,3 +65,36 @@ async fn verify(
         Ok(Err(_)) | Err(_) => Err(Refusal::CredentialsRevoked),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::task::Waker;
+
+    use bridge::message::Device;
+
+    use super::*;
+    use crate::connection::tests::shared;
+    use crate::edge::tests::edge;
+    use crate::rights::VERIFIED_AT_ONCE;
+
+    #[tokio::test]
+    async fn of_a_herd_that_has_to_be_verified_a_few_are_at_a_time() {
+        let edge = edge();
+        // It shows nothing, which is good for nobody.
+        let somebody = shared(&edge, Device::default());
+        let mut places = Vec::new();
+        for _ in 0..VERIFIED_AT_ONCE {
+            places.push(edge.rights.place().await);
+        }
+        let mut examination = Examination::begin(&edge.rights);
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(examination.poll(&somebody, &[], &mut context).is_pending());
+        assert!(matches!(examination, Examination::Waits(_)), "nothing is copied yet");
+        places.pop();
+        let verified = poll_fn(|context| examination.poll(&somebody, &[], context)).await;
+        assert_eq!(verified, Err(Refusal::CredentialsRevoked));
+        // Its place is free again.
+        places.push(edge.rights.place().await);
+    }
+}

@@ -455,6 +455,45 @@ fn explain_says_as_whom_a_certificate_enters_or_which_check_it_fails() {
     let nameless = root.issue(&Leaf::client("").nameless()).write(&folder, "nameless");
     let said = explain(nameless.certificate());
     assert!(said.contains("refused") && said.contains("nameless: none of its names"), "{said}");
+    // What a listener asks beside it, or in its place.
+    for (authenticate, client_id, expected) in [
+        (
+            json!([{ "all": ["certificate", "http"] }]),
+            json!("any"),
+            "enters, with http beside it\nidentity  meter-1\nclient    any\n",
+        ),
+        (
+            json!([{ "all": ["http", "certificate"] }]),
+            json!(null),
+            "enters, with http beside it\nidentity  that of its http\n",
+        ),
+        (
+            json!(["http", "certificate"]),
+            json!({ "begins_with": "-" }),
+            "client    none: the separator \"-\" is in its identity\n",
+        ),
+        (
+            json!(["http", "certificate"]),
+            json!({ "begins_with": ":" }),
+            "client    meter-1, or what begins with meter-1:\n",
+        ),
+        (json!(["http"]), json!(null), "passes TLS\nidentity  by other ways"),
+        (json!(null), json!(null), "enters\nidentity  none: the listener asks nobody"),
+    ] {
+        let mut config = config.clone();
+        config["listeners"][0]["authenticate"].clone_from(&authenticate);
+        config["listeners"][0]["client_id"].clone_from(&client_id);
+        config["access"][0]["topic"] = json!("#");
+        if !authenticate.to_string().contains("certificate") {
+            config["authentication"] = json!({});
+        }
+        if authenticate.to_string().contains("http") {
+            config["authentication"]["http"] = json!({ "url": "https://who.invalid/" });
+        }
+        std::fs::write(&file, config.to_string()).expect("the test's folder can be written");
+        let said = explain(text(&folder.join("good.crt")));
+        assert!(said.contains(expected), "{expected} is missing in {said}");
+    }
 }
 
 /// Connections that are open and idle, and what each may have, in bytes.
