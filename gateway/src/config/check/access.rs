@@ -1,6 +1,7 @@
 //! What clients may do: every rule has to be one that can hold, and no listener may be left without anybody
 //! who can use it.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -53,6 +54,7 @@ impl Checker {
             self.hold_rules(&settings.rules, listeners, proofs);
             self.hold_listeners(&settings, listeners, proofs);
             self.hint_at_client_ids(&settings.rules, listeners);
+            self.hint_at_namesakes(&settings.rules, listeners);
         }
         Some(settings)
     }
@@ -205,6 +207,30 @@ impl Checker {
         }
     }
 
+    /// Identities of all ways and listeners are one set of names: who may call a client `m-1` at one listener, may
+    /// do so for every rule that names none.
+    fn hint_at_namesakes(&mut self, rules: &Rules, listeners: &[ListenerSettings]) {
+        let asking: Vec<&ListenerSettings> =
+            listeners.iter().filter(|listener| listener.demands.is_some()).collect();
+        let Some((first, others)) = asking.split_first() else { return };
+        let own = namers(first);
+        let Some(other) = others.iter().find(|other| namers(other) != own) else { return };
+        let goes_by_name = |(index, rule): &(usize, &Rule)| {
+            let mut names = rules.names(*index).chain(rule.who.proofs());
+            let is_one = |name: &str| matches!(name, IDENTITY | USERNAME);
+            !rule.forbids && rule.who.listener.is_none() && names.any(is_one)
+        };
+        let mut by_name = rules.iter().enumerate().filter(goes_by_name);
+        let Some((index, _)) = by_name.next() else { return };
+        let more = match by_name.count() {
+            0 => String::new(),
+            more => format!(" (and {more} more)"),
+        };
+        let (own, others) = (own.join(", "), namers(other).join(", "));
+        let (first, other) = (&first.name, &other.name);
+        self.hints.push(format!("access[{index}]{more} is for whoever has that identity, at every listener, and not everywhere the same say who has it: at {first} {own}, at {other} {others}. Who is m-1 by one is m-1 by the other; where that is not meant, let the names differ, or write a rule for each: `who: {{ listener: {first} }}`"));
+    }
+
     /// Finds listeners whose clients may do nothing.
     fn hold_listeners(
         &mut self,
@@ -229,6 +255,21 @@ impl Checker {
             }
         }
     }
+}
+
+/// Who says what the identities of a listener's clients are.
+fn namers(listener: &ListenerSettings) -> Vec<String> {
+    let ways = listener.demands.iter().flat_map(|demands| &demands.ways);
+    // Of several ways that are all asked for, the first gives the name.
+    let namer =
+        |way: &Way| match (way, listener.certificates().and_then(|it| it.authorities.as_ref())) {
+            (Way::Certificate, Some(authorities)) => {
+                format!("{} of {}", way.name(), authorities.display())
+            }
+            (way, _) => way.name().to_owned(),
+        };
+    let namers: BTreeSet<String> = ways.filter_map(|ways| ways.first()).map(namer).collect();
+    namers.into_iter().collect()
 }
 
 /// What clients can prove.

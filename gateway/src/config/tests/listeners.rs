@@ -135,3 +135,42 @@ fn who_asks_web_pages_for_certificates_says_which_pages() {
     assert!(!told("{ origins: ['https://console.example.com'] }", "client_ca: c"));
     assert!(!told("{}", "min_version: '1.2'"), "nobody is asked for a certificate");
 }
+
+#[test]
+fn who_is_called_the_same_by_others_is_told() {
+    let listener = |name: &str, port: u16, ca: &str, ways: &str| {
+        let tls = format!(
+            "certificates: [{{ certificate: /nowhere/a, key: /nowhere/b }}], client_ca: /nowhere/{ca}, client_certificate: optional"
+        );
+        format!(
+            "  - {{ name: {name}, bind: '127.0.0.1:{port}', tls: {{ {tls} }}, authenticate: {ways} }}\n"
+        )
+    };
+    let hint = |one: &str, other: &str, rule: &str| {
+        let file = "authentication: { password: { file: /nowhere/passwords } }";
+        let text = format!("listeners:\n{one}{other}{file}\naccess:\n  - {rule}\n");
+        let text = text + "  - { who: { listener: a }, allow: [subscribe], topic: '#' }\n";
+        let text = text + "  - { who: { listener: b }, allow: [subscribe], topic: '#' }\n";
+        let hints = parse(&text, [], Secrets::Assumed).expect("it is good").hints;
+        hints.into_iter().find(|hint| hint.contains("m-1"))
+    };
+    let (both, own) = ("[certificate, password]", "{ allow: [publish], topic: 'd/{identity}/#' }");
+    let certificates = listener("a", 1, "one", both);
+    let passwords = listener("b", 2, "one", "[password]");
+    let others = listener("b", 2, "two", both);
+    let hinted =
+        hint(&certificates, &passwords, own).expect("an operator may take one for another");
+    assert!(hinted.starts_with("access[0] is") && hinted.contains("at b password"), "{hinted}");
+    let hinted = hint(&certificates, &others, own).expect("either authority may");
+    assert!(hinted.contains("certificate of /nowhere/two"), "{hinted}");
+    let named = "{ who: { identity: m-2 }, allow: [publish], topic: 'd/#' }";
+    assert!(hint(&certificates, &others, named).is_some());
+    assert_eq!(hint(&certificates, &listener("b", 2, "one", both), own), None, "they are the same");
+    for rule in [
+        "{ who: { listener: a }, allow: [publish], topic: 'd/{identity}/#' }",
+        "{ allow: [publish], topic: 'd/#' }",
+        "{ deny: [publish], topic: 'd/{identity}/#' }",
+    ] {
+        assert_eq!(hint(&certificates, &others, rule), None, "{rule}");
+    }
+}
