@@ -266,7 +266,8 @@ impl Connection {
         let will = self.session.take_will();
         if let Some(will) = will.filter(|_| close.publishes_will(self.shared.edge.wills_at_drain)) {
             let shared = Arc::clone(&self.shared);
-            tokio::spawn(async move { will.publish(&shared).await });
+            let chain = self.transport.client_chain().to_vec();
+            tokio::spawn(async move { will.publish(&shared, &chain).await });
         }
         if close != Close::PeerGone {
             let last_words = self.outbound.last_words(&close);

@@ -2,6 +2,7 @@
 //! others of which that is so, and behind established connections. What the client showed is copied only
 //! when it is its turn.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -42,6 +43,19 @@ impl Examination {
             }
         }
     }
+}
+
+/// Whether a client that has left might still be here with its certificate; `chain` is what it showed.
+pub(super) async fn still_good(shared: &Arc<Shared>, chain: &[CertificateDer<'static>]) -> bool {
+    let peer = &shared.peer;
+    let (Some(certificate), Some(tls)) = (&peer.certificate, &peer.entrance.tls) else {
+        return true;
+    };
+    if tls.ask_again(certificate).is_some() {
+        return true;
+    }
+    let mut examination = Examination::begin(&shared.edge.rights);
+    poll_fn(|context| examination.poll(shared, chain, context)).await.is_ok()
 }
 
 async fn verify(

@@ -161,4 +161,4 @@ impl Reload for Tls {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

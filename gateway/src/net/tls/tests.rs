@@ -27,7 +27,7 @@ use crate::net::{Entrance, Peer, Transport};
 use crate::patience::Patience;
 
 /// A folder with an authority and what it signed.
-struct World {
+pub(crate) struct World {
     folder: PathBuf,
     root: CertifiedIssuer<'static, KeyPair>,
 }
@@ -70,7 +70,7 @@ fn list(
 }
 
 impl World {
-    fn new() -> World {
+    pub(crate) fn new() -> World {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("landfall-tls-{}-{number}", std::process::id());
@@ -92,7 +92,7 @@ impl World {
     }
 
     /// Writes NAME.crt and NAME.key.
-    fn issue(&self, name: &str, serial: u64, client: bool) {
+    pub(crate) fn issue(&self, name: &str, serial: u64, client: bool) {
         let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, name);
@@ -112,7 +112,7 @@ impl World {
         self.issue(name, serial, false);
     }
 
-    fn revoke(&self, serials: &[u64]) {
+    pub(crate) fn revoke(&self, serials: &[u64]) {
         let list = list(&self.root, serials);
         self.write("crl.pem", &list.pem().expect("it can be written"));
     }
@@ -138,7 +138,7 @@ impl World {
         }
     }
 
-    fn entrance(&self) -> Arc<Entrance> {
+    pub(crate) fn entrance(&self) -> Arc<Entrance> {
         let bind: std::net::SocketAddr = "127.0.0.1:0".parse().expect("an address");
         let mut settings = ListenerSettings::new("tls", bind);
         settings.tls = Some(self.settings());
@@ -147,7 +147,7 @@ impl World {
     }
 
     /// A client that shows this certificate, and comes back with the tickets that it got.
-    fn client(
+    pub(crate) fn client(
         &self,
         name: &str,
         version: &'static rustls::SupportedProtocolVersion,
@@ -169,7 +169,7 @@ impl World {
 type Stream = StreamOwned<ClientConnection, TcpStream>;
 
 /// Shakes hands, and says a word each way; the client's stream if that was possible.
-async fn meet(
+pub(crate) async fn meet(
     entrance: &Arc<Entrance>,
     client: &Arc<ClientConfig>,
 ) -> Result<(Transport, Arc<Certificate>, Stream), (Close, String)> {
