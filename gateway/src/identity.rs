@@ -113,13 +113,16 @@ impl Identity {
         self.user_name.as_ref().map_or(0, |name| name.len())
     }
 
-    /// Adds what another way proved: the name stays, an attribute that is known too, and the earlier end
-    /// counts.
+    /// Adds what another way proved: the name stays, an attribute of which something is known too, and the
+    /// earlier end counts.
     fn and(mut self, other: Identity) -> Identity {
         let verified = Arc::make_mut(&mut self.verified);
         for (name, value) in &other.verified.attributes {
-            if verified.attribute(name).is_none() {
-                verified.attributes.push((name.clone(), value.clone()));
+            match verified.attributes.iter_mut().find(|(known, _)| known == name) {
+                // It could have said so and did not; the other way does.
+                Some((_, known)) if known.is_empty() => known.clone_from(value),
+                Some(_) => {}
+                None => verified.attributes.push((name.clone(), value.clone())),
             }
         }
         self.user_name = self.user_name.or(other.user_name);
@@ -424,13 +427,15 @@ pub(crate) mod tests {
 
     #[test]
     fn of_several_ways_the_first_names_and_the_earliest_end_counts() {
-        let first = identity("dev1", Some(20), &[("group", "a")]);
-        let second = identity("alice", Some(10), &[("group", "b"), ("tenant", "c")]);
+        let first = identity("dev1", Some(20), &[("group", "a"), ("device_type", "")]);
+        let second =
+            identity("alice", Some(10), &[("group", "b"), ("tenant", "c"), ("device_type", "d")]);
         let both = first.and(Identity { user_name: Some("alice".into()), ..second });
         assert_eq!((both.name(), both.user_name()), ("dev1", "alice"));
         assert_eq!(both.ends_at_ms, Some(10));
         assert_eq!(both.verified.attribute("group"), Some("a"));
         assert_eq!(both.verified.attribute("tenant"), Some("c"));
+        assert_eq!(both.verified.attribute("device_type"), Some("d"), "the first says none");
         let endless = identity("dev1", None, &[]).and(identity("alice", Some(5), &[]));
         assert_eq!(endless.ends_at_ms, Some(5));
     }
