@@ -40,6 +40,9 @@ fn a_certificate_is_a_way_in_alone_and_with_others() {
     for asked in ["[password, certificate]", "[{ all: [certificate, password] }, certificate]"] {
         load(&(listener(CA, &format!("authenticate: {asked}")) + PASSWORD)).expect("it is good");
     }
+    // A certificate is no password that a service would take.
+    let http = "authentication: { http: { url: 'https://who.example/' } }";
+    load(&(listener(OPTIONAL, "authenticate: [http, certificate]") + http)).expect("it is good");
     let required = ", client_certificate: required";
     load(&(listener(required, "authenticate: [certificate]") + PINNED)).expect("pins are enough");
 }
@@ -137,15 +140,27 @@ fn rules_may_use_what_a_certificate_can_prove() {
     for topic in ["'a/{identity}'", "'a/{username}'", "'a/{group}/{identity}'"] {
         with(CA, names, topic).expect(topic);
     }
-    for (tls, names, topic) in [
-        (CA, names, "'a/{tenant}'"),
-        (CA, "", "'a/{group}'"),
-        // Of whom a pin knows the identity only.
-        (", client_certificate: required", PINNED, "'a/{group}'"),
-    ] {
-        let faults = with(tls, names, topic).expect_err(topic).0;
+    for (names, topic) in [(names, "'a/{tenant}'"), ("", "'a/{group}'")] {
+        let faults = with(CA, names, topic).expect_err(topic).0;
         assert!(faults[0].text.contains("it can never hold"), "{faults:?}");
     }
+    // Of whom a pin knows the identity only, whatever certificates say that come in elsewhere.
+    let of = |name: &str| {
+        let pins = "{ name: pins, bind: '127.0.0.1:8884', authenticate: [certificate], \
+                    tls: { client_certificate: required, certificates: [{ certificate: a, key: b }] } }";
+        let all = listener(CA, "authenticate: [certificate]").replacen(
+            "}]\n",
+            &format!("}}, {pins}]\n"),
+            1,
+        );
+        let rule = format!(
+            "}}, {{ who: {{ listener: {name} }}, allow: [publish], topic: 'a/{{group}}' }}]\n"
+        );
+        load(&(all.replacen("topic: '#' }]\n", &format!("topic: '#' {rule}"), 1) + names))
+    };
+    of("fleet").expect("these say a group");
+    let faults = of("pins").expect_err("those say none").0;
+    assert!(faults[0].place == "access[1]" && faults[0].text.contains("group"), "{faults:?}");
 }
 
 #[test]
