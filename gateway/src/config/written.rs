@@ -189,6 +189,11 @@ pub struct ProxyProtocol {
     /// Networks of the load balancers, such as 10.0.0.0/8. Who comes from there has to send a header, and a
     /// header of anybody else is refused. At a unix socket everybody has to, and no network is written.
     pub trusted: Vec<String>,
+    /// The common name of a client's certificate, as a header of version 2 tells it, is as good as the
+    /// certificate, if the load balancer says that it verified it (HAProxy: send-proxy-v2-ssl-cn). Who it is, is
+    /// said by `cn` in authentication.certificate.identity.
+    #[serde(default)]
+    pub common_names: bool,
 }
 
 /// What a listener may have of what the gateway may.

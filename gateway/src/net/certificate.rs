@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use bridge::message::Verified;
 
+use super::tls::{Template, names};
+
 /// SHA-256 of a certificate as it is encoded.
 pub type Fingerprint = [u8; 32];
 
@@ -14,7 +16,8 @@ pub type EndsAtMs = Option<i64>;
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificate {
-    pub fingerprint: Fingerprint,
+    /// None where nobody here has seen it.
+    pub fingerprint: Option<Fingerprint>,
     /// Whom it names by `authentication.certificate`, and what its names say beside that; None where none of
     /// its names is an identity.
     pub verified: Option<Arc<Verified>>,
@@ -30,6 +33,8 @@ pub struct Certificate {
 pub(super) enum Basis {
     /// It is known by itself.
     Pinned,
+    /// A load balancer has verified it, and says for each connection whose it is.
+    Told,
     /// An authority, by its name and key, and what is between: each certificate that vouched for the one
     /// before, and the number it gave it. They end at `ends_s`, in seconds since 1970, the authority aside.
     Chain { authority: [u8; 32], ends_s: i64, links: Box<[Link]> },
@@ -45,9 +50,21 @@ pub(super) struct Link {
 }
 
 impl Certificate {
+    /// One that a load balancer has verified, of which it tells the common name.
+    pub fn told(templates: &[Template], common_name: Box<str>) -> Certificate {
+        Certificate {
+            fingerprint: None,
+            verified: names::find_told(templates, &common_name).map(Arc::new),
+            common_name: Some(common_name),
+            ends_at_ms: None,
+            basis: Basis::Told,
+        }
+    }
+
     /// Its fingerprint in hexadecimal digits, as a pin has it.
-    pub fn sha256(&self) -> String {
-        self.fingerprint.iter().map(|byte| format!("{byte:02x}")).collect()
+    pub fn sha256(&self) -> Option<String> {
+        let fingerprint = self.fingerprint?;
+        Some(fingerprint.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
     /// The name of its identity.
@@ -65,7 +82,7 @@ pub(crate) mod tests {
         pub(crate) fn of(identity: Option<&str>) -> Certificate {
             let verified = |id: &str| Verified { id: id.into(), attributes: Vec::new() };
             Certificate {
-                fingerprint: [7; 32],
+                fingerprint: Some([7; 32]),
                 verified: identity.map(verified).map(Arc::new),
                 common_name: identity.map(Into::into),
                 ends_at_ms: None,

@@ -38,6 +38,11 @@ impl ListenerSettings {
         ways.into_iter().any(|asked| *asked == way)
     }
 
+    /// A load balancer in front tells the common names of certificates that it verified.
+    pub fn is_told_common_names(&self) -> bool {
+        self.proxy.as_ref().is_some_and(|proxy| proxy.common_names.is_some())
+    }
+
     /// What its clients are asked for of certificates; None: nothing.
     pub fn certificates(&self) -> Option<&ClientSettings> {
         self.tls.as_ref()?.clients.as_ref()

@@ -26,7 +26,12 @@ pub async fn open(
     let entrance = Arc::clone(&peer.entrance);
     if let Some(tls) = &entrance.tls {
         let accepting = tls::accept(tls, edge, transport, peer, silence, patience);
-        (transport, peer.certificate) = Box::pin(accepting).await?;
+        let (inside, shown) = Box::pin(accepting).await?;
+        transport = inside;
+        // Else it is as the load balancer says.
+        if shown.is_some() {
+            peer.certificate = shown;
+        }
         silence = entrance.silent.begin_inside(Instant::now());
     }
     if let Some(settings) = &entrance.websocket {

@@ -13,7 +13,7 @@ pub struct Peer {
     pub entrance: Arc<Entrance>,
     /// None: a process of this machine, at a unix socket.
     pub address: Option<SocketAddr>,
-    /// What it proved to have in the TLS handshake.
+    /// What it proved to have in a TLS handshake, with the gateway or with a load balancer that is believed.
     pub certificate: Option<Arc<Certificate>>,
 }
 

@@ -3,10 +3,12 @@
 //! the header, because what is behind it belongs to TLS.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use proxy_header::{ParseConfig, Protocol, ProxyHeader, Tlv};
 
-use super::{Network, Peer, Transport};
+use super::tls::Template;
+use super::{Certificate, Network, Peer, Transport};
 use crate::connection::Close;
 use crate::edge::Edge;
 use crate::patience::Patience;
@@ -25,6 +27,9 @@ const V2_MAX: usize = 2 * 1024;
 pub struct Settings {
     /// Who is believed, and has to say it. On a unix socket that is everybody who can open it.
     pub trusted: Vec<Network>,
+    /// The common name of a certificate that they verified is as good as the certificate, and by these it says
+    /// who comes; None: what they say of certificates is not listened to.
+    pub common_names: Option<Vec<Template>>,
 }
 
 /// Why a connection has no header that counts.
@@ -43,6 +48,8 @@ pub enum HeaderFault {
 pub struct Proxied {
     /// None: the sender's own, such as a health check.
     pub address: Option<SocketAddr>,
+    /// Of a certificate that the sender verified.
+    pub common_name: Option<Box<str>>,
 }
 
 /// How far a header has come.
@@ -102,9 +109,21 @@ fn parse(bytes: &[u8]) -> Header {
         proxied => {
             let canonical =
                 |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
-            Header::Whole(Proxied { address: proxied.map(|proxied| canonical(proxied.source)) })
+            let address = proxied.map(|proxied| canonical(proxied.source));
+            // Of its own connection, such as a health check, it says nothing of anybody.
+            let common_name = address.and_then(|_| common_name(&header));
+            Header::Whole(Proxied { address, common_name })
         }
     }
+}
+
+/// The common name of the certificate that the client showed the sender, which verified it (2.2.6): a name alone
+/// is there of certificates that are not good, too.
+fn common_name(header: &ProxyHeader<'_>) -> Option<Box<str>> {
+    let tls = header.ssl()?;
+    let has_shown = tls.client_cert_conn() || tls.client_cert_sess();
+    let is_good = tls.client_ssl() && has_shown && tls.verify() == 0;
+    tls.cn().filter(|name| is_good && !name.is_empty()).map(Into::into)
 }
 
 /// The checksum fits, where there is one (2.2.4).
@@ -155,6 +174,10 @@ impl Settings {
             true => match receive(transport, patience).await? {
                 Ok(proxied) => {
                     peer.address = proxied.address.or(peer.address);
+                    if let (Some(templates), Some(name)) = (&self.common_names, proxied.common_name)
+                    {
+                        peer.certificate = Some(Arc::new(Certificate::told(templates, name)));
+                    }
                     return Ok(());
                 }
                 Err(fault) => fault,

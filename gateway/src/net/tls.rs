@@ -6,7 +6,7 @@ mod flight;
 mod handshake;
 mod hello;
 mod material;
-mod names;
+pub(super) mod names;
 mod pins;
 mod revocation;
 mod server;

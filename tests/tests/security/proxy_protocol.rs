@@ -172,3 +172,68 @@ fn who_is_not_trusted_comes_for_himself() {
     let landed = Kafka::shared().wait_for(&balanced.gateway.topic("fast"), 1, SOON);
     assert_eq!(landed.len(), 1);
 }
+
+/// A header as HAProxy sends it (`send-proxy-v2-ssl-cn`), of a certificate with this common name.
+fn of_certificate(verify: u32, common_name: &str) -> Vec<u8> {
+    let part =
+        |kind: u8, value: &[u8]| [&[kind][..], &(value.len() as u16).to_be_bytes(), value].concat();
+    let tls = [&[3][..], &verify.to_be_bytes(), &part(0x22, common_name.as_bytes())].concat();
+    let body = [&BINARY_HEADER[16..], &part(0x20, &tls)].concat();
+    [&BINARY_HEADER[..14], &(body.len() as u16).to_be_bytes(), &body].concat()
+}
+
+#[test]
+fn who_a_certificate_names_is_believed_of_a_load_balancer_where_the_listener_says_so() {
+    let [told, other] = [(); 2].map(|()| ports::local(ports::free()));
+    let trusted = json!(["127.0.0.0/8"]);
+    let gateway = GatewayConfig::new(Kafka::shared())
+        .listener(json!({
+            "name": "told",
+            "bind": told.to_string(),
+            "proxy_protocol": { "trusted": trusted, "common_names": true },
+            "authenticate": ["certificate"],
+        }))
+        .listener(json!({
+            "name": "other",
+            "bind": other.to_string(),
+            "proxy_protocol": { "trusted": trusted },
+        }))
+        .set("authentication.certificate.identity", json!([{ "cn": "meter {id}" }]))
+        .set(
+            "access",
+            json!([
+                { "allow": ["publish"], "topic": "devices/meter/{identity}/#" },
+                { "allow": ["publish"], "topic": "devices/open/#" },
+            ]),
+        )
+        .start_ready();
+    let answer = |address: SocketAddr, header: &[u8], id: &str| {
+        let mut stream = connect(address);
+        stream.write_all(&[header, &session(id)].concat()).expect("the gateway takes bytes");
+        let mut answer = [0; 4];
+        stream.read_exact(&mut answer).expect("a CONNACK");
+        (answer[3], stream)
+    };
+    let (code, mut stream) = answer(told, &of_certificate(0, "meter m-1"), "m-1");
+    assert_eq!(code, 0);
+    let mut puback = [0; 4];
+    stream.read_exact(&mut puback).expect("a PUBACK: it may publish as itself");
+    assert_eq!(puback[0], 0x40);
+    for (header, id, why) in [
+        (of_certificate(0, "meter m-1"), "m-2", "another's client id"),
+        (of_certificate(1, "meter m-1"), "m-1", "not verified"),
+        (of_certificate(0, "m-1"), "m-1", "no name of a meter"),
+        (BINARY_HEADER.to_vec(), "m-1", "nothing said of a certificate"),
+    ] {
+        let (code, _stream) = answer(told, &header, id);
+        assert!(matches!(code, 2 | 5), "{why}: {code}");
+    }
+    // Nobody asked for it there, and nobody listens.
+    assert_eq!(answer(other, &of_certificate(0, "meter m-1"), "m-7").0, 0);
+    let metrics = gateway.metrics();
+    let authentications = |result: &str| {
+        let labels = [("kind", "certificate"), ("result", result)];
+        metrics.sum("landfall_authentications_total", &labels)
+    };
+    assert_eq!((authentications("ok"), authentications("nameless")), (2.0, 1.0));
+}

@@ -99,7 +99,9 @@ fn print(
             writeln!(out, "identity  none: the listener asks nobody who it is")?;
         }
     }
-    writeln!(out, "sha256    {}", certificate.sha256())?;
+    if let Some(sha256) = certificate.sha256() {
+        writeln!(out, "sha256    {sha256}")?;
+    }
     match certificate.ends_at_ms {
         Some(end_ms) => {
             let end = jiff::Timestamp::from_millisecond(end_ms).map_err(io::Error::other)?;

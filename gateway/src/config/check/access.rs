@@ -286,7 +286,12 @@ impl Proofs<'_> {
         matches!(name, IDENTITY | USERNAME)
             || demands.ways.iter().flatten().any(|way| match way {
                 // A pin has an identity and nothing else.
-                Way::Certificate if !listener.certificates().is_some_and(is_vouched_for) => false,
+                Way::Certificate
+                    if !listener.certificates().is_some_and(is_vouched_for)
+                        && !listener.is_told_common_names() =>
+                {
+                    false
+                }
                 way => self.authentication.gives(*way, name),
             })
     }

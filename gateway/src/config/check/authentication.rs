@@ -269,7 +269,7 @@ impl Checker {
                 continue;
             }
             if way == Way::Certificate && certificates == Certificates::NotAsked {
-                self.faults.add(place, "asks for a certificate, and nobody is to show one here: write `client_ca: FILE` in this listener's tls, with the authorities that may vouch for clients; or `client_certificate: required`, with authentication.certificate.pinned");
+                self.faults.add(place, "asks for a certificate, and nobody is to show one here: write `client_ca: FILE` in this listener's tls, with the authorities that may vouch for clients; or `client_certificate: required`, with authentication.certificate.pinned; or, behind a load balancer that verifies them, `common_names: true` in proxy_protocol");
             }
             if !authentication.has(way) {
                 self.faults.add(

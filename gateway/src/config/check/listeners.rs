@@ -12,7 +12,7 @@ use crate::config::values::Length;
 use crate::config::{AuthenticationSettings, written};
 use crate::identity::Way;
 use crate::net::listen::UNIX;
-use crate::net::tls::TlsSettings;
+use crate::net::tls::{CertificateSettings, Template, TlsSettings};
 use crate::net::{Bind, ListenerSettings};
 use crate::net::{Network, proxy, websocket};
 
@@ -75,7 +75,11 @@ impl Checker {
                 let names = &authentication.certificate;
                 self.tls(&format!("{place}.tls"), tls, names, written.websocket.is_some())
             });
-            let certificates = asked(tls.as_ref().map(Option::as_ref));
+            let is_told = written.proxy_protocol.as_ref().is_some_and(|proxy| proxy.common_names);
+            let certificates = match asked(tls.as_ref().map(Option::as_ref)) {
+                Certificates::NotAsked if is_told => Certificates::Optional,
+                asked => asked,
+            };
             let demands = self.demands(&place, &written, certificates, authentication, &bindings);
             let Some(bind) = self.bind(&bind_place, &written.bind) else { continue };
             let is_reached = match &bind {
@@ -103,7 +107,9 @@ impl Checker {
                 self.faults.add(&bind_place, taken(&bind, &holder, &known.bind));
             }
             let websocket = written.websocket.map(|it| self.websocket(&place, it));
-            let proxy = written.proxy_protocol.map(|it| self.proxy_protocol(&place, &bind, it));
+            let proxy = written
+                .proxy_protocol
+                .map(|it| self.proxy_protocol(&place, &bind, it, &authentication.certificate));
             let connections = written.limits.and_then(|limits| limits.connections);
             if connections == Some(0) {
                 self.faults.add(
@@ -133,6 +139,7 @@ impl Checker {
                 // Known when the limits of all are.
                 silent: 1,
             };
+            self.look_at_common_names(&place, &listener, authentication);
             self.hint_at_certificates(&place, &listener);
             listeners.push(listener);
         }
@@ -144,8 +151,34 @@ impl Checker {
     /// Certificates that are checked say nothing of who comes, unless somebody looks at them.
     fn hint_at_certificates(&mut self, place: &str, listener: &ListenerSettings) {
         let is_used = [Way::Certificate, Way::Http].iter().any(|way| listener.asks_for(*way));
-        if listener.certificates().is_some() && !is_used {
+        let is_asked = listener.certificates().is_some() || listener.is_told_common_names();
+        if is_asked && !is_used {
             self.hints.push(format!("{place}: clients' certificates are checked, and who they are is not: where a certificate shall say who comes, name certificate in authenticate"));
+        }
+    }
+
+    /// What a load balancer tells of certificates is of use, and is the only thing that does.
+    fn look_at_common_names(
+        &mut self,
+        place: &str,
+        listener: &ListenerSettings,
+        authentication: &AuthenticationSettings,
+    ) {
+        if !listener.is_told_common_names() {
+            return;
+        }
+        let place = format!("{place}.proxy_protocol.common_names");
+        if listener.certificates().is_some() {
+            self.faults.add(
+                &place,
+                "stands beside certificates that tls asks for: a client has one of both. Leave it out, or client_ca and client_certificate",
+            );
+        }
+        if !authentication.certificate.identity.iter().any(Template::is_of_common_names) {
+            self.faults.add(
+                &place,
+                "says nothing, because authentication.certificate.identity has no cn: write `identity: [cn]` there, or leave it out",
+            );
         }
     }
 
@@ -209,6 +242,7 @@ impl Checker {
         place: &str,
         bind: &Bind,
         written: written::ProxyProtocol,
+        names: &CertificateSettings,
     ) -> proxy::Settings {
         let place = format!("{place}.proxy_protocol.trusted");
         match bind {
@@ -231,7 +265,8 @@ impl Checker {
                 }
             }
         }
-        proxy::Settings { trusted }
+        let common_names = written.common_names.then(|| names.identity.clone());
+        proxy::Settings { trusted, common_names }
     }
 }
 

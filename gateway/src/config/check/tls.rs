@@ -154,7 +154,9 @@ impl Checker {
         listeners: &[ListenerSettings],
     ) {
         let default = CertificateSettings::default();
-        let asks = |listener: &ListenerSettings| listener.certificates().is_some();
+        let asks = |listener: &ListenerSettings| {
+            listener.certificates().is_some() || listener.is_told_common_names()
+        };
         if !listeners.iter().any(asks) {
             // What asks for a certificate that nobody is to show was told so.
             let is_told = listeners.iter().any(|listener| listener.asks_for(Way::Certificate));
@@ -167,8 +169,9 @@ impl Checker {
         // A pin says itself who comes.
         let names_clients = |listener: &ListenerSettings| {
             let is_vouched_for = |clients: &ClientSettings| clients.authorities.is_some();
+            let is_vouched_for = listener.certificates().is_some_and(is_vouched_for);
             listener.asks_for(Way::Certificate)
-                && listener.certificates().is_some_and(is_vouched_for)
+                && (is_vouched_for || listener.is_told_common_names())
         };
         if names.identity != default.identity && !listeners.iter().any(names_clients) {
             self.faults.add("authentication.certificate.identity", "nobody comes in by a name of a certificate: write `authenticate: [certificate]` on a listener with client_ca, or leave this out");

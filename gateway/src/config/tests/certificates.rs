@@ -170,3 +170,29 @@ fn a_listener_knows_what_it_asks_for() {
     assert_eq!(asks(&settings.listeners[0]), [true, false, false, false]);
     assert!(settings.listeners[0].certificates().is_some_and(|clients| clients.required));
 }
+
+#[test]
+fn what_a_load_balancer_tells_of_certificates_is_of_use_or_a_fault() {
+    let behind = |more: &str| {
+        format!(
+            "listeners: [{{ name: fleet, bind: '127.0.0.1:8883', proxy_protocol: {{ trusted: [10.0.0.0/8], common_names: true }}, {more} }}]\n\
+             access: [{{ allow: [publish], topic: '#' }}]\n"
+        )
+    };
+    let asks = "authenticate: [certificate]";
+    let settings = load(&behind(asks)).expect("nothing else is needed");
+    assert!(settings.listeners[0].is_told_common_names(), "{:?}", settings.hints);
+    let attribute = "authentication: { certificate: { identity: [{ cn: '{tenant}/{id}' }] } }";
+    let by_tenant = behind(asks).replace("topic: '#'", "topic: '{tenant}/#'") + attribute;
+    load(&by_tenant).expect("common names give attributes");
+    let tls = "tls: { certificates: [{ certificate: /nowhere/a.crt, key: /nowhere/a.key }], client_ca: /nowhere/ca.crt }";
+    let not_of_them = "authentication: { certificate: { identity: [san_uri] } }";
+    for (text, word) in [
+        (behind(&format!("{asks}, {tls}")), "a client has one of both"),
+        (behind(asks) + not_of_them, "write `identity: [cn]`"),
+    ] {
+        let faults = load(&text).expect_err("it is faulty").0;
+        assert_eq!(faults[0].place, "listeners[0].proxy_protocol.common_names", "{faults:?}");
+        assert!(faults[0].text.contains(word), "{faults:?}");
+    }
+}

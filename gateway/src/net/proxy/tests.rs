@@ -112,6 +112,47 @@ fn what_lies_or_is_no_header_is_refused() {
 }
 
 /// The header of HAProxy's own documentation of it, made by its program.
+/// What HAProxy says of TLS (`send-proxy-v2-ssl-cn`): flags, what its look at the certificate came to, and
+/// behind its version the common name.
+fn of_tls(flags: u8, verify: u32, common_name: &[u8]) -> Vec<u8> {
+    let part =
+        |kind: u8, value: &[u8]| [&[kind][..], &(value.len() as u16).to_be_bytes(), value].concat();
+    let told =
+        [&[flags][..], &verify.to_be_bytes(), &part(0x21, b"TLSv1.3"), &part(0x22, common_name)];
+    part(0x20, &told.concat())
+}
+
+#[test]
+fn a_common_name_counts_if_the_sender_verified_the_certificate() {
+    let told = |command: u8, tls: &[u8]| {
+        let whole = version_2(command, 0x11, &[&BINARY[V2_HEAD..], tls]);
+        match header(&whole) {
+            Header::Whole(proxied) => proxied.common_name,
+            other => panic!("{other:?}"),
+        }
+    };
+    const TLS: u8 = 1;
+    const SHOWN: u8 = 2;
+    const SHOWN_BEFORE: u8 = 4;
+    let name = Some("m-1".into());
+    for (flags, verify, cn, expected) in [
+        (TLS | SHOWN, 0, "m-1", &name),
+        (TLS | SHOWN_BEFORE, 0, "m-1", &name),
+        (TLS | SHOWN, 1, "m-1", &None),
+        (TLS | SHOWN, u32::MAX, "m-1", &None),
+        (TLS, 0, "m-1", &None),
+        (SHOWN, 0, "m-1", &None),
+        (0, 0, "m-1", &None),
+        (TLS | SHOWN, 0, "", &None),
+    ] {
+        let tls = of_tls(flags, verify, cn.as_bytes());
+        assert_eq!(told(0x21, &tls), *expected, "{flags} {verify} {cn:?}");
+        assert_eq!(told(0x20, &tls), None, "of its own connection it says nothing of anybody");
+    }
+    assert_eq!(told(0x21, &of_tls(TLS | SHOWN, 0, b"m-\xff")), None, "no UTF-8");
+    assert_eq!(told(0x21, &[]), None);
+}
+
 #[test]
 fn a_checksum_has_to_fit() {
     assert_eq!(!crc32c(u32::MAX, b"123456789"), 0xe306_9283, "the check value of CRC-32C");
@@ -141,7 +182,8 @@ async fn read(bytes: &[u8], trusted: &[&str]) -> (Result<(), Close>, Peer, Vec<u
     let mut peer = peer("127.0.0.1:1".parse().expect("an address"));
     let trusted = trusted.iter().map(|text| text.parse().expect("a network")).collect();
     let mut patience = Patience::new(Duration::from_secs(60));
-    let done = Settings { trusted }.read(&edge, &mut transport, &mut peer, &mut patience).await;
+    let settings = Settings { trusted, common_names: None };
+    let done = settings.read(&edge, &mut transport, &mut peer, &mut patience).await;
     let mut rest = Vec::new();
     let mut buffer = [0; 64];
     while let Ok(Some(count @ 1..)) = transport.read_within(&mut buffer, &mut patience).await {

@@ -251,7 +251,7 @@ impl Clients {
             let mut verified = Verified { id: identity.into(), attributes: Vec::new() };
             names::complete(&self.rules.identity, &mut verified);
             return Ok(Certificate {
-                fingerprint,
+                fingerprint: Some(fingerprint),
                 verified: Some(Arc::new(verified)),
                 common_name: names::common_name(&parsed).map(Into::into),
                 ends_at_ms: None,
@@ -269,7 +269,7 @@ impl Clients {
         let Way { ends_s, authority, links } = way;
         let authority_ends_s = *self.ends.get(&authority).ok_or(ClientFault::UnknownAuthority)?;
         Ok(Certificate {
-            fingerprint,
+            fingerprint: Some(fingerprint),
             verified: names::find(&self.rules.identity, &parsed).map(Arc::new),
             common_name: names::common_name(&parsed).map(Into::into),
             ends_at_ms: first_end_ms(ends_s, authority_ends_s),
@@ -298,8 +298,11 @@ impl Clients {
     /// None where what it rested on is not there as it was, so that it has to be verified anew. Without
     /// arithmetic.
     pub fn ask_again(&self, certificate: &Certificate, now: SystemTime) -> Option<EndsAtMs> {
-        let pinned = self.rules.pins.identity(&certificate.fingerprint);
+        let fingerprint = certificate.fingerprint.as_ref();
+        let pinned = fingerprint.and_then(|fingerprint| self.rules.pins.identity(fingerprint));
         match &certificate.basis {
+            // What it rested on is not known here.
+            Basis::Told => Some(None),
             Basis::Pinned => (pinned.is_some() && pinned == certificate.identity()).then_some(None),
             Basis::Chain { authority, ends_s, links } => {
                 let ends_at_ms = first_end_ms(*ends_s, *self.ends.get(authority)?);

@@ -316,7 +316,7 @@ impl Socket<'_> {
             (None, _) => None,
             // What was looked at is what the session has: else nobody knows whether it is good.
             (Some(shown), Some(Ok(seen)))
-                if seen.fingerprint == <[u8; 32]>::from(Sha256::digest(shown)) =>
+                if seen.fingerprint == Some(Sha256::digest(shown).into()) =>
             {
                 Some(Arc::new(seen))
             }

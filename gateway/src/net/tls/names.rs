@@ -123,6 +123,11 @@ impl Template {
         Ok(Template { source, parts })
     }
 
+    /// It looks at the common name.
+    pub fn is_of_common_names(&self) -> bool {
+        self.source == Source::CommonName
+    }
+
     /// It says this attribute of whom it fits.
     pub fn says(&self, attribute: &str) -> bool {
         let is_it = |part: &Part| matches!(part, Part::Capture(name) if name == attribute);
@@ -169,6 +174,14 @@ impl Template {
 /// As whom the certificate enters, by the first template that fits.
 pub fn find(templates: &[Template], certificate: &X509Certificate<'_>) -> Option<Verified> {
     let mut found = templates.iter().find_map(|template| template.find(certificate))?;
+    complete(templates, &mut found);
+    Some(found)
+}
+
+/// The same where no more is known of it than its common name.
+pub fn find_told(templates: &[Template], common_name: &str) -> Option<Verified> {
+    let mut of_common_names = templates.iter().filter(|template| template.is_of_common_names());
+    let mut found = of_common_names.find_map(|template| template.read(common_name))?;
     complete(templates, &mut found);
     Some(found)
 }
