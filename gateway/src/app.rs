@@ -51,7 +51,9 @@ pub struct App {
 
 impl App {
     pub fn build(settings: Settings) -> anyhow::Result<App> {
-        let process = Process::build(EDGE, settings.limits.workers, &settings.admin)?;
+        let limits = &settings.limits;
+        let descriptors = u64::from(limits.connections) + settings.descriptors.reserved();
+        let process = Process::build(EDGE, limits.workers, descriptors, &settings.admin)?;
         let authentication = Authentication::new(&settings.authentication, process.background())?;
         let access = settings.access.as_ref().map(|settings| Arc::new(Access::new(settings)));
         let entrances = entrances(&settings, &authentication, access.as_ref())?;

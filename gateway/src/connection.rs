@@ -269,10 +269,14 @@ impl Connection {
             let chain = self.transport.client_chain().to_vec();
             tokio::spawn(async move { will.publish(&shared, &chain).await });
         }
-        if close != Close::PeerGone {
-            let last_words = self.outbound.last_words(&close);
-            self.transport.close_with(&last_words).await;
+        if close == Close::PeerGone {
+            // Thousands that fall away at once hold up nobody who is there.
+            let edge = Arc::clone(&self.shared.edge);
+            edge.low_priority.drop_there(self);
+            return;
         }
+        let last_words = self.outbound.last_words(&close);
+        self.transport.close_with(&last_words).await;
     }
 
     /// What came behind CONNECT was read with it.

@@ -1,5 +1,5 @@
-//! Threads for arithmetic that established connections must not wait for: a handshake's signatures, a
-//! password's hash. The kernel gives them what the threads that serve sockets leave.
+//! Threads for what established connections must not wait for: a handshake's signatures, a password's hash,
+//! the remains of a connection that is gone. The kernel gives them what the threads that serve sockets leave.
 
 use std::io;
 use std::num::NonZero;
@@ -37,8 +37,17 @@ impl LowPriority {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, NotDone> {
-        let runtime = self.runtime.as_ref().expect("only drop takes it");
-        runtime.spawn(async move { work() }).await.map_err(|_| NotDone)
+        self.runtime().spawn(async move { work() }).await.map_err(|_| NotDone)
+    }
+
+    /// Drops it when nothing else wants the core: closing a socket and forgetting its keys takes as long as
+    /// several messages.
+    pub fn drop_there(&self, remains: impl Send + 'static) {
+        self.runtime().spawn(async move { drop(remains) });
+    }
+
+    fn runtime(&self) -> &Runtime {
+        self.runtime.as_ref().expect("only drop takes it")
     }
 }
 
@@ -69,6 +78,21 @@ mod tests {
         let here = nice();
         assert_eq!(low.run(nice).await, Ok(NICE.max(here)));
         assert_eq!(nice(), here, "the others stay where they are");
+    }
+
+    #[tokio::test]
+    async fn what_remains_is_dropped_there() {
+        struct Remains(std::sync::mpsc::Sender<Option<String>>);
+        impl Drop for Remains {
+            fn drop(&mut self) {
+                let thread = std::thread::current().name().map(str::to_owned);
+                self.0.send(thread).expect("the test waits for it");
+            }
+        }
+        let low = LowPriority::start().expect("threads can be started");
+        let (sender, dropped) = std::sync::mpsc::channel();
+        low.drop_there(Remains(sender));
+        assert_eq!(dropped.recv().expect("it is dropped").as_deref(), Some(NAME));
     }
 
     #[tokio::test]
