@@ -39,6 +39,10 @@ pub struct Options {
     pub entry: entry::Options,
     #[arg(long)]
     pub connections: usize,
+    /// How far this process stands back behind others, as the nice value has it: in earnest the devices have
+    /// machines of their own
+    #[arg(long, default_value_t = 0)]
+    pub nice: i32,
     /// All fall away and come back each time that one of these files is there, one after the other
     #[arg(long)]
     pub when: Vec<PathBuf>,
@@ -66,6 +70,8 @@ pub fn run(options: &Options) -> Result<(), String> {
     if options.connections == 0 {
         return Err("connections start at 1".to_owned());
     }
+    rustix::process::setpriority_process(None, options.nice)
+        .map_err(|error| format!("the nice value cannot be {}: {error}", options.nice))?;
     let mut herd = Herd::new(options)?;
     let say = |report: &HerdReport| {
         idle::say(&serde_json::to_string(report).expect("numbers can be written as JSON"))

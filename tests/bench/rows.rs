@@ -26,7 +26,7 @@ use crate::machine;
 use crate::report::{self, LoadReport};
 use crate::table::{self, Line};
 
-/// Partitions of every topic, a lane's as well as a bare producer's.
+/// Partitions of a topic, where nothing else is asked for.
 const PARTITIONS: i32 = 3;
 const LANES: [&str; 4] = ["priority", "fast", "slow", "dead-letter"];
 /// What a process that makes load may take beyond its warm-up and its span.
@@ -65,6 +65,12 @@ pub struct Options {
     /// How often each row is measured; the median counts
     #[arg(long, default_value_t = 3)]
     pub repetitions: usize,
+    /// Partitions of every topic, a lane's as well as a bare producer's
+    #[arg(long, default_value_t = PARTITIONS)]
+    pub partitions: i32,
+    /// Another build of the gateway, to compare with; without it, the tree's as it is now
+    #[arg(long)]
+    pub landfall: Option<PathBuf>,
 }
 
 /// What the rows share.
@@ -74,6 +80,8 @@ pub struct Bench {
     folder: Folder,
     duration: Duration,
     repetitions: usize,
+    /// Of every topic, a lane's as well as a bare producer's.
+    partitions: i32,
     /// Kafka's first seconds are over.
     warm: OnceCell<()>,
 }
@@ -95,7 +103,10 @@ pub fn measure(options: &Options) -> ExitCode {
     let begin = Instant::now();
     // What is missing ends this before anything is measured.
     tools::mosquitto();
-    let bench = Bench::start(Duration::from_secs_f64(options.seconds), options.repetitions);
+    let mut bench =
+        Bench::start(Duration::from_secs_f64(options.seconds), options.landfall.clone());
+    bench.repetitions = options.repetitions;
+    bench.partitions = options.partitions;
     let mut lines = Vec::new();
     let mut wrong = false;
     for (name, row) in ROWS {
@@ -115,10 +126,11 @@ pub fn measure(options: &Options) -> ExitCode {
         eprintln!("bench: {name} took {:.0} s", row_begin.elapsed().as_secs_f64());
     }
     let how = format!(
-        "{} × {} s after {} s of warm-up, median (smallest to largest); {PARTITIONS} partitions; 256 B, QoS 1",
+        "{} × {} s after {} s of warm-up, median (smallest to largest); {} partitions; 256 B, QoS 1",
         options.repetitions,
         options.seconds,
         WARM_UP.as_secs(),
+        options.partitions,
     );
     let off = lines.iter().filter(|line| line.is_off()).count();
     let text = format!("{}\n\n{}", machine::lines(&how).join("\n"), table::markdown(&lines));
@@ -128,7 +140,8 @@ pub fn measure(options: &Options) -> ExitCode {
 }
 
 impl Bench {
-    pub fn start(duration: Duration, repetitions: usize) -> Bench {
+    /// Measures each row once, for as long; of `landfall`, or of the tree's release build.
+    pub fn start(duration: Duration, landfall: Option<PathBuf>) -> Bench {
         // Full load writes hundreds of megabytes per second: Kafka forgets what nobody reads. End
         // offsets stay.
         let properties = [
@@ -139,19 +152,20 @@ impl Bench {
         ];
         let properties = properties.map(|(name, value)| (name.to_owned(), value.to_owned()));
         Bench {
-            landfall: tools::released("gateway", "landfall"),
+            landfall: landfall.unwrap_or_else(|| tools::released("gateway", "landfall")),
             kafka: Kafka::start_with(&KafkaOptions {
                 properties: properties.into(),
                 ..KafkaOptions::default()
             }),
             folder: Folder::new("bench"),
             duration,
-            repetitions,
+            repetitions: 1,
+            partitions: PARTITIONS,
             warm: OnceCell::new(),
         }
     }
 
-    /// The release build of the gateway.
+    /// The gateway's program.
     pub fn landfall(&self) -> &Path {
         &self.landfall
     }
@@ -162,7 +176,7 @@ impl Bench {
 
     /// A gateway's configuration, with everything at its default.
     fn gateway(&self) -> GatewayConfig {
-        GatewayConfig::with_partitions(&self.kafka, PARTITIONS).program(&self.landfall)
+        GatewayConfig::with_partitions(&self.kafka, self.partitions).program(&self.landfall)
     }
 
     /// Runs full load for a moment, once: Kafka's code is compiled while it runs.

@@ -6,7 +6,7 @@
 
 use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -52,12 +52,18 @@ pub struct Options {
     /// Publishes of all the others together in a second
     #[arg(long, default_value_t = 1000)]
     rate: u64,
+    /// Nice value of the herd, which takes the machine's time for what devices do on their own
+    #[arg(long, default_value_t = 10)]
+    herd_nice: i32,
     /// Seconds without a storm that its publishes are compared with
     #[arg(long, default_value_t = 20)]
     idle_seconds: u64,
     /// Only these storms: full, resumed, password, password-many
     #[arg(long, value_delimiter = ',')]
     storms: Vec<String>,
+    /// Another build of the gateway, to compare with; without it, the tree's as it is now
+    #[arg(long)]
+    landfall: Option<PathBuf>,
 }
 
 /// One storm: what devices come with, and how many there are.
@@ -131,7 +137,7 @@ pub fn measure(options: &Options) -> ExitCode {
         false => format!("{devices} devices: of {wanted} descriptors a process may have {allowed}"),
     };
     let options = Options { devices, ..options.clone() };
-    let bench = Bench::start(Duration::from_secs(options.idle_seconds), 1);
+    let bench = Bench::start(Duration::from_secs(options.idle_seconds), options.landfall.clone());
     let (mut lines, mut wrong) = (Vec::new(), false);
     for storm in STORMS {
         if !options.storms.is_empty() && !options.storms.iter().any(|name| name == storm.name) {
@@ -147,8 +153,8 @@ pub fn measure(options: &Options) -> ExitCode {
         }
     }
     let how = format!(
-        "{limit}; {} addresses; {} others, {} publishes a second over TLS; percentiles between the bounds of the histogram",
-        options.addresses, options.others, options.rate
+        "{limit}; {} addresses, nice {}; {} others, {} publishes a second over TLS; percentiles between the bounds of the histogram",
+        options.addresses, options.herd_nice, options.others, options.rate
     );
     let text = format!("{}\n\n{}", machine::lines(&how).join("\n"), table::markdown(&lines));
     let _ = writeln!(std::io::stdout(), "{text}");
@@ -186,6 +192,7 @@ fn run(bench: &Bench, options: &Options, storm: &Storm) -> Vec<Line> {
     arguments.extend([
         format!("--connections={devices}"),
         format!("--addresses={}", options.addresses),
+        format!("--nice={}", options.herd_nice),
         format!("--when={}", again.display()),
     ]);
     let mut lines = Vec::new();

@@ -7,8 +7,7 @@ use tests::gateway::Gateway;
 use tests::kafka::unique;
 
 use super::{
-    Bench, KAFKA, Load, PARTITIONS, Repetitions, SYSTEM, WARM_UP, cores, per_cpu_second,
-    per_second, timing,
+    Bench, KAFKA, Load, Repetitions, SYSTEM, WARM_UP, cores, per_cpu_second, per_second, timing,
 };
 use crate::mosquitto::Mosquitto;
 use crate::report::LoadReport;
@@ -79,7 +78,7 @@ fn measure(bench: &Bench, rate: u64, linger_ms: u64) -> Measured {
     bench.warm_up();
     let (gateway, broker) = (bench.gateway().start_ready(), Mosquitto::start());
     let topic = unique("bare");
-    bench.kafka.create_topic(&topic, PARTITIONS, &[]);
+    bench.kafka.create_topic(&topic, bench.partitions, &[]);
     let load =
         Load { connections: CONNECTIONS, rate: Some(rate), duration: bench.duration, way: &[] };
     let kafka = bench.kafka.id();
