@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 use tests::foreign;
 use tests::gateway::{Gateway, GatewayConfig};
 use tests::kafka::Kafka;
+use tests::load::{Load, assert_landed_in_order};
 use tests::mqtt::{Client, Connect, Packet, Version, encode};
+use tests::ports;
 use tests::process::Process;
 use tests::service::{Says, Service};
 use tests::tools::Folder;
@@ -22,6 +24,8 @@ const BAD_TOKEN: (u8, u8) = (4, 0x86);
 const DENIED: (u8, u8) = (5, 0x87);
 const UNAVAILABLE: (u8, u8) = (3, 0x88);
 const FOREIGN_CLIENT_ID: (u8, u8) = (2, 0x85);
+/// Whose token is over has gone by then.
+const GONE_WAIT: Duration = Duration::from_secs(5);
 
 /// Who signs tokens, with ES256.
 struct Signer {
@@ -203,30 +207,46 @@ fn a_token_is_who_it_is_for_and_a_bad_one_is_nobody() {
 }
 
 #[test]
-fn a_connection_ends_with_its_token_and_no_other_does() {
+fn a_connection_ends_with_its_token_under_load_and_no_other_does() {
     let (kafka, folder, signer) = (Kafka::shared(), Folder::new("tokens"), Signer::new("k1"));
-    let gateway = config(kafka, &file(&folder, &[&signer])).start_ready();
-    let token =
-        |subject: &str, seconds| signer.token(&with(claims(subject), "exp", now_s() + seconds));
-    let mut clients: Vec<(Version, Client)> = Version::ALL
-        .into_iter()
-        .map(|version| {
-            let id = format!("short-{version:?}");
-            let connect = connect(version, &id, &token(&id, 4));
-            (version, Client::connect_with(gateway.mqtt(), &connect).0)
-        })
-        .collect();
-    let (mut lasting, _) =
-        Client::connect_with(gateway.mqtt(), &connect(Version::V5, "long", &token("long", 600)));
+    let open = ports::local(ports::free());
+    let gateway = config(kafka, &file(&folder, &[&signer]))
+        .listener(json!({ "name": "open", "bind": open.to_string(), "anonymous": true }))
+        .start_ready();
+    let load = Load::start(open, 8);
+    load.goes_on(200);
+    let end_s = now_s() + 5;
+    let come = |version, id: &str, end_s: i64| {
+        let token = signer.token(&with(claims(id), "exp", end_s));
+        Client::connect_with(gateway.mqtt(), &connect(version, id, &token)).0
+    };
+    let mut clients = Version::ALL.map(|version| {
+        let id = format!("short-{version:?}");
+        (version, come(version, &id, end_s))
+    });
+    let mut lasting = come(Version::V5, "long", end_s + 600);
+    load.goes_on(200);
+
+    let gone_by = Duration::from_secs(end_s as u64) + GONE_WAIT;
+    let left = || gone_by.saturating_sub(SystemTime::UNIX_EPOCH.elapsed().expect("after 1970"));
     for (version, client) in &mut clients {
         match version {
-            Version::V5 => client.expect_disconnect(0x87, SOON),
-            _ => client.expect_closed(SOON),
+            Version::V5 => client.expect_disconnect(0x87, left()),
+            _ => client.expect_closed(left()),
         }
+        assert!(now_s() >= end_s, "it lasts as long as its token");
     }
+    load.goes_on(200);
     lasting.publish_acknowledged("devices/meter/long/power", 1, b"21 W");
-    let labels = [("reason", "credentials_expired")];
-    assert_eq!(gateway.metrics().sum("landfall_connections_closed_total", &labels), 3.0);
+    let closed = |reason: &str| {
+        gateway.metrics().sum("landfall_connections_closed_total", &[("reason", reason)])
+    };
+    assert_eq!(["credentials_expired", "peer_gone"].map(closed), [3.0, 0.0]);
+    let acknowledged = load.stop();
+    let records = kafka.read_all(&gateway.topic("fast"));
+    let records: Vec<_> =
+        records.into_iter().filter(|record| record.payload() != b"21 W").collect();
+    assert_landed_in_order(&acknowledged, &records);
 }
 
 #[test]
