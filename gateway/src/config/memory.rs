@@ -19,11 +19,11 @@ pub const CONNECTION_COST: u64 = 8 * 1024;
 const TASK_COST: u64 = 2560;
 const _: () = assert!(TASK_COST + FREE_BYTES as u64 <= CONNECTION_COST);
 /// What a connection with TLS has beside it, in bytes: its keys and its state with the client's
-/// certificates, a record that is not whole, and one that is not sent.
-const TLS_COST: u64 = TLS_STATE_COST + tls::HELD_MAX_BYTES as u64 + TLS_RECORD_COST;
-/// As it is measured, with room for a chain of certificates.
+/// certificates, and a record that is not whole. One that is not sent is as long as the listener says.
+const TLS_COST: u64 =
+    TLS_STATE_COST + tls::HELD_MAX_BYTES as u64 + tls::RECORD_OVERHEAD_BYTES as u64;
+/// 4.3 kB as the benchmark measures it, and room for a chain of certificates.
 const TLS_STATE_COST: u64 = 6 * 1024;
-const TLS_RECORD_COST: u64 = 4 * 1024;
 /// Bytes of the local plane: what its queues hold, 34 kB for each link to its router, and what the
 /// router gathers before it is replaced.
 pub const LOCAL_PLANE_COST: u64 = 64 * 1024 * 1024;
@@ -107,7 +107,7 @@ fn connections_cost(connections: u32, listeners: &[ListenerSettings]) -> u64 {
 
 /// Bytes of a connection of that listener.
 fn connection_cost(listener: &ListenerSettings) -> u64 {
-    let tls = listener.tls.as_ref().map_or(0, |_| TLS_COST);
+    let tls = listener.tls.as_ref().map_or(0, |tls| TLS_COST + tls.record_size as u64);
     let websocket = listener.websocket.as_ref().map_or(0, |_| WEBSOCKET_COST);
     CONNECTION_COST + tls + websocket
 }

@@ -30,7 +30,7 @@ pub use names::{Source, Template};
 pub use settings::{
     CertificateFiles, CertificateSettings, ClientSettings, TlsSettings, TlsVersion,
 };
-pub use stream::{HELD_MAX_BYTES, TlsStream};
+pub use stream::{HELD_MAX_BYTES, RECORD_OVERHEAD_BYTES, TlsStream};
 
 use super::Certificate;
 use super::certificate::EndsAtMs;

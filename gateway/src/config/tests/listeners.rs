@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::config::memory::default_connections;
-use crate::net::Bind;
 use crate::net::websocket::WEBSOCKET_COST;
+use crate::net::{self, Bind};
 
 #[test]
 fn a_listener_says_what_it_asks_of_who_comes() {
@@ -97,7 +97,8 @@ fn connections_are_priced_by_what_they_come_over() {
     let connections = |listeners: &str| {
         let text =
             format!("limits: {{ memory: 1GiB, connections: 1000 }}\nlisteners: [{listeners}]");
-        load_text(&text).expect("it is valid").memory.connections
+        // On a machine that has its files.
+        parse(&text, [], Secrets::Assumed).expect("it is valid").memory.connections
     };
     let plain = "{ name: a, bind: '127.0.0.1:1883' }";
     let web = "{ name: b, bind: '127.0.0.1:8083', websocket: {}, limits: { connections: 100 } }";
@@ -106,6 +107,14 @@ fn connections_are_priced_by_what_they_come_over() {
     assert_eq!(connections(&format!("{plain}, {web}")), 1000 * CONNECTION_COST + 100 * extra);
     let all = web.replace("limits: { connections: 100 }", "");
     assert_eq!(connections(&all), 1000 * (CONNECTION_COST + extra));
+    let tls = |record_kib: u64| {
+        let files = "certificates: [{ certificate: /nowhere/tls.crt, key: /nowhere/tls.key }]";
+        connections(&format!(
+            "{{ name: c, bind: '127.0.0.1:8883', tls: {{ {files}, record_size: {record_kib}KiB }} }}"
+        ))
+    };
+    assert!(tls(4) > 1000 * (CONNECTION_COST + net::tls::HELD_MAX_BYTES as u64));
+    assert_eq!(tls(16) - tls(4), 1000 * 12 * 1024, "a record that is not sent");
 }
 
 /// TLS, passwords and a store at the default memory are a configuration: what looks at passwords is taken from

@@ -19,7 +19,7 @@ use crate::net::transport::PeerState;
 /// The longest record there is (RFC 5246, 6.2.3): a header, 16 KiB, and what ciphers add, in bytes.
 pub const RECORD_MAX_BYTES: usize = 5 + 16 * 1024 + 2048;
 /// What a record has beside the bytes in it, at most, in bytes.
-const RECORD_OVERHEAD_BYTES: usize = 256;
+pub const RECORD_OVERHEAD_BYTES: usize = 256;
 /// Bytes that are read from the socket at once, at most and, however little is asked for, at least.
 const READ_MAX_BYTES: usize = 64 * 1024;
 const READ_MIN_BYTES: usize = 1024;
