@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tests::foreign;
 use tests::gateway::{Gateway, GatewayConfig};
 use tests::kafka::Kafka;
+use tests::load::{Load, assert_landed_in_order};
 use tests::mqtt::property::Property;
 use tests::mqtt::{Client, Connect, Packet, Publish, Version, decode, encode};
 use tests::pki::{Authority, Files, Issued, Key, Leaf, Use, self_signed_v1};
@@ -478,8 +479,10 @@ fn a_client_id_belongs_to_who_has_the_certificate() {
 }
 
 #[test]
-fn a_connection_ends_with_its_certificate_and_no_sooner() {
+fn a_connection_ends_with_its_certificate_under_load_and_no_sooner() {
     let world = World::new();
+    let open = ports::local(ports::free());
+    let plain = json!({ "name": "open", "bind": open.to_string(), "anonymous": true });
     let (listener, address) = world.listener("fleet", json!(["certificate"]));
     let (mut door, at_door) = world.listener("door", json!(null));
     door["anonymous"] = json!(true);
@@ -487,7 +490,9 @@ fn a_connection_ends_with_its_certificate_and_no_sooner() {
     // Also with what is above it.
     let short = Authority::valid("short", SystemTime::now() - ends, SystemTime::now() + ends * 2);
     fs::write(&world.ca, world.root.certificate() + &short.certificate()).expect("it is there");
-    let gateway = config(&[&listener, &door]).start_ready();
+    let gateway = config(&[&listener, &door, &plain]).start_ready();
+    let load = Load::start(open, 8);
+    load.goes_on(200);
     let connect = |issued: &Issued, address: SocketAddr, version: Version, id: &str| {
         Client::connect_tls(address, &world.showing(issued), &Connect::new(version, id))
     };
@@ -509,8 +514,15 @@ fn a_connection_ends_with_its_certificate_and_no_sooner() {
     three.expect_closed(GONE_WAIT);
     anybody.expect_disconnect(ENDED, GONE_WAIT);
     of_short.expect_disconnect(ENDED, ends + GONE_WAIT);
+    load.goes_on(200);
     forever.publish_acknowledged("devices/meter/m/power", 1, b"still here");
-    assert_eq!(closed(&gateway, "credentials_expired"), 4.0);
+    let reasons = ["credentials_expired", "peer_gone"];
+    assert_eq!(reasons.map(|reason| closed(&gateway, reason)), [4.0, 0.0]);
+    let acknowledged = load.stop();
+    let records = Kafka::shared().read_all(&gateway.topic("fast"));
+    let records: Vec<_> =
+        records.into_iter().filter(|record| record.payload() != b"still here").collect();
+    assert_landed_in_order(&acknowledged, &records);
     let parts = ["\"ended\"", "\"credentials_expired\"", "\"identity\":\"three\""];
     until_audited(&gateway, &parts);
     let told =
