@@ -7,6 +7,7 @@ mod failures;
 pub mod http;
 pub mod password;
 mod remembered;
+mod settings;
 pub mod token;
 pub mod web;
 
@@ -17,8 +18,6 @@ use std::sync::Arc;
 use bridge::message::Verified;
 use tokio::runtime::Handle;
 
-use crate::config::AuthenticationSettings;
-use crate::connection::Refusal;
 use crate::fault::Faults;
 use crate::low_priority::LowPriority;
 use crate::metrics;
@@ -28,6 +27,7 @@ use crate::reload::Reload;
 pub use binding::{Binding, Bound};
 use http::Service;
 use password::{PasswordCredential, Passwords};
+pub use settings::{AuthenticationSettings, DemandSettings};
 use token::{TokenCredential, TokenFault, Tokens};
 
 /// Longest name of an identity, in bytes: it becomes the key of records.
@@ -209,20 +209,6 @@ impl Denied {
             Denied::ByService => "denied",
             Denied::Busy => "busy",
             Denied::Unavailable => "unavailable",
-        }
-    }
-}
-
-impl From<Denied> for Refusal {
-    fn from(denied: Denied) -> Refusal {
-        match denied {
-            Denied::NoEvidence => Refusal::NoCredentials,
-            Denied::Nameless => Refusal::NamelessCertificate,
-            Denied::WrongPassword => Refusal::WrongPassword,
-            Denied::Token(_) => Refusal::BadToken,
-            Denied::ByService => Refusal::DeniedByService,
-            Denied::Busy => Refusal::AuthenticationBusy,
-            Denied::Unavailable => Refusal::AuthenticationUnavailable,
         }
     }
 }

@@ -7,6 +7,7 @@ use bridge::LaneId;
 
 use super::*;
 use crate::admin::ProbesSettings;
+use crate::identity::{Binding, Way, password};
 
 fn load_text(text: &str) -> Result<Settings, Faults> {
     parse(text, [], Secrets::Read)

@@ -2,6 +2,7 @@
 //! for metrics, the codes of both versions and a sentence for people. What is no good packet is
 //! `mqtt::Malformed`.
 
+use crate::identity::Denied;
 use crate::mqtt::{Version, reason};
 
 /// See the module.
@@ -377,6 +378,20 @@ impl Refusal {
     pub fn count(self) {
         let reason = self.label();
         ::metrics::counter!(crate::metrics::CONNECTIONS_CLOSED, "reason" => reason).increment(1);
+    }
+}
+
+impl From<Denied> for Refusal {
+    fn from(denied: Denied) -> Refusal {
+        match denied {
+            Denied::NoEvidence => Refusal::NoCredentials,
+            Denied::Nameless => Refusal::NamelessCertificate,
+            Denied::WrongPassword => Refusal::WrongPassword,
+            Denied::Token(_) => Refusal::BadToken,
+            Denied::ByService => Refusal::DeniedByService,
+            Denied::Busy => Refusal::AuthenticationBusy,
+            Denied::Unavailable => Refusal::AuthenticationUnavailable,
+        }
     }
 }
 

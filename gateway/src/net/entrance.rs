@@ -9,9 +9,8 @@ use super::{Bind, proxy, websocket};
 use crate::access::Access;
 use crate::access::OnDenied;
 use crate::admission::Admission;
-use crate::config::DemandSettings;
 use crate::fault::Faults;
-use crate::identity::{Authentication, Demands, Way};
+use crate::identity::{Authentication, DemandSettings, Demands, Way};
 use crate::reload::Reload;
 
 /// One listener as it is configured.

@@ -10,8 +10,8 @@ use bridge::message::Verified;
 use bridge::text::escape;
 
 use crate::command::Failure;
-use crate::config::{DemandSettings, Settings};
-use crate::identity::{Binding, Denied, Way};
+use crate::config::Settings;
+use crate::identity::{Binding, DemandSettings, Denied, Way};
 use crate::net::Certificate;
 use crate::net::tls;
 

@@ -10,8 +10,8 @@ use crate::access::OnDenied;
 use crate::access::acl_file::AclFile;
 use crate::access::rules::{CLIENT_ID as SAID, IDENTITY, Idle, Rule, Rules, USERNAME, Who};
 use crate::access::{self, AccessSettings};
-use crate::config::{AuthenticationSettings, Secrets, written};
-use crate::identity::{Binding, Way};
+use crate::config::{Secrets, written};
+use crate::identity::{AuthenticationSettings, Binding, Way};
 use crate::net::ListenerSettings;
 use crate::net::tls::ClientSettings;
 

@@ -9,12 +9,14 @@ use url::Url;
 use super::Checker;
 use crate::config::evidence::{ClientId, Ways};
 use crate::config::values::Length;
-use crate::config::{AuthenticationSettings, DemandSettings, Secrets, written};
+use crate::config::{Secrets, written};
 use crate::identity::http::HttpSettings;
 use crate::identity::password::{self, PasswordSettings};
 use crate::identity::token::keys::{self, Algorithm};
 use crate::identity::token::{self, KeySource, TokenSettings};
-use crate::identity::{Binding, Way, is_attribute_name, web};
+use crate::identity::{
+    AuthenticationSettings, Binding, DemandSettings, Way, is_attribute_name, web,
+};
 use crate::net::ListenerSettings;
 
 /// How long the HTTP service may take, and how long its answers hold.

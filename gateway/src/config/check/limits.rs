@@ -5,7 +5,8 @@ use super::{Checker, KIB, MIB};
 use crate::config::descriptors::{self, DEFAULT_CONNECTIONS_MIN, DescriptorPlan};
 use crate::config::memory::{self, MESSAGES_MIN, MemoryPlan};
 use crate::config::values::Size;
-use crate::config::{AuthenticationSettings, Limits, Secrets, written};
+use crate::config::{Limits, Secrets, written};
+use crate::identity::AuthenticationSettings;
 use crate::net::ListenerSettings;
 
 const DEFAULT_MESSAGE_SIZE: u64 = 64 * MIB;
