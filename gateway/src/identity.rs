@@ -232,6 +232,7 @@ impl Authentication {
         settings: &AuthenticationSettings,
         runtime: &Handle,
     ) -> Result<Arc<Authentication>, Faults> {
+        token::begin_to_count();
         let tokens = settings.token.as_ref().map(Tokens::open).transpose()?;
         let passwords = settings.password.as_ref().map(Passwords::read).transpose()?;
         let service = settings.http.as_ref().map(|http| Service::new(http, runtime)).transpose()?;

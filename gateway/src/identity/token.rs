@@ -22,7 +22,7 @@ use claims::Claims;
 use keys::{Algorithm, Header, KeyId};
 use source::Source;
 
-pub use source::read;
+pub use source::{begin_to_count, read};
 
 /// Longest token, in bytes.
 pub const TOKEN_MAX_BYTES: usize = 16 * 1024;

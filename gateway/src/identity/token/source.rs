@@ -73,6 +73,13 @@ fn read_any(path: &std::path::Path, algorithms: &[Algorithm]) -> Result<KeySet, 
     KeySet::parse(&json, algorithms).map_err(|error| format!("{shown} {error}"))
 }
 
+/// Counts from nothing on, so that the first fetch that fails is seen to grow.
+pub fn begin_to_count() {
+    for result in ["ok", "empty", "failed"] {
+        counter!(names::KEY_FETCHES, "result" => result).increment(0);
+    }
+}
+
 impl Source {
     pub fn open(settings: &TokenSettings) -> Result<Source, String> {
         let algorithms = settings.algorithms.clone();
