@@ -19,11 +19,12 @@ WORKDIR /landfall
 COPY Cargo.toml Cargo.lock ./
 COPY proto/Cargo.toml proto/
 COPY bridge/Cargo.toml bridge/
+COPY bridge/parse/Cargo.toml bridge/parse/
 COPY gateway/Cargo.toml gateway/
 COPY examples/device-sim/Cargo.toml examples/device-sim/
 COPY tests/Cargo.toml tests/
 RUN set -eu; \
-    for package in proto bridge gateway examples/device-sim tests; do \
+    for package in proto bridge bridge/parse gateway examples/device-sim tests; do \
         mkdir -p "$package/src"; \
         touch "$package/src/lib.rs"; \
     done; \

@@ -2,7 +2,8 @@
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=landfall");
-    let descriptors = protox::compile(["landfall/v1/envelope.proto"], ["."])?;
+    let descriptors =
+        protox::compile(["landfall/v1/envelope.proto", "landfall/v1/event.proto"], ["."])?;
     prost_build::Config::new()
         .btree_map(["."])
         .bytes([".landfall.v1.Envelope.inline"])

@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use crate::sections::cell;
 
 /// Where the map looks, each with how many folders deep.
-const FOLDERS: [(&str, usize); 7] = [
+const FOLDERS: [(&str, usize); 8] = [
     ("proto/src", 9),
     ("bridge/src", 9),
+    ("bridge/parse/src", 9),
     ("gateway/src", 9),
     ("examples/device-sim/src", 9),
     ("tests/src", 0),

@@ -98,7 +98,8 @@ pub const RULES: &[Rule] = &[
     },
 ];
 
-const PRODUCT: [&str; 3] = ["bridge/src/", "gateway/src/", "examples/device-sim/src/"];
+const PRODUCT: [&str; 4] =
+    ["bridge/src/", "bridge/parse/src/", "gateway/src/", "examples/device-sim/src/"];
 
 /// Files that decide, wherever they stand: they have to call themselves pure.
 const DECIDE: [&str; 11] = [

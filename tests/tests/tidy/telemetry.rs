@@ -78,7 +78,7 @@ pub const RULES: &[Rule] = &[
     },
 ];
 
-const PRODUCT: [&str; 2] = ["bridge/src/", "gateway/src/"];
+const PRODUCT: [&str; 3] = ["bridge/src/", "bridge/parse/src/", "gateway/src/"];
 const LABELS: &[&str] = &[
     "action", "class", "kind", "lane", "listener", "part", "reason", "result", "thread", "version",
 ];
