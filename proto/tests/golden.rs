@@ -6,8 +6,10 @@
 
 use prost::Message;
 use proto::v1::envelope::Payload;
+use proto::v1::value::Kind;
 use proto::v1::{
-    Compression, Cut, DeviceEnvelope, Envelope, IdentityTrust, Reference, UserProperty,
+    Compression, Cut, DeviceEnvelope, Envelope, Event, IdentityTrust, List, Map, NullValue,
+    Position, Reference, TimeFlag, TimeSource, Timestamp, UserProperty, Value,
 };
 
 const MESSAGE_ID: [u8; 16] = *b"\x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f";
@@ -87,6 +89,56 @@ fn a_device_envelope() {
         payload: vec![0, 0xff, 0x80],
     };
     golden(include_str!("golden/device_envelope.hex"), &envelope);
+}
+
+#[test]
+fn an_event_with_a_value_of_every_type() {
+    let value = |kind| Value { kind: Some(kind) };
+    let fields = [
+        ("null", Kind::NullValue(NullValue::NullValue.into())),
+        ("bool", Kind::BoolValue(true)),
+        ("int", Kind::IntValue(i64::MIN)),
+        ("float", Kind::FloatValue(48.0)),
+        ("decimal", Kind::DecimalValue("19.90".into())),
+        ("text", Kind::TextValue("ü".into())),
+        ("bytes", Kind::BytesValue(vec![0, 0xff])),
+        ("time", Kind::TimeValue(Timestamp { seconds: -1, nanos: 500_000_000 })),
+        (
+            "list",
+            Kind::ListValue(List {
+                values: vec![value(Kind::IntValue(1)), value(Kind::DecimalValue("2.0".into()))],
+            }),
+        ),
+        (
+            "map",
+            Kind::MapValue(Map {
+                values: [("x".into(), value(Kind::BytesValue(b"x".into())))].into(),
+            }),
+        ),
+    ];
+    let event = Event {
+        event_id: (0x20..0x30).collect(),
+        message_id: MESSAGE_ID.into(),
+        device_id: "pump-4".into(),
+        device_id_trust: IdentityTrust::Claimed.into(),
+        sender: "gw-9".into(),
+        sender_trust: IdentityTrust::Verified.into(),
+        device_type: "pump".into(),
+        firmware_version: "2.1".into(),
+        group: "eu".into(),
+        lane: "fast".into(),
+        received_ms: 1_772_366_400_123,
+        time: Some(Timestamp { seconds: 1_770_149_645, nanos: 123_456_001 }),
+        time_source: TimeSource::Payload.into(),
+        time_flag: TimeFlag::NotValid.into(),
+        time_offset_ns: Some(-60_000_000_000),
+        source: Some(Position { topic: "landfall.fast".into(), partition: 3, offset: 42 }),
+        parser: "readings".into(),
+        revision: 2,
+        index: 7,
+        fields: fields.into_iter().map(|(name, kind)| (name.into(), value(kind))).collect(),
+    };
+    golden(include_str!("golden/event.hex"), &event);
 }
 
 /// Readers that know more fields than this version must not be broken by it, and the other way round.

@@ -71,6 +71,11 @@ impl FieldPlan {
         FieldPlan { fields, rest, taken, may_repeat }
     }
 
+    /// The paths of the fields that are listed.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.fields.iter().map(|field| &field.path)
+    }
+
     pub fn extract<'s>(&'s self, scope: &Scope<'s, '_>) -> Result<Fields<'s>, Failure> {
         let mut fields = Vec::with_capacity(self.fields.len() + 4);
         for field in &self.fields {

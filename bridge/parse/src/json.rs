@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 pub mod reader;
+pub mod stream;
 
 /// One value of a document.
 #[derive(Clone, Debug, PartialEq)]

@@ -113,6 +113,17 @@ impl Declared {
         read.map(|()| run.outcome()).map_err(|failure| placed(failure, &characters))
     }
 
+    /// The keys to the list whose elements are the records, where each is all that is asked of the payload:
+    /// then a document that is too large to be held is read as a stream.
+    pub fn streams_by(&self) -> Option<Vec<Box<str>>> {
+        let Way::Path(records) = &self.way else { return None };
+        let paths = self.fields.paths().chain(self.device_id.iter().map(|(path, _)| path));
+        let paths = paths.chain(self.time.iter().flat_map(TimePlan::paths));
+        let mut paths = paths.chain(self.select.iter().map(|condition| &condition.path));
+        let is_whole = self.duplicates != Duplicates::Fail || paths.any(Path::is_around);
+        if is_whole { None } else { records.keys_to_list() }
+    }
+
     /// Whether a payload is one of the words that are no data.
     fn is_ignored(&self, payload: &[u8]) -> bool {
         let longest = self.ignore.iter().map(|word| word.len()).max();
@@ -175,6 +186,18 @@ impl Run<'_> {
         }
     }
 
+    /// Takes one record of a document that is read as a stream.
+    pub fn element(&mut self, index: u64, element: &Json<'_>) -> Result<(), Failure> {
+        self.record(&Scope {
+            record: element,
+            payload: element,
+            parents: &[],
+            keys: &[],
+            index: Some(index),
+            facts: self.facts,
+        })
+    }
+
     fn record(&mut self, scope: &Scope<'_, '_>) -> Result<(), Failure> {
         let index = self.number()?;
         if !self.parser.select.iter().all(|condition| condition.holds(scope)) {
@@ -230,9 +253,9 @@ impl Run<'_> {
 
     /// Takes a line or a row that is no record: it is left out, or its failure is the message's.
     pub fn bad(&mut self, failure: Failure) -> Result<(), Failure> {
-        let is_limit = matches!(failure.reason, Reason::TooMany);
-        if is_limit || !self.parser.skips_bad_records || failure.record.is_some() {
-            return Err(failure);
+        let is_limit = failure.reason == Reason::TooMany;
+        if is_limit || !self.parser.skips_bad_records {
+            return Err(failure.in_record(self.next_record));
         }
         let index = self.number()?;
         self.skip(failure.in_record(index));

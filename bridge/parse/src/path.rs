@@ -105,6 +105,11 @@ impl Path {
         (self.origin == Origin::Record).then(|| self.steps.iter().map(name).collect()).flatten()
     }
 
+    /// Whether what it leads to is around the record.
+    pub fn is_around(&self) -> bool {
+        matches!(self.origin, Origin::Payload | Origin::Parent(_))
+    }
+
     /// Whether it leads to many values.
     pub fn is_many(&self) -> bool {
         self.steps.iter().any(|step| matches!(step, Step::Each | Step::Any))

@@ -22,6 +22,16 @@ impl Records {
         }
     }
 
+    /// The keys that lead to a list whose elements are the records; None where the way is any other.
+    pub fn keys_to_list(&self) -> Option<Vec<Box<str>>> {
+        let (last, names) = self.path.steps.split_last()?;
+        let name = |step: &Step| match step {
+            Step::Name(name) => Some(name.clone()),
+            _ => None,
+        };
+        (*last == Step::Each).then(|| names.iter().map(name).collect()).flatten()
+    }
+
     /// Visits each record, in the payload's order. A list that is empty, or null, has none; a way that
     /// leads nowhere is a failure, except behind a `[]` or `*`: there others may have what one has not.
     pub fn visit<'s, 'a>(

@@ -93,6 +93,12 @@ impl EventTime {
 }
 
 impl TimePlan {
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        let offset = self.offset.iter().map(|(path, _)| path);
+        let valid = self.valid.iter().map(|condition| &condition.path);
+        self.fields.iter().chain(offset).chain(valid)
+    }
+
     pub fn find(&self, scope: &Scope<'_, '_>) -> Result<EventTime, Failure> {
         let received = EventTime::received(scope.facts);
         let flagged = |flag| Ok(EventTime { flag: Some(flag), ..received });

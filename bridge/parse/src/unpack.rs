@@ -13,7 +13,8 @@ use crate::limits::{Limits, RATIO_FREE};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Packing {
     None,
-    /// What the first bytes say. That of zlib counts where no plain payload can begin so: `x^` is a text.
+    /// What the first bytes say. Those of zlib count where no plain payload can begin so (`x^` is a text),
+    /// and only with its usual window: `80` is a number.
     Auto {
         zlib: bool,
     },
@@ -62,16 +63,19 @@ fn found(payload: &[u8], zlib: bool) -> Packing {
         Packing::Gzip
     } else if payload.starts_with(ZSTD) {
         Packing::Zstd
-    } else if zlib && is_zlib(payload) {
+    } else if zlib && payload.first() == Some(&0x78) && is_zlib(payload) {
         Packing::Zlib
     } else {
         Packing::None
     }
 }
 
-/// Deflate with a window of 32 KiB, and a check over both bytes (RFC 1950, 2.2).
+/// Deflate with a window of at most 32 KiB, and a check over both bytes (RFC 1950, 2.2).
 fn is_zlib(payload: &[u8]) -> bool {
-    matches!(payload, [0x78, flags, ..] if (0x7800 + u16::from(*flags)).is_multiple_of(31))
+    let [method, flags, ..] = payload else { return false };
+    method & 0x0f == 8
+        && method >> 4 <= 7
+        && u16::from_be_bytes([*method, *flags]).is_multiple_of(31)
 }
 
 struct Output<'l> {

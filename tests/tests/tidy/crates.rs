@@ -154,7 +154,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("bytesize", &["gateway/src/config/", "gateway/src/command/"]),
     ("clap", &["gateway/src/command", "examples/device-sim/src/"]),
     ("encoding_rs", &["bridge/parse/src/charset.rs"]),
-    ("flate2", &["bridge/parse/src/unpack.rs"]),
+    ("flate2", &["bridge/parse/src/unpack.rs", "bridge/parse/examples/"]),
     ("futures_util", &["bridge/src/objects/", "examples/device-sim/src/"]),
     ("httparse", &["gateway/src/net/"]),
     ("humantime", &["gateway/src/config/", "gateway/src/command/", "examples/device-sim/src/"]),

@@ -1,4 +1,4 @@
-//! Events as protobuf.
+//! Events as protobuf: the message of `proto/landfall/v1/event.proto`, made of an event and its context.
 
 use jiff::Timestamp;
 use proto::v1::value::Kind;

@@ -2,16 +2,26 @@
 
 use crate::charset;
 use crate::failure::{Failure, Reason};
-use crate::json::reader;
+use crate::json::{Json, reader, stream};
 use crate::parser::Run;
 
-use super::{lines as lines_of, within};
+use super::within;
 
 /// Begins each document of a sequence (RFC 7464, 2.2).
 const RECORD_SEPARATOR: u8 = 0x1e;
 
-/// The payload is one document.
+/// The payload is one document. What is too large to be held is read as a stream, where nothing but the
+/// records of one list is asked of it.
 pub fn one(run: &mut Run<'_>, bytes: &[u8]) -> Result<(), Failure> {
+    let size = run.parser.limits.document_size;
+    if bytes.len() > size
+        && let Some(keys) = run.parser.streams_by()
+    {
+        let rules = run.rules();
+        let text = whole(bytes, |_| None)?;
+        let visitor = &mut |index, element: &Json<'_>| run.element(index, element);
+        return stream::elements(text, &keys, &rules, size, visitor);
+    }
     within(run, bytes.len())?;
     let rules = run.rules();
     let text = whole(bytes, |text| reader::read(text, &rules).err())?;
@@ -20,12 +30,51 @@ pub fn one(run: &mut Run<'_>, bytes: &[u8]) -> Result<(), Failure> {
 }
 
 /// Each line has one document, or several; empty ones are nothing. A bad line ends at its end, so that the
-/// next one is good again.
+/// next one is good again. A document that goes on over lines is one too: what is cut in its line is only
+/// bad where the next lines do not complete it.
 pub fn lines(run: &mut Run<'_>, bytes: &[u8]) -> Result<(), Failure> {
-    for (start, line) in lines_of(bytes) {
-        part(run, start, line)?;
+    let mut start = 0;
+    while start < bytes.len() {
+        let rest = &bytes[start..];
+        let length = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
+        let line = &rest[..length];
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        run.start = start;
+        match documents(run, line) {
+            Ok(()) => start += length + 1,
+            Err(Stop { at, failure }) => {
+                match over_lines(run, &rest[at..], &failure, line.len() - at) {
+                    Some((document, end)) => {
+                        run.start = start + at;
+                        let taken = run.document(&document);
+                        taken.or_else(|failure| bad(run, failure))?;
+                        start += at + end;
+                    }
+                    None => {
+                        bad(run, failure)?;
+                        start += length + 1;
+                    }
+                }
+            }
+        }
     }
     Ok(())
+}
+
+/// A document that is cut in its line, and whole with the next ones.
+fn over_lines<'a>(
+    run: &Run<'_>,
+    bytes: &'a [u8],
+    failure: &Failure,
+    in_line: usize,
+) -> Option<(Json<'a>, usize)> {
+    if failure.reason != Reason::Truncated || failure.record.is_some() {
+        return None;
+    }
+    let part = &bytes[..bytes.len().min(run.parser.limits.document_size)];
+    let text = part.utf8_chunks().next()?.valid();
+    let read = reader::read_next(text, 0, &run.rules()).ok().flatten();
+    read.filter(|(_, end)| *end > in_line)
 }
 
 /// Each document stands behind a separator, and may have lines within.
@@ -46,31 +95,45 @@ pub fn sequence(run: &mut Run<'_>, bytes: &[u8]) -> Result<(), Failure> {
 /// A part of a payload that can be bad without the others.
 fn part(run: &mut Run<'_>, start: usize, part: &[u8]) -> Result<(), Failure> {
     run.start = start;
-    match documents(run, part) {
-        Ok(()) => Ok(()),
-        Err(failure) => run.bad(failure).map_err(|failure| failure.behind(start)),
-    }
+    documents(run, part).or_else(|stop| bad(run, stop.failure))
 }
 
-fn documents(run: &mut Run<'_>, part: &[u8]) -> Result<(), Failure> {
-    within(run, part.len())?;
+fn bad(run: &mut Run<'_>, failure: Failure) -> Result<(), Failure> {
+    let start = run.start;
+    run.bad(failure).map_err(|failure| failure.behind(start))
+}
+
+/// Where reading stopped within a part, and why; the failure's place is one in the part.
+struct Stop {
+    /// Behind the last document that was taken.
+    at: usize,
+    failure: Failure,
+}
+
+fn documents(run: &mut Run<'_>, part: &[u8]) -> Result<(), Stop> {
     let rules = run.rules();
-    let mut at = 0;
-    let text = whole(part, |text| {
-        let mut at = 0;
-        loop {
-            match reader::read_next(text, at, &rules) {
-                Ok(Some((_, end))) => at = end,
-                Ok(None) => return None,
-                Err(failure) => return Some(failure),
+    let text = within(run, part.len()).and_then(|()| {
+        whole(part, |text| {
+            let mut at = 0;
+            loop {
+                match reader::read_next(text, at, &rules) {
+                    Ok(Some((_, end))) => at = end,
+                    Ok(None) => return None,
+                    Err(failure) => return Some(failure),
+                }
             }
-        }
-    })?;
-    while let Some((document, end)) = reader::read_next(text, at, &rules)? {
-        run.document(&document)?;
+        })
+    });
+    let mut at = 0;
+    let text = text.map_err(|failure| Stop { at, failure })?;
+    loop {
+        let read = reader::read_next(text, at, &rules);
+        let Some((document, end)) = read.map_err(|failure| Stop { at, failure })? else {
+            return Ok(());
+        };
+        run.document(&document).map_err(|failure| Stop { at, failure })?;
         at = end;
     }
-    Ok(())
 }
 
 /// The text; where it is not UTF-8, a fault of JSON in front of that is told first.

@@ -62,12 +62,12 @@ pub fn read_next<'a>(
 }
 
 /// An object has this many keys before they are compared by a set of hashes instead of one by one.
-const COMPARED_MAX: usize = 16;
+const COMPARED_MAX: usize = 32;
 
-struct Reader<'a, 'r> {
+pub(super) struct Reader<'a, 'r> {
     text: &'a str,
     bytes: &'a [u8],
-    position: usize,
+    pub(super) position: usize,
     rules: &'r Rules,
 }
 
@@ -78,11 +78,11 @@ enum Open<'a> {
 }
 
 impl<'a, 'r> Reader<'a, 'r> {
-    fn new(text: &'a str, rules: &'r Rules) -> Reader<'a, 'r> {
+    pub(super) fn new(text: &'a str, rules: &'r Rules) -> Reader<'a, 'r> {
         Reader { text, bytes: text.as_bytes(), position: 0, rules }
     }
 
-    fn value(&mut self) -> Result<Json<'a>, Failure> {
+    pub(super) fn value(&mut self) -> Result<Json<'a>, Failure> {
         let mut open: Vec<Open<'a>> = Vec::new();
         loop {
             self.skip_space();
@@ -161,13 +161,49 @@ impl<'a, 'r> Reader<'a, 'r> {
         Ok(())
     }
 
-    fn first_key(&mut self) -> Result<Option<(Cow<'a, str>, u32)>, Failure> {
+    pub(super) fn first_key(&mut self) -> Result<Option<(Cow<'a, str>, u32)>, Failure> {
         self.skip_space();
         if self.peek() == Some(b'}') {
             self.position += 1;
             return Ok(None);
         }
         self.key().map(Some)
+    }
+
+    /// Behind a value of an object: the next key, or None at the object's end.
+    pub(super) fn next_key(&mut self) -> Result<Option<(Cow<'a, str>, u32)>, Failure> {
+        self.skip_space();
+        let is_end = match self.peek() {
+            Some(b',') => false,
+            Some(b'}') => true,
+            _ => return Err(self.wrong("a comma or }")),
+        };
+        self.position += 1;
+        if is_end {
+            return Ok(None);
+        }
+        self.skip_space();
+        self.key().map(Some)
+    }
+
+    /// Behind a list's opening bracket: whether it has an element.
+    pub(super) fn first_element(&mut self) -> bool {
+        self.skip_space();
+        let is_empty = self.peek() == Some(b']');
+        self.position += usize::from(is_empty);
+        !is_empty
+    }
+
+    /// Behind an element: whether there is another.
+    pub(super) fn next_element(&mut self) -> Result<bool, Failure> {
+        self.skip_space();
+        let goes_on = match self.peek() {
+            Some(b',') => true,
+            Some(b']') => false,
+            _ => return Err(self.wrong("a comma or ]")),
+        };
+        self.position += 1;
+        Ok(goes_on)
     }
 
     fn key(&mut self) -> Result<(Cow<'a, str>, u32), Failure> {
@@ -388,13 +424,13 @@ impl<'a, 'r> Reader<'a, 'r> {
         Some(Kind::NotFinite(value))
     }
 
-    fn skip_space(&mut self) {
+    pub(super) fn skip_space(&mut self) {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
             self.position += 1;
         }
     }
 
-    fn peek(&self) -> Option<u8> {
+    pub(super) fn peek(&self) -> Option<u8> {
         self.bytes.get(self.position).copied()
     }
 
