@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use encoding_rs::Encoding;
 
-use crate::failure::{Failure, Reason};
+use crate::failure::{Dirt, Failure, Reason};
 
 /// How a payload's characters are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,7 @@ pub struct Characters<'a> {
     charset: Charset,
     /// Bytes of the mark in front.
     skipped: usize,
+    pub dirt: Dirt,
 }
 
 const UTF8_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -50,13 +51,15 @@ impl Charset {
             Charset::Utf8 => {
                 let bytes = payload.strip_prefix(UTF8_MARK).unwrap_or(payload);
                 let skipped = payload.len() - bytes.len();
-                let bytes = Cow::Borrowed(without_zeros(bytes));
-                Ok(Characters { bytes, charset: self, skipped })
+                let text = without_zeros(bytes);
+                let dirt = Dirt { mark: skipped > 0, zeros: text.len() < bytes.len() };
+                Ok(Characters { bytes: Cow::Borrowed(text), charset: self, skipped, dirt })
             }
             Charset::Latin1 => {
                 let bytes = without_zeros(payload);
+                let dirt = Dirt { mark: false, zeros: bytes.len() < payload.len() };
                 let text: String = bytes.iter().map(|byte| char::from(*byte)).collect();
-                Ok(Characters { bytes: text.into_bytes().into(), charset: self, skipped: 0 })
+                Ok(Characters { bytes: text.into_bytes().into(), charset: self, skipped: 0, dirt })
             }
             Charset::Other(encoding) => {
                 let (text, has_faults) = encoding.decode_with_bom_removal(payload);
@@ -65,8 +68,11 @@ impl Charset {
                     return Err(Failure::new(Reason::NotUtf8, detail));
                 }
                 let mut bytes = text.into_owned().into_bytes();
-                bytes.truncate(without_zeros(&bytes).len());
-                Ok(Characters { bytes: bytes.into(), charset: self, skipped: 0 })
+                let length = without_zeros(&bytes).len();
+                let mark = Encoding::for_bom(payload).is_some_and(|(found, _)| found == encoding);
+                let dirt = Dirt { mark, zeros: length < bytes.len() };
+                bytes.truncate(length);
+                Ok(Characters { bytes: bytes.into(), charset: self, skipped: 0, dirt })
             }
         }
     }
@@ -75,7 +81,8 @@ impl Charset {
 impl<'a> Characters<'a> {
     /// Bytes that are no text.
     pub fn plain(bytes: &'a [u8]) -> Characters<'a> {
-        Characters { bytes: Cow::Borrowed(bytes), charset: Charset::Utf8, skipped: 0 }
+        let dirt = Dirt::default();
+        Characters { bytes: Cow::Borrowed(bytes), charset: Charset::Utf8, skipped: 0, dirt }
     }
 
     /// The place in the payload of a place in the text.
@@ -158,6 +165,9 @@ mod tests {
     fn places_are_those_of_the_payload() {
         let marked = Charset::Utf8.read(b"\xef\xbb\xbf{").expect("UTF-8");
         assert_eq!(marked.place(1), 4);
+        assert_eq!(marked.dirt, Dirt { mark: true, zeros: false });
+        let ended = Charset::Latin1.read(b"x\0").expect("Latin 1");
+        assert_eq!(ended.dirt, Dirt { mark: false, zeros: true });
         let latin = Charset::Latin1.read(b"\xfc\xfcx").expect("Latin 1");
         let at: Vec<usize> = [0, 2, 4, 5].map(|at| latin.place(at)).to_vec();
         assert_eq!(at, [0, 1, 2, 3]);

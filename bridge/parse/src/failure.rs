@@ -191,11 +191,21 @@ impl NotData {
     }
 }
 
+/// What was taken off a payload, because it costs nothing: counted, so that whoever makes the firmware can
+/// know of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dirt {
+    /// A mark of the byte order stood in front.
+    pub mark: bool,
+    /// Zeros stood behind, as C ends its texts.
+    pub zeros: bool,
+}
+
 /// What became of one message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It was read: so many events, and so many bad records beside them, which the parser leaves out.
-    Events { events: u64, skipped: u64 },
+    Events { events: u64, skipped: u64, dirt: Dirt },
     /// It is no data.
     NotData(NotData),
     /// Nothing of it is an event, whatever was told before.

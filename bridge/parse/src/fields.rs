@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 use crate::conversion::Conversion;
 use crate::failure::{Failure, Reason, shown};
 use crate::json::{Entry, Json, Kind};
-use crate::path::{Found, Path, Scope};
+use crate::path::{Found, Origin, Path, Scope};
 use crate::value::Value;
 
 /// The fields of one event, by name.
@@ -34,6 +34,8 @@ pub struct FieldPlan {
     /// How what is left over is read, where it is kept.
     rest: Option<Conversion>,
     taken: Taken,
+    /// Something of the record itself is asked for: of one that is no object, nothing is left over then.
+    is_touched: bool,
     may_repeat: bool,
 }
 
@@ -64,11 +66,15 @@ impl FieldPlan {
         rest: Option<Conversion>,
     ) -> FieldPlan {
         let mut taken = Taken::default();
-        let mut take = |path: &Path| path.plain_names().iter().for_each(|names| taken.add(names));
+        let mut is_touched = false;
+        let mut take = |path: &Path| {
+            is_touched |= path.origin == Origin::Record;
+            path.plain_names().iter().for_each(|names| taken.add(names));
+        };
         fields.iter().for_each(|field| take(&field.path));
         others.for_each(take);
         let may_repeat = rest.is_some() || fields.iter().any(|field| field.spread.is_some());
-        FieldPlan { fields, rest, taken, may_repeat }
+        FieldPlan { fields, rest, taken, is_touched, may_repeat }
     }
 
     /// The paths of the fields that are listed.
@@ -81,7 +87,10 @@ impl FieldPlan {
         for field in &self.fields {
             field.add(scope, &mut fields).map_err(|failure| failure.of_field(&field.name))?;
         }
-        if let Some(conversion) = &self.rest {
+        let is_object = matches!(scope.record.kind, Kind::Map(_));
+        if let Some(conversion) = &self.rest
+            && (is_object || !self.is_touched)
+        {
             rest(scope.record, &self.taken, conversion, &mut fields)?;
         }
         if self.may_repeat

@@ -77,32 +77,33 @@ impl Program {
         visitor: &mut dyn FnMut(&Json<'_>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let budget = Budget::new(self.allowance);
-        let variables = Vars::new(values::of_facts(facts));
-        let context =
-            || Ctx::<Language>::new(Data { lut: &self.filter.lut, budget: &budget }, variables);
-        // What a program may use up is thrown like a panic, past everything that could catch an error of
-        // jq: nothing of it is used afterwards. No hook hears of it.
-        let outputs = panic::catch_unwind(AssertUnwindSafe(|| {
-            let input = values::of_json(input);
-            let mut outputs: Vec<Result<Json<'static>, Failure>> = Vec::new();
-            for output in self.filter.id.run((context(), input)) {
-                let output = match jaq_core::unwrap_valr(output) {
+        let mut outputs = self.within(|| {
+            let variables = Vars::new(values::of_facts(facts));
+            let data = Data { lut: &self.filter.lut, budget: &budget };
+            let context = Ctx::<Language>::new(data, variables);
+            self.filter.id.run((context, values::of_json(input)))
+        })?;
+        loop {
+            let next = self.within(|| {
+                Some(match jaq_core::unwrap_valr(outputs.next()?) {
                     Ok(value) => values::to_json(&value, &budget),
                     Err(error) => Err(values::failure(&error.into_val())),
-                };
-                let is_last = output.is_err();
-                outputs.push(output);
-                if is_last {
-                    break;
-                }
+                })
+            })?;
+            let Some(output) = next else { return Ok(()) };
+            visitor(&output?)?;
+        }
+    }
+
+    /// Runs a step of a program. What it may use up is thrown like a panic, past everything that could
+    /// catch an error of jq, and no hook hears of it; nothing of the run is used afterwards.
+    fn within<T>(&self, step: impl FnOnce() -> T) -> Result<T, Failure> {
+        panic::catch_unwind(AssertUnwindSafe(step)).map_err(|thrown| {
+            match thrown.downcast::<Exhausted>() {
+                Ok(exhausted) => Failure::new(Reason::JqLimit, exhausted.sentence(self.allowance)),
+                Err(_) => Failure::new(Reason::Jq, "the program made its interpreter panic"),
             }
-            outputs
-        }));
-        let outputs = outputs.map_err(|thrown| match thrown.downcast::<Exhausted>() {
-            Ok(exhausted) => Failure::new(Reason::JqLimit, exhausted.sentence(self.allowance)),
-            Err(_) => Failure::new(Reason::Jq, "the program made its interpreter panic"),
-        })?;
-        outputs.into_iter().try_for_each(|output| visitor(&output?))
+        })
     }
 }
 

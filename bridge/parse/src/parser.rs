@@ -157,7 +157,8 @@ impl Run<'_> {
         if self.unselected > 0 && self.events == 0 && self.skipped == 0 {
             return Outcome::NotData(NotData::NotSelected);
         }
-        Outcome::Events { events: self.events, skipped: self.skipped }
+        let dirt = self.characters.dirt;
+        Outcome::Events { events: self.events, skipped: self.skipped, dirt }
     }
 
     pub fn rules(&self) -> Rules {

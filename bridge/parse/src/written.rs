@@ -15,10 +15,11 @@ pub mod short;
 /// How the payloads of a kind of device become events.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("required" = ["format"]))]
 pub struct Parser {
     /// How a payload is written: json (one document), ndjson (documents in lines, or one behind the other),
     /// json-seq (RFC 7464), csv, text, or raw (bytes as they are).
-    #[schemars(required, extend("enum" = ["json", "ndjson", "json-seq", "csv", "text", "raw"]))]
+    #[schemars(extend("enum" = ["json", "ndjson", "json-seq", "csv", "text", "raw"]))]
     pub format: Option<String>,
     /// One layer around a payload. auto goes by the first bytes: of gzip and zstd, and for JSON of zlib too.
     /// Default: auto, and none for raw.
@@ -80,9 +81,9 @@ pub struct Parser {
 /// What a value has to be; all that is written has to hold.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("required" = ["path"]))]
 pub struct Condition {
     /// Where the value is.
-    #[schemars(required)]
     pub path: Option<String>,
     /// It is this, or one of these.
     pub equals: Option<Texts>,
@@ -95,9 +96,9 @@ pub struct Condition {
 /// Where a device's id is, or a path alone.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("required" = ["path"]))]
 pub struct DeviceId {
     /// The path to it, such as deviceName, @key or @topic[1].
-    #[schemars(required)]
     pub path: Option<String>,
     /// Only what is in front of this, where it is there.
     pub before: Option<String>,
@@ -166,22 +167,22 @@ pub struct TimeForm {
 /// A length of time in the payload.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("required" = ["field", "unit"]))]
 pub struct TimeOffset {
     /// The path to it.
-    #[schemars(required)]
     pub field: Option<String>,
     /// Its unit: s, ms, us, ns, min, h or d.
-    #[schemars(required, extend("enum" = ["s", "ms", "us", "ns", "min", "h", "d"]))]
+    #[schemars(extend("enum" = ["s", "ms", "us", "ns", "min", "h", "d"]))]
     pub unit: Option<String>,
 }
 
 /// A field of an event, or the path to its value alone.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("required" = ["path"]))]
 pub struct Field {
     /// Where its value is: a.b, ["a.b"], list[0], list[].x, $.from.the.root, ^.around, @key, @index,
     /// @topic[1], @attribute.NAME or @device_id; . is the record itself.
-    #[schemars(required)]
     pub path: Option<String>,
     /// Its type; what is not of it is a failure. Default: a number without fraction and exponent is an int,
     /// or beyond 64 bits a decimal; another number a float; everything else what JSON says.

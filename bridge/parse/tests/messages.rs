@@ -97,6 +97,10 @@ fn what_is_left_over_is_kept_or_dropped() {
         assert_eq!(fields(&said(&parser(&yaml), payload)[0]), fields(line), "{yaml}");
     }
     says(
+        "{format: json, records: '[]', fields: {v: '[1]'}}",
+        &[("[[1,2],[3,4]]", &["0 v=2", "1 v=4"]), ("[{\"x\":1}]", &["0 x=1"])],
+    );
+    says(
         "{format: json, fields: {a: b}}",
         &[(r#"{"b":1}"#, &["0 a=1"]), (r#"{"a":2,"b":1}"#, &["duplicate_field record 0 field a"])],
     );
@@ -208,6 +212,15 @@ fn one_bad_line_among_ten_thousand() {
 }
 
 #[test]
+fn lines_that_are_all_cut_cost_no_more_than_others() {
+    // Each asks for the rest of a document behind it, and there is none.
+    let payload = "[\n".repeat(200_000);
+    let said = said(&parser("{format: ndjson, on_bad_record: skip}"), &payload);
+    assert_eq!(said.len(), 200_000);
+    assert_eq!(said[199_999], "skipped truncated record 199999 at 399999");
+}
+
+#[test]
 fn tables_are_read_by_their_header() {
     says(
         "{format: csv, fields: {v: {path: v, type: float}}}",
@@ -241,7 +254,10 @@ fn tables_are_read_by_their_header() {
     );
     says(
         "{format: csv, csv: {delimiter: tab, skip_lines: 1, skip_after_header: 1, comments: '#', trim: true}}",
-        &[("logger 12\n# made by hand\na\tb\nC\tm/s\n1 \t 2\n# gap\n", &["0 a=\"1\" b=\"2\""])],
+        &[(
+            "logger 12\n# made by hand\na\tb\nC\tm/s\n1 \t \"2 \"\n# gap\n",
+            &["0 a=\"1\" b=\"2\""],
+        )],
     );
     says(
         "{format: csv, csv: {header: [a, b], quote: \"'\"}}",

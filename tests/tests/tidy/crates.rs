@@ -215,6 +215,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     (
         "schemars",
         &[
+            "bridge/parse/src/compile/tests.rs",
             "bridge/parse/src/written",
             "gateway/src/config",
             "gateway/src/command/schema.rs",

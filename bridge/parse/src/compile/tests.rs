@@ -164,3 +164,18 @@ fn all_faults_are_told_at_once() {
     };
     assert_eq!(faults(&written).len(), 3);
 }
+
+/// The schema is what editors and the chart know of a parser.
+#[test]
+fn the_schema_knows_what_is_written() {
+    let schema = schemars::schema_for!(written::Parser);
+    let schema = serde_json::to_value(&schema).expect("it is JSON");
+    let properties = schema["properties"].as_object().expect("keys");
+    assert!(properties.values().all(|one| one["description"].is_string()), "each is described");
+    assert_eq!(schema["additionalProperties"], false);
+    assert_eq!(schema["required"], serde_json::json!(["format"]));
+    let field = &properties["fields"]["additionalProperties"]["anyOf"];
+    assert_eq!(field[0]["type"], "string");
+    assert_eq!(field[1]["$ref"], "#/$defs/Field");
+    assert_eq!(schema["$defs"]["Field"]["required"], serde_json::json!(["path"]));
+}

@@ -163,6 +163,10 @@ impl<'a> Rows<'a, '_> {
 
     fn row(&mut self, start: usize, cells: &mut Vec<Cell<'a>>) -> Result<(), Failure> {
         loop {
+            if self.csv.trim {
+                let rest = &self.bytes[self.position..];
+                self.position += rest.iter().take_while(|byte| **byte == b' ').count();
+            }
             let at = self.position - start;
             let (text, is_last) = match self.bytes.get(self.position) {
                 Some(byte) if *byte == self.csv.quote => self.quoted()?,

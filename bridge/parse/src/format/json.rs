@@ -29,11 +29,18 @@ pub fn one(run: &mut Run<'_>, bytes: &[u8]) -> Result<(), Failure> {
     run.document(&document)
 }
 
+/// Bytes of the largest document that goes on over lines.
+const OVER_LINES_MAX: usize = 64 * 1024;
+
+/// So often the lines behind one that is cut are tried without finding its rest: a stranger could write a
+/// payload in which every line asks for it.
+const OVER_LINES_TRIES: u32 = 1000;
+
 /// Each line has one document, or several; empty ones are nothing. A bad line ends at its end, so that the
 /// next one is good again. A document that goes on over lines is one too: what is cut in its line is only
 /// bad where the next lines do not complete it.
 pub fn lines(run: &mut Run<'_>, bytes: &[u8]) -> Result<(), Failure> {
-    let mut start = 0;
+    let (mut start, mut tries) = (0, OVER_LINES_TRIES);
     while start < bytes.len() {
         let rest = &bytes[start..];
         let length = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
@@ -43,17 +50,19 @@ pub fn lines(run: &mut Run<'_>, bytes: &[u8]) -> Result<(), Failure> {
         match documents(run, line) {
             Ok(()) => start += length + 1,
             Err(Stop { at, failure }) => {
-                match over_lines(run, &rest[at..], &failure, line.len() - at) {
-                    Some((document, end)) => {
-                        run.start = start + at;
-                        let taken = run.document(&document);
-                        taken.or_else(|failure| bad(run, failure))?;
-                        start += at + end;
-                    }
-                    None => {
-                        bad(run, failure)?;
-                        start += length + 1;
-                    }
+                let is_cut = failure.reason == Reason::Truncated && failure.record.is_none();
+                let over_lines = match is_cut && tries > 0 {
+                    true => over_lines(run, &rest[at..], line.len() - at),
+                    false => None,
+                };
+                if let Some((document, end)) = over_lines {
+                    run.start = start + at;
+                    run.document(&document).or_else(|failure| bad(run, failure))?;
+                    start += at + end;
+                } else {
+                    tries = tries.saturating_sub(u32::from(is_cut));
+                    bad(run, failure)?;
+                    start += length + 1;
                 }
             }
         }
@@ -61,17 +70,10 @@ pub fn lines(run: &mut Run<'_>, bytes: &[u8]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A document that is cut in its line, and whole with the next ones.
-fn over_lines<'a>(
-    run: &Run<'_>,
-    bytes: &'a [u8],
-    failure: &Failure,
-    in_line: usize,
-) -> Option<(Json<'a>, usize)> {
-    if failure.reason != Reason::Truncated || failure.record.is_some() {
-        return None;
-    }
-    let part = &bytes[..bytes.len().min(run.parser.limits.document_size)];
+/// A document that is cut in its line, and whole with the next ones; and where it ends.
+fn over_lines<'a>(run: &Run<'_>, bytes: &'a [u8], in_line: usize) -> Option<(Json<'a>, usize)> {
+    let size = run.parser.limits.document_size.min(OVER_LINES_MAX);
+    let part = &bytes[..bytes.len().min(size)];
     let text = part.utf8_chunks().next()?.valid();
     let read = reader::read_next(text, 0, &run.rules()).ok().flatten();
     read.filter(|(_, end)| *end > in_line)

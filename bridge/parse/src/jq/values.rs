@@ -54,14 +54,14 @@ fn written(digits: &str) -> Num {
     Num::Dec(Rc::new(digits.to_owned()))
 }
 
+/// As strict as a payload is read.
+const RULES: Rules = Rules { depth: 128, duplicates: Duplicates::Fail, not_finite: false };
+
 /// A number that a text stands for, with leading zeros or a sign too.
 pub fn number(text: &str) -> Option<Val> {
     let plain = Decimal::parse(text)?;
-    let digits = match text.contains(['.', 'e', 'E']) {
-        // What has a fraction or an exponent keeps it.
-        true => text.trim_start_matches('+').to_owned(),
-        false => plain.to_text()?,
-    };
+    let is_json = reader::read(text, &RULES).is_ok();
+    let digits = if is_json { text.to_owned() } else { plain.to_text()? };
     Some(Val::Num(written(&digits)))
 }
 
@@ -78,16 +78,33 @@ pub fn of_facts(facts: &Facts<'_>) -> [Val; 4] {
     ]
 }
 
-/// What a program put out, as a document. Each value costs a step.
+/// What a program put out, as a document. Each value costs a step, and all together are no larger than what
+/// a document may be: a program can make a small thing that is huge when it is written out.
 pub fn to_json(value: &Val, budget: &Budget) -> Result<Json<'static>, Failure> {
-    document(value, budget, budget.allowance.depth)
+    let mut left = budget.allowance.size;
+    document(value, budget, budget.allowance.depth, &mut left)
 }
 
-fn document(value: &Val, budget: &Budget, depth: usize) -> Result<Json<'static>, Failure> {
+/// Bytes that each value of an output is counted with, besides its text.
+const VALUE_BYTES: usize = 8;
+
+fn document(
+    value: &Val,
+    budget: &Budget,
+    depth: usize,
+    left: &mut usize,
+) -> Result<Json<'static>, Failure> {
     budget.take(1);
     if depth == 0 {
         budget.end(Exhausted::Depth);
     }
+    let bytes = match value {
+        Val::TStr(text) | Val::BStr(text) => text.len(),
+        Val::Obj(entries) => entries.keys().map(key_length).sum(),
+        _ => 0,
+    };
+    let rest = left.checked_sub(VALUE_BYTES + bytes);
+    *left = rest.unwrap_or_else(|| budget.end(Exhausted::Size));
     let kind = match value {
         Val::Null => Kind::Null,
         Val::Bool(value) => Kind::Bool(*value),
@@ -104,22 +121,34 @@ fn document(value: &Val, budget: &Budget, depth: usize) -> Result<Json<'static>,
         Val::TStr(text) => Kind::Text(Cow::Owned(utf8(text)?.to_owned())),
         Val::BStr(bytes) => Kind::Bytes(Cow::Owned(bytes.to_vec())),
         Val::Arr(items) => {
-            let items = items.iter().map(|item| document(item, budget, depth - 1));
-            Kind::List(items.collect::<Result<_, _>>()?)
+            let mut list = Vec::new();
+            for item in items.iter() {
+                list.push(document(item, budget, depth - 1, left)?);
+            }
+            Kind::List(list)
         }
         Val::Obj(entries) => {
-            let entry = |(key, value): (&Val, &Val)| {
+            let mut map = Vec::new();
+            for (key, value) in entries.iter() {
                 let Val::TStr(key) = key else {
                     let detail = "the program made an object with a key that is no text";
                     return Err(Failure::new(Reason::Jq, detail));
                 };
                 let key = Cow::Owned(utf8(key)?.to_owned());
-                Ok(Entry { key, at: NOWHERE, value: document(value, budget, depth - 1)? })
-            };
-            Kind::Map(entries.iter().map(entry).collect::<Result<_, _>>()?)
+                let value = document(value, budget, depth - 1, left)?;
+                map.push(Entry { key, at: NOWHERE, value });
+            }
+            Kind::Map(map)
         }
     };
     Ok(Json::nowhere(kind))
+}
+
+fn key_length(key: &Val) -> usize {
+    match key {
+        Val::TStr(text) => text.len(),
+        _ => 0,
+    }
 }
 
 fn utf8(bytes: &[u8]) -> Result<&str, Failure> {
@@ -129,7 +158,6 @@ fn utf8(bytes: &[u8]) -> Result<&str, Failure> {
 
 /// `fromjson`.
 pub fn of_text(value: &Val) -> Result<Val, Error<Val>> {
-    const RULES: Rules = Rules { depth: 128, duplicates: Duplicates::Fail, not_finite: false };
     let text = value.as_utf8_bytes().and_then(|bytes| std::str::from_utf8(bytes).ok());
     let text = text.ok_or_else(|| Error::typ(value.clone(), "string"))?;
     let read = reader::read(text, &RULES);

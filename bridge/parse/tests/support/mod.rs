@@ -36,7 +36,7 @@ pub fn parser(yaml: &str) -> Declared {
 pub fn said(parser: &Declared, payload: impl AsRef<[u8]>) -> Vec<String> {
     let mut lines = Lines(Vec::new());
     match parser.parse(payload.as_ref(), &FACTS, &mut lines) {
-        Outcome::Events { events, skipped } => {
+        Outcome::Events { events, skipped, .. } => {
             let all = lines.0.len() as u64;
             assert_eq!(events + skipped, all, "the outcome counts what was said");
             lines.0
