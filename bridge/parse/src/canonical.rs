@@ -12,6 +12,7 @@ use crate::time::{TimeFlag, TimeSource};
 pub mod json;
 pub mod protobuf;
 pub mod read;
+pub mod whole;
 
 /// What every event of a message has besides its own.
 #[derive(Clone, Copy, Debug)]

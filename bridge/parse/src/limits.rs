@@ -29,6 +29,10 @@ pub const DOCUMENT_MAX: usize = 1024 * 1024 * 1024;
 /// Levels of the deepest document that can be configured: what walks one is recursive.
 pub const DEPTH_MAX: usize = 1000;
 
+/// Lists and maps within each other in a field: a map costs protobuf three levels, and its readers in Java,
+/// Python and Rust take a hundred.
+pub const VALUE_DEPTH_MAX: usize = 30;
+
 impl Default for Limits {
     fn default() -> Limits {
         Limits {

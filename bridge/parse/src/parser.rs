@@ -15,7 +15,7 @@ use crate::format::Format;
 use crate::jq::Program;
 use crate::json::Json;
 use crate::json::reader::{Duplicates, Rules};
-use crate::limits::Limits;
+use crate::limits::{Limits, VALUE_DEPTH_MAX};
 use crate::path::{Path, Scope};
 use crate::records::Records;
 use crate::time::{EventTime, TimePlan};
@@ -248,6 +248,10 @@ impl Run<'_> {
         if weight > limit {
             let detail = format!("the event has {weight} bytes, and an event may have {limit}");
             return Err(Failure::new(Reason::TooLarge, detail));
+        }
+        if let Some((name, _)) = event.fields.iter().find(|one| one.1.depth() > VALUE_DEPTH_MAX) {
+            let detail = format!("a field's value is nested deeper than {VALUE_DEPTH_MAX}");
+            return Err(Failure::new(Reason::TooDeep, detail).of_field(name));
         }
         Ok(event)
     }

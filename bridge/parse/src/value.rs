@@ -54,6 +54,17 @@ impl Value<'_> {
         }
     }
 
+    /// Lists and maps within each other.
+    pub fn depth(&self) -> usize {
+        match self {
+            Value::List(items) => 1 + items.iter().map(Value::depth).max().unwrap_or(0),
+            Value::Map(entries) => {
+                1 + entries.iter().map(|(_, value)| value.depth()).max().unwrap_or(0)
+            }
+            _ => 0,
+        }
+    }
+
     /// Bytes that it takes in memory beside itself, counted as they come; the limit on an event's size is
     /// held against them.
     pub fn weight(&self) -> usize {

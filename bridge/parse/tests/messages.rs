@@ -350,6 +350,10 @@ fn nothing_is_without_a_limit() {
         ["0 value=1", "skipped too_large record 1 at 2", "2 value=2"]
     );
     assert_eq!(said(&lines, "x\nx\nx\nx\n"), ["too_many"]);
+    let nested = |depth: usize| format!("{{\"v\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
+    let fields = parser("format: json");
+    assert_eq!(said(&fields, nested(30)).len(), 1);
+    assert_eq!(said(&fields, nested(31)), ["too_deep record 0 field v"]);
     let deep = parser("format: json");
     assert_eq!(said(&deep, "[".repeat(100_000)), ["too_deep at 128"]);
     let million = format!("[{}0]", "0,".repeat(1_000_000));

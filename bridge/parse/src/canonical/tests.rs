@@ -106,6 +106,41 @@ fn what_is_no_event_is_refused() {
     }
 }
 
+#[test]
+fn a_message_that_is_no_event_is_refused() {
+    let facts = facts();
+    let message = protobuf::message(&context(&facts), &example());
+    for (spoilt, word) in [
+        (proto::v1::Event { time: None, ..message.clone() }, "time"),
+        (proto::v1::Event { time_source: 0, ..message.clone() }, "time"),
+        (proto::v1::Event { source: None, ..message.clone() }, "source"),
+        (proto::v1::Event { message_id: vec![1], ..message.clone() }, "16 bytes"),
+        (
+            proto::v1::Event {
+                fields: [("x".to_owned(), proto::v1::Value { kind: None })].into(),
+                ..message.clone()
+            },
+            "x: it has no value",
+        ),
+    ] {
+        let fault = whole::Whole::read(&spoilt).expect_err(word);
+        assert!(fault.contains(word), "{fault}");
+    }
+}
+
+/// What a parser lets through, readers of protobuf take.
+#[test]
+fn the_deepest_value_can_be_decoded() {
+    let facts = facts();
+    let deep = (0..crate::limits::VALUE_DEPTH_MAX)
+        .fold(Value::Null, |value, _| Value::Map(vec![("x".into(), value)]));
+    assert_eq!(deep.depth(), crate::limits::VALUE_DEPTH_MAX);
+    let event = Event { fields: vec![("x".into(), deep)], ..example() };
+    let message = protobuf::message(&context(&facts), &event);
+    let decoded = proto::v1::Event::decode(message.encode_to_vec().as_slice());
+    assert_eq!(decoded, Ok(message));
+}
+
 fn values() -> impl Strategy<Value = Value<'static>> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -156,6 +191,14 @@ proptest! {
         let mut out = Vec::new();
         json::write(&context(&facts), &event, &mut out);
         let text = String::from_utf8(out).expect("UTF-8");
-        prop_assert_eq!(read::read(&text), Ok(protobuf::message(&context(&facts), &event)));
+        let message = protobuf::message(&context(&facts), &event);
+        prop_assert_eq!(&read::read(&text), &Ok(message.clone()));
+        // And back: the event out of the message gives the same message, and the same JSON.
+        let whole = whole::Whole::read(&message).expect("it was written so");
+        prop_assert_eq!(&protobuf::message(&whole.context(), &whole.event), &message);
+        let mut again = Vec::new();
+        json::write(&whole.context(), &whole.event, &mut again);
+        let again = String::from_utf8(again).expect("UTF-8");
+        prop_assert_eq!(read::read(&again), Ok(message));
     }
 }
