@@ -26,7 +26,7 @@ use rustls::server::ServerConfig;
 pub use clients::{ClientFault, Clients};
 pub use handshake::{HandshakeFault, Handshakes, accept};
 pub use material::{Material, clients};
-pub use names::{Source, Template};
+pub use names::{Source, Template, common_name_of};
 pub use settings::{
     CertificateFiles, CertificateSettings, ClientSettings, TlsSettings, TlsVersion,
 };
@@ -107,18 +107,6 @@ impl Tls {
     /// What serves HTTP with its files as they are now.
     pub fn http_server(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.material().with_protocols)
-    }
-
-    /// What a client's certificate is, by the files as they are now; `chain` is what it showed.
-    pub fn examine(
-        &self,
-        chain: &[CertificateDer<'_>],
-        now: SystemTime,
-    ) -> Result<Certificate, ClientFault> {
-        let material = self.material();
-        let clients = material.clients.as_ref().ok_or(ClientFault::UnknownAuthority)?;
-        let (leaf, others) = chain.split_first().ok_or(ClientFault::Unreadable)?;
-        clients.examine(leaf, others, now)
     }
 
     fn material(&self) -> Arc<Material> {

@@ -7,6 +7,7 @@ use bridge::message::Verified;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::objects::{oid_registry, oid2abbrev};
+use x509_parser::prelude::FromDer as _;
 
 use crate::identity::NAME_MAX_BYTES;
 
@@ -233,6 +234,12 @@ fn alternative_names(certificate: &X509Certificate<'_>, source: Source) -> Vec<S
         _ => None,
     };
     names.value.general_names.iter().filter_map(wanted).collect()
+}
+
+/// The only common name of a certificate as it is encoded.
+pub fn common_name_of(certificate: &[u8]) -> Option<Box<str>> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    common_name(&parsed).map(Into::into)
 }
 
 /// The only common name.
