@@ -11,7 +11,7 @@ use crate::metadata::{DeviceAttributes, Facts, Metadata, declared_envelope, know
 use crate::outcome::{Fault, Outcome, Refusal};
 use crate::record::{HEAD_ROOM_BYTES, REFERENCE_MAX_BYTES};
 use crate::route::Routes;
-use crate::rule::Rule;
+use crate::rule::{Published, Rule};
 use crate::topic::filter::Captures;
 
 /// Everything that decides where messages go.
@@ -48,7 +48,8 @@ impl Routing {
         let of_route = route.map(|(_, route)| &route.attributes);
         let metadata = Metadata::collect(message, &captures, declared, of_route, &self.devices);
         let facts = self.facts(&metadata, captures, of_route, message);
-        let rule = self.rules.iter().position(|rule| rule.when.holds(message, &facts));
+        let published = Published { message, facts: &facts };
+        let rule = self.rules.iter().position(|rule| rule.when.holds(&published));
         let lane = rule.map_or(LaneId::FAST, |rule| self.rules[rule].lane);
         let destination = if let Some(error) = undecodable {
             let reason = format!("the payload is no landfall.v1.DeviceEnvelope: {error}").into();

@@ -26,18 +26,50 @@ pub enum KeyStrategy {
     Template(Template),
 }
 
+/// What keys are made of.
+pub trait Keyed {
+    fn device_id(&self) -> &str;
+
+    /// When it was received, milliseconds since 1970 UTC.
+    fn received_ms(&self) -> i64;
+
+    /// When it happened, as far as that is known, milliseconds since 1970 UTC.
+    fn event_ms(&self) -> Option<i64>;
+
+    /// An attribute by name; None where it is absent or empty.
+    fn attribute(&self, name: &str) -> Option<&str>;
+}
+
+impl Keyed for Facts<'_> {
+    fn device_id(&self) -> &str {
+        &self.metadata.device_id
+    }
+
+    fn received_ms(&self) -> i64 {
+        self.received_ms
+    }
+
+    fn event_ms(&self) -> Option<i64> {
+        self.metadata.event_start_ms
+    }
+
+    fn attribute(&self, name: &str) -> Option<&str> {
+        Facts::attribute(self, name)
+    }
+}
+
 impl KeyStrategy {
     /// Appends the key. An attribute that a template names and a message lacks is empty in it.
-    pub fn write(&self, facts: &Facts<'_>, out: &mut Vec<u8>) {
-        let time = facts.metadata.event_start_ms.unwrap_or(facts.received_ms);
+    pub fn write(&self, facts: &impl Keyed, out: &mut Vec<u8>) {
+        let time = facts.event_ms().unwrap_or(facts.received_ms());
         // Writing to a vector cannot fail.
         let _ = match self {
-            KeyStrategy::DeviceId => out.write_all(facts.metadata.device_id.as_bytes()),
-            KeyStrategy::ReceivedMs => write!(out, "{}", facts.received_ms),
+            KeyStrategy::DeviceId => out.write_all(facts.device_id().as_bytes()),
+            KeyStrategy::ReceivedMs => write!(out, "{}", facts.received_ms()),
             KeyStrategy::EventMs => write!(out, "{time}"),
             KeyStrategy::DeviceIdBucket { bucket_ms } => {
                 let bucket = time.div_euclid(*bucket_ms) * bucket_ms;
-                write!(out, "{}/{bucket}", facts.metadata.device_id)
+                write!(out, "{}/{bucket}", facts.device_id())
             }
             KeyStrategy::Template(template) => {
                 for part in &template.parts {

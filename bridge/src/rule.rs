@@ -1,4 +1,5 @@
-//! A rule: what it asks of a message, and the lane that a message for which it holds belongs to. Pure.
+//! A rule: what it asks of a message, and the lane that a message for which it holds belongs to. What it asks
+//! is the same of a publish as it comes and of a record that is read back. Pure.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -32,22 +33,83 @@ pub struct Rule {
     pub lane: LaneId,
 }
 
+/// A message as rules see it. A text that is empty says nothing.
+pub trait Asked {
+    /// The MQTT topic.
+    fn topic(&self) -> &str;
+
+    /// Bytes of the payload.
+    fn payload_size(&self) -> u64;
+
+    /// Received time minus event time, in milliseconds; None where nothing usable was said of the latter.
+    fn age_ms(&self) -> Option<i64>;
+
+    fn firmware_version(&self) -> &str;
+
+    fn attribute(&self, name: &str) -> Option<&str>;
+
+    /// A user property, of PUBLISH before CONNECT. `priority` may be said otherwise too.
+    fn has_property(&self, name: &str, value: &str) -> bool;
+}
+
+/// A message as it is published.
+pub(crate) struct Published<'p, 'a> {
+    pub message: &'p Message<'a>,
+    pub facts: &'p Facts<'a>,
+}
+
+impl Asked for Published<'_, '_> {
+    fn topic(&self) -> &str {
+        self.message.topic
+    }
+
+    fn payload_size(&self) -> u64 {
+        self.message.payload.size()
+    }
+
+    fn age_ms(&self) -> Option<i64> {
+        self.facts.metadata.event_start_ms.map(|start| self.message.received_ms - start)
+    }
+
+    fn firmware_version(&self) -> &str {
+        &self.facts.metadata.firmware_version
+    }
+
+    fn attribute(&self, name: &str) -> Option<&str> {
+        self.facts.attribute(name)
+    }
+
+    fn has_property(&self, name: &str, value: &str) -> bool {
+        self.message.property(name) == Some(value)
+            || (name == "priority" && self.facts.metadata.priority.as_deref() == Some(value))
+    }
+}
+
 impl When {
-    pub(crate) fn holds(&self, message: &Message<'_>, facts: &Facts<'_>) -> bool {
-        let age_ms = || facts.metadata.event_start_ms.map(|start| message.received_ms - start);
-        self.topic.as_ref().is_none_or(|filter| filter.is_match(message.topic))
-            && self.last_level.as_ref().is_none_or(|level| last_level(message.topic) == level)
-            && self.larger_than.is_none_or(|size| message.payload.size() > size)
-            && self.older_than_ms.is_none_or(|limit| age_ms().is_some_and(|age| age > limit))
+    /// Whether it asks for nothing, and so holds for all.
+    pub fn is_always(&self) -> bool {
+        let When { topic, attributes, firmware, property, larger_than, older_than_ms, last_level } =
+            self;
+        topic.is_none()
+            && attributes.is_empty()
+            && firmware.is_none()
+            && property.is_empty()
+            && larger_than.is_none()
+            && older_than_ms.is_none()
+            && last_level.is_none()
+    }
+
+    /// Whether all that is asked for holds.
+    pub fn holds(&self, message: &impl Asked) -> bool {
+        self.topic.as_ref().is_none_or(|filter| filter.is_match(message.topic()))
+            && self.last_level.as_ref().is_none_or(|level| last_level(message.topic()) == level)
+            && self.larger_than.is_none_or(|size| message.payload_size() > size)
             && self
-                .firmware
-                .as_ref()
-                .is_none_or(|range| range.contains(&facts.metadata.firmware_version))
-            && self.attributes.iter().all(|(name, value)| facts.attribute(name) == Some(value))
-            && self.property.iter().all(|(name, value)| {
-                message.property(name) == Some(value)
-                    || (name == "priority" && facts.metadata.priority.as_deref() == Some(value))
-            })
+                .older_than_ms
+                .is_none_or(|limit| message.age_ms().is_some_and(|age| age > limit))
+            && self.firmware.as_ref().is_none_or(|range| range.contains(message.firmware_version()))
+            && self.attributes.iter().all(|(name, value)| message.attribute(name) == Some(value))
+            && self.property.iter().all(|(name, value)| message.has_property(name, value))
     }
 }
 

@@ -20,6 +20,7 @@ pub mod json;
 pub mod limits;
 pub mod parser;
 pub mod path;
+pub mod plan;
 pub mod propose;
 pub mod records;
 pub mod time;
