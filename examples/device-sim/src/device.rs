@@ -14,6 +14,7 @@ use crate::fleet::{self, Device, Habits, Sayings, Version};
 use crate::ledger::{Ledger, Line};
 use crate::link::{End, Link, Signal, Way};
 use crate::outbox::{Message, Outbox};
+use crate::payload::Head;
 use crate::security::Proof;
 
 /// Messages of a device that may be open at once.
@@ -180,15 +181,27 @@ impl Living {
         let next = self.sayings.next().expect("a device never falls silent");
         self.next_at += next.pause;
         let said = std::mem::replace(&mut self.next, next);
-        let payload = fleet::payload(&self.world.run, &self.device.id, self.sequence, said.size);
-        let event_ms =
-            (said.age_ms > 0 && self.device.version == Version::V5).then(|| now_ms() - said.age_ms);
+        let mut content = said.content_at(now_ms());
+        let payload = content
+            .write(
+                Head {
+                    run: &self.world.run,
+                    device: &self.device.id,
+                    sequence: self.sequence,
+                    firmware: self.device.firmware,
+                },
+                said.size,
+            )
+            .expect("a device says what devices of its type say");
+        let tells_time = said.is_late && self.device.version == Version::V5;
+        let event_ms = tells_time.then(|| (content.at_ms, content.end_ms()));
         let sha256 = hex(&Sha256::digest(&payload));
         self.outbox.push(Message {
             sequence: self.sequence,
             topic: said.topic,
             qos: said.qos,
             event_ms,
+            content,
             payload,
             sha256,
             attempts: 0,
@@ -206,6 +219,7 @@ impl Living {
                 size: message.payload.len() as u64,
                 sha256: message.sha256.clone(),
                 attempt: message.attempts,
+                content: Some(Box::new(message.content.clone())),
                 at_ms: now_ms(),
             };
             let counters = &self.world.counters;

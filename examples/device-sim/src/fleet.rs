@@ -5,13 +5,9 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-/// Device types with their streams, and how much of the fleet each is, in percent.
-const TYPES: [(&str, &[&str], u32); 4] = [
-    ("meter", &["power", "voltage"], 45),
-    ("tracker", &["position", "battery"], 30),
-    ("pump", &["pressure", "flow", "vibration"], 20),
-    ("camera", &["motion", "image"], 5),
-];
+use crate::payload::{Content, Flaw, Form};
+use crate::reading::{self, Kind};
+
 /// Firmware versions with their share of the fleet, in percent: old ones never go away.
 const FIRMWARE: [(&str, u32); 8] = [
     ("4.2.1", 38),
@@ -23,16 +19,26 @@ const FIRMWARE: [(&str, u32); 8] = [
     ("1.1.9", 3),
     ("0.9.3", 1),
 ];
-/// Devices with firmware from this major version on speak MQTT 5.
-const MQTT5_MAJOR: u32 = 4;
+/// Devices with firmware from this major version on speak MQTT 5, and JSON of today.
+const TODAY_MAJOR: u32 = 4;
+/// Below this major version what has many quantities writes tables.
+const TABLES_BELOW_MAJOR: u32 = 3;
+const WRITES_TABLES: [&str; 2] = ["meter", "pump"];
+/// Where the devices of a group are. All of it is Latin-1, which some devices take for UTF-8.
+const GROUPS: [(&str, &str); 4] =
+    [("north", "Malmö"), ("south", "Zürich"), ("east", "Brünn"), ("west", "Köln")];
 /// In percent: devices that come back with messages from long ago.
 const BACKLOG_PERCENT: u32 = 10;
 const BACKLOG_MESSAGES: u32 = 40;
-const BACKLOG_DAYS_MAX: i64 = 120;
+const BACKLOG_DAYS: std::ops::Range<i64> = 30..120;
 const DAY_MS: i64 = 24 * 3600 * 1000;
 /// One in so many messages is urgent, large, or the first of a burst.
 const URGENT_ONE_IN: u32 = 60;
 const LARGE_ONE_IN: u32 = 250;
+/// One in so many of the others has a flaw for which nothing of it is an event.
+const FLAW_ONE_IN: u32 = 150;
+/// Shorter is no line of a log, in bytes.
+const LOG_LINE_MIN_BYTES: usize = 64;
 const BURST_ONE_IN: u32 = 40;
 const BURST_MESSAGES: u32 = 15;
 
@@ -50,9 +56,13 @@ pub struct Device {
     pub firmware: &'static str,
     pub group: &'static str,
     pub version: Version,
-    streams: &'static [&'static str],
+    site: &'static str,
+    major: u32,
+    streams: Vec<&'static str>,
     seed: u64,
+    /// Messages from long ago, and when they begin.
     backlog: u32,
+    backlog_age_ms: i64,
 }
 
 /// Something that a device has to say.
@@ -62,10 +72,12 @@ pub struct Saying {
     pub pause: Duration,
     pub topic: String,
     pub qos: u8,
-    /// How long ago it happened, in milliseconds.
-    pub age_ms: i64,
-    /// Bytes of the payload.
-    pub size: usize,
+    /// It is from long ago.
+    pub is_late: bool,
+    /// What it says. Its time is what is to be added to now, in milliseconds.
+    pub content: Content,
+    /// Bytes of the payload, where it is to have so many.
+    pub size: Option<usize>,
 }
 
 /// What all devices have in common.
@@ -81,8 +93,8 @@ pub fn fleet(seed: u64, devices: u32, prefix: &str) -> Vec<Device> {
     let mut random = StdRng::seed_from_u64(seed);
     (0..devices)
         .map(|number| {
-            let (kind, streams) =
-                pick(&mut random, TYPES.map(|(kind, streams, share)| ((kind, streams), share)));
+            let kinds = reading::KINDS.each_ref().map(|kind| (kind, kind.share));
+            let kind: &Kind = pick(&mut random, kinds);
             let firmware = pick(&mut random, FIRMWARE);
             let major: u32 =
                 firmware.split('.').next().and_then(|major| major.parse().ok()).unwrap_or(0);
@@ -90,15 +102,19 @@ pub fn fleet(seed: u64, devices: u32, prefix: &str) -> Vec<Device> {
                 true => BACKLOG_MESSAGES,
                 false => 0,
             };
+            let (group, site) = GROUPS[random.random_range(0..GROUPS.len())];
             Device {
-                id: format!("{prefix}{kind}-{number}"),
-                kind,
+                id: format!("{prefix}{}-{number}", kind.name),
+                kind: kind.name,
                 firmware,
-                group: ["north", "south", "east", "west"][random.random_range(0..4)],
-                version: if major >= MQTT5_MAJOR { Version::V5 } else { Version::V311 },
-                streams,
+                group,
+                version: if major >= TODAY_MAJOR { Version::V5 } else { Version::V311 },
+                site,
+                major,
+                streams: kind.streams.iter().map(|(name, _)| *name).collect(),
                 seed: random.random(),
                 backlog,
+                backlog_age_ms: random.random_range(BACKLOG_DAYS) * DAY_MS,
             }
         })
         .collect()
@@ -125,6 +141,7 @@ impl Device {
             habits,
             random: StdRng::seed_from_u64(self.seed),
             backlog: self.backlog,
+            backlog_age_ms: self.backlog_age_ms,
             burst: 0,
         }
     }
@@ -136,6 +153,7 @@ pub struct Sayings {
     habits: Habits,
     random: StdRng,
     backlog: u32,
+    backlog_age_ms: i64,
     burst: u32,
 }
 
@@ -143,71 +161,120 @@ impl Iterator for Sayings {
     type Item = Saying;
 
     fn next(&mut self) -> Option<Saying> {
-        let random = &mut self.random;
-        let age_ms = if self.backlog > 0 {
-            self.backlog -= 1;
-            DAY_MS + random.random_range(0..BACKLOG_DAYS_MAX * DAY_MS)
+        let is_late = self.backlog > 0;
+        let pause = self.pause(is_late);
+        let urgent = !is_late && one_in(&mut self.random, URGENT_ONE_IN);
+        let large = !is_late && !urgent && one_in(&mut self.random, LARGE_ONE_IN);
+        let content = if is_late {
+            self.backlog()
+        } else if large {
+            self.log()
+        } else if urgent {
+            let form = if self.device.is_of_today() { Form::Json } else { Form::OldJson };
+            self.content(form, reading::ALARM, 1, 0)
         } else {
-            0
+            self.readings()
         };
-        let pause = if age_ms > 0 || self.burst > 0 {
-            self.burst = self.burst.saturating_sub(1);
-            Duration::ZERO
-        } else {
-            if one_in(random, BURST_ONE_IN) {
-                self.burst = BURST_MESSAGES;
-            }
-            // Bursts come on top; the mean stays what was asked for.
-            let mean = 1.0 + f64::from(BURST_MESSAGES) / f64::from(BURST_ONE_IN);
-            self.habits.pause.mul_f64(mean * random.random_range(0.5..1.5))
-        };
-        let urgent = age_ms == 0 && one_in(random, URGENT_ONE_IN);
-        let large = age_ms == 0 && !urgent && one_in(random, LARGE_ONE_IN);
-        let stream = match urgent {
-            true => "alarm",
-            false => self.device.streams[random.random_range(0..self.device.streams.len())],
-        };
+        let flaw = !large && !urgent && one_in(&mut self.random, FLAW_ONE_IN);
+        let flaw = flaw.then(|| match self.random.random() {
+            true => Flaw::Cut,
+            false => Flaw::Charset,
+        });
         // Most say it once and want to know; some do not care; a few insist.
-        let qos = match random.random_range(0..10) {
+        let qos = match self.random.random_range(0..10) {
             0 if !urgent && !large => 0,
             0..=7 => 1,
             _ => 2,
         };
-        let size = if large { self.habits.large_size } else { random.random_range(120..600) };
-        let topic = format!("devices/{}/{}/{stream}", self.device.kind, self.device.id);
-        Some(Saying { pause, topic, qos, age_ms, size })
+        let Device { kind, id, .. } = &self.device;
+        let topic = format!("devices/{kind}/{id}/{}", content.stream);
+        let size = large.then_some(self.habits.large_size);
+        Some(Saying { pause, topic, qos, is_late, content: Content { flaw, ..content }, size })
+    }
+}
+
+impl Sayings {
+    fn pause(&mut self, is_late: bool) -> Duration {
+        if is_late || self.burst > 0 {
+            self.burst = self.burst.saturating_sub(1);
+            return Duration::ZERO;
+        }
+        if one_in(&mut self.random, BURST_ONE_IN) {
+            self.burst = BURST_MESSAGES;
+        }
+        // Bursts come on top; the mean stays what was asked for.
+        let mean = 1.0 + f64::from(BURST_MESSAGES) / f64::from(BURST_ONE_IN);
+        self.habits.pause.mul_f64(mean * self.random.random_range(0.5..1.5))
+    }
+
+    /// What was measured while nobody listened, part by part, from its beginning on.
+    fn backlog(&mut self) -> Content {
+        self.backlog -= 1;
+        let records = self.random.random_range(20..=60);
+        let content = self.content(Form::NdjsonGzip, reading::BACKLOG, records, 60_000);
+        let at_ms = -self.backlog_age_ms;
+        self.backlog_age_ms -= records as i64 * content.step_ms;
+        Content { at_ms, ..content }
+    }
+
+    /// As many readings as go into a large message, none of which is of the time to come.
+    fn log(&mut self) -> Content {
+        let step_ms = self.random.random_range(1..=20) * 50;
+        let records_max = (self.habits.large_size / LOG_LINE_MIN_BYTES) as i64;
+        let content = self.content(Form::Ndjson, reading::LOG, 0, step_ms);
+        Content { at_ms: -records_max * step_ms, ..content }
+    }
+
+    fn readings(&mut self) -> Content {
+        let Device { kind, major, ref streams, .. } = self.device;
+        let stream = streams[self.random.random_range(0..streams.len())];
+        let (old, rows) = (self.random.random_range(1..=6), self.random.random_range(5..=20));
+        if self.device.is_of_today() {
+            self.content(Form::Json, stream, 1, 0)
+        } else if major < TABLES_BELOW_MAJOR && WRITES_TABLES.contains(&kind) {
+            self.content(Form::Csv, reading::BATCH, rows, 60_000)
+        } else {
+            self.content(Form::OldJson, stream, old, 10_000)
+        }
+    }
+
+    /// Readings of which the last is now.
+    fn content(&self, form: Form, stream: &str, records: u64, step_ms: i64) -> Content {
+        Content {
+            form,
+            kind: self.device.kind.to_owned(),
+            stream: stream.to_owned(),
+            site: self.device.site.to_owned(),
+            seed: self.device.seed,
+            at_ms: -(records.saturating_sub(1) as i64 * step_ms),
+            step_ms,
+            records,
+            flaw: None,
+        }
+    }
+}
+
+impl Device {
+    fn is_of_today(&self) -> bool {
+        self.major >= TODAY_MAJOR
+    }
+}
+
+impl Saying {
+    /// What it says at a time, in milliseconds since 1970 UTC; older firmware knows whole seconds.
+    pub fn content_at(&self, now_ms: i64) -> Content {
+        let at_ms = now_ms + self.content.at_ms;
+        let at_ms = match self.content.form {
+            Form::OldJson | Form::Csv => at_ms - at_ms.rem_euclid(1000),
+            Form::Json | Form::Ndjson | Form::NdjsonGzip => at_ms,
+        };
+        Content { at_ms, ..self.content.clone() }
     }
 }
 
 fn one_in(random: &mut StdRng, many: u32) -> bool {
     random.random_range(0..many) == 0
 }
-
-/// A payload that says whose it is: `{"run":…,"device":…,"seq":…}`, a line's end, and bytes up to the
-/// size.
-pub fn payload(run: &str, device: &str, sequence: u64, size: usize) -> Vec<u8> {
-    let head = serde_json::json!({ "run": run, "device": device, "seq": sequence });
-    let mut payload = head.to_string().into_bytes();
-    payload.push(b'\n');
-    let seed = sequence as usize;
-    let filled = payload.len();
-    // Printable, so that people can look at it.
-    payload.extend(
-        (filled..size).map(|at| b' ' + ((at.wrapping_mul(31) ^ (at >> 8) ^ seed) % 95) as u8),
-    );
-    payload
-}
-
-/// Whose payload it is: run, device, sequence number; from its first bytes.
-pub fn whose(start: &[u8]) -> Option<(String, String, u64)> {
-    let end = start.iter().take(HEAD_MAX_BYTES).position(|byte| *byte == b'\n')?;
-    let head: serde_json::Value = serde_json::from_slice(&start[..end]).ok()?;
-    let text = |name: &str| head[name].as_str().map(str::to_owned);
-    Some((text("run")?, text("device")?, head["seq"].as_u64()?))
-}
-
-/// The head of a payload is shorter than this, in bytes.
-pub const HEAD_MAX_BYTES: usize = 1024;
 
 #[cfg(test)]
 mod tests {
@@ -229,7 +296,8 @@ mod tests {
     #[test]
     fn a_fleet_has_all_that_fleets_have() {
         let fleet = fleet(1, 400, "sim-");
-        assert!(TYPES.iter().all(|(kind, ..)| fleet.iter().any(|device| device.kind == *kind)));
+        let has = |kind: &Kind| fleet.iter().any(|device| device.kind == kind.name);
+        assert!(reading::KINDS.iter().all(has));
         assert!(fleet.iter().any(|device| device.version == Version::V311));
         assert!(fleet.iter().any(|device| device.version == Version::V5));
         let sayings: Vec<Saying> =
@@ -237,10 +305,15 @@ mod tests {
         for qos in 0..=2 {
             assert!(sayings.iter().any(|saying| saying.qos == qos));
         }
-        assert!(sayings.iter().any(|saying| saying.size == 1 << 20));
+        assert!(sayings.iter().any(|saying| saying.size == Some(1 << 20)));
         assert!(sayings.iter().any(|saying| saying.topic.ends_with("/alarm")));
-        assert!(sayings.iter().any(|saying| saying.age_ms > 30 * DAY_MS));
-        let fresh = sayings.iter().filter(|saying| saying.age_ms == 0);
+        for form in [Form::Json, Form::OldJson, Form::Csv, Form::Ndjson, Form::NdjsonGzip] {
+            assert!(sayings.iter().any(|saying| saying.content.form == form), "{form:?}");
+        }
+        let flaws: Vec<Flaw> = sayings.iter().filter_map(|saying| saying.content.flaw).collect();
+        assert!(flaws.contains(&Flaw::Cut) && flaws.contains(&Flaw::Charset));
+        assert!((1..=20).contains(&(1000 * flaws.len() / sayings.len())), "{}", flaws.len());
+        let fresh = sayings.iter().filter(|saying| !saying.is_late);
         let (count, sum) = fresh.fold((0.0, 0.0), |(count, sum), saying| {
             (count + 1.0, sum + saying.pause.as_secs_f64())
         });
@@ -248,13 +321,16 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_says_whose_it_is() {
-        for size in [0, 200, 5_000] {
-            let payload = payload("r-1", "m-\"1", 7, size);
-            assert_eq!(whose(&payload), Some(("r-1".to_owned(), "m-\"1".to_owned(), 7)));
-            assert!(payload.len() >= size);
-        }
-        assert_eq!(whose(b"{\"run\":1}\n"), None);
-        assert_eq!(whose(b"{}"), None);
+    fn who_comes_back_tells_of_months_ago_in_order() {
+        let fleet = fleet(1, 100, "");
+        let device = fleet.iter().find(|device| device.backlog > 0).expect("some come back");
+        let late: Vec<Content> = device
+            .sayings(HABITS)
+            .take_while(|saying| saying.is_late)
+            .map(|saying| saying.content_at(200 * DAY_MS))
+            .collect();
+        assert_eq!(late.len(), BACKLOG_MESSAGES as usize);
+        assert!(late[0].at_ms <= 170 * DAY_MS && late[39].end_ms() < 200 * DAY_MS - DAY_MS);
+        assert!(late.windows(2).all(|two| two[0].end_ms() < two[1].at_ms));
     }
 }

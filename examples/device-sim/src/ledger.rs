@@ -1,4 +1,5 @@
-//! The ledger: what was sent and acknowledged, one JSON object a line, appended as it happens.
+//! The ledger: what was sent and acknowledged, one JSON object a line, appended as it happens. Its first lines
+//! say what the others are.
 //!
 //! An attempt is written before the message is handed to the network, an acknowledgement after it
 //! came; so a ledger that was cut off claims too little, never too much.
@@ -12,6 +13,8 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
+use crate::payload::Content;
+
 /// Lines on their way to the file.
 const QUEUE_LINES: usize = 10_000;
 /// How long a line may wait in memory.
@@ -21,7 +24,12 @@ const FLUSH_AFTER: Duration = Duration::from_millis(100);
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
 pub enum Line {
-    /// The first line.
+    /// The first lines: what a kind of line says, for who finds a ledger.
+    About {
+        line: String,
+        says: String,
+    },
+    /// The first line behind those.
     Run {
         run: String,
         seed: u64,
@@ -59,6 +67,9 @@ pub enum Line {
         size: u64,
         sha256: String,
         attempt: u32,
+        /// What its payload says; none in ledgers of before there was anything in it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        content: Option<Box<Content>>,
         at_ms: i64,
     },
     /// PUBACK or PUBREC came; `code` is MQTT 5's.
@@ -68,6 +79,29 @@ pub enum Line {
         code: u8,
         at_ms: i64,
     },
+}
+
+/// What the kinds of lines say.
+const ABOUT: [(&str, &str); 7] = [
+    ("run", "what run of device-sim this is, of which seed, with how many devices"),
+    ("connected", "a device's connection was accepted; `disconnected`: it is gone"),
+    ("turned_away", "a connection was refused, with what the gateway said"),
+    ("got_in", "a device that does not belong was let in"),
+    (
+        "sent",
+        "a message is handed to the network for the attempt-th time: a device's sequence-th, with the size and \
+         SHA-256 of its payload. `content` is what the payload says, and enough to know its events: how it is \
+         written (form), whose quantities (kind, stream), where (site), what the values are made of (seed, and \
+         the sequence), the time of the first reading (at_ms), from each to the next (step_ms), and how many \
+         (records): each reading is an event, and its index its place from 0. With a flaw nothing of it is an \
+         event, and it belongs into quarantine. `device-sim show` writes such messages with their events",
+    ),
+    ("acknowledged", "PUBACK or PUBREC came for it, with that code of MQTT 5"),
+    ("at_ms", "by the clock of device-sim, in milliseconds since 1970 UTC"),
+];
+
+fn about() -> impl Iterator<Item = Line> {
+    ABOUT.iter().map(|(line, says)| Line::About { line: (*line).into(), says: (*says).into() })
 }
 
 /// Writes lines from many devices.
@@ -106,6 +140,9 @@ impl Writer {
 
 fn write(file: File, first: &Line, mut queue: mpsc::Receiver<Line>) -> std::io::Result<()> {
     let mut file = BufWriter::new(file);
+    for line in about() {
+        put(&mut file, &line)?;
+    }
     put(&mut file, first)?;
     file.flush()?;
     let mut flushed = Instant::now();
@@ -149,6 +186,7 @@ fn parse(texts: impl Iterator<Item = std::io::Result<Vec<u8>>>) -> anyhow::Resul
             anyhow::bail!("line {} is broken: {error}", number + 1);
         }
         match serde_json::from_slice(&text?) {
+            Ok(Line::About { .. }) => {}
             Ok(line) => lines.push(line),
             // Only the last line may be broken.
             Err(error) => fault = Some((number, error)),
@@ -204,6 +242,6 @@ mod tests {
         });
         let read = read(&path).unwrap();
         std::fs::remove_file(&path).unwrap();
-        assert_eq!(read.lines, [first, second]);
+        assert_eq!(read.lines, [first, second], "what lines say is for people");
     }
 }

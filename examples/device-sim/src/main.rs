@@ -7,9 +7,12 @@ mod hostile;
 mod ledger;
 mod link;
 mod outbox;
+mod payload;
 mod progress;
+mod reading;
 mod run;
 mod security;
+mod show;
 mod verify;
 
 use std::process::ExitCode;
@@ -36,6 +39,8 @@ enum Command {
     Run(Box<run::Arguments>),
     /// Make the CA, certificates and tokens that a run with the same options gives its devices
     Prepare(run::Preparation),
+    /// Show what such a fleet says, with the events that are in it, and send nothing
+    Show(show::Arguments),
     /// Read Kafka and the object store, and exit 1 unless everything acknowledged is there
     Verify(verify::Arguments),
 }
@@ -53,6 +58,7 @@ fn main() -> ExitCode {
     let ended = match &arguments.command {
         Command::Run(arguments) => run::run(arguments),
         Command::Prepare(preparation) => run::prepare(preparation),
+        Command::Show(arguments) => show::show(arguments),
         Command::Verify(arguments) => verify::verify(arguments),
     };
     ended.unwrap_or_else(|error| {

@@ -5,14 +5,17 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
+use crate::payload::Content;
+
 /// A message that is kept.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Message {
     pub sequence: u64,
     pub topic: String,
     pub qos: u8,
-    /// When it happened, in milliseconds since 1970 UTC; none for messages without a past.
-    pub event_ms: Option<i64>,
+    /// When it happened, from and to, in milliseconds since 1970 UTC; none for messages without a past.
+    pub event_ms: Option<(i64, i64)>,
+    pub content: Content,
     pub payload: Vec<u8>,
     /// Of the payload, in hexadecimal digits.
     pub sha256: String,
@@ -107,6 +110,21 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::payload::Form;
+
+    fn content() -> Content {
+        Content {
+            form: Form::Json,
+            kind: "meter".to_owned(),
+            stream: "power".to_owned(),
+            site: String::new(),
+            seed: 0,
+            at_ms: 0,
+            step_ms: 0,
+            records: 1,
+            flaw: None,
+        }
+    }
 
     fn message(sequence: u64, qos: u8) -> Message {
         Message {
@@ -114,6 +132,7 @@ mod tests {
             topic: "t".to_owned(),
             qos,
             event_ms: None,
+            content: content(),
             payload: Vec::new(),
             sha256: String::new(),
             attempts: 0,

@@ -100,13 +100,7 @@ fn parse_address(text: &str) -> Result<(String, u16), String> {
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    anyhow::ensure!(
-        LARGE_SIZE.contains(&arguments.large_size),
-        "--large-size {}: write {} to {} bytes",
-        arguments.large_size,
-        LARGE_SIZE.start(),
-        LARGE_SIZE.end()
-    );
+    let large_size = large_size(arguments.large_size)?;
     let rate = arguments.rate.unwrap_or(2.0 * f64::from(arguments.devices));
     anyhow::ensure!(rate > 0.0 && rate.is_finite(), "--rate {rate}: write a number above 0");
     if arguments.end_with_stdin {
@@ -117,7 +111,18 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("the threads cannot be started")?;
-    runtime.block_on(fleet_run(arguments, rate))
+    let pause = Duration::from_secs_f64(f64::from(arguments.devices) / rate);
+    runtime.block_on(fleet_run(arguments, Habits { pause, large_size }))
+}
+
+/// The size of large messages, if there can be such.
+pub fn large_size(size: u64) -> anyhow::Result<usize> {
+    let (least, most) = (LARGE_SIZE.start(), LARGE_SIZE.end());
+    anyhow::ensure!(
+        LARGE_SIZE.contains(&size),
+        "--large-size {size}: write {least} to {most} bytes"
+    );
+    Ok(size as usize)
 }
 
 /// Whoever started this may be killed, and tells nobody then; its end of a pipe is closed all the same.
@@ -164,7 +169,7 @@ impl Cast {
     }
 }
 
-async fn fleet_run(arguments: &Arguments, rate: f64) -> anyhow::Result<ExitCode> {
+async fn fleet_run(arguments: &Arguments, habits: Habits) -> anyhow::Result<ExitCode> {
     let (host, port) = &arguments.gateway;
     let way = arguments.security.way(host, *port)?;
     let Cast { devices, hostile } = Cast::of(arguments)?;
@@ -182,10 +187,7 @@ async fn fleet_run(arguments: &Arguments, rate: f64) -> anyhow::Result<ExitCode>
     let world = World {
         run: run.into(),
         way: Arc::new(way),
-        habits: Habits {
-            pause: Duration::from_secs_f64(f64::from(arguments.devices) / rate),
-            large_size: arguments.large_size as usize,
-        },
+        habits,
         ledger,
         counters: Arc::clone(&counters),
         stage: watched,

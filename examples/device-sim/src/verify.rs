@@ -1,17 +1,25 @@
 //! `device-sim verify`: everything that the ledger says was acknowledged is in Kafka and the object
-//! store, with the right bytes, in the promised order, and nothing is there that nobody sent.
+//! store, with the right bytes, in the promised order, and nothing is there that nobody sent. With
+//! `--canonical` also what the parse role made of it.
 
+mod canonical;
+mod event;
 mod judge;
+mod made;
+mod metadata;
+mod place;
 mod read;
+mod reader;
 mod source;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 
 use crate::{ledger, println};
-use judge::{Finding, Verdict};
+use judge::Verdict;
 
 /// Findings of each kind that are shown; the rest is counted.
 const SHOWN_FINDINGS: usize = 20;
@@ -43,6 +51,24 @@ pub struct Arguments {
     /// years; the Kafka inside `landfall dev` finds nothing by time
     #[arg(long)]
     since_start: bool,
+    /// Also every event in its canonical topic, what has none in quarantine, and metadata of every record
+    #[arg(long)]
+    canonical: bool,
+    /// The canonical topics [default: those of --config, or of the simulator's parse.yaml]
+    #[arg(long, value_name = "TOPIC,…", value_delimiter = ',', requires = "canonical")]
+    canonical_topics: Vec<String>,
+    /// The topic of what gave no events [default: landfall.quarantine]
+    #[arg(long, value_name = "TOPIC", requires = "canonical")]
+    quarantine_topic: Option<String>,
+    /// The topic of the metadata stream [default: landfall.metadata]
+    #[arg(long, value_name = "TOPIC", requires = "canonical")]
+    metadata_topic: Option<String>,
+    /// How long to wait until the parse role has caught up
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = crate::parse_length, requires = "canonical")]
+    wait: Duration,
+    /// A double is wrong also where it has the same id: for runs in which no worker ended
+    #[arg(long, requires = "canonical")]
+    no_doubles: bool,
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }
@@ -64,28 +90,54 @@ pub fn verify(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let source = source::Source::of(arguments)?;
     let account = judge::Account::of(&ledger.lines).context("the ledger")?;
     let since_ms = arguments.since_start.then(|| account.started_ms());
-    let observed = read::read(&source, account.run(), since_ms)?;
-    let verdict = judge::judge(&account, &observed, ledger.torn);
+    let mut raw = read::Raw::open(&source, account.run(), since_ms)?;
+    let made = match arguments.canonical {
+        true => Some(made::read(&source, &account, &mut raw, since_ms, arguments)?),
+        false => {
+            raw.catch_up()?;
+            None
+        }
+    };
+    let verdict = judge::judge(&account, &raw.all(), ledger.torn);
     match arguments.format {
-        Format::Text => show(&verdict),
-        Format::Json => println(&ascii(&verdict.json())),
+        Format::Text => show(&verdict, made.as_ref()),
+        Format::Json => {
+            let mut json = verdict.json();
+            if let Some(made) = &made {
+                json["canonical"] = made.json();
+            }
+            println(&ascii(&json.to_string()));
+        }
     }
-    Ok(if verdict.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let is_well = verdict.findings.is_empty() && made.is_none_or(|made| made.is_well());
+    Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn show(verdict: &Verdict) {
+fn show(verdict: &Verdict, made: Option<&canonical::Verdict>) {
     for kind in judge::KINDS {
-        let findings: Vec<&Finding> =
-            verdict.findings.iter().filter(|finding| finding.kind == kind).collect();
-        for finding in findings.iter().take(SHOWN_FINDINGS) {
-            // Ids and topics come from strangers: control characters stay harmless.
-            println(&format!("{}: {}", kind.name(), finding.text.escape_debug()));
-        }
-        if findings.len() > SHOWN_FINDINGS {
-            println(&format!("{}: {} more", kind.name(), findings.len() - SHOWN_FINDINGS));
-        }
+        let findings = verdict.findings.iter().filter(|finding| finding.kind == kind);
+        let texts: Vec<&str> = findings.map(|finding| &*finding.text).collect();
+        list(kind.name(), texts.len() as u64, texts.into_iter());
     }
     println(&verdict.summary());
+    let Some(made) = made else { return };
+    for kind in canonical::KINDS {
+        list(kind.name(), made.count(kind), made.texts(kind).iter().map(String::as_str));
+    }
+    println(&made.summary());
+}
+
+/// The first findings of a kind, and how many more there are.
+fn list<'t>(kind: &str, count: u64, texts: impl Iterator<Item = &'t str>) {
+    let mut shown = 0;
+    for text in texts.take(SHOWN_FINDINGS) {
+        // Ids and topics come from strangers: control characters stay harmless.
+        println(&format!("{kind}: {}", text.escape_debug()));
+        shown += 1;
+    }
+    if shown == SHOWN_FINDINGS as u64 && count > shown {
+        println(&format!("{kind}: {count} in all"));
+    }
 }
 
 /// The same JSON without a character that a terminal might obey.

@@ -27,6 +27,8 @@ mod start;
 mod local;
 // A simulated fleet through gateways that are killed, as users build them, and the proof put to the proof.
 mod fleet;
+// The events of that fleet, by the configuration that ships with it, and their proof put to the proof.
+mod events;
 // The faults that tests ask for are not in the program that users build.
 mod faults;
 // The bridge's Kafka sink keeps on a real Kafka what every sink has to keep.

@@ -149,12 +149,35 @@ const EVERYWHERE: [&str; 11] = [
 const OWNERS: &[(&str, &[&str])] = &[
     ("argon2", &["gateway/src/identity", "gateway/src/command/"]),
     ("axum", &["gateway/src/admin"]),
-    ("base64", &["bridge/parse/", "gateway/src/", "examples/device-sim/src/security/"]),
-    ("blake3", &["bridge/src/", "bridge/parse/src/event.rs", "gateway/src/identity"]),
+    (
+        "base64",
+        &[
+            "bridge/parse/",
+            "gateway/src/",
+            "examples/device-sim/src/security/",
+            "examples/device-sim/src/show.rs",
+        ],
+    ),
+    (
+        "blake3",
+        &[
+            "bridge/src/",
+            "bridge/parse/src/event.rs",
+            "gateway/src/identity",
+            "examples/device-sim/src/verify/",
+        ],
+    ),
     ("bytesize", &["gateway/src/config/", "gateway/src/command/"]),
     ("clap", &["gateway/src/command", "examples/device-sim/src/"]),
     ("encoding_rs", &["bridge/parse/src/charset.rs"]),
-    ("flate2", &["bridge/parse/src/unpack.rs", "bridge/parse/examples/"]),
+    (
+        "flate2",
+        &[
+            "bridge/parse/src/unpack.rs",
+            "bridge/parse/examples/",
+            "examples/device-sim/src/payload.rs",
+        ],
+    ),
     ("futures_util", &["bridge/src/objects/", "examples/device-sim/src/"]),
     ("httparse", &["gateway/src/net/"]),
     ("humantime", &["gateway/src/config/", "gateway/src/command/", "examples/device-sim/src/"]),

@@ -101,7 +101,10 @@ fn properties(device: &Device, message: &Message) -> v5::PublishProperties {
         ("firmware-version".to_owned(), device.firmware.to_owned()),
         ("group".to_owned(), device.group.to_owned()),
     ];
-    user_properties.extend(message.event_ms.map(|ms| ("event-start".to_owned(), ms.to_string())));
+    if let Some((start_ms, end_ms)) = message.event_ms {
+        user_properties.push(("event-start".to_owned(), start_ms.to_string()));
+        user_properties.push(("event-end".to_owned(), end_ms.to_string()));
+    }
     v5::PublishProperties { user_properties, ..Default::default() }
 }
 

@@ -1,11 +1,14 @@
 //! The judgement: a ledger and what was found in Kafka → what is wrong. Pure.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use serde_json::json;
 
 use crate::device::REFUSED;
 use crate::ledger::Line;
+use crate::payload::Content;
+use crate::verify::place::Place;
 
 /// The code of MQTT 5 with which a publish is answered that the device may not make.
 const NOT_AUTHORIZED: u8 = 0x87;
@@ -22,6 +25,7 @@ struct Entry {
     refused: bool,
     /// The device may not publish this (MQTT 5, 3.4.2.1: not authorized), so that it need not be there.
     denied: bool,
+    content: Option<Arc<Content>>,
 }
 
 /// The ledger, by message.
@@ -47,6 +51,35 @@ pub struct Observed {
     /// The payload travelled in the record.
     pub inline: bool,
     pub payload: Found,
+    /// None where its message has no id.
+    pub facts: Option<Arc<Facts>>,
+}
+
+/// What the envelope of a record says, which everything that is made of it has to say too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    pub message_id: [u8; 16],
+    pub device_id: String,
+    pub verified: bool,
+    pub device_type: String,
+    pub firmware_version: String,
+    pub group: String,
+    pub lane: String,
+    /// MQTT's.
+    pub topic: String,
+    pub received_ms: i64,
+    /// From and to.
+    pub event_ms: (Option<i64>, Option<i64>),
+    /// Of the payload, in bytes.
+    pub size: u64,
+    /// Of the record's value.
+    pub value_sha256: [u8; 32],
+}
+
+impl Observed {
+    pub fn place(&self) -> Place {
+        Place { topic: self.topic.clone(), partition: self.partition, offset: self.offset }
+    }
 }
 
 /// The payload's bytes as they were found.
@@ -117,7 +150,9 @@ impl Account {
                     told = Some((run.clone(), *started_ms));
                 }
                 Line::Run { .. } => anyhow::bail!("has two runs: verify one ledger at a time"),
-                Line::Sent { device, sequence, topic, qos, size, sha256, attempt, .. } => {
+                Line::Sent {
+                    device, sequence, topic, qos, size, sha256, attempt, content, ..
+                } => {
                     let entry = messages.entry((device.clone(), *sequence)).or_default();
                     anyhow::ensure!(
                         entry.attempts == 0 || entry.sha256 == *sha256,
@@ -129,6 +164,7 @@ impl Account {
                         size: *size,
                         sha256: sha256.clone(),
                         attempts: entry.attempts.max(*attempt),
+                        content: content.as_deref().cloned().map(Arc::new),
                         ..*entry
                     };
                 }
@@ -144,11 +180,22 @@ impl Account {
                 Line::GotIn { device, profile, .. } => {
                     intruders.push(format!("a hostile device ({profile}) as {device}"));
                 }
-                Line::Connected { .. } | Line::Disconnected { .. } | Line::TurnedAway { .. } => {}
+                Line::About { .. }
+                | Line::Connected { .. }
+                | Line::Disconnected { .. }
+                | Line::TurnedAway { .. } => {}
             }
         }
         let (run, started_ms) = told.ok_or_else(|| anyhow::anyhow!("has no run"))?;
         Ok(Account { run, started_ms, messages, intruders })
+    }
+
+    /// What the payload of a record says, if it is the one that was sent.
+    pub fn content(&self, record: &Observed) -> Option<&Arc<Content>> {
+        let entry = self.messages.get(&(record.device.clone(), record.sequence))?;
+        let is_whole = matches!(&record.payload, Found::Bytes { size, sha256 }
+            if (*size, sha256) == (entry.size, &entry.sha256));
+        entry.content.as_ref().filter(|_| is_whole)
     }
 
     pub fn run(&self) -> &str {
@@ -235,8 +282,8 @@ pub fn judge(account: &Account, observed: &[Observed], torn: bool) -> Verdict {
 }
 
 fn name(record: &Observed) -> String {
-    let Observed { device, sequence, topic, partition, offset, .. } = record;
-    format!("{device} number {sequence} at {topic}[{partition}]@{offset}")
+    let Observed { device, sequence, .. } = record;
+    format!("{device} number {sequence} at {}", record.place())
 }
 
 impl Verdict {
@@ -272,7 +319,7 @@ impl Verdict {
         text
     }
 
-    pub fn json(&self) -> String {
+    pub fn json(&self) -> serde_json::Value {
         let findings: Vec<_> = self
             .findings
             .iter()
@@ -289,7 +336,6 @@ impl Verdict {
             "torn": self.torn,
             "findings": findings,
         })
-        .to_string()
     }
 }
 
@@ -308,6 +354,7 @@ mod tests {
             size: 10,
             sha256: format!("hash {sequence}"),
             attempt,
+            content: None,
             at_ms: 0,
         }
     }
@@ -326,6 +373,7 @@ mod tests {
             dead: false,
             inline: true,
             payload: Found::Bytes { size: 10, sha256: format!("hash {sequence}") },
+            facts: None,
         }
     }
 

@@ -1,153 +1,74 @@
 //! Reads the lanes' topics from their beginning to their end, and the objects that they refer to.
 
-use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use futures_util::StreamExt as _;
 use object_store::ObjectStoreExt as _;
 use prost::Message as _;
 use proto::v1::envelope::Payload;
-use proto::v1::{Envelope, Reference};
-use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::message::Message as _;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use proto::v1::{Envelope, IdentityTrust, Reference};
+use rdkafka::message::{BorrowedMessage, Message as _};
 use sha2::{Digest as _, Sha256};
 
-use super::judge::{Found, Observed};
+use super::judge::{Facts, Found, Observed};
+use super::reader::Reader;
 use super::source::Source;
 use crate::device::hex;
-use crate::fleet::{self, HEAD_MAX_BYTES};
+use crate::payload::{HEAD_MAX_BYTES, whose};
 
-/// How long Kafka may take to answer a question.
-const ANSWER_WAIT: Duration = Duration::from_secs(15);
-/// How far the gateway's clock, which records have, may be behind the simulator's.
-const CLOCKS_APART_MS: i64 = 10 * 60 * 1000;
-/// How long no record may come although there are more.
-const RECORD_WAIT: Duration = Duration::from_secs(30);
-const LOOK: Duration = Duration::from_millis(100);
 /// The largest message that a gateway takes.
 const OBJECT_MAX_BYTES: u64 = 256 * 1024 * 1024;
 /// How long an object may send nothing.
 const OBJECT_WAIT: Duration = Duration::from_secs(30);
 
-/// The records of a run, by topic, partition and offset; only those since a time, if there is one.
-pub fn read(source: &Source, run: &str, since_ms: Option<i64>) -> anyhow::Result<Vec<Observed>> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("the threads cannot be started")?;
-    let mut config = ClientConfig::new();
-    config.set("group.id", "device-sim-verify").set("log_level", "2");
-    for (name, value) in &source.properties {
-        config.set(name, value);
-    }
-    config.set("bootstrap.servers", &source.bootstrap_servers).set("enable.auto.commit", "false");
-    let consumer: BaseConsumer = config.create().context("the Kafka client cannot be made")?;
-    let mut ends = ends(&consumer, source)?;
-    let begins = begins(&consumer, &ends, since_ms)?;
-    // What is not there has no record since that time.
-    ends.retain(|(topic, partition), _| begins.find_partition(topic, *partition).is_some());
-    consumer.assign(&begins)?;
-    let mut observed = Vec::new();
-    let mut last = Instant::now();
-    while !ends.is_empty() {
-        let message = match consumer.poll(LOOK) {
-            Some(Ok(message)) => message,
-            // What goes on and what does not is told apart by whether records come.
-            Some(Err(error)) if last.elapsed() >= RECORD_WAIT => {
-                return Err(error).context("Kafka cannot be read");
-            }
-            Some(Err(_)) | None => {
-                let places: Vec<String> =
-                    ends.keys().map(|(topic, partition)| format!("{topic}[{partition}]")).collect();
-                anyhow::ensure!(
-                    last.elapsed() < RECORD_WAIT,
-                    "no record came for {} s although there are more in {}: is Kafka well?",
-                    RECORD_WAIT.as_secs(),
-                    places.join(", ")
-                );
-                continue;
-            }
-        };
-        last = Instant::now();
-        let place = (message.topic().to_owned(), message.partition());
-        if let Some(record) = observe(&message, source, run, &runtime)? {
-            observed.push(record);
-        }
-        if ends.get(&place).is_some_and(|end| message.offset() + 1 >= *end) {
-            ends.remove(&place);
-        }
-    }
-    observed.sort_by(|one, other| {
-        (&one.topic, one.partition, one.offset).cmp(&(&other.topic, other.partition, other.offset))
-    });
-    Ok(observed)
+/// The raw records of a run, as far as they were read.
+pub struct Raw<'a> {
+    source: &'a Source,
+    run: &'a str,
+    reader: Reader,
+    runtime: tokio::runtime::Runtime,
+    observed: Vec<Observed>,
 }
 
-/// The end offset of each partition that has records.
-fn ends(consumer: &BaseConsumer, source: &Source) -> anyhow::Result<BTreeMap<(String, i32), i64>> {
-    let mut ends = BTreeMap::new();
-    for topic in &source.topics {
-        let metadata = consumer.fetch_metadata(Some(topic), ANSWER_WAIT).with_context(|| {
-            format!("Kafka at {} does not answer: is it there?", source.bootstrap_servers)
-        })?;
-        let found = metadata.topics().iter().find(|found| found.name() == topic);
-        let partitions = found.filter(|found| found.error().is_none());
-        let partitions = partitions.filter(|found| !found.partitions().is_empty());
-        let partitions = partitions.with_context(|| {
-            format!(
-                "the topic {topic} does not exist: name the lanes' topics with --topics or --config"
-            )
-        })?;
-        for partition in partitions.partitions() {
-            let id = partition.id();
-            let (low, high) = consumer
-                .fetch_watermarks(topic, id, ANSWER_WAIT)
-                .with_context(|| format!("the end of {topic}[{id}] cannot be read"))?;
-            if high > low {
-                ends.insert((topic.clone(), id), high);
-            }
-        }
+impl<'a> Raw<'a> {
+    /// Reads only what was written since a time, if there is one.
+    pub fn open(
+        source: &'a Source,
+        run: &'a str,
+        since_ms: Option<i64>,
+    ) -> anyhow::Result<Raw<'a>> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("the threads cannot be started")?;
+        let reader = Reader::open(source, &source.topics, "--topics", since_ms)?;
+        Ok(Raw { source, run, reader, runtime, observed: Vec::new() })
     }
-    Ok(ends)
-}
 
-/// Where to begin in each of these partitions.
-fn begins(
-    consumer: &BaseConsumer,
-    ends: &BTreeMap<(String, i32), i64>,
-    since_ms: Option<i64>,
-) -> anyhow::Result<TopicPartitionList> {
-    let begin = match since_ms {
-        Some(since_ms) => Offset::Offset((since_ms - CLOCKS_APART_MS).max(0)),
-        None => Offset::Beginning,
-    };
-    let mut begins = TopicPartitionList::new();
-    for (topic, partition) in ends.keys() {
-        begins.add_partition_offset(topic, *partition, begin)?;
+    /// Reads what there is now, and returns what of it is of the run; of each partition in order.
+    pub fn catch_up(&mut self) -> anyhow::Result<&[Observed]> {
+        let Raw { source, run, reader, runtime, observed } = self;
+        let had = observed.len();
+        let ends = reader.ends()?;
+        reader.read_to(ends, &mut |message: &BorrowedMessage<'_>| {
+            observed.extend(observe(message, source, run, runtime)?);
+            Ok(())
+        })?;
+        Ok(&observed[had..])
     }
-    if since_ms.is_none() || ends.is_empty() {
-        return Ok(begins);
+
+    /// All that was read, by topic, partition and offset.
+    pub fn all(mut self) -> Vec<Observed> {
+        self.observed.sort_by_cached_key(Observed::place);
+        self.observed
     }
-    let found = consumer
-        .offsets_for_times(begins, ANSWER_WAIT)
-        .context("Kafka does not say where the run began: leave --since-start out")?;
-    let mut begins = TopicPartitionList::new();
-    for place in found.elements() {
-        place.error().with_context(|| format!("where the run began in {}", place.topic()))?;
-        // The end: nothing was written since then.
-        if let Offset::Offset(_) = place.offset() {
-            begins.add_partition_offset(place.topic(), place.partition(), place.offset())?;
-        }
-    }
-    Ok(begins)
 }
 
 /// What the record is, if it is of this run.
 fn observe(
-    message: &rdkafka::message::BorrowedMessage<'_>,
+    message: &BorrowedMessage<'_>,
     source: &Source,
     run: &str,
     runtime: &tokio::runtime::Runtime,
@@ -157,6 +78,7 @@ fn observe(
     let Ok(envelope) = Envelope::decode(value) else { return Ok(None) };
     let inline = matches!(envelope.payload, Some(Payload::Inline(_)));
     let dead = !envelope.dead_letter_reason.is_empty();
+    let facts = facts(&envelope, value);
     let (start, payload) = match envelope.payload {
         Some(Payload::Inline(payload)) => {
             let found =
@@ -176,7 +98,7 @@ fn observe(
         },
         None => return Ok(None),
     };
-    let (device, sequence) = match fleet::whose(&start) {
+    let (device, sequence) = match whose(&start) {
         Some((of, device, sequence)) if of == run => (device, sequence),
         Some(_) => return Ok(None),
         // An object that cannot be read: its envelope says at least whose it may be.
@@ -195,7 +117,26 @@ fn observe(
         dead,
         inline,
         payload,
+        facts: facts.map(Arc::new),
     }))
+}
+
+/// What everything that is made of the record has to say of it; none where its id is none.
+fn facts(envelope: &Envelope, value: &[u8]) -> Option<Facts> {
+    Some(Facts {
+        message_id: envelope.message_id[..].try_into().ok()?,
+        device_id: envelope.device_id.clone(),
+        verified: envelope.device_id_trust() == IdentityTrust::Verified,
+        device_type: envelope.device_type.clone(),
+        firmware_version: envelope.firmware_version.clone(),
+        group: envelope.group.clone(),
+        lane: envelope.lane.clone(),
+        topic: envelope.source_topic.clone(),
+        received_ms: envelope.received_ms,
+        event_ms: (envelope.event_start_ms, envelope.event_end_ms),
+        size: envelope.payload_size,
+        value_sha256: Sha256::digest(value).into(),
+    })
 }
 
 /// The number that MQTT 5 devices send beside the payload.

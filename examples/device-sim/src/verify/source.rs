@@ -11,12 +11,17 @@ use serde::Deserialize;
 use url::Url;
 
 use super::Arguments;
+use crate::reading::{ALARM, KINDS};
 
 /// What the names of the clouds' own environment variables begin with.
 const CLOUDS: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
 const LANES: [&str; 4] = ["priority", "fast", "slow", "dead-letter"];
 /// Landfall's own defaults.
 const DEFAULT_SERVERS: &str = "localhost:9092";
+const DEFAULT_QUARANTINE: &str = "landfall.quarantine";
+const DEFAULT_METADATA: &str = "landfall.metadata";
+/// What a canonical topic says whose events are in no order.
+const UNORDERED: &str = "none";
 
 /// Where the lanes and the objects are.
 pub struct Source {
@@ -24,6 +29,31 @@ pub struct Source {
     pub properties: BTreeMap<String, String>,
     pub topics: Vec<String>,
     pub objects: Option<Objects>,
+    pub made: Made,
+}
+
+/// Where the parse role writes.
+#[derive(Clone, Debug)]
+pub struct Made {
+    /// Canonical topics, and those of them without an order.
+    pub topics: Vec<String>,
+    pub unordered: Vec<String>,
+    pub quarantine: String,
+    /// None where there is no metadata stream.
+    pub metadata: Option<String>,
+}
+
+/// As `parse.yaml` has it, beside this.
+impl Default for Made {
+    fn default() -> Made {
+        let kinds = KINDS.iter().map(|kind| kind.name).chain([ALARM]);
+        Made {
+            topics: kinds.map(|name| format!("canonical.{name}")).collect(),
+            unordered: Vec::new(),
+            quarantine: DEFAULT_QUARANTINE.to_owned(),
+            metadata: Some(DEFAULT_METADATA.to_owned()),
+        }
+    }
 }
 
 /// The object store; nothing outside `url` is opened.
@@ -39,6 +69,28 @@ struct Config {
     kafka: Kafka,
     object_store: Option<Store>,
     lanes: BTreeMap<String, Lane>,
+    parse: Option<Parse>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Parse {
+    canonical: BTreeMap<String, Option<Canonical>>,
+    metadata: Option<Topic>,
+    quarantine: Option<Topic>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Canonical {
+    order: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Topic {
+    topic: Option<String>,
+    enabled: Option<bool>,
 }
 
 #[derive(Default, Deserialize)]
@@ -86,11 +138,21 @@ impl Source {
                     }
                     None => None,
                 },
+                made: Made::default(),
             },
         };
         source.properties.extend(arguments.properties.iter().cloned());
         if !arguments.topics.is_empty() {
             source.topics.clone_from(&arguments.topics);
+        }
+        if !arguments.canonical_topics.is_empty() {
+            source.made.topics.clone_from(&arguments.canonical_topics);
+        }
+        if let Some(topic) = &arguments.quarantine_topic {
+            source.made.quarantine.clone_from(topic);
+        }
+        if let Some(topic) = &arguments.metadata_topic {
+            source.made.metadata = Some(topic.clone());
         }
         Ok(source)
     }
@@ -134,7 +196,29 @@ impl Source {
             properties: reveal(config.kafka.properties)?,
             topics,
             objects,
+            made: config.parse.map_or_else(Made::default, Parse::made),
         })
+    }
+}
+
+impl Parse {
+    fn made(self) -> Made {
+        let is_unordered = |topic: &Canonical| topic.order.as_deref() == Some(UNORDERED);
+        let unordered = self.canonical.iter();
+        let unordered = unordered.filter(|(_, topic)| topic.as_ref().is_some_and(is_unordered));
+        let unordered = unordered.map(|(name, _)| name.clone()).collect();
+        let metadata = self.metadata.unwrap_or_default();
+        let name =
+            |topic: Option<String>, default: &str| topic.unwrap_or_else(|| default.to_owned());
+        Made {
+            unordered,
+            topics: self.canonical.into_keys().collect(),
+            quarantine: name(self.quarantine.unwrap_or_default().topic, DEFAULT_QUARANTINE),
+            metadata: match metadata.enabled {
+                Some(false) => None,
+                _ => Some(name(metadata.topic, DEFAULT_METADATA)),
+            },
+        }
     }
 }
 
@@ -221,6 +305,33 @@ mod tests {
         ] {
             assert!(objects.path(uri).is_err(), "{uri}");
         }
+    }
+
+    #[test]
+    fn a_configuration_says_where_the_parse_role_writes() {
+        let made = |text: &str| -> Made {
+            let config: Config = serde_saphyr::from_str(text).unwrap();
+            config.parse.map_or_else(Made::default, Parse::made)
+        };
+        let none = made("lanes: {}");
+        assert_eq!(none.topics.len(), 5);
+        assert_eq!(none.metadata.as_deref(), Some("landfall.metadata"));
+        let some = made(
+            "parse: { canonical: { a: , b: { order: none } }, quarantine: { topic: q }, metadata: { enabled: false } }",
+        );
+        assert_eq!(
+            (some.topics, some.unordered),
+            (vec!["a".to_owned(), "b".to_owned()], vec!["b".to_owned()])
+        );
+        assert_eq!((&*some.quarantine, some.metadata), ("q", None));
+        // The fleet's own, which is what is read where there is no configuration.
+        let own = made(include_str!("../../parse.yaml"));
+        let sorted = |mut topics: Vec<String>| {
+            topics.sort();
+            topics
+        };
+        assert_eq!(sorted(own.topics), sorted(Made::default().topics));
+        assert_eq!(own.quarantine, Made::default().quarantine);
     }
 
     #[test]
