@@ -43,6 +43,23 @@ impl VersionRange {
         Ok(VersionRange { text: text.into(), bounds: bounds.ok_or_else(error)? })
     }
 
+    /// Whether no version at all is in it, as in `>=2, <1`. Between any two versions there is another, so two
+    /// bounds that contradict each other are all that it takes.
+    pub fn is_empty(&self) -> bool {
+        use Comparison::{Equal, Greater, GreaterOrEqual, Less, LessOrEqual};
+        let below = |comparison: Comparison| matches!(comparison, Less | LessOrEqual | Equal);
+        let above = |comparison: Comparison| matches!(comparison, Greater | GreaterOrEqual | Equal);
+        self.bounds.iter().any(|(upper, most)| {
+            let is_before_all = *upper == Less && most.iter().all(|part| *part == 0);
+            let contradicts = |(lower, least): &(Comparison, Vec<u64>)| {
+                let ordering = compare(least, most);
+                let is_open = *lower == Greater || *upper == Less;
+                above(*lower) && (ordering.is_gt() || (ordering.is_eq() && is_open))
+            };
+            below(*upper) && (is_before_all || self.bounds.iter().any(contradicts))
+        })
+    }
+
     /// A version that is no dotted number is in no range.
     pub fn contains(&self, text: &str) -> bool {
         let Some(version) = version(text) else { return false };
@@ -82,6 +99,25 @@ fn compare(left: &[u64], right: &[u64]) -> std::cmp::Ordering {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_range_without_a_version_is_known() {
+        for (text, is_empty) in [
+            (">=2, <1", true),
+            (">1.2, <1.2.0", true),
+            (">=1.2, <=1.2.0", false),
+            (">=1.2, <1.2.0.1", false),
+            ("=1, =2", true),
+            ("=1, <1", true),
+            ("=1, >=1.0, <=1", false),
+            ("<0.0", true),
+            ("<0.0.1, >0", false),
+            (">7", false),
+        ] {
+            let range = VersionRange::parse(text).expect("a range");
+            assert_eq!(range.is_empty(), is_empty, "{text}");
+        }
+    }
 
     #[test]
     fn firmware_ranges_compare_numbers() {

@@ -7,6 +7,7 @@ mod environment;
 mod evidence;
 mod memory;
 mod node;
+mod parse_role;
 mod values;
 mod written;
 
@@ -22,6 +23,7 @@ use schemars::transform::RecursiveTransform;
 use serde_json::Value;
 use url::Url;
 
+use check::Checker;
 use environment::Overrides;
 use node::Node;
 
@@ -35,15 +37,17 @@ use crate::net::ListenerSettings;
 
 pub use written::Configuration;
 
+pub use check::LaneView;
 pub use descriptors::{DescriptorPlan, descriptor_limit};
 pub use memory::{CONNECTION_COST, MemoryPlan};
+pub use parse_role::ParseSettings;
 
 /// Head and properties of a packet beside its payload, in bytes: room in the announced maximum.
 const PACKET_HEAD_MAX: u32 = PUBLISH_HEAD_MAX + FIXED_HEADER_MAX as u32;
 /// Longest configuration file, in bytes.
 const FILE_MAX_BYTES: u64 = 16 * 1024 * 1024;
 
-/// What the configuration means.
+/// What the configuration means for the gateway.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub listeners: Vec<ListenerSettings>,
@@ -151,17 +155,18 @@ pub fn schema() -> Value {
 
 /// A null is as good as nothing, so the schema does not speak of it: it would stand in every error.
 fn forget_null(schema: &mut Schema) {
-    let is_null = |value: &Value| value.is_null() || value == "null";
     if schema.get("default").is_some_and(Value::is_null) {
         schema.remove("default");
     }
-    for name in ["type", "enum"] {
-        if let Some(Value::Array(items)) = schema.get_mut(name) {
-            items.retain(|item| !is_null(item));
-            if let ("type", [only]) = (name, &items[..]) {
-                let only = only.clone();
-                schema.insert(name.to_owned(), only);
-            }
+    if let Some(Value::Array(words)) = schema.get_mut("enum") {
+        // A text may be the word.
+        words.retain(|word| !word.is_null());
+    }
+    if let Some(Value::Array(types)) = schema.get_mut("type") {
+        types.retain(|name| name != "null");
+        if let [only] = &types[..] {
+            let only = only.clone();
+            schema.insert("type".to_owned(), only);
         }
     }
     if let Some(Value::Array(options)) = schema.get_mut("anyOf") {
@@ -184,17 +189,13 @@ pub enum Secrets {
     Assumed,
 }
 
-/// Reads the file, if there is one, lets the environment override it, and checks the whole.
+/// Reads the file, if there is one, lets the environment override it, and checks all that a gateway looks at.
 pub fn load(
     file: Option<&Path>,
     environment: impl IntoIterator<Item = (String, String)>,
     secrets: Secrets,
 ) -> Result<Settings, Faults> {
-    let text = match file {
-        None => String::new(),
-        Some(path) => read(path)?,
-    };
-    parse(&text, environment, secrets)
+    parse(&text(file)?, environment, secrets)
 }
 
 /// As [`load`], with the file's text.
@@ -203,6 +204,51 @@ pub fn parse(
     environment: impl IntoIterator<Item = (String, String)>,
     secrets: Secrets,
 ) -> Result<Settings, Faults> {
+    checked(text, environment, secrets, Checker::gateway)
+}
+
+/// As [`load`], with all that a parse role looks at.
+pub fn load_parse(
+    file: &Path,
+    environment: impl IntoIterator<Item = (String, String)>,
+    secrets: Secrets,
+) -> Result<ParseSettings, Faults> {
+    checked(&read(file)?, environment, secrets, Checker::parse_role)?.ok_or_else(|| {
+        let text = "is not there, and says how messages become events: `landfall parse try --input FILE --topic T` proposes a parser to begin with";
+        Faults(vec![Fault { place: "parse".to_owned(), text: text.to_owned() }])
+    })
+}
+
+/// What one file means for the gateway, and for the parse role where it has one.
+pub struct Whole {
+    pub gateway: Settings,
+    pub parse: Option<ParseSettings>,
+}
+
+/// As [`load`], with all that is written.
+pub fn load_whole(
+    file: Option<&Path>,
+    environment: impl IntoIterator<Item = (String, String)>,
+    secrets: Secrets,
+) -> Result<Whole, Faults> {
+    parse_whole(&text(file)?, environment, secrets)
+}
+
+/// As [`load_whole`], with the file's text.
+pub fn parse_whole(
+    text: &str,
+    environment: impl IntoIterator<Item = (String, String)>,
+    secrets: Secrets,
+) -> Result<Whole, Faults> {
+    checked(text, environment, secrets, Checker::whole)
+}
+
+fn checked<T>(
+    text: &str,
+    environment: impl IntoIterator<Item = (String, String)>,
+    secrets: Secrets,
+    look: impl FnOnce(&mut Checker) -> T,
+) -> Result<T, Faults> {
     let mut written = Node::parse(text)
         .map_err(|error| Faults(vec![Fault { place: "the file".to_owned(), text: error }]))?;
     if written.is_null() {
@@ -220,19 +266,14 @@ pub fn parse(
     let names = environment.iter().map(|(name, _)| name.as_str());
     let hints = environment::hints(names, &sections);
     let overrides = Overrides::apply(&mut written, environment.clone(), &mut faults);
-    match check::settings(written, environment, faults, secrets) {
-        Ok(mut settings) => {
-            settings.hints.splice(0..0, hints);
-            Ok(settings)
+    let checker = Checker::new(written, environment, faults, secrets, hints.clone());
+    checker.check(look).map_err(|mut faults| {
+        overrides.name_in(&mut faults);
+        for hint in hints {
+            faults.add("the environment", hint);
         }
-        Err(mut faults) => {
-            overrides.name_in(&mut faults);
-            for hint in hints {
-                faults.add("the environment", hint);
-            }
-            Err(faults)
-        }
-    }
+        faults
+    })
 }
 
 /// The names of the sections.
@@ -240,6 +281,10 @@ fn sections() -> Vec<String> {
     let schema = schema();
     let sections = schema["properties"].as_object().expect("a configuration has sections");
     sections.keys().cloned().collect()
+}
+
+fn text(file: Option<&Path>) -> Result<String, Faults> {
+    file.map_or_else(|| Ok(String::new()), read)
 }
 
 fn read(path: &Path) -> Result<String, Faults> {

@@ -129,6 +129,12 @@ fn written(value: &Value) -> String {
     }
 }
 
+/// The ways in which a value may be written, where there are several.
+fn ways(property: &Value) -> Option<&Vec<Value>> {
+    let inner = &property["allOf"][0]["anyOf"];
+    property["anyOf"].as_array().or(inner.as_array())
+}
+
 /// What stands for a key's value, in a word or two.
 fn kind(root: &Value, property: &Value) -> String {
     let words: Vec<String> = property["enum"]
@@ -147,6 +153,10 @@ fn kind(root: &Value, property: &Value) -> String {
         Some("Secret") => return "text or [secret](#secrets)".to_owned(),
         _ => {}
     }
+    if let Some(ways) = ways(property) {
+        let kinds: Vec<String> = ways.iter().map(|way| kind(root, way)).collect();
+        return kinds.join(" or ");
+    }
     let (schema, _) = resolved(root, property);
     let range = match (&property["minimum"], &property["maximum"]) {
         (Value::Number(least), Value::Number(most)) => format!(", {least} to {most}"),
@@ -163,6 +173,8 @@ fn kind(root: &Value, property: &Value) -> String {
         Some("array") => many("list", &property["items"]),
         Some("object") if schema["properties"].is_object() => "map of maps".to_owned(),
         Some("object") => many("map", &property["additionalProperties"]),
+        // Numbers and booleans are what they are written as.
+        _ if property["type"].is_array() => "text".to_owned(),
         Some("boolean") => "`true` or `false`".to_owned(),
         Some("integer") => format!("number{range}"),
         Some("string") => "text".to_owned(),
@@ -180,6 +192,11 @@ fn name(property: &Value) -> Option<&str> {
 fn resolved<'a>(root: &'a Value, schema: &'a Value) -> (&'a Value, String) {
     if let Some(name) = name(schema) {
         return resolved(root, &root["definitions"][name]);
+    }
+    // Whichever way it is written, what is described is the map.
+    if let Some(ways) = ways(schema) {
+        let map = ways.iter().find(|way| name(way).is_some());
+        return map.map_or((schema, String::new()), |map| resolved(root, map));
     }
     for (key, element) in [("items", "[]"), ("additionalProperties", ".NAME")] {
         if schema[key].is_object() {

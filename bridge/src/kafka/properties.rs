@@ -43,6 +43,18 @@ const FIXED: [(&str, &str); 21] = [
     ("api.version.request", "idempotence needs it"),
     ("enable.sasl.oauthbearer.unsecure.jwt", "it is only for tests"),
 ];
+/// What Landfall fixes besides for those who read in a group.
+const FIXED_OF_READERS: [(&str, &str); 9] = [
+    ("group.id", "write the pool's group"),
+    ("enable.auto.commit", "only what is finished is committed"),
+    ("auto.commit.enable", "only what is finished is committed"),
+    ("auto.commit.interval.ms", "only what is finished is committed"),
+    ("enable.auto.offset.store", "only what is finished is committed"),
+    ("auto.offset.reset", "a group begins with the oldest record"),
+    ("enable.partition.eof", "a group has no end"),
+    ("queued.max.messages.kbytes", "the pool's window is the bound: write window.size"),
+    ("isolation.level", "lanes are written without transactions"),
+];
 /// Whatever is gathered for longer is acknowledged too late, in milliseconds.
 const LINGER_MAX_MS: f64 = 1000.0;
 /// What may be written for `sasl.mechanism`: what librdkafka was built with, without what has no way to
@@ -141,6 +153,16 @@ pub(super) fn without_producers(
 /// No producer heeds the property.
 pub fn is_for_consumers(name: &str) -> bool {
     table().find(name).is_some_and(|known| known.only == Some(Client::Consumer))
+}
+
+/// Why a property cannot be set for whoever reads in a group, besides [`fault`].
+pub fn group_fault(name: &str) -> Option<String> {
+    let known = table().find(name)?;
+    if known.only == Some(Client::Producer) {
+        return Some("is for producers, and a pool has none: leave it out".to_owned());
+    }
+    let fixed = FIXED_OF_READERS.iter().find(|(fixed, _)| canonical(fixed) == known.canonical);
+    fixed.map(|(_, reason)| format!("cannot be set: {reason}"))
 }
 
 /// Why a property cannot be set, and what to do. None where it can; a value that is not known is taken
@@ -353,6 +375,17 @@ mod tests {
         assert!(all.len() > FIXED.len(), "some have aliases");
         for (name, _) in all {
             assert!(fault(&name, Some("1")).is_some(), "{name} is taken");
+        }
+    }
+
+    #[test]
+    fn what_a_group_rests_on_cannot_be_set() {
+        for name in ["group.id", "auto.commit.enable", "topic.auto.offset.reset", "linger.ms"] {
+            assert!(group_fault(name).is_some(), "{name} is taken");
+        }
+        for name in ["group.protocol", "fetch.min.bytes", "ssl.ca.location", "session.timeout.ms"] {
+            assert_eq!(group_fault(name), None, "{name}");
+            assert_eq!(fault(name, None), None, "{name}");
         }
     }
 

@@ -3,8 +3,10 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use super::{ConfigArgument, Failure, load};
-use crate::config::{DescriptorPlan, Secrets};
+use parse::plan::Plan;
+
+use super::{ConfigArgument, Failure, environment};
+use crate::config::{self, DescriptorPlan, Secrets, Settings, Whole};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -19,13 +21,24 @@ pub struct Arguments {
 
 pub fn check(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let secrets = if arguments.without_secrets { Secrets::Assumed } else { Secrets::Read };
-    let settings = load(Some(&arguments.config.config), secrets)?;
-    for hint in &settings.hints {
+    let file = Some(arguments.config.config.as_path());
+    let Whole { gateway, parse } = config::load_whole(file, environment(), secrets)?;
+    let hints = gateway.hints.iter().chain(parse.iter().flat_map(|role| &role.hints));
+    for hint in hints {
         writeln!(io::stderr(), "{hint}")?;
     }
     let mut out = io::stdout().lock();
     writeln!(out, "configuration ok")?;
     writeln!(out)?;
+    show_gateway(&mut out, &gateway)?;
+    if let Some(role) = &parse {
+        writeln!(out)?;
+        show_parse(&mut out, &role.plan)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show_gateway(out: &mut impl io::Write, settings: &Settings) -> io::Result<()> {
     let heads = ["lane", "Kafka topic", "key", "inline", "memory", "for parts"].map(str::to_owned);
     let lanes = settings.routing.lanes.values().map(|lane| {
         [
@@ -37,7 +50,7 @@ pub fn check(arguments: &Arguments) -> Result<ExitCode, Failure> {
             format!("{} MiB", lane.large_memory / MIB),
         ]
     });
-    table(&mut out, &[heads].into_iter().chain(lanes).collect::<Vec<_>>())?;
+    table(out, &[heads].into_iter().chain(lanes).collect::<Vec<_>>())?;
     let plan = settings.memory;
     writeln!(
         out,
@@ -62,7 +75,33 @@ pub fn check(arguments: &Arguments) -> Result<ExitCode, Failure> {
             "large messages: none, there is no object_store; the inline size is the limit"
         )?,
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
+}
+
+/// What `landfall parse` would do.
+fn show_parse(out: &mut impl io::Write, plan: &Plan) -> io::Result<()> {
+    let heads = ["pool", "lanes", "group", "records", "window", "freshness"].map(str::to_owned);
+    let pools = plan.pools.iter().map(|pool| {
+        let lanes: Vec<&str> = pool.lanes.iter().map(|lane| lane.name.as_str()).collect();
+        [
+            pool.name.clone(),
+            lanes.join(","),
+            pool.group.clone(),
+            pool.window.records.to_string(),
+            format!("{} MiB", pool.window.bytes / MIB),
+            humantime::format_duration(pool.freshness).to_string(),
+        ]
+    });
+    table(out, &[heads].into_iter().chain(pools).collect::<Vec<_>>())?;
+    let topics: Vec<&str> = plan.topics.iter().map(|topic| topic.topic.as_str()).collect();
+    writeln!(
+        out,
+        "\nevents: {} rules to {}",
+        plan.rules.iter().count(),
+        if topics.is_empty() { "no topic".to_owned() } else { topics.join(", ") }
+    )?;
+    let metadata = plan.metadata.as_ref().map_or("no topic", |metadata| metadata.topic.as_str());
+    writeln!(out, "metadata: {metadata}, quarantine: {}", plan.quarantine)
 }
 
 /// Three columns of text, then three of numbers, each as wide as it has to be.

@@ -1,5 +1,5 @@
-//! From the written sections to [`Settings`]: each section is read on its own, so that a fault in one
-//! hides none in another.
+//! From the written sections to what they mean for a role: each section is read on its own, so that a fault in
+//! one hides none in another.
 
 mod access;
 mod admin;
@@ -10,6 +10,7 @@ mod lanes;
 mod limits;
 mod listeners;
 mod object_store;
+mod parse;
 mod routing;
 mod tls;
 
@@ -21,12 +22,15 @@ use serde::de::DeserializeOwned;
 
 use super::descriptors::{DescriptorPlan, Ports, StoreKind};
 use super::node::Node;
+use super::parse_role::ParseSettings;
 use super::values::{Length, Size};
 use super::written;
-use super::{Drain, Secrets, Settings};
+use super::{Drain, ObjectStore, Secrets, Settings, Whole};
 use crate::fault::Faults;
 use crate::net::silent;
 use crate::secret::Secret;
+
+pub use lanes::LaneView;
 
 /// What is shorter stands in many words, and is no secret.
 const SECRET_MIN_BYTES: usize = 4;
@@ -35,7 +39,8 @@ const ASSUMED_SECRET: &str = "assumed";
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 
-struct Checker {
+/// What was written, while it is read.
+pub(super) struct Checker {
     written: BTreeMap<String, Node>,
     faults: Faults,
     secrets: Secrets,
@@ -49,39 +54,94 @@ struct Checker {
     hints: Vec<String>,
 }
 
-pub(super) fn settings(
-    written: Node,
-    environment: Vec<(String, String)>,
-    faults: Faults,
-    secrets: Secrets,
-) -> Result<Settings, Faults> {
-    let Node::Map(written) = written else { return Err(faults) };
-    let mut checker = Checker {
-        written,
-        faults,
-        secrets,
-        environment,
-        tried_producers: BTreeSet::new(),
-        revealed: Vec::new(),
-        hints: Vec::new(),
-    };
-    let settings = checker.all();
-    if checker.faults.0.is_empty() {
-        return Ok(settings);
-    }
-    let Checker { mut faults, revealed, .. } = checker;
-    for fault in &mut faults.0 {
-        for secret in &revealed {
-            fault.text = fault.text.replace(secret.as_str(), "…");
-        }
-    }
-    Err(faults)
-}
+/// Sections that only a gateway looks at.
+const OF_GATEWAY: [&str; 10] = [
+    "listeners",
+    "authentication",
+    "client_id",
+    "access",
+    "access_file",
+    "audit",
+    "unrouted",
+    "rules",
+    "slow_over_size",
+    "slow_after",
+];
 
 impl Checker {
-    fn all(&mut self) -> Settings {
-        let read_at = SystemTime::now();
+    /// `hints` are about what stands around the file.
+    pub(super) fn new(
+        written: Node,
+        environment: Vec<(String, String)>,
+        faults: Faults,
+        secrets: Secrets,
+        hints: Vec<String>,
+    ) -> Checker {
+        let written = match written {
+            Node::Map(written) => written,
+            _ => BTreeMap::new(),
+        };
+        Checker {
+            written,
+            faults,
+            secrets,
+            environment,
+            tried_producers: BTreeSet::new(),
+            revealed: Vec::new(),
+            hints,
+        }
+    }
+
+    /// What somebody makes of it, or all its faults.
+    pub(super) fn check<T>(mut self, look: impl FnOnce(&mut Checker) -> T) -> Result<T, Faults> {
         self.unknown_sections();
+        let seen = look(&mut self);
+        if self.faults.0.is_empty() {
+            return Ok(seen);
+        }
+        let Checker { mut faults, revealed, .. } = self;
+        for fault in &mut faults.0 {
+            for secret in &revealed {
+                fault.text = fault.text.replace(secret.as_str(), "…");
+            }
+        }
+        Err(faults)
+    }
+
+    /// What the gateway looks at: how messages become events is none of it.
+    pub(super) fn gateway(&mut self) -> Settings {
+        self.written.remove("parse");
+        let (settings, _) = self.all();
+        self.nothing_is_left();
+        settings
+    }
+
+    /// What the parse role looks at: the gateway's files need not be there.
+    pub(super) fn parse_role(&mut self) -> Option<ParseSettings> {
+        for section in OF_GATEWAY {
+            self.written.remove(section);
+        }
+        let settings = self.parse_alone();
+        self.nothing_is_left();
+        settings
+    }
+
+    /// What both look at.
+    pub(super) fn whole(&mut self) -> Whole {
+        let (gateway, kafka) = self.all();
+        let parse = self.parse_beside(&gateway, &kafka);
+        self.nothing_is_left();
+        Whole { gateway, parse }
+    }
+
+    fn nothing_is_left(&self) {
+        let known = super::sections();
+        let unread = self.written.keys().find(|section| known.contains(section));
+        assert_eq!(unread, None, "every section that is known has to be read");
+    }
+
+    fn all(&mut self) -> (Settings, kafka::Properties) {
+        let read_at = SystemTime::now();
         let gateway_id = self.gateway_id();
         let authentication = self.authentication();
         let mut listeners = self.listeners(&authentication);
@@ -94,10 +154,7 @@ impl Checker {
         let object_store = self.object_store();
         let names = self.lane_names();
         let brokers = kafka.bootstrap_servers.split(',').count();
-        let store = object_store.as_ref().map(|store| match store.url.scheme() {
-            "file" => StoreKind::Folder,
-            _ => StoreKind::Remote,
-        });
+        let store = object_store.as_ref().map(kind);
         let admin_ports = 1 + usize::from(admin.probes.is_some());
         let ports = Ports { listeners: listeners.len(), admin: admin_ports };
         let descriptors = DescriptorPlan::new(names.count(), brokers, &ports, store);
@@ -122,11 +179,8 @@ impl Checker {
         self.hold_descriptors(&descriptors, limits.connections);
         let unrouted = self.unrouted();
         let devices = self.devices();
-        let known = super::sections();
-        let unread = self.written.keys().find(|section| known.contains(section));
-        assert_eq!(unread, None, "every section that is known has to be read");
         let has_store = object_store.is_some();
-        Settings {
+        let settings = Settings {
             listeners,
             access,
             authentication,
@@ -142,7 +196,8 @@ impl Checker {
             read_at,
             reload_at_hangup: true,
             hints: std::mem::take(&mut self.hints),
-        }
+        };
+        (settings, properties)
     }
 
     fn unknown_sections(&mut self) {
@@ -261,5 +316,12 @@ impl Checker {
             return size.clamp(least, most);
         }
         size
+    }
+}
+
+fn kind(store: &ObjectStore) -> StoreKind {
+    match store.url.scheme() {
+        "file" => StoreKind::Folder,
+        _ => StoreKind::Remote,
     }
 }

@@ -15,6 +15,10 @@ const PER_BROKER: u64 = 3;
 const PER_CLIENT: u64 = 2;
 /// A producer that is made anew stands beside the one that it replaces.
 const CLIENTS_PER_LANE: u64 = 2;
+/// Who reads, and who writes what comes of it.
+const CLIENTS_PER_GROUP: u64 = 2;
+/// A file on scratch.
+const PER_SCRATCH: u64 = 1;
 /// What looks after the topics.
 const OTHER_CLIENTS: u64 = 1;
 /// Standard streams, what wakes the runtimes, look-ups of names, files that are read, the watch of their
@@ -61,11 +65,8 @@ impl DescriptorPlan {
         store: Option<StoreKind>,
     ) -> DescriptorPlan {
         let (requests, files) = (REQUESTS_PER_LANE as u64, FILES_PER_LANE as u64);
-        let clients = lanes as u64 * CLIENTS_PER_LANE + OTHER_CLIENTS;
-        // The named ones stay beside those that the cluster tells of.
-        let brokers = brokers as u64 + KAFKA_BROKERS.max(brokers as u64);
         DescriptorPlan {
-            kafka: clients * (PER_CLIENT + brokers * PER_BROKER),
+            kafka: kafka(lanes as u64 * CLIENTS_PER_LANE + OTHER_CLIENTS, brokers),
             object_store: match store {
                 None => 0,
                 Some(StoreKind::Remote) => lanes as u64 * requests + OTHER_REQUESTS,
@@ -78,6 +79,27 @@ impl DescriptorPlan {
         }
     }
 
+    /// The parse role's, with so many consumer groups. Each fetches one object at a time into a file.
+    pub fn of_parse(
+        groups: usize,
+        brokers: usize,
+        admin_ports: usize,
+        store: Option<StoreKind>,
+    ) -> DescriptorPlan {
+        let per_object = match store {
+            None => 0,
+            Some(StoreKind::Remote) => 1,
+            Some(StoreKind::Folder) => PER_FILE,
+        };
+        DescriptorPlan {
+            kafka: kafka(groups as u64 * CLIENTS_PER_GROUP + OTHER_CLIENTS, brokers),
+            object_store: store
+                .map_or(0, |_| groups as u64 * (per_object + PER_SCRATCH) + OTHER_REQUESTS),
+            admin: admin_ports as u64 * (1 + admin::CONNECTIONS_MAX as u64),
+            process: PROCESS,
+        }
+    }
+
     /// With so many more that the process itself takes.
     pub fn and_for_process(self, more: u64) -> DescriptorPlan {
         DescriptorPlan { process: self.process + more, ..self }
@@ -87,6 +109,12 @@ impl DescriptorPlan {
     pub fn reserved(&self) -> u64 {
         self.kafka + self.object_store + self.admin + self.process
     }
+}
+
+fn kafka(clients: u64, brokers: usize) -> u64 {
+    // The named ones stay beside those that the cluster tells of.
+    let brokers = brokers as u64 + KAFKA_BROKERS.max(brokers as u64);
+    clients * (PER_CLIENT + brokers * PER_BROKER)
 }
 
 /// The hard limit of open descriptors.
@@ -117,5 +145,7 @@ mod tests {
         assert_eq!(more.object_store, 5 * 16 + 8);
         let folder = DescriptorPlan::new(4, 1, &ports(1, 1), Some(StoreKind::Folder));
         assert_eq!(folder.object_store, 4 * (16 * 2 + 48) + 8);
+        let parse = DescriptorPlan::of_parse(3, 1, 1, Some(StoreKind::Remote));
+        assert_eq!((parse.kafka, parse.object_store), (7 * (2 + 13 * 3), 3 * 2 + 8));
     }
 }

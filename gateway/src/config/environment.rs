@@ -106,10 +106,15 @@ fn set(root: &mut Node, name: &str, value: &str) -> Result<Vec<String>, String> 
                 }
                 let Node::Map(map) = at else { unreachable!("it was made one") };
                 // A variable's name can hold no hyphen.
+                let is_name = match depth {
+                    1 => path[0] == "lanes",
+                    2 => path[0] == "parse" && ["pools", "parsers"].contains(&path[1].as_str()),
+                    _ => false,
+                };
                 let key = match key.replace('_', "-") {
                     hyphened
-                        if depth == 1
-                            && path[0] == "lanes"
+                        if is_name
+                            && !map.contains_key(key)
                             && (map.contains_key(&hyphened) || hyphened == "dead-letter") =>
                     {
                         hyphened

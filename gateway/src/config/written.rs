@@ -13,7 +13,10 @@ use super::evidence::{CertificateName, ClientId, Ways};
 use super::values::{Files, Length, Size};
 use crate::secret::Secret;
 
-/// The configuration of a gateway. Everything has a default; unknown keys are refused.
+pub mod parse;
+
+/// The configuration of a gateway, and of the parse role beside it. Everything has a default; unknown keys are
+/// refused.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Configuration {
@@ -76,6 +79,8 @@ pub struct Configuration {
     pub slow_after: Option<Length>,
     /// What is known of devices beforehand.
     pub attributes: Option<Attributes>,
+    /// How raw messages become events: what `landfall parse` does. `landfall run` does not look into it.
+    pub parse: Option<parse::Parse>,
 }
 
 /// A port for devices.

@@ -27,7 +27,7 @@ pub(super) struct Properties {
     /// Of these the value is not known here.
     assumed: BTreeSet<String>,
     /// One of them is faulty: no client has to be made to see that.
-    are_faulty: bool,
+    pub are_faulty: bool,
 }
 
 impl Properties {
@@ -132,7 +132,12 @@ impl Checker {
         }
     }
 
-    fn client_fault(&mut self, section: &str, properties: &Properties, fault: Option<ClientFault>) {
+    pub(super) fn client_fault(
+        &mut self,
+        section: &str,
+        properties: &Properties,
+        fault: Option<ClientFault>,
+    ) {
         let Some(ClientFault { property, text }) = fault else { return };
         let own = property.as_deref().map(properties::canonical);
         if own.is_some_and(|own| properties.assumed.contains(own)) {

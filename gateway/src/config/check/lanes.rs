@@ -23,6 +23,29 @@ const DEFAULT_INLINE_SIZE: u64 = 512 * KIB;
 const DEFAULT_GATHER: Duration = Duration::from_millis(2);
 const GATHER_MAX: Duration = Duration::from_millis(100);
 
+/// A lane as whoever reads its Kafka topic sees it.
+#[derive(Clone, Debug)]
+pub struct LaneView {
+    pub name: String,
+    /// Every Kafka topic that it may have.
+    pub topics: Vec<String>,
+    pub key: KeyStrategy,
+    /// Largest payload in a record, in bytes.
+    pub inline_size: u32,
+}
+
+impl LaneView {
+    pub fn of(lane: &LanePlan) -> LaneView {
+        let LanePlan { name, topic, key, inline_size, .. } = lane;
+        let (name, topics) = (name.clone(), topic.all().to_vec());
+        LaneView { name, topics, key: key.clone(), inline_size: *inline_size }
+    }
+
+    pub fn is_dead_letter(&self) -> bool {
+        self.name == BUILT_IN[usize::from(LaneId::DEAD_LETTER.place())]
+    }
+}
+
 /// What all lanes are planned with.
 pub(super) struct Common<'c> {
     pub gateway_id: &'c str,
@@ -71,20 +94,47 @@ impl Checker {
 
     /// A plan for each lane of `names`.
     pub(super) fn lanes(&mut self, names: &Lanes<String>, common: &Common<'_>) -> Lanes<LanePlan> {
+        let mut written = self.written_lanes(names);
+        let shares = common.plan.shares(names);
+        let lanes = names.map(|id, name| {
+            let lane = std::mem::take(&mut written[id]);
+            self.lane(id, name, lane, shares[id], common)
+        });
+        self.topics_are_apart(lanes.values().map(|lane| (lane.name.as_str(), lane.topic.all())));
+        self.shares_fit(&lanes, common.plan);
+        lanes
+    }
+
+    /// What whoever reads their Kafka topics has to know of them: no client is made, and no secret read.
+    pub(super) fn lane_views(&mut self, message_size: u64) -> Lanes<LaneView> {
+        let names = self.lane_names();
+        let written = self.written_lanes(&names);
+        let views = names.map(|id, name| {
+            let (place, lane) = (format!("lanes.{name}"), &written[id]);
+            let topics = self.topic_name(&place, id, name, lane).all().to_vec();
+            let key = self.key(&place, lane);
+            let inline_size = self.inline_size(&place, lane, message_size);
+            LaneView { name: name.clone(), topics, key, inline_size: inline_size as u32 }
+        });
+        self.topics_are_apart(views.values().map(|lane| (lane.name.as_str(), &*lane.topics)));
+        views
+    }
+
+    fn written_lanes(&mut self, names: &Lanes<String>) -> Lanes<written::Lane> {
         let mut written = match self.written.remove("lanes") {
             Some(Node::Map(lanes)) => lanes,
             _ => BTreeMap::new(),
         };
-        let shares = common.plan.shares(names);
-        let lanes = names.map(|id, name| {
+        names.map(|_, name| {
             let lane = written.remove(name).filter(|value| !value.is_null());
-            let place = format!("lanes.{name}");
-            let lane = lane.and_then(|value| self.read(&place, value)).unwrap_or_default();
-            self.lane(id, name, lane, shares[id], common)
-        });
-        self.topics_are_apart(&lanes);
-        self.shares_fit(&lanes, common.plan);
-        lanes
+            lane.and_then(|value| self.read(&format!("lanes.{name}"), value)).unwrap_or_default()
+        })
+    }
+
+    fn inline_size(&mut self, place: &str, lane: &written::Lane, message_size: u64) -> u64 {
+        let most = message_size.max(KIB);
+        let default = DEFAULT_INLINE_SIZE.min(most);
+        self.size(&format!("{place}.inline_size"), lane.inline_size, default, (KIB, most))
     }
 
     fn lane(
@@ -100,10 +150,7 @@ impl Checker {
         let key = self.key(&place, &lane);
         self.choice(format!("{place}.ack"), lane.ack.as_deref(), "kafka", "spool");
         self.choice(format!("{place}.format"), lane.format.as_deref(), "envelope", "cloudevents");
-        let most = u64::from(common.limits.message_size).max(KIB);
-        let default = DEFAULT_INLINE_SIZE.min(most);
-        let inline_size =
-            self.size(&format!("{place}.inline_size"), lane.inline_size, default, (KIB, most));
+        let inline_size = self.inline_size(&place, &lane, common.limits.message_size.into());
         let gather = self.gather(&place, id, lane.gather);
         let inline_memory = lane.memory.map_or(share.0, |Size(size)| size);
         let large_memory = lane.large_memory.map_or(share.1, |Size(size)| size);
@@ -177,18 +224,15 @@ impl Checker {
         properties.values
     }
 
-    fn topics_are_apart(&mut self, lanes: &Lanes<LanePlan>) {
-        for (id, lane) in lanes.iter() {
-            let mut earlier = lanes.iter().take_while(|(other, _)| *other != id);
-            let shares = |other: &LanePlan| {
-                other.topic.all().iter().any(|used| lane.topic.all().contains(used))
-            };
-            if let Some((_, other)) = earlier.find(|(_, other)| shares(other)) {
-                let shared = format!(
-                    "shares a Kafka topic with lane {}: give each lane its own",
-                    other.name
-                );
-                self.faults.add(format!("lanes.{}.topic", lane.name), shared);
+    fn topics_are_apart<'l>(&mut self, lanes: impl Iterator<Item = (&'l str, &'l [String])>) {
+        let lanes: Vec<_> = lanes.collect();
+        for (place, (name, topics)) in lanes.iter().enumerate() {
+            let shares =
+                |other: &&(&str, &[String])| other.1.iter().any(|used| topics.contains(used));
+            if let Some((other, _)) = lanes[..place].iter().find(shares) {
+                let shared =
+                    format!("shares a Kafka topic with lane {other}: give each lane its own");
+                self.faults.add(format!("lanes.{name}.topic"), shared);
             }
         }
     }

@@ -61,6 +61,18 @@ impl Checker {
         );
     }
 
+    /// What a role needs to know that has no connections: bytes that it may take, and of a packet.
+    pub(super) fn limits_of_parse(&mut self) -> (u64, u64) {
+        let written: written::Limits = self.section("limits").unwrap_or_default();
+        let memory = written.memory.map_or_else(memory::default_memory, |Size(memory)| memory);
+        (memory, self.message_size(written.message_size))
+    }
+
+    fn message_size(&mut self, written: Option<Size>) -> u64 {
+        let bounds = (KIB, MESSAGE_SIZE_MAX);
+        self.size("limits.message_size", written, DEFAULT_MESSAGE_SIZE, bounds)
+    }
+
     pub(super) fn limits(
         &mut self,
         descriptors: &DescriptorPlan,
@@ -92,12 +104,7 @@ impl Checker {
                 ),
             );
         }
-        let message_size = self.size(
-            "limits.message_size",
-            written.message_size,
-            DEFAULT_MESSAGE_SIZE,
-            (KIB, MESSAGE_SIZE_MAX),
-        );
+        let message_size = self.message_size(written.message_size);
         let window_size =
             self.size("limits.window_size", written.window_size, 4 * MIB, (KIB, u32::MAX.into()));
         let window_messages = written.window_messages.unwrap_or(100);

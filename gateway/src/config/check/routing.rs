@@ -129,7 +129,7 @@ impl Checker {
         rules
     }
 
-    fn when(&mut self, place: &str, written: written::When) -> When {
+    pub(super) fn when(&mut self, place: &str, written: written::When) -> When {
         let topic = written.topic.and_then(|text| self.filter(&format!("{place}.topic"), &text));
         let firmware = written.firmware.and_then(|text| match VersionRange::parse(&text) {
             Ok(range) => Some(range),

@@ -1,0 +1,363 @@
+//! The section of the parse role: what its parts mean, and whether they fit together and to the lanes.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use bridge::kafka_topic::is_kafka_topic;
+use parse::limits::{DEPTH_MAX, DOCUMENT_MAX, Limits};
+use parse::plan::known::Known;
+use parse::plan::{Metadata, Plan, PoolLane, Scratch};
+
+use super::kafka::Properties;
+use super::lanes::LaneView;
+use super::{Checker, KIB, MIB, kind};
+use crate::config::descriptors::DescriptorPlan;
+use crate::config::node::Node;
+use crate::config::parse_role::ParseSettings;
+use crate::config::values::Size;
+use crate::config::written::parse as written;
+use crate::config::{Kafka, Secrets, Settings};
+use crate::secret::Secret;
+
+mod pools;
+mod rules;
+mod topics;
+
+const GIB: u64 = 1024 * MIB;
+/// Entries of a map or list of the section.
+const ENTRIES_MAX: usize = 1_000;
+const DEFAULT_METADATA: &str = "landfall.metadata";
+const DEFAULT_METADATA_GROUP: &str = "landfall-metadata";
+const DEFAULT_QUARANTINE: &str = "landfall.quarantine";
+const DEFAULT_SCRATCH: &str = "/var/lib/landfall/scratch";
+const EVENT_SIZE_MAX: u64 = 16 * MIB;
+const DECOMPRESSED_MAX: u64 = 4 * GIB;
+/// What is going to be there, and what to do until then.
+const LATER: [(&str, &str); 4] = [
+    ("exactly_once", "consumers know an event that was written twice by its id"),
+    ("schema_registry", "events are JSON or landfall.v1.Event"),
+    ("files", "write parsers and rules here"),
+    ("wasm", "write a parser with jq"),
+];
+const KEYS: [&str; 8] =
+    ["canonical", "limits", "metadata", "parsers", "pools", "quarantine", "rules", "scratch"];
+
+/// What the section is held against.
+struct Around<'a> {
+    kafka: &'a Properties,
+    lanes: &'a [LaneView],
+    known: &'a Known,
+    /// Bytes of the largest message.
+    message_size: u64,
+    has_store: bool,
+}
+
+impl Checker {
+    /// The role by itself; None where the file has no such section.
+    pub(super) fn parse_alone(&mut self) -> Option<ParseSettings> {
+        let read_at = SystemTime::now();
+        let gateway_id = self.gateway_id();
+        let admin = self.admin(&[]);
+        let drain = self.drain();
+        let (kafka, properties) = self.kafka();
+        let object_store = self.object_store();
+        let (memory, message_size) = self.limits_of_parse();
+        let lanes: Vec<LaneView> = self.lane_views(message_size).values().cloned().collect();
+        let known = Known { routes: self.routes(), devices: self.devices() };
+        let around = Around {
+            kafka: &properties,
+            lanes: &lanes,
+            known: &known,
+            message_size,
+            has_store: object_store.is_some(),
+        };
+        let plan = self.plan(&around)?;
+        let admin_ports = 1 + usize::from(admin.probes.is_some());
+        let store = object_store.as_ref().map(kind);
+        let descriptors = descriptors(&plan, &kafka, admin_ports, store);
+        let hints = std::mem::take(&mut self.hints);
+        Some(ParseSettings {
+            gateway_id,
+            admin,
+            drain,
+            kafka,
+            object_store,
+            memory,
+            plan,
+            descriptors,
+            read_at,
+            hints,
+        })
+    }
+
+    /// The role in the same file as a gateway, whose sections were read; None where the file has no such
+    /// section.
+    pub(super) fn parse_beside(
+        &mut self,
+        gateway: &Settings,
+        kafka: &Properties,
+    ) -> Option<ParseSettings> {
+        let routing = &gateway.routing;
+        let lanes: Vec<LaneView> = routing.lanes.values().map(LaneView::of).collect();
+        let known = Known { routes: routing.routes.clone(), devices: routing.devices.clone() };
+        let around = Around {
+            kafka,
+            lanes: &lanes,
+            known: &known,
+            message_size: gateway.limits.message_size.into(),
+            has_store: gateway.object_store.is_some(),
+        };
+        let plan = self.plan(&around)?;
+        let admin_ports = 1 + usize::from(gateway.admin.probes.is_some());
+        let store = gateway.object_store.as_ref().map(kind);
+        let descriptors = descriptors(&plan, &gateway.kafka, admin_ports, store);
+        Some(ParseSettings {
+            gateway_id: routing.gateway_id.clone(),
+            admin: gateway.admin.clone(),
+            drain: gateway.drain,
+            kafka: gateway.kafka.clone(),
+            object_store: gateway.object_store.clone(),
+            memory: gateway.limits.memory,
+            plan,
+            descriptors,
+            read_at: gateway.read_at,
+            hints: std::mem::take(&mut self.hints),
+        })
+    }
+
+    fn plan(&mut self, around: &Around<'_>) -> Option<Plan> {
+        let mut section = match self.written.remove("parse") {
+            None | Some(Node::Null) => return None,
+            Some(Node::Map(section)) => section,
+            Some(_) => {
+                self.faults.add("parse", "is no map: write `parsers: …`, `rules: …` and so on");
+                return None;
+            }
+        };
+        for (key, instead) in LATER {
+            if section.remove(key).is_some() {
+                let text = format!("is not available yet, so leave it out: {instead}");
+                self.faults.add(format!("parse.{key}"), text);
+            }
+        }
+        for key in section.keys().filter(|key| !KEYS.contains(&key.as_str())) {
+            let text = format!("is no key of parse: there are {}", KEYS.join(", "));
+            self.faults.add(format!("parse.{key}"), text);
+        }
+        let limits = section.remove("limits");
+        let limits = self.parse_limits(limits);
+        let pools = section.remove("pools");
+        let pools = self.pools(pools, around);
+        let parsers = section.remove("parsers");
+        let parsers = self.parsers(parsers, limits);
+        let canonical = section.remove("canonical");
+        let topics = self.canonical(canonical, around.known);
+        let rules = section.remove("rules");
+        let rules = self.parse_rules(rules, &parsers, &topics, &pools, around);
+        let metadata = section.remove("metadata");
+        let metadata = self.metadata(metadata, around);
+        let quarantine = section.remove("quarantine");
+        let quarantine = self.quarantine(quarantine);
+        let scratch = section.remove("scratch");
+        let scratch = self.scratch(scratch, around);
+        let plan = Plan {
+            pools,
+            rules,
+            topics,
+            metadata,
+            quarantine,
+            scratch,
+            limits,
+            known: around.known.clone(),
+        };
+        self.streams_are_apart(&plan, around.lanes);
+        self.groups_are_apart(&plan);
+        Some(plan)
+    }
+
+    /// The entries of a map of the section, which a fault elsewhere does not hide.
+    fn entries(&mut self, place: &str, written: Option<Node>) -> BTreeMap<String, Node> {
+        let entries = match written {
+            None | Some(Node::Null) => BTreeMap::new(),
+            Some(Node::Map(entries)) => entries,
+            Some(_) => {
+                self.faults.add(place, "is no map: write `NAME: { … }`");
+                BTreeMap::new()
+            }
+        };
+        if entries.len() > ENTRIES_MAX {
+            let text = format!("there are {}: at most {ENTRIES_MAX} can be", entries.len());
+            self.faults.add(place, text);
+        }
+        entries
+    }
+
+    /// A part that has a default for everything.
+    fn part<T: serde::de::DeserializeOwned + Default>(
+        &mut self,
+        place: &str,
+        written: Option<Node>,
+    ) -> T {
+        let written = written.filter(|node| !node.is_null());
+        written.and_then(|node| self.read(place, node)).unwrap_or_default()
+    }
+
+    fn parse_limits(&mut self, written: Option<Node>) -> Limits {
+        let written: written::ParseLimits = self.part("parse.limits", written);
+        let default = Limits::default();
+        let mut size = |key: &str, written: Option<Size>, default: usize, bounds: (u64, u64)| {
+            let size = self.size(&format!("parse.limits.{key}"), written, default as u64, bounds);
+            usize::try_from(size).unwrap_or(usize::MAX)
+        };
+        let decompressed = size(
+            "decompressed",
+            written.decompressed,
+            default.decompressed,
+            (MIB, DECOMPRESSED_MAX),
+        );
+        let event_size =
+            size("event_size", written.event_size, default.event_size, (KIB, EVENT_SIZE_MAX));
+        let document_size = size(
+            "document_size",
+            written.document_size,
+            default.document_size,
+            (KIB, DOCUMENT_MAX as u64),
+        );
+        let mut number = |key: &str, written: Option<u64>, default: u64, most: u64| {
+            let number = written.unwrap_or(default);
+            if !(1..=most).contains(&number) {
+                let text = match most {
+                    u64::MAX => "is zero: write at least 1".to_owned(),
+                    _ => format!("{number}: write 1 to {most}"),
+                };
+                self.faults.add(format!("parse.limits.{key}"), text);
+            }
+            number.clamp(1, most)
+        };
+        Limits {
+            decompressed,
+            ratio: number("ratio", written.ratio, default.ratio as u64, 100_000) as usize,
+            depth: number("depth", written.depth, default.depth as u64, DEPTH_MAX as u64) as usize,
+            events: number("events", written.events, default.events, u64::MAX),
+            event_size,
+            document_size,
+            jq_steps: number("jq_steps", written.jq_steps, default.jq_steps, u64::MAX),
+        }
+    }
+
+    fn metadata(&mut self, written: Option<Node>, around: &Around<'_>) -> Option<Metadata> {
+        let written: written::MetadataStream = self.part("parse.metadata", written);
+        let topic = written.topic.unwrap_or_else(|| DEFAULT_METADATA.to_owned());
+        let place = "parse.metadata.topic";
+        self.kafka_topic(place, &topic);
+        let properties =
+            self.group_properties("parse.metadata.properties", written.properties, around.kafka);
+        if written.enabled == Some(false) {
+            return None;
+        }
+        let group = written.group.unwrap_or_else(|| DEFAULT_METADATA_GROUP.to_owned());
+        self.group_name("parse.metadata.group", &group);
+        let lanes = around.lanes.iter().map(pool_lane).collect();
+        Some(Metadata { topic, group, lanes, properties })
+    }
+
+    fn quarantine(&mut self, written: Option<Node>) -> String {
+        let written: written::Quarantine = self.part("parse.quarantine", written);
+        let topic = written.topic.unwrap_or_else(|| DEFAULT_QUARANTINE.to_owned());
+        self.kafka_topic("parse.quarantine.topic", &topic);
+        topic
+    }
+
+    fn kafka_topic(&mut self, place: &str, topic: &str) {
+        if !is_kafka_topic(topic) {
+            let text = format!("{topic:?} is no Kafka topic: write 1 to 249 of A-Z a-z 0-9 . _ -");
+            self.faults.add(place, text);
+        }
+    }
+
+    fn scratch(&mut self, written: Option<Node>, around: &Around<'_>) -> Scratch {
+        let place = "parse.scratch";
+        let is_written = written.as_ref().is_some_and(|node| !node.is_null());
+        let written: written::Scratch = self.part(place, written);
+        let directory = written.directory.unwrap_or_else(|| DEFAULT_SCRATCH.to_owned());
+        let directory = PathBuf::from(directory);
+        let size = written.size.map_or(GIB, |Size(size)| size);
+        // Without a store no payload is anywhere but in its record.
+        if !around.has_store {
+            if is_written {
+                self.hints
+                    .push(format!("{place}: nothing is ever in it, as there is no object_store"));
+            }
+            return Scratch { directory, size };
+        }
+        if size < around.message_size {
+            let text = format!(
+                "{size} bytes do not hold the largest message: write at least limits.message_size ({} bytes)",
+                around.message_size
+            );
+            self.faults.add(format!("{place}.size"), text);
+        }
+        if self.secrets == Secrets::Read
+            && let Some(fault) = folder_fault(&directory)
+        {
+            self.faults.add(format!("{place}.directory"), fault);
+        }
+        Scratch { directory, size }
+    }
+
+    /// What is read in a group is read with these properties, the ones of `kafka` among them.
+    fn group_properties(
+        &mut self,
+        place: &str,
+        written: BTreeMap<String, Secret>,
+        kafka: &Properties,
+    ) -> BTreeMap<String, String> {
+        for name in written.keys() {
+            if let Some(fault) = bridge::kafka::properties::group_fault(name) {
+                self.faults.add(format!("{place}.{name}"), fault);
+            }
+        }
+        let has_own = !written.is_empty();
+        let all = kafka.under(self.properties(place, written));
+        if has_own && !all.are_faulty {
+            let fault = bridge::kafka::properties::reader_fault(&all.values);
+            self.client_fault(place, &all, fault);
+        }
+        all.values
+    }
+}
+
+fn pool_lane(lane: &LaneView) -> PoolLane {
+    PoolLane { name: lane.name.clone(), topics: lane.topics.clone() }
+}
+
+/// Names of the lanes that pools may read.
+fn readable(lanes: &[LaneView]) -> impl Iterator<Item = &str> {
+    lanes.iter().filter(|lane| !lane.is_dead_letter()).map(|lane| lane.name.as_str())
+}
+
+fn descriptors(
+    plan: &Plan,
+    kafka: &Kafka,
+    admin_ports: usize,
+    store: Option<crate::config::descriptors::StoreKind>,
+) -> DescriptorPlan {
+    let groups = plan.pools.len() + usize::from(plan.metadata.is_some());
+    let brokers = kafka.bootstrap_servers.split(',').count();
+    DescriptorPlan::of_parse(groups, brokers, admin_ports, store)
+}
+
+/// Why no folder can be there; nothing is made to find out.
+fn folder_fault(directory: &Path) -> Option<String> {
+    let there =
+        directory.ancestors().find(|folder| folder.as_os_str().is_empty() || folder.exists())?;
+    let there = if there.as_os_str().is_empty() { Path::new(".") } else { there };
+    let shown = there.display();
+    if !there.is_dir() {
+        return Some(format!("{shown} is no folder: write one that this process may write to"));
+    }
+    let access = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+    let error = rustix::fs::access(there, access).err()?;
+    Some(format!("{shown} cannot be written to ({error}): write a folder of this process"))
+}
