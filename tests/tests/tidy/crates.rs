@@ -175,7 +175,7 @@ const OWNERS: &[(&str, &[&str])] = &[
         &[
             "bridge/parse/src/unpack.rs",
             "bridge/parse/examples/",
-            "examples/device-sim/src/payload.rs",
+            "examples/device-sim/src/payload",
         ],
     ),
     ("futures_util", &["bridge/src/objects/", "examples/device-sim/src/"]),

@@ -1,88 +1,18 @@
 //! The judgement on what was made of the raw records: every event is there, once and in order, what has no
 //! events is in quarantine, and the metadata stream knows of every record. Pure.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+mod message;
+mod verdict;
 
-use serde_json::{Value as Json, json};
+use std::collections::HashMap;
 
-use super::event::{self, Event};
-use super::judge::{Account, Facts, Observed};
+use super::event::Event;
+use super::judge::{Account, Observed};
 use super::metadata::{self, Metadata};
 use super::place::Place;
 use crate::device::hex;
-use crate::payload::Content;
-
-/// Findings of each kind that are kept as texts; the rest is counted.
-const TEXTS_MAX: usize = 20;
-
-/// What can be wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    Missing,
-    Changed,
-    OutOfOrder,
-    Double,
-    NeverSaid,
-    Quarantine,
-    Metadata,
-}
-
-pub const KINDS: [Kind; 7] = [
-    Kind::Missing,
-    Kind::Changed,
-    Kind::OutOfOrder,
-    Kind::Double,
-    Kind::NeverSaid,
-    Kind::Quarantine,
-    Kind::Metadata,
-];
-
-impl Kind {
-    pub fn name(self) -> &'static str {
-        match self {
-            Kind::Missing => "events missing",
-            Kind::Changed => "changed",
-            Kind::OutOfOrder => "out of order",
-            Kind::Double => "double",
-            Kind::NeverSaid => "never said",
-            Kind::Quarantine => "wrong in quarantine",
-            Kind::Metadata => "wrong in metadata",
-        }
-    }
-}
-
-/// What a message has to give.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Due {
-    Events(u64),
-    /// No event, and a place in quarantine with this reason.
-    Failure(&'static str),
-    /// It is a dead letter, which no parser reads.
-    Nothing,
-    /// The lanes' own judgement found it changed, or the ledger does not know it.
-    Unknown,
-}
-
-/// A message as its raw records have it: it is there more than once where it was written again.
-struct Message {
-    device: String,
-    sequence: u64,
-    facts: Arc<Facts>,
-    content: Option<Arc<Content>>,
-    due: Due,
-    places: Vec<Place>,
-    /// A bit for each event that was seen.
-    seen: Vec<u64>,
-    seen_count: u64,
-    parser: Option<Box<str>>,
-    quarantined: u64,
-    /// Records of the metadata stream, by the place of the raw one.
-    landed: Vec<u64>,
-    parsed: Vec<u64>,
-    /// What a `parsed` record says of it, where that is no success.
-    trouble: Option<String>,
-}
+use message::{Due, Message};
+pub use verdict::{KINDS, Kind, Verdict};
 
 /// Events of one key: of each raw partition the highest that was seen, by offset and index.
 type Order = HashMap<(Box<str>, i32, Box<[u8]>, Box<str>, i32), (i64, u64)>;
@@ -107,23 +37,6 @@ pub struct Asked {
     pub metadata: bool,
     /// Canonical topics without an order.
     pub unordered: Vec<String>,
-}
-
-/// What was found.
-#[derive(Default)]
-pub struct Verdict {
-    counts: BTreeMap<Kind, u64>,
-    texts: BTreeMap<Kind, Vec<String>>,
-    messages: usize,
-    /// Events by canonical topic, each once.
-    events: BTreeMap<String, u64>,
-    quarantined: u64,
-    landed: u64,
-    parsed: u64,
-    /// Records with the same id as one before: of events, in quarantine, and of metadata.
-    doubles: u64,
-    /// Events of other runs and other devices.
-    foreign: u64,
 }
 
 /// What was found in Kafka beside the raw lanes, one record.
@@ -379,235 +292,9 @@ impl Judge {
     }
 }
 
-impl std::fmt::Display for Due {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Due::Events(count) => write!(formatter, "{count} events"),
-            Due::Failure(reason) => write!(formatter, "quarantined {reason}"),
-            Due::Nothing | Due::Unknown => formatter.write_str("nothing"),
-        }
-    }
-}
-
-impl Message {
-    fn new(record: &Observed, facts: &Arc<Facts>, content: Option<&Arc<Content>>) -> Message {
-        let due = match content {
-            _ if record.dead => Due::Nothing,
-            None => Due::Unknown,
-            Some(content) => match content.fails() {
-                Some(reason) => Due::Failure(reason),
-                None => Due::Events(content.records),
-            },
-        };
-        Message {
-            device: record.device.clone(),
-            sequence: record.sequence,
-            facts: Arc::clone(facts),
-            content: content.cloned(),
-            due,
-            places: Vec::new(),
-            seen: Vec::new(),
-            seen_count: 0,
-            parser: None,
-            quarantined: 0,
-            landed: Vec::new(),
-            parsed: Vec::new(),
-            trouble: None,
-        }
-    }
-
-    fn name(&self) -> String {
-        let Message { device, sequence, .. } = self;
-        match self.places.first() {
-            Some(place) => format!("{device} number {sequence} ({place})"),
-            None => format!("{device} number {sequence}"),
-        }
-    }
-
-    /// Notes an event; false if it was there.
-    fn is_first(&mut self, index: u64) -> bool {
-        let (word, bit) = ((index / 64) as usize, 1 << (index % 64));
-        if self.seen.len() <= word {
-            self.seen.resize(word + 1, 0);
-        }
-        let is_first = self.seen[word] & bit == 0;
-        self.seen[word] |= bit;
-        self.seen_count += u64::from(is_first);
-        is_first
-    }
-
-    fn first_missing(&self, count: u64) -> u64 {
-        let has = |index: u64| {
-            self.seen.get((index / 64) as usize).is_some_and(|word| word & (1 << (index % 64)) != 0)
-        };
-        (0..count).find(|index| !has(*index)).unwrap_or(count)
-    }
-
-    /// What of an event is not as it was said.
-    fn differences(&self, seen: &Event) -> Vec<String> {
-        let mut wrong = Vec::new();
-        let mut hold = |what: &str, is: &str, due: &str| {
-            if is != due {
-                wrong.push(format!("{what} {is:?}, said was {due:?}"));
-            }
-        };
-        let facts = &self.facts;
-        hold("device_id", &seen.device_id, &facts.device_id);
-        hold("verified", &seen.verified.to_string(), &facts.verified.to_string());
-        hold("device_type", &seen.device_type, &facts.device_type);
-        hold("firmware_version", &seen.firmware_version, &facts.firmware_version);
-        hold("group", &seen.group, &facts.group);
-        hold("lane", &seen.lane, &facts.lane);
-        hold("received", &seen.received, &crate::payload::rfc3339(facts.received_ms));
-        hold("time_from", &seen.time_from, "payload");
-        hold("time_flag", &seen.time_flag, "");
-        let id = event::event_id(&seen.message_id, &seen.parser, seen.index);
-        hold("event_id", &hex(&seen.event_id), &hex(&id));
-        let said = self.content.as_deref().map(|content| content.event(self.sequence, seen.index));
-        match said {
-            Some(Ok(said)) => {
-                hold("time", &seen.time, &said.time);
-                if seen.fields != said.fields {
-                    hold(
-                        "fields",
-                        &differing(&seen.fields, &said.fields),
-                        &differing(&said.fields, &seen.fields),
-                    );
-                }
-                if seen.types != said.types {
-                    hold(
-                        "types",
-                        &differing(&seen.types, &said.types),
-                        &differing(&said.types, &seen.types),
-                    );
-                }
-            }
-            Some(Err(error)) => wrong.push(format!("{error:#}")),
-            None => {}
-        }
-        if !self.places.contains(&seen.source) {
-            wrong.push(format!("its source is {}", seen.source));
-        }
-        wrong
-    }
-
-    /// What is due and was not seen: of which kind, how much, and a text.
-    fn lacks(&self, asked: &Asked) -> Vec<(Kind, u64, String)> {
-        let mut lacks = Vec::new();
-        match &self.due {
-            Due::Events(count) if self.seen_count < *count => {
-                let missing = count - self.seen_count;
-                let (name, first) = (self.name(), self.first_missing(*count));
-                let mut text = format!("{name}: {missing} of {count} events, the first is {first}");
-                if let Some(trouble) = &self.trouble {
-                    text.push_str(&format!("; its metadata says {trouble}"));
-                }
-                lacks.push((Kind::Missing, missing, text));
-            }
-            Due::Failure(reason) if self.quarantined == 0 => {
-                let text = format!("{} is {reason}, and not in quarantine", self.name());
-                lacks.push((Kind::Quarantine, 1, text));
-            }
-            _ => {}
-        }
-        if !asked.metadata {
-            return lacks;
-        }
-        let parsed = !matches!(self.due, Due::Nothing);
-        for (kind, counts) in
-            [("landed", Some(&self.landed)), ("parsed", parsed.then_some(&self.parsed))]
-        {
-            for (place, count) in self.places.iter().zip(counts.into_iter().flatten()) {
-                if *count == 0 {
-                    let text = format!("no {kind} record of {} at {place}", self.name());
-                    lacks.push((Kind::Metadata, 1, text));
-                }
-            }
-        }
-        lacks
-    }
-}
-
-/// The members of one that the other has not, or differently.
-fn differing(one: &serde_json::Map<String, Json>, other: &serde_json::Map<String, Json>) -> String {
-    let differs = |(name, value): &(&String, &Json)| other.get(*name) != Some(*value);
-    let members = one.iter().filter(differs).map(|(name, value)| format!("{name}: {value}"));
-    members.collect::<Vec<_>>().join(", ")
-}
-
 fn sha256(bytes: &[u8]) -> [u8; 32] {
     use sha2::Digest as _;
     sha2::Sha256::digest(bytes).into()
-}
-
-impl Verdict {
-    fn find(&mut self, kind: Kind, text: impl FnOnce() -> String) {
-        self.find_many(kind, 1, text);
-    }
-
-    fn find_many(&mut self, kind: Kind, count: u64, text: impl FnOnce() -> String) {
-        *self.counts.entry(kind).or_default() += count;
-        let texts = self.texts.entry(kind).or_default();
-        if texts.len() < TEXTS_MAX {
-            texts.push(text());
-        }
-    }
-
-    pub fn is_well(&self) -> bool {
-        self.counts.is_empty()
-    }
-
-    pub fn count(&self, kind: Kind) -> u64 {
-        self.counts.get(&kind).copied().unwrap_or(0)
-    }
-
-    /// The first findings of a kind, as texts.
-    pub fn texts(&self, kind: Kind) -> &[String] {
-        self.texts.get(&kind).map_or(&[], Vec::as_slice)
-    }
-
-    pub fn summary(&self) -> String {
-        let events: u64 = self.events.values().sum();
-        let topics: Vec<String> =
-            self.events.iter().map(|(topic, count)| format!("{topic} {count}")).collect();
-        let wrong: Vec<String> =
-            KINDS.iter().map(|kind| format!("{} {}", self.count(*kind), kind.name())).collect();
-        format!(
-            "made of {} messages: {events} events ({}), {} in quarantine; metadata: {} landed, {} parsed; {} doubles by id, {} events of others\n{}\n{}",
-            self.messages,
-            if topics.is_empty() { "nowhere".to_owned() } else { topics.join(", ") },
-            self.quarantined,
-            self.landed,
-            self.parsed,
-            self.doubles,
-            self.foreign,
-            wrong.join(", "),
-            if self.is_well() { "all events are there" } else { "NOT all events are well" },
-        )
-    }
-
-    pub fn json(&self) -> Json {
-        let findings: Vec<Json> = KINDS
-            .iter()
-            .flat_map(|kind| {
-                let texts = self.texts(*kind).iter();
-                texts.map(move |text| json!({ "kind": kind.name(), "text": text }))
-            })
-            .collect();
-        let counts: serde_json::Map<String, Json> =
-            KINDS.iter().map(|kind| (kind.name().to_owned(), self.count(*kind).into())).collect();
-        json!({
-            "messages": self.messages,
-            "events": self.events,
-            "quarantined": self.quarantined,
-            "landed": self.landed,
-            "parsed": self.parsed,
-            "doubles": self.doubles,
-            "foreign": self.foreign,
-            "wrong": counts,
-            "findings": findings,
-        })
-    }
 }
 
 #[cfg(test)]

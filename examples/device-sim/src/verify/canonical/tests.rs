@@ -1,9 +1,14 @@
 //! Each thing that can go wrong behind the raw lanes is found, and nothing else is.
 
+use std::sync::Arc;
+
+use serde_json::{Value as Json, json};
+
 use super::*;
 use crate::ledger::Line;
-use crate::payload::{Flaw, Form, rfc3339};
-use crate::verify::judge;
+use crate::payload::{Content, Flaw, Form, rfc3339};
+use crate::verify::event;
+use crate::verify::judge::{self, Facts};
 
 const DEVICE: &str = "sim-meter-1";
 const RECEIVED_MS: i64 = 1_772_366_400_123;
