@@ -248,8 +248,10 @@ mod tests {
     #[test]
     fn a_payload_says_whose_it_is() {
         for content in every() {
-            for flaw in [None, Some(Flaw::Charset), Some(Flaw::Cut)] {
-                let mut content = Content { flaw, ..content.clone() };
+            // Wherever it is cut.
+            let cuts = (0..40).map(|seed| (Some(Flaw::Cut), seed));
+            for (flaw, seed) in cuts.chain([(None, 0), (Some(Flaw::Charset), 0)]) {
+                let mut content = Content { flaw, seed, ..content.clone() };
                 let size = size_of(&content);
                 let payload = content.write(HEAD, size).unwrap();
                 let whose = whose(&payload);
