@@ -164,7 +164,7 @@ impl Service {
     ) -> Result<Known, Denied> {
         let who = address.map(|address| (address, self.secret.mark(&[name.as_bytes()]).number()));
         let place = self.place(address, who).await?;
-        let question = written(question).ok_or(Denied::ByService)?;
+        let question = written(question, &place).ok_or(Denied::ByService)?;
         let (client, url, error) = (self.client.clone(), self.url.clone(), Arc::clone(&self.error));
         // The place goes along with the question, for which the service works even if nobody waits any more.
         let asked = self.runtime.spawn(async move {
@@ -218,8 +218,9 @@ impl Service {
     }
 }
 
-/// A question as it is sent; None if it is too long.
-fn written(question: &Question<'_>) -> Option<Vec<u8>> {
+/// A question as it is sent; None if it is too long. Only for who has a place: the memory of a question is planned
+/// for those that are under way, and not for those that wait.
+fn written(question: &Question<'_>, _: &Place) -> Option<Vec<u8>> {
     let mut bytes = vec![0; QUESTION_MAX_BYTES];
     let mut left = &mut bytes[..];
     serde_json::to_writer(&mut left, question).ok()?;
@@ -262,16 +263,21 @@ mod tests {
         Question { clientid, username, password, peerhost, cert_common_name }
     }
 
-    #[test]
-    fn a_question_is_as_long_as_it_may_be_and_no_longer() {
-        let empty = written(&question(None, "")).expect("it is short").len();
+    #[tokio::test]
+    async fn a_question_is_as_long_as_it_may_be_and_no_longer() {
+        let place = Places::new("questions", ASKING_MAX, WAITING_MAX)
+            .take(None)
+            .await
+            .expect("there are some");
+        let empty = written(&question(None, ""), &place).expect("it is short").len();
         let longest = "x".repeat(QUESTION_MAX_BYTES - empty);
-        let bytes = written(&question(None, &longest)).expect("it fits");
+        let bytes = written(&question(None, &longest), &place).expect("it fits");
         assert_eq!(bytes.len(), QUESTION_MAX_BYTES);
         let read: serde_json::Value = serde_json::from_slice(&bytes).expect("JSON");
         assert_eq!((&read["clientid"], &read["password"]), (&"dev1".into(), &longest.into()));
         // Each of them is six in JSON.
-        assert_eq!(written(&question(None, &"\u{1}".repeat(QUESTION_MAX_BYTES / 5))), None);
+        let escaped = "\u{1}".repeat(QUESTION_MAX_BYTES / 5);
+        assert_eq!(written(&question(None, &escaped), &place), None);
     }
 
     #[tokio::test]
