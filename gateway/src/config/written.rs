@@ -147,8 +147,9 @@ pub struct Tls {
     /// The oldest version that is spoken.
     #[schemars(extend("enum" = ["1.2", "1.3", null], "default" = "1.2"))]
     pub min_version: Option<String>,
-    /// Clients get a ticket, with which they come back at a tenth of a handshake's cost. Whoever shows a
-    /// certificate has it checked anew then, revocation included.
+    /// Clients get a ticket, with which they come back without a signature: at half of a handshake's cost over
+    /// TLS 1.2, at nine tenths over 1.3, where keys are exchanged all the same; with an RSA certificate it saves
+    /// more. Whoever shows a certificate has it checked anew then, revocation included.
     #[serde(default = "yes")]
     pub resumption: bool,
     /// Most bytes in one record that is sent: what a client with small buffers has to hold at once.
