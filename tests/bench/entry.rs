@@ -5,7 +5,7 @@
 //! not check certificates: what a client pays for that is no part of what a broker costs.
 
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,12 +70,19 @@ pub struct Options {
 pub struct Entry {
     options: Options,
     tls: Option<Arc<ClientConfig>>,
+    /// Each connection resumes what it was itself, by its number, and not what any of them was.
+    own_sessions: bool,
 }
 
 impl Entry {
     pub fn new(options: &Options) -> Entry {
         let tls = options.tls.map(|version| Arc::new(config(options, version)));
-        Entry { options: options.clone(), tls }
+        Entry { options: options.clone(), tls, own_sessions: false }
+    }
+
+    /// The same, for connections that come back: each with the sessions of its number only.
+    pub fn with_own_sessions(self) -> Entry {
+        Entry { own_sessions: true, ..self }
     }
 
     /// A connection that was accepted, blocking.
@@ -88,7 +95,7 @@ impl Entry {
         socket.connect_timeout(&self.options.address.into(), CONNECT_WAIT).map_err(failed)?;
         let socket = TcpStream::from(socket);
         socket.set_read_timeout(Some(CONNECT_WAIT)).map_err(failed)?;
-        let mut stream = self.over(socket)?;
+        let mut stream = self.over(socket, number)?;
         let connect = self.connect_packet(client_id);
         let answer = if self.options.websocket {
             websocket::shake(&mut stream, self.options.address, &connect).map_err(failed)?
@@ -111,7 +118,7 @@ impl Entry {
         socket.set_nonblocking(true).map_err(failed)?;
         match socket.connect(&self.options.address.into()) {
             Err(error) if !is_in_progress(&error) => Err(failed(error)),
-            _ => self.over(TcpStream::from(socket)),
+            _ => self.over(TcpStream::from(socket), number),
         }
     }
 
@@ -132,9 +139,13 @@ impl Entry {
         Ok(socket)
     }
 
-    fn over(&self, socket: TcpStream) -> Result<Stream, String> {
+    fn over(&self, socket: TcpStream, number: usize) -> Result<Stream, String> {
         let Some(config) = &self.tls else { return Ok(Stream::plain(socket)) };
-        let name = ServerName::try_from("localhost").expect("it is a name");
+        let name = match self.own_sessions {
+            // An address is not told to the broker.
+            true => ServerName::from(IpAddr::from(Ipv4Addr::from(number as u32))),
+            false => ServerName::try_from("localhost").expect("it is a name"),
+        };
         let tls = ClientConnection::new(Arc::clone(config), name);
         Ok(Stream::secured(socket, tls.map_err(|error| format!("TLS: {error}"))?))
     }

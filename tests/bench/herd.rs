@@ -113,7 +113,7 @@ impl Herd {
             .map_err(|error| format!("there is no epoll: {error}"))?;
         let member = || Member { visit: None, is_in: false, attempt: 0 };
         Ok(Herd {
-            entry: Entry::new(&options.entry),
+            entry: Entry::new(&options.entry).with_own_sessions(),
             clock: Clock::start(),
             random: SmallRng::seed_from_u64(1),
             epoll,

@@ -1,28 +1,31 @@
-//! How long the gateway takes from reading a publish to its PUBACK, from its own histogram.
+//! How long a publish takes in the gateway, from its own histograms.
 
 use ::tests::exposition::Metrics;
 
-const LATENCY: &str = "landfall_acknowledgement_latency_seconds_bucket";
+/// From reading a publish to its PUBACK.
+pub const ACKNOWLEDGED: &str = "landfall_acknowledgement_latency_seconds_bucket";
+/// The part of it from the lane's queue until the lane knows that Kafka has it.
+pub const LANDED: &str = "landfall_landing_latency_seconds_bucket";
 
-/// The histogram: upper bounds in seconds, and how many were at
-/// most that long.
+/// A histogram, all its series together: upper bounds in seconds, and how many were at most that long.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Latencies(Vec<(f64, f64)>);
 
 impl Latencies {
-    pub fn of(metrics: &Metrics) -> Latencies {
-        let series = metrics.series().iter().filter(|series| series.name == LATENCY);
-        let mut buckets: Vec<(f64, f64)> = series
-            .map(|series| {
-                let bound = series.labels.get("le").expect("each bucket has its bound");
-                let bound = if bound == "+Inf" {
-                    f64::INFINITY
-                } else {
-                    bound.parse().expect("it is a number")
-                };
-                (bound, series.value)
-            })
-            .collect();
+    pub fn of(metrics: &Metrics, histogram: &str) -> Latencies {
+        let mut buckets: Vec<(f64, f64)> = Vec::new();
+        for series in metrics.series().iter().filter(|series| series.name == histogram) {
+            let bound = series.labels.get("le").expect("each bucket has its bound");
+            let bound = if bound == "+Inf" {
+                f64::INFINITY
+            } else {
+                bound.parse().expect("it is a number")
+            };
+            match buckets.iter_mut().find(|(known, _)| *known == bound) {
+                Some((_, count)) => *count += series.value,
+                None => buckets.push((bound, series.value)),
+            }
+        }
         buckets.sort_by(|one, other| one.0.total_cmp(&other.0));
         Latencies(buckets)
     }
@@ -63,15 +66,30 @@ mod tests {
         let text = |counts: [u32; 3]| {
             let [one, two, all] = counts;
             Metrics::parse(&format!(
-                "{LATENCY}{{le=\"0.01\"}} {one}\n{LATENCY}{{le=\"0.1\"}} {two}\n{LATENCY}{{le=\"+Inf\"}} {all}\n"
+                "{LANDED}{{le=\"0.01\"}} {one}\n{LANDED}{{le=\"0.1\"}} {two}\n{LANDED}{{le=\"+Inf\"}} {all}\n"
             ))
         };
-        let before = Latencies::of(&text([100, 100, 100]));
-        let during = Latencies::of(&text([150, 200, 200])).since(&before);
+        let of = |counts| Latencies::of(&text(counts), LANDED);
+        let before = of([100, 100, 100]);
+        let during = of([150, 200, 200]).since(&before);
         assert!((during.at(0.5) - 0.01).abs() < 1e-9, "{during:?}");
         assert!((during.at(0.75) - 0.055).abs() < 1e-9, "{during:?}");
         assert!((during.at(1.0) - 0.1).abs() < 1e-9, "{during:?}");
-        let over = Latencies::of(&text([0, 0, 5]));
+        let over = of([0, 0, 5]);
         assert!((over.at(0.99) - 0.1).abs() < 1e-9, "above the last bound nothing is known");
+    }
+
+    #[test]
+    fn the_series_of_all_lanes_count_together() {
+        let series = |lane: &str, bound: &str, count: u32| {
+            format!("{LANDED}{{lane=\"{lane}\",le=\"{bound}\"}} {count}\n")
+        };
+        let text =
+            [("fast", "0.01", 1), ("fast", "+Inf", 2), ("slow", "0.01", 1), ("slow", "+Inf", 6)]
+                .map(|(lane, bound, count)| series(lane, bound, count))
+                .concat();
+        let all = Latencies::of(&Metrics::parse(&text), LANDED);
+        assert_eq!(all, Latencies(vec![(0.01, 2.0), (f64::INFINITY, 8.0)]));
+        assert_eq!(Latencies::of(&Metrics::parse(&text), ACKNOWLEDGED).count(), 0.0);
     }
 }

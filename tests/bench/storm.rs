@@ -18,7 +18,7 @@ use tests::process::Process;
 use tests::wait;
 
 use crate::herd::HerdReport;
-use crate::latencies::Latencies;
+use crate::latencies::{ACKNOWLEDGED, LANDED, Latencies};
 use crate::rows::Bench;
 use crate::rows::secured::{certificate, open_to_all, secured};
 
@@ -183,9 +183,9 @@ fn run(bench: &Bench, options: &Options, storm: &Storm) -> Vec<Line> {
         (gateway.status()["connections"] == options.others).then_some(())
     });
     thread::sleep(SETTLE);
-    let before = Latencies::of(&gateway.metrics());
+    let before = Times::of(&gateway);
     thread::sleep(Duration::from_secs(options.idle_seconds));
-    let idle = Latencies::of(&gateway.metrics()).since(&before);
+    let idle = Times::of(&gateway).since(&before);
 
     let again = bench.folder().join(format!("again-{}", storm.name));
     let mut arguments = common("herd");
@@ -198,7 +198,7 @@ fn run(bench: &Bench, options: &Options, storm: &Storm) -> Vec<Line> {
     let mut lines = Vec::new();
     let mut herd: Option<Process> = None;
     for (number, coming) in storm.comings.iter().enumerate() {
-        let before = Latencies::of(&gateway.metrics());
+        let before = Times::of(&gateway);
         let cpu = proc::cpu_seconds(gateway.id()).expect("the gateway runs");
         match &herd {
             None => herd = Some(bench.start_child("herd", &arguments)),
@@ -207,7 +207,7 @@ fn run(bench: &Bench, options: &Options, storm: &Storm) -> Vec<Line> {
         let herd = herd.as_mut().expect("it was just started");
         let report = reported(herd, number);
         let cpu = proc::cpu_seconds(gateway.id()).expect("the gateway runs") - cpu;
-        let during = Latencies::of(&gateway.metrics()).since(&before);
+        let during = Times::of(&gateway).since(&before);
         assert_eq!(report.served, devices, "all are served");
         assert!(others.ended().is_none(), "one of the others noticed\n{}", others.tail());
         let resident = proc::resident_bytes(gateway.id()) as f64;
@@ -312,21 +312,51 @@ fn told(name: &str, report: &HerdReport, cpu: f64, resident: f64) -> Vec<Line> {
     ]
 }
 
-fn compared(name: &str, idle: &Latencies, during: &Latencies) -> Vec<Line> {
-    let (still, stormy) = (idle.at(0.99) * 1e3, during.at(0.99) * 1e3);
+/// How long the others' publishes took.
+struct Times {
+    acknowledged: Latencies,
+    landed: Latencies,
+}
+
+impl Times {
+    fn of(gateway: &Gateway) -> Times {
+        let metrics = gateway.metrics();
+        let of = |histogram| Latencies::of(&metrics, histogram);
+        Times { acknowledged: of(ACKNOWLEDGED), landed: of(LANDED) }
+    }
+
+    fn since(&self, before: &Times) -> Times {
+        Times {
+            acknowledged: self.acknowledged.since(&before.acknowledged),
+            landed: self.landed.since(&before.landed),
+        }
+    }
+}
+
+fn compared(name: &str, idle: &Times, during: &Times) -> Vec<Line> {
+    let percentile = |of: &Latencies, share| milliseconds(of.at(share) * 1e3);
+    let (still, stormy) = (idle.acknowledged.at(0.99), during.acknowledged.at(0.99));
     let ratio = stormy / still;
     let line = Line::plain(
         name,
         "publishes of the others, read to PUBACK: p99, as a multiple of idle",
-        format!("{}: {}", times(ratio), milliseconds(stormy)),
+        format!("{}: {}", times(ratio), percentile(&during.acknowledged, 0.99)),
         format!(
             "idle {} ({:.0} and {:.0} publishes); p50 {} and {}",
-            milliseconds(still),
-            during.count(),
-            idle.count(),
-            milliseconds(during.at(0.5) * 1e3),
-            milliseconds(idle.at(0.5) * 1e3)
+            percentile(&idle.acknowledged, 0.99),
+            during.acknowledged.count(),
+            idle.acknowledged.count(),
+            percentile(&during.acknowledged, 0.5),
+            percentile(&idle.acknowledged, 0.5)
         ),
     );
-    vec![line.aimed(Aim::AtMost(3.0), ratio, times)]
+    vec![
+        line.aimed(Aim::AtMost(3.0), ratio, times),
+        Line::plain(
+            name,
+            "of that, until the lane knew that Kafka has them: p50, p99",
+            [0.5, 0.99].map(|share| percentile(&during.landed, share)).join(", "),
+            format!("idle {}", [0.5, 0.99].map(|share| percentile(&idle.landed, share)).join(", ")),
+        ),
+    ]
 }

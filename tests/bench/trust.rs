@@ -1,7 +1,7 @@
 //! Of TLS, what a bench does otherwise than a device: it takes every certificate, and its connections share
-//! the tickets that any of them was given.
+//! the tickets of the name that they ask for.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -10,8 +10,8 @@ use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, Error, NamedGroup, SignatureScheme};
 
-/// Tickets that are kept: as many as a herd has connections.
-const TICKETS_MAX: usize = 100_000;
+/// Tickets of one name that are kept: more than connections that are on their way at a time.
+const TICKETS_MAX: usize = 1000;
 
 /// Takes every certificate and every signature.
 #[derive(Debug)]
@@ -58,9 +58,10 @@ impl ServerCertVerifier for Anyone {
     }
 }
 
-/// A ticket is used by whoever comes next: the connections of a bench are nobody in particular.
+/// A ticket is used by whoever asks for that name next: with one name for all, the connections are nobody in
+/// particular.
 #[derive(Debug, Default)]
-pub struct Tickets(Mutex<Kept>);
+pub struct Tickets(Mutex<HashMap<ServerName<'static>, Kept>>);
 
 #[derive(Debug, Default)]
 struct Kept {
@@ -71,41 +72,44 @@ struct Kept {
 }
 
 impl Tickets {
-    fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
-        self.0.lock().expect("nothing panics under this lock")
+    /// Does something with what is kept of that name.
+    fn of<T>(&self, name: &ServerName<'_>, act: impl FnOnce(&mut Kept) -> T) -> T {
+        let mut names = self.0.lock().expect("nothing panics under this lock");
+        act(names.entry(name.to_owned()).or_default())
     }
 }
 
 impl ClientSessionStore for Tickets {
-    fn set_kx_hint(&self, _: ServerName<'static>, group: NamedGroup) {
-        self.kept().group = Some(group);
+    fn set_kx_hint(&self, name: ServerName<'static>, group: NamedGroup) {
+        self.of(&name, |kept| kept.group = Some(group));
     }
 
-    fn kx_hint(&self, _: &ServerName<'_>) -> Option<NamedGroup> {
-        self.kept().group
+    fn kx_hint(&self, name: &ServerName<'_>) -> Option<NamedGroup> {
+        self.of(name, |kept| kept.group)
     }
 
-    fn set_tls12_session(&self, _: ServerName<'static>, value: Tls12ClientSessionValue) {
-        self.kept().tls12 = Some(value);
+    fn set_tls12_session(&self, name: ServerName<'static>, value: Tls12ClientSessionValue) {
+        self.of(&name, |kept| kept.tls12 = Some(value));
     }
 
-    fn tls12_session(&self, _: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
-        self.kept().tls12.clone()
+    fn tls12_session(&self, name: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
+        self.of(name, |kept| kept.tls12.clone())
     }
 
-    fn remove_tls12_session(&self, _: &ServerName<'static>) {
-        self.kept().tls12 = None;
+    fn remove_tls12_session(&self, name: &ServerName<'static>) {
+        self.of(name, |kept| kept.tls12 = None);
     }
 
-    fn insert_tls13_ticket(&self, _: ServerName<'static>, value: Tls13ClientSessionValue) {
-        let mut kept = self.kept();
-        if kept.tls13.len() == TICKETS_MAX {
-            kept.tls13.pop_front();
-        }
-        kept.tls13.push_back(value);
+    fn insert_tls13_ticket(&self, name: ServerName<'static>, value: Tls13ClientSessionValue) {
+        self.of(&name, |kept| {
+            if kept.tls13.len() == TICKETS_MAX {
+                kept.tls13.pop_front();
+            }
+            kept.tls13.push_back(value);
+        });
     }
 
-    fn take_tls13_ticket(&self, _: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
-        self.kept().tls13.pop_front()
+    fn take_tls13_ticket(&self, name: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
+        self.of(name, |kept| kept.tls13.pop_front())
     }
 }
