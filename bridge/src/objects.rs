@@ -52,6 +52,10 @@ pub enum ObjectError {
     Url(String),
     #[error("object_store.options.{key}: {reason}")]
     Option { key: String, reason: String },
+    #[error("{0:?} is not under the configured store")]
+    Outside(String),
+    #[error("there is no object {0:?}")]
+    Missing(String),
     #[error("the object store failed: {0}")]
     Store(#[from] object_store::Error),
     #[error("the object store failed: {0}")]
@@ -149,7 +153,7 @@ impl Objects {
 
     /// Where the store has what a reference names, if that lies under this store's place.
     fn path_of(&self, uri: &str) -> Result<Path, ObjectError> {
-        let outside = || ObjectError::Url(format!("{uri:?} is not under the configured store"));
+        let outside = || ObjectError::Outside(uri.to_owned());
         self.place.find(uri).ok_or_else(outside)
     }
 }

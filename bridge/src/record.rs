@@ -271,6 +271,12 @@ impl<T> RecordBatch<T> {
         self.entries.is_empty()
     }
 
+    /// Forgets all records.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.entries.clear();
+    }
+
     /// Takes the records out in order and leaves the batch empty; buffers are kept up to
     /// `keep_bytes`.
     pub fn drain(&mut self, keep_bytes: usize, mut each: impl FnMut(Record<'_>, T)) {

@@ -10,6 +10,7 @@ use crate::facts::Facts;
 use crate::time::{TimeFlag, TimeSource};
 
 pub mod json;
+pub(crate) mod object;
 pub mod protobuf;
 pub mod read;
 pub mod whole;
@@ -40,7 +41,7 @@ struct Identity<'a> {
 }
 
 impl<'a> Context<'a> {
-    fn event_id(&self, event: &Event<'_>) -> [u8; 16] {
+    pub(crate) fn event_id(&self, event: &Event<'_>) -> [u8; 16] {
         event_id(&self.message_id, self.parser, event.index)
     }
 

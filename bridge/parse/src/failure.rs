@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-/// Why a record is none. The names are the labels of metrics, of the quarantine and of the metadata stream,
+/// Why a record is none, or a message has none. The names are the labels of metrics, of the quarantine and of the metadata stream,
 /// and do not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
@@ -43,10 +43,22 @@ pub enum Reason {
     Jq,
     /// The jq program took more steps, memory or stack than it may.
     JqLimit,
+    /// The record is no envelope: somebody else wrote it.
+    NoEnvelope,
+    /// The payload is not in its envelope, and no object of the store's either.
+    ReferenceMissing,
+    /// The payload is said to be outside the configured store, where nothing is opened.
+    ReferenceOutside,
+    /// The object is not what the gateway wrote: its size or hash differs.
+    ReferenceDiffers,
+    /// Kafka takes a record that was made of it never.
+    NotTaken,
+    /// An operator had it left out.
+    Operator,
 }
 
 impl Reason {
-    pub const ALL: [Reason; 18] = [
+    pub const ALL: [Reason; 24] = [
         Reason::Truncated,
         Reason::NotJson,
         Reason::NotUtf8,
@@ -65,6 +77,12 @@ impl Reason {
         Reason::TooMany,
         Reason::Jq,
         Reason::JqLimit,
+        Reason::NoEnvelope,
+        Reason::ReferenceMissing,
+        Reason::ReferenceOutside,
+        Reason::ReferenceDiffers,
+        Reason::NotTaken,
+        Reason::Operator,
     ];
 
     pub fn label(self) -> &'static str {
@@ -87,6 +105,12 @@ impl Reason {
             Reason::TooMany => "too_many",
             Reason::Jq => "jq",
             Reason::JqLimit => "jq_limit",
+            Reason::NoEnvelope => "no_envelope",
+            Reason::ReferenceMissing => "reference_missing",
+            Reason::ReferenceOutside => "reference_outside",
+            Reason::ReferenceDiffers => "reference_differs",
+            Reason::NotTaken => "not_taken",
+            Reason::Operator => "operator",
         }
     }
 }

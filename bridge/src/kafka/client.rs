@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 
+use super::group::MemberSettings;
 use super::properties;
 use crate::record;
 
@@ -26,6 +27,8 @@ pub(super) const DEFAULTS: [(&str, &str); 5] = [
 /// How often librdkafka tells its statistics, by which a producer is known to be ready. It asks for its
 /// id half a second after it was made, and has it soon after: the second time tells.
 const STATISTICS_INTERVAL: Duration = Duration::from_millis(280);
+/// How often a member of a group is told how far its partitions go.
+const STATISTICS_INTERVAL_MS_OF_MEMBERS: &str = "2000";
 
 /// A lane's producer.
 pub(crate) fn producer(
@@ -85,8 +88,46 @@ pub(super) fn consumer(
     bootstrap_servers: &str,
     properties: &BTreeMap<String, String>,
 ) -> ClientConfig {
+    let mut config = reader(bootstrap_servers, properties, &[("client.id", name)]);
+    config.set("group.id", name);
+    config.set_log_level(RDKafkaLogLevel::Critical);
+    config
+}
+
+/// A member of a group that shares a topic's partitions out.
+pub(super) fn member(settings: &MemberSettings<'_>) -> ClientConfig {
+    let queue_kbytes = (settings.queue_bytes / 1024).max(1).to_string();
+    let mut defaults = vec![
+        ("client.id", settings.client_id),
+        ("reconnect.backoff.max.ms", RECONNECT_MAX_MS),
+        // With a second, as librdkafka has it, whoever had a full queue reads on a second later.
+        ("fetch.queue.backoff.ms", "10"),
+    ];
+    let protocol = settings.properties.get("group.protocol");
+    if protocol.is_none_or(|protocol| protocol == "classic") {
+        // Who stays goes on reading what stays with him.
+        defaults.push(("partition.assignment.strategy", "cooperative-sticky"));
+    }
+    let mut config = reader(settings.bootstrap_servers, settings.properties, &defaults);
+    config.set("group.id", settings.group);
+    config.set("queued.max.messages.kbytes", queue_kbytes);
+    config.set("statistics.interval.ms", STATISTICS_INTERVAL_MS_OF_MEMBERS);
+    // Committed only where it is told, and never what it merely polled.
+    config.set("enable.auto.offset.store", "false");
+    config.set_log_level(RDKafkaLogLevel::Info);
+    config
+}
+
+/// What all who read records have in common.
+fn reader(
+    bootstrap_servers: &str,
+    properties: &BTreeMap<String, String>,
+    defaults: &[(&str, &str)],
+) -> ClientConfig {
     let mut config = ClientConfig::new();
-    config.set("client.id", name);
+    for (name, value) in defaults {
+        config.set(properties::canonical(name), *value);
+    }
     for (name, value) in properties::without_producers(properties) {
         // A consumer would hold it against limits of its own.
         if name != "message.max.bytes" {
@@ -95,7 +136,6 @@ pub(super) fn consumer(
     }
     for (name, value) in [
         ("bootstrap.servers", bootstrap_servers),
-        ("group.id", name),
         ("enable.auto.commit", "false"),
         ("enable.partition.eof", "false"),
         ("allow.auto.create.topics", "false"),
@@ -103,6 +143,5 @@ pub(super) fn consumer(
     ] {
         config.set(properties::canonical(name), value);
     }
-    config.set_log_level(RDKafkaLogLevel::Critical);
     config
 }

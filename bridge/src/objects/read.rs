@@ -72,13 +72,22 @@ impl Objects {
         let path = self.path_of(expected.uri)?;
         let (pieces, size) = match &self.backend {
             Backend::Folder(folder) => {
-                let cannot = |error: std::io::Error| ObjectError::Failed(error.to_string());
+                let cannot = |error: std::io::Error| match error.kind() {
+                    std::io::ErrorKind::NotFound => ObjectError::Missing(expected.uri.to_owned()),
+                    _ => ObjectError::Failed(error.to_string()),
+                };
                 let file = folder.open_inside(&path).map_err(cannot)?;
                 let size = file.metadata().map_err(cannot)?.len();
                 (Pieces::File(Some(file)), size)
             }
             Backend::Remote(store) => {
-                let found = timeout(PIECE_WAIT, store.get(&path)).await.map_err(|_| late())??;
+                let found = timeout(PIECE_WAIT, store.get(&path)).await.map_err(|_| late())?;
+                let found = found.map_err(|error| match error {
+                    object_store::Error::NotFound { .. } => {
+                        ObjectError::Missing(expected.uri.to_owned())
+                    }
+                    error => error.into(),
+                })?;
                 let size = found.meta.size;
                 (Pieces::Remote { stream: found.into_stream(), rest: Bytes::new() }, size)
             }
@@ -227,7 +236,7 @@ mod tests {
             }
             let outside = Expected { uri: "s3://other/prefix/a", ..expected(size, &sha256) };
             let error = whole(&objects, outside).await;
-            assert!(matches!(error, Err(ReadError::Store(ObjectError::Url(_)))), "{error:?}");
+            assert!(matches!(error, Err(ReadError::Store(ObjectError::Outside(_)))), "{error:?}");
         });
     }
 

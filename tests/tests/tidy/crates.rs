@@ -212,6 +212,7 @@ const OWNERS: &[(&str, &[&str])] = &[
         "rand",
         &[
             "bridge/src/",
+            "bridge/parse/src/pool/tests.rs",
             "gateway/src/identity",
             "gateway/src/command/",
             "examples/device-sim/src/",
@@ -252,6 +253,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ),
     ("sha1", &["gateway/src/net/websocket/"]),
     ("sha2", &["bridge/src/", "gateway/src/", "examples/device-sim/src/"]),
+    ("slab", &["bridge/parse/src/desk.rs"]),
     ("smallvec", &["bridge/src/topic/"]),
     ("socket2", &["gateway/src/"]),
     ("tokio_rustls", &["examples/device-sim/src/", "gateway/src/admin/secured.rs"]),

@@ -80,7 +80,8 @@ pub const RULES: &[Rule] = &[
 
 const PRODUCT: [&str; 3] = ["bridge/src/", "bridge/parse/src/", "gateway/src/"];
 const LABELS: &[&str] = &[
-    "action", "class", "kind", "lane", "listener", "part", "reason", "result", "thread", "version",
+    "action", "class", "dirt", "kind", "lane", "listener", "parser", "part", "pool", "reason",
+    "result", "state", "thread", "version",
 ];
 /// Words for what a device says.
 const DEVICES: [&str; 8] = [

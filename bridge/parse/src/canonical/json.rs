@@ -8,14 +8,14 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 
 use super::Context;
+use super::object::{Object, write_text, write_time};
 use crate::event::Event;
 use crate::value::Value;
 
 /// Appends the event to `out`, without a line's end.
 pub fn write(context: &Context<'_>, event: &Event<'_>, out: &mut Vec<u8>) {
     let identity = context.identity(event);
-    let mut object = Object { out, is_first: true };
-    object.begin();
+    let mut object = Object::begin(out);
     object.id("event_id", &context.event_id(event));
     object.id("message_id", &context.message_id);
     object.text("device_id", identity.device_id);
@@ -45,8 +45,7 @@ pub fn write(context: &Context<'_>, event: &Event<'_>, out: &mut Vec<u8>) {
         object.plain("time_offset_ns", offset);
     }
     object.key("source");
-    let mut source = Object { out: &mut *object.out, is_first: true };
-    source.begin();
+    let mut source = Object::begin(object.out);
     source.text("topic", context.topic);
     source.plain("partition", context.partition);
     source.plain("offset", context.offset);
@@ -58,8 +57,7 @@ pub fn write(context: &Context<'_>, event: &Event<'_>, out: &mut Vec<u8>) {
     write_map(&event.fields, object.out);
     if event.fields.iter().any(|(_, value)| needs_type(value)) {
         object.key("types");
-        let mut types = Object { out: &mut *object.out, is_first: true };
-        types.begin();
+        let mut types = Object::begin(object.out);
         let mut pointer = String::new();
         write_map_types(&event.fields, &mut pointer, &mut types);
         types.end();
@@ -67,71 +65,8 @@ pub fn write(context: &Context<'_>, event: &Event<'_>, out: &mut Vec<u8>) {
     object.end();
 }
 
-/// An object that is being written.
-struct Object<'o> {
-    out: &'o mut Vec<u8>,
-    is_first: bool,
-}
-
-impl Object<'_> {
-    fn begin(&mut self) {
-        self.out.push(b'{');
-    }
-
-    fn end(&mut self) {
-        self.out.push(b'}');
-    }
-
-    fn key(&mut self, key: &str) {
-        if !std::mem::replace(&mut self.is_first, false) {
-            self.out.push(b',');
-        }
-        write_text(key, self.out);
-        self.out.push(b':');
-    }
-
-    fn text(&mut self, key: &str, text: &str) {
-        self.key(key);
-        write_text(text, self.out);
-    }
-
-    fn plain(&mut self, key: &str, value: impl std::fmt::Display) {
-        self.key(key);
-        write!(self.out, "{value}").expect("memory takes everything");
-    }
-
-    fn time(&mut self, key: &str, time: Timestamp) {
-        self.key(key);
-        write_time(time, self.out);
-    }
-
-    /// As UUIDs are written.
-    fn id(&mut self, key: &str, id: &[u8; 16]) {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        self.key(key);
-        self.out.push(b'"');
-        for (at, byte) in id.iter().enumerate() {
-            if matches!(at, 4 | 6 | 8 | 10) {
-                self.out.push(b'-');
-            }
-            self.out.push(DIGITS[usize::from(byte >> 4)]);
-            self.out.push(DIGITS[usize::from(byte & 15)]);
-        }
-        self.out.push(b'"');
-    }
-}
-
-/// With milliseconds, and with more digits where there are more.
-fn write_time(time: Timestamp, out: &mut Vec<u8>) {
-    let is_whole = time.subsec_nanosecond() % 1_000_000 == 0;
-    let written =
-        if is_whole { write!(out, "\"{time:.3}\"") } else { write!(out, "\"{time:.9}\"") };
-    written.expect("memory takes everything");
-}
-
 fn write_map(entries: &[(Cow<'_, str>, Value<'_>)], out: &mut Vec<u8>) {
-    let mut map = Object { out, is_first: true };
-    map.begin();
+    let mut map = Object::begin(out);
     for (name, value) in entries {
         map.key(name);
         write_value(value, map.out);
@@ -173,31 +108,6 @@ fn write_value(value: &Value<'_>, out: &mut Vec<u8>) {
         }
     };
     written.expect("memory takes everything");
-}
-
-fn write_text(text: &str, out: &mut Vec<u8>) {
-    out.push(b'"');
-    let bytes = text.as_bytes();
-    let mut start = 0;
-    for (at, byte) in bytes.iter().enumerate() {
-        let escape: &[u8] = match byte {
-            b'"' => b"\\\"",
-            b'\\' => b"\\\\",
-            b'\n' => b"\\n",
-            b'\r' => b"\\r",
-            b'\t' => b"\\t",
-            0x00..=0x1f => b"",
-            _ => continue,
-        };
-        out.extend_from_slice(&bytes[start..at]);
-        start = at + 1;
-        match escape {
-            b"" => write!(out, "\\u{byte:04x}").expect("memory takes everything"),
-            escape => out.extend_from_slice(escape),
-        }
-    }
-    out.extend_from_slice(&bytes[start..]);
-    out.push(b'"');
 }
 
 /// Whether JSON alone does not tell its type, or that of something within.

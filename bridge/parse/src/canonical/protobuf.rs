@@ -1,6 +1,7 @@
 //! Events as protobuf: the message of `proto/landfall/v1/event.proto`, made of an event and its context.
 
 use jiff::Timestamp;
+use prost::Message as _;
 use proto::v1::value::Kind;
 use proto::v1::{self, IdentityTrust, NullValue};
 
@@ -8,6 +9,11 @@ use super::Context;
 use crate::event::Event;
 use crate::time::{TimeFlag, TimeSource};
 use crate::value::Value;
+
+/// Appends the event to `out`.
+pub fn write(context: &Context<'_>, event: &Event<'_>, out: &mut Vec<u8>) {
+    message(context, event).encode(out).expect("memory takes everything");
+}
 
 /// The message of an event.
 pub fn message(context: &Context<'_>, event: &Event<'_>) -> v1::Event {

@@ -1,0 +1,412 @@
+//! What a member of a group has at hand: its partitions, each with its window, and the records that are on
+//! their way to Kafka. Pure.
+//!
+//! Each assignment of a partition has an epoch of its own, and so has each time that it is read again from
+//! its commit. What belongs to an earlier epoch changes nothing any more: no stale report finishes a message.
+
+use bridge::kafka::group::{Partition, Position};
+use slab::Slab;
+
+use crate::line::Line;
+use crate::plan::WindowLimits;
+use crate::window::{Arrival, Seq, Window};
+
+/// A partition's place at the desk, as long as nothing is assigned or revoked.
+pub type SlotId = usize;
+
+/// The name of a record on its way; unique among those that are.
+pub type Token = usize;
+
+/// One message on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    pub slot: SlotId,
+    epoch: u64,
+    seq: Seq,
+    /// When its gateway received it, milliseconds since 1970 UTC.
+    pub received_ms: i64,
+}
+
+/// A record on its way.
+struct Place {
+    ticket: Ticket,
+    bytes: u64,
+}
+
+/// One partition.
+pub struct Slot {
+    pub partition: Partition,
+    epoch: u64,
+    window: Window,
+    /// What was committed last, as far as is known.
+    committed: Option<i64>,
+    pub line: Line,
+}
+
+/// What a report means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Landed {
+    /// Its message is not finished with that.
+    Part(Ticket),
+    /// Its message is finished.
+    Message(Ticket),
+    /// Its message is somebody else's, or was begun again.
+    Stale,
+}
+
+/// See the module.
+pub struct Desk {
+    limits: WindowLimits,
+    /// By number; None where a partition was, and the next one may be.
+    slots: Vec<Option<Slot>>,
+    epoch: u64,
+    places: Slab<Place>,
+    /// Messages that are not finished.
+    open_messages: usize,
+    /// Bytes of records on their way.
+    open_bytes: u64,
+    /// Counts assignments and revocations.
+    pub changes: u64,
+}
+
+impl Desk {
+    pub fn new(limits: WindowLimits) -> Desk {
+        Desk {
+            limits,
+            slots: Vec::new(),
+            epoch: 0,
+            places: Slab::new(),
+            open_messages: 0,
+            open_bytes: 0,
+            changes: 0,
+        }
+    }
+
+    pub fn assigned(&mut self, partitions: Vec<Partition>) {
+        self.changes += 1;
+        for partition in partitions {
+            // An eager group tells of what was there all the time.
+            self.forget(&partition);
+            self.epoch += 1;
+            let slot = Slot {
+                partition,
+                epoch: self.epoch,
+                window: Window::default(),
+                committed: None,
+                line: Line::default(),
+            };
+            match self.slots.iter_mut().find(|slot| slot.is_none()) {
+                Some(free) => *free = Some(slot),
+                None => self.slots.push(Some(slot)),
+            }
+        }
+    }
+
+    /// Says what of them is finished and not committed.
+    pub fn revoked(&mut self, partitions: &[Partition]) -> Vec<Position> {
+        self.changes += 1;
+        let finished = self.uncommitted(|slot| partitions.contains(&slot.partition));
+        for partition in partitions {
+            self.forget(partition);
+        }
+        finished
+    }
+
+    fn forget(&mut self, partition: &Partition) {
+        let found = self
+            .slots
+            .iter_mut()
+            .find(|slot| slot.as_ref().is_some_and(|slot| slot.partition == *partition));
+        if let Some(slot) = found.and_then(Option::take) {
+            self.open_messages -= slot.window.len();
+        }
+    }
+
+    /// The place of a partition that is assigned.
+    pub fn find(&self, topic: &str, partition: i32) -> Option<SlotId> {
+        self.slots.iter().position(|slot| {
+            slot.as_ref().is_some_and(|slot| {
+                slot.partition.partition == partition && slot.partition.topic == topic
+            })
+        })
+    }
+
+    pub fn slot(&self, id: SlotId) -> Option<&Slot> {
+        self.slots.get(id)?.as_ref()
+    }
+
+    pub fn slot_mut(&mut self, id: SlotId) -> Option<&mut Slot> {
+        self.slots.get_mut(id)?.as_mut()
+    }
+
+    /// Every partition that is assigned.
+    pub fn slots(&self) -> impl Iterator<Item = (SlotId, &Slot)> {
+        let all = self.slots.iter().enumerate();
+        all.filter_map(|(id, slot)| slot.as_ref().map(|slot| (id, slot)))
+    }
+
+    /// What Kafka says was committed, of a partition of which nothing was read yet.
+    pub fn start_at(&mut self, id: SlotId, committed: i64) {
+        if let Some(slot) = self.slots.get_mut(id).and_then(Option::as_mut) {
+            if slot.window.is_empty() && slot.window.commit().is_none() {
+                slot.window = Window::at(Some(committed));
+            }
+            slot.committed = Some(committed);
+        }
+    }
+
+    /// Whether one more message may be begun.
+    pub fn has_room(&self) -> bool {
+        self.open_messages < self.limits.records && self.open_bytes < self.limits.bytes
+    }
+
+    /// Whether anything is on its way.
+    pub fn is_idle(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    pub fn arrival(&self, id: SlotId, offset: i64) -> Arrival {
+        self.slot(id).map_or(Arrival::Next, |slot| slot.window.arrival(offset))
+    }
+
+    /// Takes on a message of a partition that is assigned, and that is not [`Arrival::Before`].
+    pub fn begin(&mut self, id: SlotId, offset: i64, received_ms: i64) -> Ticket {
+        let slot = self.slots[id].as_mut().expect("a message is begun of what is assigned");
+        self.open_messages += 1;
+        Ticket { slot: id, epoch: slot.epoch, seq: slot.window.begin(offset), received_ms }
+    }
+
+    /// The message that was begun last is to be begun later. False if it is somebody else's.
+    pub fn take_back(&mut self, ticket: Ticket) -> bool {
+        let Some(slot) = self.current(ticket) else { return false };
+        slot.window.take_back(ticket.seq);
+        self.open_messages -= 1;
+        true
+    }
+
+    /// A record of the message goes on its way; None if the message is somebody else's.
+    pub fn open(&mut self, ticket: Ticket, bytes: u64) -> Option<Token> {
+        self.current(ticket)?.window.open(ticket.seq);
+        self.open_bytes += bytes;
+        Some(self.places.insert(Place { ticket, bytes }))
+    }
+
+    /// All records of the message are on their way, or landed. True if it is finished with that.
+    pub fn close(&mut self, ticket: Ticket) -> bool {
+        let Some(slot) = self.current(ticket) else { return false };
+        let before = slot.window.len();
+        let finished = slot.window.close(ticket.seq);
+        self.open_messages -= before - self.window_len(ticket.slot);
+        finished
+    }
+
+    /// A record landed.
+    pub fn landed(&mut self, token: Token) -> Landed {
+        let Place { ticket, bytes } = self.places.remove(token);
+        self.open_bytes -= bytes;
+        let Some(slot) = self.current(ticket) else { return Landed::Stale };
+        let before = slot.window.len();
+        let finished = slot.window.landed(ticket.seq);
+        self.open_messages -= before - self.window_len(ticket.slot);
+        if finished { Landed::Message(ticket) } else { Landed::Part(ticket) }
+    }
+
+    /// A record did not land, and its message has to be begun again: says of which partition, unless that is
+    /// somebody else's.
+    pub fn failed(&mut self, token: Token) -> Option<SlotId> {
+        let Place { ticket, bytes } = self.places.remove(token);
+        self.open_bytes -= bytes;
+        self.current(ticket).is_some().then_some(ticket.slot)
+    }
+
+    /// Whether a record's message is still this member's, and is not read again.
+    pub fn is_wanted(&self, token: Token) -> bool {
+        self.places.get(token).is_some_and(|place| self.is_current(place.ticket))
+    }
+
+    pub fn is_current(&self, ticket: Ticket) -> bool {
+        self.slot(ticket.slot).is_some_and(|slot| slot.epoch == ticket.epoch)
+    }
+
+    /// No record is on its way any more: whoever had them has none. Says how many there were.
+    pub fn forget_places(&mut self) -> usize {
+        self.open_bytes = 0;
+        let count = self.places.len();
+        self.places.clear();
+        count
+    }
+
+    /// The offset behind the last message of the partition that was begun.
+    pub fn begun(&self, id: SlotId) -> Option<i64> {
+        self.slot(id)?.window.next()
+    }
+
+    /// Everything of the partition that is not finished is void, and read again: from where on.
+    pub fn rewind(&mut self, id: SlotId) -> Option<Position> {
+        self.epoch += 1;
+        let slot = self.slots.get_mut(id)?.as_mut()?;
+        let from = slot.window.commit();
+        self.open_messages -= slot.window.len();
+        slot.window = Window::at(from);
+        slot.epoch = self.epoch;
+        from.map(|offset| Position { partition: slot.partition.clone(), offset })
+    }
+
+    /// The partition begins anew, at whatever offset comes.
+    pub fn begin_anew(&mut self, id: SlotId) {
+        self.epoch += 1;
+        if let Some(slot) = self.slots.get_mut(id).and_then(Option::as_mut) {
+            self.open_messages -= slot.window.len();
+            slot.window = Window::default();
+            slot.epoch = self.epoch;
+            slot.committed = None;
+        }
+    }
+
+    /// What is finished and not committed; it is taken for committed from here on.
+    pub fn take_commits(&mut self) -> Vec<Position> {
+        let commits = self.uncommitted(|_| true);
+        for slot in self.slots.iter_mut().flatten() {
+            slot.committed = slot.window.commit().or(slot.committed);
+        }
+        commits
+    }
+
+    fn uncommitted(&self, of: impl Fn(&Slot) -> bool) -> Vec<Position> {
+        let slots = self.slots.iter().flatten().filter(|slot| of(slot));
+        let commits = slots.filter_map(|slot| {
+            let offset = slot.window.commit()?;
+            let partition = slot.partition.clone();
+            (slot.committed != Some(offset)).then_some(Position { partition, offset })
+        });
+        commits.collect()
+    }
+
+    fn window_len(&self, id: SlotId) -> usize {
+        self.slot(id).map_or(0, |slot| slot.window.len())
+    }
+
+    fn current(&mut self, ticket: Ticket) -> Option<&mut Slot> {
+        let slot = self.slots.get_mut(ticket.slot)?.as_mut()?;
+        (slot.epoch == ticket.epoch).then_some(slot)
+    }
+}
+
+impl Slot {
+    /// Where it would be read from if the member ended now.
+    pub fn commit(&self) -> Option<i64> {
+        self.window.commit()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn partition(partition: i32) -> Partition {
+        Partition { topic: "fast".to_owned(), partition }
+    }
+
+    fn at(partition_number: i32, offset: i64) -> Position {
+        Position { partition: partition(partition_number), offset }
+    }
+
+    fn desk() -> Desk {
+        let mut desk = Desk::new(WindowLimits { records: 3, bytes: 100 });
+        desk.assigned(vec![partition(0), partition(1)]);
+        desk
+    }
+
+    #[test]
+    fn a_stale_report_finishes_nothing() {
+        let mut desk = desk();
+        let slot = desk.find("fast", 0).expect("it is assigned");
+        let ticket = desk.begin(slot, 7, 0);
+        let token = desk.open(ticket, 10).expect("it is at hand");
+        desk.close(ticket);
+        assert!(desk.revoked(&[partition(0)]) == vec![at(0, 7)], "whoever comes next begins there");
+        desk.assigned(vec![partition(0)]);
+        let slot = desk.find("fast", 0).expect("it is assigned again");
+        let again = desk.begin(slot, 7, 0);
+        let second = desk.open(again, 10).expect("it is at hand");
+        desk.close(again);
+        assert_eq!(desk.landed(token), Landed::Stale);
+        assert_eq!(desk.take_commits(), [at(0, 7)]);
+        assert_eq!(desk.landed(second), Landed::Message(again));
+        assert_eq!(desk.take_commits(), [at(0, 8)]);
+        assert!(desk.take_commits().is_empty() && desk.is_idle());
+    }
+
+    #[test]
+    fn what_is_read_again_begins_at_the_first_that_is_not_finished() {
+        let mut desk = desk();
+        let slot = desk.find("fast", 1).expect("it is assigned");
+        let tickets = [3, 4].map(|offset| desk.begin(slot, offset, 0));
+        let tokens = tickets.map(|ticket| desk.open(ticket, 1).expect("at hand"));
+        for ticket in tickets {
+            desk.close(ticket);
+        }
+        assert_eq!(desk.landed(tokens[1]), Landed::Message(tickets[1]));
+        assert_eq!(desk.failed(tokens[0]), Some(slot));
+        assert_eq!(desk.rewind(slot), Some(at(1, 3)));
+        assert!(!desk.is_current(tickets[0]));
+        assert_eq!(desk.open(tickets[0], 1), None);
+        assert_eq!(desk.arrival(slot, 3), Arrival::Next);
+        let again = desk.begin(slot, 3, 0);
+        assert!(desk.close(again));
+        assert_eq!(desk.take_commits(), [at(1, 4)]);
+    }
+
+    #[test]
+    fn what_is_taken_back_gives_its_room_back() {
+        let mut desk = desk();
+        let slot = desk.find("fast", 0).expect("it is assigned");
+        let tickets = [0, 1, 2].map(|offset| desk.begin(slot, offset, 0));
+        assert!(!desk.has_room());
+        assert!(desk.take_back(tickets[2]));
+        assert!(desk.has_room());
+        assert_eq!(desk.begun(slot), Some(2));
+        desk.rewind(slot);
+        assert!(!desk.take_back(tickets[1]), "it is void");
+    }
+
+    #[test]
+    fn room_is_of_messages_and_of_bytes_and_comes_back_whatever_happens() {
+        let mut desk = desk();
+        let slot = desk.find("fast", 0).expect("it is assigned");
+        let first = desk.begin(slot, 0, 0);
+        let large = desk.open(first, 100).expect("at hand");
+        assert!(!desk.has_room(), "100 bytes are on their way");
+        assert_eq!(desk.landed(large), Landed::Part(first));
+        assert!(desk.has_room());
+        desk.begin(slot, 1, 0);
+        desk.begin(slot, 2, 0);
+        assert!(!desk.has_room(), "three messages are not finished");
+        desk.rewind(slot);
+        assert!(desk.has_room());
+        let other = desk.find("fast", 1).expect("it is assigned");
+        (0..3).for_each(|offset| {
+            desk.begin(other, offset, 0);
+        });
+        assert!(!desk.has_room());
+        desk.revoked(&[partition(1)]);
+        assert!(desk.has_room());
+        assert_eq!(desk.find("fast", 1), None);
+    }
+
+    #[test]
+    fn only_what_is_new_is_committed_and_nothing_before_anything_was_read() {
+        let mut desk = desk();
+        assert!(desk.take_commits().is_empty());
+        let slot = desk.find("fast", 0).expect("it is assigned");
+        desk.start_at(slot, 40);
+        assert!(desk.take_commits().is_empty(), "that is what Kafka said");
+        assert_eq!(desk.arrival(slot, 42), Arrival::Behind(2));
+        let ticket = desk.begin(slot, 42, 0);
+        desk.close(ticket);
+        assert_eq!(desk.take_commits(), [at(0, 43)]);
+        desk.begin_anew(slot);
+        assert!(desk.take_commits().is_empty());
+        assert_eq!(desk.arrival(slot, 0), Arrival::Next);
+    }
+}

@@ -1,0 +1,207 @@
+//! The messages of one partition that wait for their turn, and why they do. Pure: time is an argument.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use bridge::record::RecordBuf;
+
+use crate::desk::Ticket;
+use crate::failure::Failure;
+use crate::raw::RawBuf;
+
+/// How long a message is not tried again that could not be worked on, at first and at most; twice as long
+/// each time.
+const HOLD_FIRST: Duration = Duration::from_millis(200);
+const HOLD_MAX: Duration = Duration::from_secs(10);
+
+/// What keeps a partition.
+#[derive(Debug)]
+pub enum State {
+    Running,
+    /// A large payload is being worked on, and what is behind it waits.
+    Large,
+    /// One message is on its way record by record: a record of its partition was not taken.
+    Alone {
+        ticket: Ticket,
+        rest: VecDeque<RecordBuf>,
+    },
+    /// The first message cannot be worked on before this time.
+    Held {
+        until: Instant,
+        reason: String,
+    },
+    /// The first message failed, and somebody has to decide.
+    Stopped {
+        failure: Failure,
+    },
+}
+
+/// What is to become of a message whatever its rule says.
+#[derive(Debug)]
+pub struct Verdict {
+    pub offset: i64,
+    pub failure: Failure,
+    /// It was kept in the quarantine once, and was not taken there either.
+    pub again: bool,
+}
+
+/// See the module.
+pub struct Line {
+    pub state: State,
+    /// What was read and not begun.
+    waiting: VecDeque<RawBuf>,
+    waiting_bytes: usize,
+    /// Nothing more of the partition is read.
+    pub is_paused: bool,
+    /// How often the first message was held.
+    holds: u32,
+    /// Up to this offset, messages go one by one.
+    pub alone_until: Option<i64>,
+    pub verdict: Option<Verdict>,
+    /// The partition was told to be read again from its commit, and nothing came yet: so often it is told
+    /// again if what comes is further on.
+    pub seeks_left: u8,
+}
+
+impl Default for Line {
+    fn default() -> Line {
+        Line {
+            state: State::Running,
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            is_paused: false,
+            holds: 0,
+            alone_until: None,
+            verdict: None,
+            seeks_left: 0,
+        }
+    }
+}
+
+impl Line {
+    /// Whether a message that comes now may be begun.
+    pub fn is_free(&self) -> bool {
+        matches!(self.state, State::Running) && self.waiting.is_empty()
+    }
+
+    /// Puts a message behind those that wait.
+    pub fn push(&mut self, raw: RawBuf) {
+        self.waiting_bytes += raw.bytes();
+        self.waiting.push_back(raw);
+    }
+
+    /// Puts the message back that was taken out last.
+    pub fn put_back(&mut self, raw: RawBuf) {
+        self.waiting_bytes += raw.bytes();
+        self.waiting.push_front(raw);
+    }
+
+    /// The next message, if it may be begun.
+    pub fn pop(&mut self) -> Option<RawBuf> {
+        if !matches!(self.state, State::Running) {
+            return None;
+        }
+        let raw = self.waiting.pop_front()?;
+        self.waiting_bytes -= raw.bytes();
+        Some(raw)
+    }
+
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes
+    }
+
+    /// The offset of the first message that waits.
+    pub fn first_offset(&self) -> Option<i64> {
+        self.waiting.front().map(|raw| raw.offset)
+    }
+
+    /// Everything that waits is void; it is read again.
+    pub fn rewind(&mut self, seeks: u8) {
+        self.waiting.clear();
+        self.waiting_bytes = 0;
+        self.state = State::Running;
+        self.seeks_left = seeks;
+    }
+
+    /// The first message cannot be worked on now.
+    pub fn hold(&mut self, now: Instant, reason: String) {
+        let pause = HOLD_FIRST.saturating_mul(2_u32.saturating_pow(self.holds)).min(HOLD_MAX);
+        self.holds = self.holds.saturating_add(1);
+        self.state = State::Held { until: now + pause, reason };
+    }
+
+    /// Goes on with what was held long enough.
+    pub fn wake(&mut self, now: Instant) {
+        if matches!(self.state, State::Held { until, .. } if until <= now) {
+            self.state = State::Running;
+        }
+    }
+
+    /// A message went on its way: the next that is held is held shortly again.
+    pub fn went_on(&mut self) {
+        self.holds = 0;
+    }
+
+    /// Whether a message is to go record by record.
+    pub fn goes_alone(&self, offset: i64) -> bool {
+        self.alone_until.is_some_and(|until| offset <= until)
+    }
+
+    /// What is to become of this message whatever its rule says.
+    pub fn verdict_on(&self, offset: i64) -> Option<&Verdict> {
+        self.verdict.as_ref().filter(|verdict| verdict.offset == offset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::raw::Raw;
+
+    fn raw(offset: i64) -> RawBuf {
+        Raw { topic: "t", partition: 0, offset, timestamp_ms: 0, key: None, value: Some(b"1234") }
+            .to_owned()
+    }
+
+    #[test]
+    fn what_waits_keeps_its_order_and_its_bytes() {
+        let mut line = Line::default();
+        assert!(line.is_free());
+        line.push(raw(1));
+        line.push(raw(2));
+        assert!(!line.is_free());
+        let first = line.pop().expect("one waits");
+        assert_eq!((first.offset, line.waiting_bytes()), (1, 4));
+        line.put_back(first);
+        assert_eq!((line.first_offset(), line.waiting_bytes()), (Some(1), 8));
+        line.state = State::Large;
+        assert!(line.pop().is_none());
+        line.rewind(3);
+        assert!(line.is_free() && line.waiting_bytes() == 0);
+    }
+
+    #[test]
+    fn who_is_held_again_waits_twice_as_long_up_to_a_bound() {
+        let mut line = Line::default();
+        let mut now = Instant::now();
+        let mut pauses = Vec::new();
+        for _ in 0..9 {
+            line.hold(now, "the store is away".to_owned());
+            let State::Held { until, .. } = line.state else { panic!("it is held") };
+            line.wake(until - Duration::from_millis(1));
+            assert!(matches!(line.state, State::Held { .. }));
+            line.wake(until);
+            assert!(matches!(line.state, State::Running));
+            pauses.push((until - now).as_millis());
+            now = until;
+        }
+        assert_eq!(pauses, [200, 400, 800, 1600, 3200, 6400, 10_000, 10_000, 10_000]);
+        line.went_on();
+        line.hold(now, String::new());
+        assert!(matches!(line.state, State::Held { until, .. } if until - now == HOLD_FIRST));
+    }
+}

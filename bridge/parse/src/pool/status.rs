@@ -1,0 +1,161 @@
+//! How a pool is doing, and what operators have it do: what its thread shares with others.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+use bridge::kafka::group::Position;
+use metrics::gauge;
+use parking_lot::Mutex;
+use serde::Serialize;
+
+use crate::metrics as names;
+
+/// Orders that wait for the pool's next round.
+const ORDERS_MAX: usize = 1000;
+
+/// What keeps a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    Running,
+    /// Its first message is tried again and again.
+    Held,
+    /// Its first message failed, and somebody has to decide.
+    Stopped,
+}
+
+impl Status {
+    pub const ALL: [Status; 3] = [Status::Running, Status::Held, Status::Stopped];
+
+    pub fn label(self) -> &'static str {
+        match self {
+            Status::Running => "running",
+            Status::Held => "held",
+            Status::Stopped => "stopped",
+        }
+    }
+}
+
+/// One partition that a pool has at the moment.
+#[derive(Clone, Debug, Serialize)]
+pub struct PartitionStatus {
+    pub topic: String,
+    pub partition: i32,
+    pub state: Status,
+    /// Why it is held or stopped; it may hold a little of a payload.
+    pub reason: Option<String>,
+    /// The message that it is held or stopped at.
+    pub offset: Option<i64>,
+    /// From where on it is read if the pool ends.
+    pub committed: Option<i64>,
+    /// Messages behind that; None while Kafka has not said.
+    pub lag: Option<u64>,
+}
+
+/// What an operator decides of a message at which a partition stands.
+#[derive(Clone, Debug)]
+pub struct Order {
+    pub at: Position,
+    pub what: What,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// It is tried again now.
+    Retry,
+    /// It goes to the quarantine, and its partition goes on.
+    Skip,
+}
+
+impl What {
+    pub fn label(self) -> &'static str {
+        match self {
+            What::Retry => "retry",
+            What::Skip => "skip",
+        }
+    }
+}
+
+/// See the module.
+pub struct Control {
+    ending: AtomicBool,
+    orders: Mutex<Vec<Order>>,
+    partitions: Mutex<Vec<PartitionStatus>>,
+    beat: Mutex<Instant>,
+    thread: OnceLock<Thread>,
+}
+
+impl Default for Control {
+    fn default() -> Control {
+        Control {
+            ending: AtomicBool::new(false),
+            orders: Mutex::default(),
+            partitions: Mutex::default(),
+            beat: Mutex::new(Instant::now()),
+            thread: OnceLock::new(),
+        }
+    }
+}
+
+impl Control {
+    /// The pool ends: what was begun lands, and nothing more is begun.
+    pub fn end(&self) {
+        self.ending.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    pub fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Acquire)
+    }
+
+    /// Has the pool do it in its next round; false where too many wait already.
+    pub fn order(&self, order: Order) -> bool {
+        let mut orders = self.orders.lock();
+        let has_room = orders.len() < ORDERS_MAX;
+        if has_room {
+            orders.push(order);
+        }
+        drop(orders);
+        self.wake();
+        has_room
+    }
+
+    pub(super) fn take_orders(&self) -> Vec<Order> {
+        std::mem::take(&mut *self.orders.lock())
+    }
+
+    /// The partitions that the pool had a second ago.
+    pub fn partitions(&self) -> Vec<PartitionStatus> {
+        self.partitions.lock().clone()
+    }
+
+    pub(super) fn show(&self, pool: &str, partitions: Vec<PartitionStatus>) {
+        for status in Status::ALL {
+            let count = partitions.iter().filter(|one| one.state == status).count();
+            let labels = [("pool", pool.to_owned()), ("state", status.label().to_owned())];
+            gauge!(names::PARTITIONS, &labels).set(count as f64);
+        }
+        let lag: u64 = partitions.iter().filter_map(|one| one.lag).sum();
+        gauge!(names::LAG, "pool" => pool.to_owned()).set(lag as f64);
+        *self.partitions.lock() = partitions;
+    }
+
+    /// A sign of life, and of which thread.
+    pub(super) fn beat(&self) {
+        *self.beat.lock() = Instant::now();
+        self.thread.get_or_init(std::thread::current);
+    }
+
+    /// How long there was no sign of life.
+    pub fn silent_for(&self) -> Duration {
+        self.beat.lock().elapsed()
+    }
+
+    fn wake(&self) {
+        if let Some(thread) = self.thread.get() {
+            thread.unpark();
+        }
+    }
+}

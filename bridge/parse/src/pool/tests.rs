@@ -1,0 +1,435 @@
+//! Pools beside a Kafka in the process: what is read, written, committed and read again, with work and sinks
+//! that fail by a seed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::thread::JoinHandle;
+
+use bridge::kafka::KafkaStatus;
+use bridge::kafka::consumer::Consumer;
+use bridge::kafka::embedded::EmbeddedKafka;
+use bridge::kafka::group::MemberSettings;
+use bridge::sink::kafka::KafkaSink;
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+
+use super::*;
+use crate::work::{Cancelled, Emit};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const LIMITS: WindowLimits = WindowLimits { records: 50, bytes: 100_000 };
+const GROUP: &str = "test-group";
+
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A Kafka with raw messages of several devices, whose values say device and number.
+struct Rig {
+    kafka: EmbeddedKafka,
+    next: BTreeMap<usize, usize>,
+}
+
+const DEVICES: usize = 7;
+
+impl Rig {
+    fn new() -> Rig {
+        let kafka = EmbeddedKafka::start(["raw", "out"]).expect("a Kafka in the process");
+        Rig { kafka, next: BTreeMap::new() }
+    }
+
+    fn sink(&self) -> KafkaSink {
+        let (servers, thread) = (self.kafka.bootstrap_servers(), std::thread::current());
+        let status = Arc::new(KafkaStatus::default());
+        KafkaSink::new("test", &servers, &BTreeMap::new(), 1_000_000, status, thread)
+    }
+
+    /// Writes so many raw messages.
+    fn publish(&mut self, count: usize) {
+        let mut sink = self.sink();
+        let mut record = RecordBuf::default();
+        for at in 0..count {
+            let device = at % DEVICES;
+            let number = self.next.entry(device).or_default();
+            let (key, value) = (format!("m-{device}"), format!("m-{device} {number}"));
+            *number += 1;
+            record.begin("raw", 1000);
+            record.key(|out| out.extend_from_slice(key.as_bytes()));
+            record.value(|out| out.extend_from_slice(value.as_bytes()));
+            let mut done = Vec::new();
+            until("a raw message is taken", || {
+                let taken = sink.append(record.as_record(), at).is_ok();
+                sink.poll(&mut done);
+                taken
+            });
+        }
+        let mut landed = 0;
+        until("raw messages land", || {
+            let mut done = Vec::new();
+            sink.poll(&mut done);
+            landed += done.len();
+            assert!(done.iter().all(|one| matches!(one.verdict, SinkVerdict::Durable)));
+            landed == count
+        });
+    }
+
+    fn pool(&self, work: impl Work + Clone, sink: SinkOf) -> Running {
+        let control = Arc::new(Control::default());
+        let (servers, own) = (self.kafka.bootstrap_servers(), Arc::clone(&control));
+        let thread = std::thread::spawn(move || {
+            let desk = SharedDesk::new(LIMITS);
+            let settings = MemberSettings {
+                group: GROUP,
+                client_id: "test",
+                bootstrap_servers: &servers,
+                properties: &properties(),
+                topics: &["raw".to_owned()],
+                queue_bytes: 1 << 20,
+            };
+            let member = Member::join(&settings, Arc::clone(&desk) as Arc<dyn Assignments>);
+            let member = (member.expect("it can join"), desk);
+            let large = work.clone();
+            let pool = Pool::new("test", LIMITS, member, sink(), work, large, own);
+            pool.expect("a thread").run(Duration::from_secs(10));
+        });
+        Running { control, thread: Some(thread) }
+    }
+
+    /// A sink of its own for a pool's thread.
+    fn kafka_sink(&self) -> SinkOf {
+        let servers = self.kafka.bootstrap_servers();
+        Box::new(move || {
+            let status = Arc::new(KafkaStatus::default());
+            let thread = std::thread::current();
+            let sink =
+                KafkaSink::new("test", &servers, &BTreeMap::new(), 1_000_000, status, thread);
+            Box::new(sink)
+        })
+    }
+
+    /// All records of the topic, as they are now, by partition and in order.
+    fn written(&self, count: usize) -> Vec<String> {
+        let servers = self.kafka.bootstrap_servers();
+        let consumer = Consumer::open("look", &servers, &BTreeMap::new(), &["out".to_owned()]);
+        let consumer = consumer.expect("it can be read");
+        let mut found = Vec::new();
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            let wait = Duration::from_millis(if distinct(&found) < count { 200 } else { 50 });
+            match consumer.next(wait).expect("Kafka is there") {
+                Some(record) => {
+                    let value = record.value.expect("every record has one").to_vec();
+                    found.push(String::from_utf8(value).expect("values are text"));
+                }
+                None if distinct(&found) >= count => break,
+                None => {}
+            }
+        }
+        found
+    }
+}
+
+/// The Kafka in the process forgets a member that left only with its session.
+fn properties() -> BTreeMap<String, String> {
+    let own = [("session.timeout.ms", "6000"), ("heartbeat.interval.ms", "500")];
+    own.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+}
+
+fn distinct(found: &[String]) -> usize {
+    found.iter().collect::<BTreeSet<_>>().len()
+}
+
+type SinkOf = Box<dyn FnOnce() -> Box<dyn Sink> + Send>;
+
+/// A pool at work; dropped, it ends.
+struct Running {
+    control: Arc<Control>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Running {
+    fn end(mut self) {
+        self.control.end();
+        self.thread.take().expect("once").join().expect("no panic");
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.control.end();
+    }
+}
+
+/// Copies values, and does with some what it is told.
+#[derive(Clone, Default)]
+struct Copies {
+    /// Messages that are large, by a text in them.
+    large: &'static str,
+    /// Messages that are held as long as this is set.
+    held: Arc<AtomicBool>,
+    /// Messages that stop their partition, by their value.
+    bad: &'static str,
+    worked: Arc<AtomicUsize>,
+}
+
+impl Copies {
+    fn copy(raw: &Raw<'_>, out: &mut RecordBatch<()>) {
+        let mut record = RecordBuf::default();
+        record.begin("out", 1000);
+        record.key(|out| out.extend_from_slice(raw.key.unwrap_or_default()));
+        record.value(|out| out.extend_from_slice(raw.value.unwrap_or_default()));
+        out.push(record.as_record(), ());
+    }
+}
+
+impl Work for Copies {
+    fn work(&mut self, raw: &Raw<'_>, out: &mut RecordBatch<()>) -> Step {
+        use std::sync::atomic::Ordering;
+        let value = std::str::from_utf8(raw.value.unwrap_or_default()).expect("values are text");
+        self.worked.fetch_add(1, Ordering::Relaxed);
+        if !self.bad.is_empty() && value == self.bad {
+            return Step::Stop(Failure::new(Reason::NotJson, "it is bad"));
+        }
+        if value.ends_with(" 3") && self.held.load(Ordering::Relaxed) {
+            return Step::Hold("the store is away".to_owned());
+        }
+        if !self.large.is_empty() && value.contains(self.large) {
+            return Step::Large;
+        }
+        Copies::copy(raw, out);
+        Step::Done
+    }
+
+    fn work_large(&mut self, raw: &Raw<'_>, emit: &mut Emit<'_>) -> Result<Step, Cancelled> {
+        std::thread::sleep(Duration::from_millis(5));
+        for _ in 0..3 {
+            let mut out = RecordBatch::default();
+            Copies::copy(raw, &mut out);
+            emit(out)?;
+        }
+        Ok(Step::Done)
+    }
+
+    fn refuse(&mut self, raw: &Raw<'_>, failure: &Failure, _: bool, out: &mut RecordBatch<()>) {
+        let mut record = RecordBuf::default();
+        record.begin("out", 1000);
+        record.key(|out| out.extend_from_slice(raw.key.unwrap_or_default()));
+        record.value(|out| {
+            out.extend_from_slice(format!("{}: ", failure.reason).as_bytes());
+            out.extend_from_slice(raw.value.unwrap_or_default());
+        });
+        out.push(record.as_record(), ());
+    }
+}
+
+/// The numbers of each device are in order, where they are first seen.
+fn assert_in_order(found: &[String]) {
+    let mut seen = BTreeSet::new();
+    let mut last: BTreeMap<&str, i64> = BTreeMap::new();
+    for value in found.iter().filter(|value| seen.insert(value.as_str())) {
+        let plain = value.rsplit(": ").next().expect("there is always one");
+        let (device, number) = plain.split_once(' ').expect("device and number");
+        let number = number.parse().expect("a number");
+        let before = last.insert(device, number);
+        assert!(before.is_none_or(|before| before < number), "{device}: {number} after {before:?}");
+    }
+}
+
+#[test]
+fn what_is_read_is_written_once_and_committed() {
+    let mut rig = Rig::new();
+    rig.publish(200);
+    let pool = rig.pool(Copies { large: "m-3", ..Copies::default() }, rig.kafka_sink());
+    until("all is finished", || is_finished(&pool));
+    pool.end();
+    let found = rig.written(200);
+    let large = found.iter().filter(|value| value.contains("m-3")).count();
+    assert_eq!((found.len() - large + large / 3, large % 3), (200, 0));
+    assert_in_order(&found);
+    // Who comes next begins where this one ended.
+    rig.publish(10);
+    let work = Copies::default();
+    let worked = Arc::clone(&work.worked);
+    let pool = rig.pool(work, rig.kafka_sink());
+    rig.written(210);
+    pool.end();
+    assert_eq!(worked.load(std::sync::atomic::Ordering::Relaxed), 10);
+}
+
+#[test]
+fn one_that_is_held_holds_its_partition_and_no_other() {
+    let mut rig = Rig::new();
+    rig.publish(70);
+    let work = Copies { held: Arc::new(AtomicBool::new(true)), ..Copies::default() };
+    let held = Arc::clone(&work.held);
+    let pool = rig.pool(work, rig.kafka_sink());
+    until("what can be done is done, and the rest is held", || {
+        let partitions = pool.control.partitions();
+        partitions.iter().any(|one| one.state == Status::Held)
+    });
+    held.store(false, std::sync::atomic::Ordering::Relaxed);
+    let found = rig.written(70);
+    pool.end();
+    assert_eq!(found.len(), 70);
+    assert_in_order(&found);
+}
+
+#[test]
+fn a_partition_that_stops_goes_on_when_somebody_decides() {
+    let mut rig = Rig::new();
+    rig.publish(70);
+    let pool = rig.pool(Copies { bad: "m-2 4", ..Copies::default() }, rig.kafka_sink());
+    let stopped = || {
+        let partitions = pool.control.partitions();
+        partitions.into_iter().find(|one| one.state == Status::Stopped)
+    };
+    until("it stops", || stopped().is_some());
+    let at = stopped().expect("it stands");
+    let order = |what, offset| {
+        let partition = Partition { topic: at.topic.clone(), partition: at.partition };
+        assert!(pool.control.order(Order { at: Position { partition, offset }, what }));
+    };
+    let offset = at.offset.expect("it stands somewhere");
+    assert!(at.reason.expect("it says why").contains("it is bad"));
+    // Another message than the one that it stands at is nobody's business.
+    order(What::Skip, offset + 1);
+    order(What::Retry, offset);
+    until("it stops again", || stopped().is_some());
+    assert!(rig.written(30).iter().all(|value| !value.contains("m-2 4")));
+    order(What::Skip, offset);
+    let found = rig.written(70);
+    pool.end();
+    assert_eq!(found.len(), 70);
+    assert!(found.contains(&"operator: m-2 4".to_owned()), "{found:?}");
+    assert_in_order(&found);
+}
+
+/// Members come, and go without a word; two at a time share the work.
+#[test]
+fn members_come_and_go_and_everything_is_there_in_order() {
+    let mut rig = Rig::new();
+    let mut pools = vec![rig.pool(Copies { large: " 1", ..Copies::default() }, rig.kafka_sink())];
+    for _ in 0..2 {
+        rig.publish(300);
+        pools.push(rig.pool(Copies { large: "m-5", ..Copies::default() }, rig.kafka_sink()));
+        until("both have partitions", || {
+            pools.iter().all(|pool| !pool.control.partitions().is_empty())
+        });
+        pools.remove(0).end();
+    }
+    let found = rig.written(600);
+    assert_eq!(distinct(&found), 600);
+    assert_in_order(&found);
+}
+
+/// A sink that fails as Kafka may, and keeps what it took.
+struct Faulty {
+    random: StdRng,
+    open: Vec<(Token, RecordBuf)>,
+    given_back: Vec<Decided>,
+    landed: Arc<Mutex<Vec<String>>>,
+    is_broken: bool,
+    /// No more faults.
+    is_well: Arc<AtomicBool>,
+}
+
+impl Faulty {
+    fn fails(&mut self, chance: f64) -> bool {
+        !self.is_well.load(std::sync::atomic::Ordering::Relaxed) && self.random.random_bool(chance)
+    }
+}
+
+impl Sink for Faulty {
+    fn append(&mut self, record: Record<'_>, token: Token) -> Result<(), AppendError> {
+        if self.is_broken {
+            return Err(AppendError::Broken);
+        }
+        if self.fails(0.05) {
+            return Err(if self.random.random() { AppendError::Full } else { AppendError::Away });
+        }
+        if self.fails(0.01) {
+            return Err(AppendError::NoTopic);
+        }
+        self.open.push((token, record.to_owned()));
+        Ok(())
+    }
+
+    fn poll(&mut self, decided: &mut Vec<Decided>) {
+        decided.append(&mut self.given_back);
+        if self.is_broken || self.fails(0.3) {
+            return;
+        }
+        let take = self.random.random_range(0..=self.open.len());
+        let batch: Vec<_> = self.open.drain(..take).collect();
+        // One that is never taken has its batch refused.
+        let is_bad = |record: &RecordBuf| record.as_record().value() == b"m-1 9";
+        let too_large = batch.iter().any(|(_, record)| is_bad(record));
+        for (token, record) in batch {
+            let verdict = if too_large {
+                SinkVerdict::TooLarge(record)
+            } else {
+                let value = String::from_utf8(record.as_record().value().to_vec());
+                self.landed.lock().push(value.expect("values are text"));
+                SinkVerdict::Durable
+            };
+            decided.push(Decided { token, verdict });
+        }
+        // What comes behind a batch that was refused is not stored before it.
+        self.is_broken = too_large || self.fails(0.01);
+    }
+
+    fn is_broken(&self) -> bool {
+        self.is_broken
+    }
+
+    fn reset(&mut self) {
+        for (token, record) in self.open.drain(..) {
+            let verdict = SinkVerdict::Undecided { record, reason: "broken".into() };
+            self.given_back.push(Decided { token, verdict });
+        }
+        self.is_broken = false;
+    }
+}
+
+#[test]
+fn with_every_fault_of_a_sink_everything_lands_in_order() {
+    let seeds = 0..4_u64;
+    std::thread::scope(|scope| seeds.for_each(|seed| drop(scope.spawn(move || with_faults(seed)))));
+}
+
+fn with_faults(seed: u64) {
+    let mut rig = Rig::new();
+    rig.publish(300);
+    let (landed, is_well) = (Arc::default(), Arc::new(AtomicBool::new(false)));
+    let faulty = Faulty {
+        random: StdRng::seed_from_u64(seed),
+        open: Vec::new(),
+        given_back: Vec::new(),
+        landed: Arc::clone(&landed),
+        is_broken: false,
+        is_well: Arc::clone(&is_well),
+    };
+    let work = Copies { large: "m-5", ..Copies::default() };
+    let pool = rig.pool(work, Box::new(move || Box::new(faulty)));
+    until("the first lands", || !landed.lock().is_empty());
+    std::thread::sleep(Duration::from_secs(2));
+    is_well.store(true, std::sync::atomic::Ordering::Relaxed);
+    until(&format!("all lands with seed {seed}"), || distinct(&landed.lock()) == 300);
+    until(&format!("all is committed with seed {seed}"), || is_finished(&pool));
+    pool.end();
+    let landed = landed.lock();
+    assert_in_order(&landed);
+    assert!(landed.contains(&"not_taken: m-1 9".to_owned()), "seed {seed}: {landed:?}");
+    assert!(!landed.contains(&"m-1 9".to_owned()));
+}
+
+/// Whether it has all partitions, and nothing of them is left.
+fn is_finished(pool: &Running) -> bool {
+    let partitions = pool.control.partitions();
+    let lags = partitions.iter().map(|one| one.lag);
+    partitions.len() == 3 && lags.sum::<Option<u64>>() == Some(0)
+}
