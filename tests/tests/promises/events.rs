@@ -8,17 +8,17 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use gateway::config::{Secrets, load_parse};
 use parse::canonical::{Context, json};
-use parse::compile::compile;
 use parse::event::Event;
 use parse::facts::Facts;
 use parse::failure::{Failure, Outcome};
-use parse::limits::Limits;
-use parse::parser::{Declared, Parser as _, Sink};
-use parse::written;
+use parse::parser::{Parser, Sink};
+use parse::plan::Plan;
+use parse::plan::rules::{RawMessage, Rule};
+use parse::plan::topic::CanonicalTopic;
 use proto::v1::envelope::Payload;
 use proto::v1::{Envelope, IdentityTrust};
-use serde::Deserialize;
 use serde_json::{Value, json};
 use tests::gateway::{Gateway, GatewayConfig};
 use tests::kafka::{Kafka, Record, unique};
@@ -27,98 +27,32 @@ use tests::s3::S3;
 use tests::tools::{Folder, program};
 
 const RUN_WAIT: Duration = Duration::from_secs(90);
-/// What the configuration's canonical topics have, in milliseconds.
-const BUCKET_MS: i64 = 3_600_000;
-
-/// The parts of `parse.yaml` that are needed here.
-#[derive(Deserialize)]
-struct Configuration {
-    parse: Section,
+/// The configuration that ships with the fleet, as a parse role reads it.
+fn plan() -> Plan {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/device-sim/parse.yaml");
+    let settings = load_parse(&file, [], Secrets::Read);
+    settings.unwrap_or_else(|faults| panic!("{faults}")).plan
 }
 
-#[derive(Deserialize)]
-struct Section {
-    parsers: BTreeMap<String, written::Parser>,
-    rules: Vec<Rule>,
-    canonical: BTreeMap<String, Value>,
+/// The first rule that holds.
+fn rule<'p>(plan: &'p Plan, lane: &str, envelope: &Envelope, facts: &Facts<'_>) -> &'p Rule {
+    let found = plan.rules.first_match(lane, &RawMessage { envelope, facts });
+    found.unwrap_or_else(|| panic!("{} has no rule", facts.topic)).1
 }
 
-#[derive(Deserialize)]
-struct Rule {
-    when: When,
-    parser: String,
-    topic: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct When {
-    topic: String,
-    firmware: Option<String>,
-}
-
-/// The fleet's configuration at work.
-struct Parsers {
-    parsers: BTreeMap<String, Declared>,
-    rules: Vec<Rule>,
-}
-
-impl Parsers {
-    fn new() -> Parsers {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/device-sim/parse.yaml");
-        let text = std::fs::read_to_string(file).expect("it ships with the simulator");
-        let Configuration { parse } = serde_saphyr::from_str(&text).expect("it is YAML");
-        let compiled = |(name, written): (String, written::Parser)| {
-            let parser = compile(&written, Limits::default());
-            let parser = parser.unwrap_or_else(|faults| panic!("{name}: {faults:?}"));
-            (name, parser)
-        };
-        let parsers: BTreeMap<String, Declared> = parse.parsers.into_iter().map(compiled).collect();
-        for rule in &parse.rules {
-            assert!(parsers.contains_key(&rule.parser), "{} is no parser", rule.parser);
-            assert!(parse.canonical.contains_key(&rule.topic), "{} is no topic", rule.topic);
-        }
-        let used = |name: &&String| parse.rules.iter().any(|rule| rule.parser == **name);
-        assert_eq!(parsers.keys().filter(used).count(), parsers.len(), "every parser is used");
-        Parsers { parsers, rules: parse.rules }
-    }
-
-    /// The first rule that holds.
-    fn rule(&self, topic: &str, firmware: &str) -> &Rule {
-        let holds = |rule: &&Rule| {
-            let by_firmware = match rule.when.firmware.as_deref() {
-                None => true,
-                Some(">=4") => firmware.starts_with('4'),
-                Some(other) => panic!("this test knows no {other}"),
-            };
-            by_firmware && matches(&rule.when.topic, topic)
-        };
-        self.rules.iter().find(holds).unwrap_or_else(|| panic!("{topic} has no rule"))
-    }
-}
-
-fn matches(filter: &str, topic: &str) -> bool {
-    let (mut filter, mut topic) = (filter.split('/'), topic.split('/'));
-    loop {
-        match (filter.next(), topic.next()) {
-            (Some("#"), _) | (None, None) => return true,
-            (Some(wanted), Some(level)) if wanted == "+" || wanted == level => {}
-            _ => return false,
-        }
-    }
-}
-
-/// The events of a message, as canonical JSON.
+/// The events of a message, each with its key, as canonical JSON.
 struct Written<'c> {
+    topic: &'c CanonicalTopic,
     context: &'c Context<'c>,
-    events: Vec<Value>,
+    events: Vec<(Vec<u8>, Value)>,
 }
 
 impl Sink for Written<'_> {
     fn event(&mut self, event: Event<'_>) {
-        let mut out = Vec::new();
+        let (mut key, mut out) = (Vec::new(), Vec::new());
+        self.topic.key.write(self.context.facts, &event, &mut key);
         json::write(self.context, &event, &mut out);
-        self.events.push(serde_json::from_slice(&out).expect("it is JSON"));
+        self.events.push((key, serde_json::from_slice(&out).expect("it is JSON")));
     }
 
     fn skipped(&mut self, failure: Failure) {
@@ -126,8 +60,13 @@ impl Sink for Written<'_> {
     }
 }
 
-fn parsed(parser: &Declared, payload: &[u8], context: &Context<'_>) -> Result<Vec<Value>, Failure> {
-    let mut written = Written { context, events: Vec::new() };
+fn parsed(
+    parser: &dyn Parser,
+    payload: &[u8],
+    topic: &CanonicalTopic,
+    context: &Context<'_>,
+) -> Result<Vec<(Vec<u8>, Value)>, Failure> {
+    let mut written = Written { topic, context, events: Vec::new() };
     match parser.parse(payload, context.facts, &mut written) {
         Outcome::Events { .. } => Ok(written.events),
         Outcome::Failed(failure) => Err(failure),
@@ -146,7 +85,7 @@ fn sim(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
 
 #[test]
 fn every_payload_of_the_fleet_gives_what_its_device_said() {
-    let parsers = Parsers::new();
+    let plan = plan();
     let folder = Folder::new("show");
     let size = ["--devices", "120", "--messages", "60", "--large-size", "30000"];
     let (code, said) = sim(&folder, &[&["show", "--format", "json"], &size[..]].concat());
@@ -156,29 +95,32 @@ fn every_payload_of_the_fleet_gives_what_its_device_said() {
     for line in said.lines() {
         let shown: Value = serde_json::from_str(line).expect("a message in each line");
         let text = |name: &str| shown[name].as_str().unwrap_or_default();
-        let (topic, device) = (text("topic"), text("device"));
+        let topic = text("topic");
         let payload = STANDARD.decode(text("payload")).expect("base64");
-        let rule = parsers.rule(topic, text("firmware"));
-        let facts = Facts {
-            topic,
+        let envelope = Envelope {
+            source_topic: topic.to_owned(),
+            device_id: text("device").to_owned(),
+            firmware_version: text("firmware").to_owned(),
             received_ms: now_ms(),
-            device_id: device,
-            verified: false,
-            attributes: &[],
+            ..Envelope::default()
         };
-        let context = Context { parser: &rule.parser, ..context(&facts) };
-        let outcome = match parsed(&parsers.parsers[&rule.parser], &payload, &context) {
+        let facts = facts(&envelope);
+        let rule = rule(&plan, "fast", &envelope, &facts);
+        let parser = &rule.parser.name;
+        let canonical = &plan.topics[rule.topic];
+        let context = Context { parser, ..context(&envelope, &facts) };
+        let outcome = match parsed(&*rule.parser.parser, &payload, canonical, &context) {
             Err(failure) => {
                 assert_eq!(text("fails"), failure.reason.label(), "{topic}: {failure}");
                 failure.reason.label()
             }
             Ok(found) => {
-                assert_eq!(shown["fails"], Value::Null, "{topic} by {}", rule.parser);
+                assert_eq!(shown["fails"], Value::Null, "{topic} by {parser}");
                 let due = shown["events"].as_array().expect("a list");
-                assert_eq!(found.len(), due.len(), "{topic} by {}", rule.parser);
-                for (found, due) in found.iter().zip(due) {
+                assert_eq!(found.len(), due.len(), "{topic} by {parser}");
+                for ((_, found), due) in found.iter().zip(due) {
                     for part in ["index", "time", "fields", "types"] {
-                        assert_eq!(found[part], due[part], "{topic} by {}", rule.parser);
+                        assert_eq!(found[part], due[part], "{topic} by {parser}");
                     }
                     assert_eq!(found["time_from"], "payload");
                     assert_eq!(found["time_flag"], Value::Null);
@@ -187,13 +129,14 @@ fn every_payload_of_the_fleet_gives_what_its_device_said() {
                 "events"
             }
         };
-        *seen.entry((rule.parser.clone(), outcome.to_owned())).or_default() += 1;
+        *seen.entry((parser.clone(), outcome.to_owned())).or_default() += 1;
     }
     let times = |parser: &str, outcome: &str| {
         seen.get(&(parser.to_owned(), outcome.to_owned())).copied().unwrap_or(0)
     };
-    for parser in parsers.parsers.keys() {
-        assert!(times(parser, "events") > 0, "{parser} had nothing to do: {seen:?}");
+    for rule in plan.rules.iter() {
+        let name = &rule.parser.name;
+        assert!(times(name, "events") > 0, "{name} had nothing to do: {seen:?}");
     }
     for reason in ["truncated", "not_utf8", "column_count", "decompress"] {
         assert!(seen.keys().any(|(_, outcome)| outcome == reason), "no {reason}: {seen:?}");
@@ -219,14 +162,24 @@ fn now_ms() -> i64 {
     since.expect("it is later than 1970").as_millis() as i64
 }
 
-fn context<'a>(facts: &'a Facts<'a>) -> Context<'a> {
+fn facts(envelope: &Envelope) -> Facts<'_> {
+    Facts {
+        topic: &envelope.source_topic,
+        received_ms: envelope.received_ms,
+        device_id: &envelope.device_id,
+        verified: envelope.device_id_trust() == IdentityTrust::Verified,
+        attributes: &[],
+    }
+}
+
+fn context<'a>(envelope: &'a Envelope, facts: &'a Facts<'a>) -> Context<'a> {
     Context {
         facts,
-        message_id: [0; 16],
-        device_type: "",
-        firmware_version: "",
-        group: "",
-        lane: "",
+        message_id: envelope.message_id[..].try_into().unwrap_or_default(),
+        device_type: &envelope.device_type,
+        firmware_version: &envelope.firmware_version,
+        group: &envelope.group,
+        lane: &envelope.lane,
         topic: "",
         partition: 0,
         offset: 0,
@@ -244,59 +197,40 @@ struct Made {
 }
 
 /// Plays the parse role: each lane in its order, each message once.
-fn made(kafka: &Kafka, gateway: &Gateway, parsers: &Parsers) -> Made {
+fn made(kafka: &Kafka, gateway: &Gateway, plan: &Plan) -> Made {
     let mut made = Made { events: Vec::new(), quarantine: Vec::new(), metadata: Vec::new() };
     for lane in ["priority", "fast", "slow", "dead-letter"] {
         for raw in kafka.read_all(&gateway.topic(lane)) {
-            made.take(&raw, parsers);
+            made.take(lane, &raw, plan);
         }
     }
     made
 }
 
 impl Made {
-    fn take(&mut self, raw: &Record, parsers: &Parsers) {
+    fn take(&mut self, lane: &str, raw: &Record, plan: &Plan) {
         let envelope = raw.envelope();
-        let message_id: [u8; 16] = envelope.message_id[..].try_into().expect("16 bytes");
         let payload = match &envelope.payload {
             Some(Payload::Inline(payload)) => payload.to_vec(),
             Some(Payload::Reference(reference)) => S3::shared().object(&reference.uri),
             None => panic!("a message has a payload"),
         };
-        let rule = parsers.rule(&envelope.source_topic, &envelope.firmware_version);
-        let facts = Facts {
-            topic: &envelope.source_topic,
-            received_ms: envelope.received_ms,
-            device_id: &envelope.device_id,
-            verified: envelope.device_id_trust() == IdentityTrust::Verified,
-            attributes: &[],
-        };
-        let context = Context {
-            facts: &facts,
-            message_id,
-            device_type: &envelope.device_type,
-            firmware_version: &envelope.firmware_version,
-            group: &envelope.group,
-            lane: &envelope.lane,
-            topic: &raw.topic,
-            partition: raw.partition,
-            offset: raw.offset,
-            parser: &rule.parser,
-            revision: 1,
-        };
+        let facts = facts(&envelope);
+        let rule = rule(plan, lane, &envelope, &facts);
+        let parser = &rule.parser.name;
+        let (partition, offset) = (raw.partition, raw.offset);
+        let context = context(&envelope, &facts);
+        let context = Context { topic: &raw.topic, partition, offset, parser, ..context };
         let mut metadata = metadata(raw, &envelope);
         metadata["kind"] = json!("landed");
-        self.metadata.push(record(&envelope.device_id, &metadata));
+        self.metadata.push(record(envelope.device_id.as_bytes(), &metadata));
         metadata["kind"] = json!("parsed");
-        metadata["parser"] = json!(rule.parser);
-        match parsed(&parsers.parsers[&rule.parser], &payload, &context) {
+        metadata["parser"] = json!(parser);
+        match parsed(&*rule.parser.parser, &payload, &plan.topics[rule.topic], &context) {
             Ok(events) => {
                 metadata["outcome"] = json!("events");
                 metadata["events"] = json!(events.len());
-                for event in events {
-                    let bucket = milliseconds(&event["time"]).div_euclid(BUCKET_MS) * BUCKET_MS;
-                    self.events.push(record(&format!("{}/{bucket}", envelope.device_id), &event));
-                }
+                self.events.extend(events.iter().map(|(key, event)| record(key, event)));
             }
             Err(failure) => {
                 metadata["outcome"] = json!("quarantined");
@@ -307,7 +241,7 @@ impl Made {
                 self.quarantine.push(Record {
                     headers: vec![
                         header("landfall-reason", failure.reason.label()),
-                        header("landfall-parser", &rule.parser),
+                        header("landfall-parser", parser),
                         header("landfall-source", &source),
                         header("landfall-detail", &failure.detail),
                     ],
@@ -315,7 +249,7 @@ impl Made {
                 });
             }
         }
-        self.metadata.push(record(&envelope.device_id, &metadata));
+        self.metadata.push(record(envelope.device_id.as_bytes(), &metadata));
     }
 }
 
@@ -344,17 +278,12 @@ fn rfc3339(ms: i64) -> String {
     humantime::format_rfc3339_millis(std::time::UNIX_EPOCH + since).to_string()
 }
 
-fn milliseconds(time: &Value) -> i64 {
-    let time = humantime::parse_rfc3339(time.as_str().expect("a text")).expect("a time");
-    time.duration_since(std::time::UNIX_EPOCH).expect("later").as_millis() as i64
-}
-
-fn record(key: &str, value: &Value) -> Record {
+fn record(key: &[u8], value: &Value) -> Record {
     Record {
         topic: String::new(),
         partition: 0,
         offset: 0,
-        key: Some(key.as_bytes().to_vec()),
+        key: Some(key.to_vec()),
         value: value.to_string().into_bytes(),
         headers: Vec::new(),
         timestamp_ms: None,
@@ -410,8 +339,7 @@ fn verify_finds_what_is_wrong_behind_the_raw_lanes() {
     let how = ["--seed", "7", "--large-size", "600000", "--ledger", "ledger"];
     let (code, said) = sim(&folder, &[&run[..], &how].concat());
     assert_eq!(code, Some(0), "{said}");
-    let parsers = Parsers::new();
-    let whole = made(kafka, &gateway, &parsers);
+    let whole = made(kafka, &gateway, &plan());
     assert!(!whole.quarantine.is_empty(), "some messages of the fleet are corrupt");
     let topics = Topics {
         events: topic(kafka, "canonical", &whole.events),
