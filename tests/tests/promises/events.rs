@@ -335,8 +335,8 @@ fn verify_finds_what_is_wrong_behind_the_raw_lanes() {
     let folder = Folder::new("fleet");
     let address = gateway.mqtt().to_string();
     let run =
-        ["run", "--gateway", &address, "--devices", "60", "--rate", "400", "--duration", "4s"];
-    let how = ["--seed", "7", "--large-size", "600000", "--ledger", "ledger"];
+        ["run", "--gateway", &address, "--devices", "40", "--rate", "400", "--duration", "3s"];
+    let how = ["--seed", "7", "--large-size", "300000", "--ledger", "ledger"];
     let (code, said) = sim(&folder, &[&run[..], &how].concat());
     assert_eq!(code, Some(0), "{said}");
     let whole = made(kafka, &gateway, &plan());
