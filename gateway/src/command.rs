@@ -5,11 +5,13 @@
 mod check;
 mod dev;
 mod explain;
+mod parse;
 mod password;
 mod run;
 mod schema;
 mod show;
 mod tail;
+mod takes;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -54,6 +56,8 @@ enum Command {
     Schema,
     /// Tell where a message would go, and why
     Explain(Box<explain::Arguments>),
+    /// Make events of raw messages
+    Parse(parse::Arguments),
     /// Make a line for the password file; the password is read from standard input
     Password(password::Arguments),
     /// Print a lane's records from the beginning, as they come
@@ -114,6 +118,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::check(&arguments),
         Command::Schema => schema::schema(),
         Command::Explain(arguments) => explain::explain(&arguments),
+        Command::Parse(arguments) => parse::parse(&arguments),
         Command::Password(arguments) => password::password(&arguments),
         Command::Tail(arguments) => tail::tail(&arguments),
     };

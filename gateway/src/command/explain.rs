@@ -1,6 +1,6 @@
-//! `landfall explain`: where a message would go, what its sender may do, and which route and rule say so. It
-//! is decided and written
-//! by what decides and writes in `run`. Touches no network.
+//! `landfall explain`: where a message would go, what its sender may do, which parser would take it, and which
+//! route and rule say so. It is decided and written by what decides and writes in `run` and in `parse`. Touches
+//! no network.
 
 mod certificate;
 mod rights;
@@ -19,8 +19,9 @@ use bridge::{Carriage, Refusal};
 use clap::ValueEnum;
 use serde::Serialize;
 
-use super::{Failure, load};
-use crate::config::{Secrets, Settings};
+use super::takes::{Raw, Takes};
+use super::{Failure, environment};
+use crate::config::{self, ParseSettings, Secrets, Settings, Whole};
 use crate::mqtt;
 use rights::Rights;
 
@@ -105,11 +106,30 @@ struct Explanation {
     /// What the sender may do.
     #[serde(skip_serializing_if = "Option::is_none")]
     access: Option<Rights>,
+    /// Who would make events of it; absent where the configuration says nothing of that, or it does not land.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parse: Option<Taken>,
+}
+
+/// Which parser takes a message.
+#[derive(Serialize)]
+struct Taken {
+    /// `none: …` where there is none, and why.
+    rule: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parser: Option<String>,
+    /// Kafka's topic of its events.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    topic: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on_failure: Option<&'static str>,
 }
 
 pub fn explain(arguments: &Arguments) -> Result<ExitCode, Failure> {
     // No secret says where a message goes.
-    let settings = load(arguments.config.as_deref(), Secrets::Assumed)?;
+    let file = arguments.config.as_deref();
+    let Whole { gateway: settings, parse } =
+        config::load_whole(file, environment(), Secrets::Assumed)?;
     if let Some(file) = &arguments.certificate {
         return certificate::explain(&settings, file, arguments.listener.as_deref());
     }
@@ -119,15 +139,7 @@ pub fn explain(arguments: &Arguments) -> Result<ExitCode, Failure> {
         usage(format!("--size {:?} is no size: write bytes, or 512KiB, 2MiB", arguments.size))
     })?;
     let content = arguments.payload.as_deref().map(|file| payload(file, &settings)).transpose()?;
-    let received_ms = match &arguments.now {
-        None => jiff::Timestamp::now().as_millisecond(),
-        Some(text) => text
-            .parse::<jiff::Timestamp>()
-            .map_err(|_| {
-                usage(format!("--now {text:?} is no time: write such as 2026-01-31T12:00:00Z"))
-            })?
-            .as_millisecond(),
-    };
+    let received_ms = received_ms("--now", arguments.now.as_deref())?;
     let mut properties = pairs("--property", &arguments.properties)?;
     let event_start = match &arguments.age {
         None => None,
@@ -170,7 +182,7 @@ pub fn explain(arguments: &Arguments) -> Result<ExitCode, Failure> {
         properties: &properties,
     };
     let rights = rights::rights(&settings, listener, &device, topic);
-    let explanation = explanation(&settings, &message, rights);
+    let explanation = explanation(&settings, parse.as_ref(), &message, rights);
     let mut out = io::stdout().lock();
     match arguments.format {
         Format::Json => {
@@ -182,7 +194,19 @@ pub fn explain(arguments: &Arguments) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn pairs<'a>(option: &str, given: &'a [String]) -> Result<Vec<(&'a str, &'a str)>, Failure> {
+/// When a message is received: that time, or now.
+pub(super) fn received_ms(option: &str, given: Option<&str>) -> Result<i64, Failure> {
+    let Some(text) = given else { return Ok(jiff::Timestamp::now().as_millisecond()) };
+    let time = text.parse::<jiff::Timestamp>();
+    time.map(jiff::Timestamp::as_millisecond).map_err(|_| {
+        Failure::Usage(format!("{option} {text:?} is no time: write such as 2026-01-31T12:00:00Z"))
+    })
+}
+
+pub(super) fn pairs<'a>(
+    option: &str,
+    given: &'a [String],
+) -> Result<Vec<(&'a str, &'a str)>, Failure> {
     let split = |text: &'a String| {
         text.split_once('=')
             .ok_or_else(|| Failure::Usage(format!("{option} {text:?}: write NAME=VALUE")))
@@ -200,7 +224,12 @@ fn payload(file: &Path, settings: &Settings) -> Result<Vec<u8>, Failure> {
     Ok(content)
 }
 
-fn explanation(settings: &Settings, message: &Message<'_>, rights: Option<Rights>) -> Explanation {
+fn explanation(
+    settings: &Settings,
+    parse: Option<&ParseSettings>,
+    message: &Message<'_>,
+    rights: Option<Rights>,
+) -> Explanation {
     let routing = &settings.routing;
     let decision = routing.decide(message);
     let Message { topic, qos, content_type, properties, payload, .. } = *message;
@@ -233,8 +262,12 @@ fn explanation(settings: &Settings, message: &Message<'_>, rights: Option<Rights
     let rule = decision.rule.map_or("none matches: fast".to_owned(), |index| {
         format!("rules[{index}] {}", routing.rules[index].when)
     });
+    let lane = &routing.lanes[decision.lane].name;
+    let lands = refusal.is_none() && dead.is_none();
+    let raw = parse.filter(|_| lands).and_then(|_| Raw::of(&decision, lane));
+    let taken = parse.zip(raw).map(|(role, raw)| taken(role, &raw));
     Explanation {
-        lane: routing.lanes[decision.lane].name.clone(),
+        lane: lane.clone(),
         outcome,
         reason,
         topic: record.topic().to_owned(),
@@ -255,6 +288,26 @@ fn explanation(settings: &Settings, message: &Message<'_>, rights: Option<Rights
         event_start_ms: decision.metadata.event_start_ms,
         event_time_fault: decision.metadata.event_time_fault.map(|fault| fault.to_string()),
         access: rights,
+        parse: taken,
+    }
+}
+
+fn taken(role: &ParseSettings, raw: &Raw) -> Taken {
+    let none = |why: String| Taken {
+        rule: format!("none: {why}"),
+        parser: None,
+        topic: None,
+        on_failure: None,
+    };
+    match raw.takes(&role.plan) {
+        Takes { pool: None, .. } => none(format!("no pool reads the lane {}", raw.lane())),
+        Takes { rule: None, .. } => none("no rule of parse.rules holds".to_owned()),
+        Takes { rule: Some((place, rule)), .. } => Taken {
+            rule: format!("parse.rules[{place}] {rule}"),
+            parser: Some(rule.parser.name.clone()),
+            topic: Some(role.plan.topics[rule.topic].topic.clone()),
+            on_failure: Some(rule.on_failure.label()),
+        },
     }
 }
 
@@ -286,6 +339,15 @@ fn print(out: &mut impl io::Write, explanation: &Explanation) -> io::Result<()> 
     ] {
         if !value.is_empty() {
             writeln!(out, "{name:<10}{}", escape(value))?;
+        }
+    }
+    if let Some(taken) = &explanation.parse {
+        match &taken.parser {
+            None => writeln!(out, "parser    {}", taken.rule)?,
+            Some(parser) => writeln!(out, "parser    {parser}, by {}", taken.rule)?,
+        }
+        if let (Some(topic), Some(on_failure)) = (&taken.topic, taken.on_failure) {
+            writeln!(out, "events    {topic}, and what fails: {on_failure}")?;
         }
     }
     if let Some(fault) = &explanation.event_time_fault {

@@ -6,6 +6,8 @@ mod docs;
 mod dev;
 // What `landfall explain` says of a message is what becomes of it.
 mod explain;
+// What `landfall parse try` shows of a payload, proposes for one, and says of one that fails.
+mod parse_try;
 // Clients that are not ours publish, and clients that are not ours read.
 mod clients;
 // What the benchmark counts has landed.
