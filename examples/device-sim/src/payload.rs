@@ -28,9 +28,9 @@ pub enum Form {
     OldJson,
     /// A table, by the oldest.
     Csv,
-    /// A reading in each line: a log as large as it may be.
+    /// A reading in each line, with a waveform: a log as large as it may be.
     Ndjson,
-    /// The same from long ago, packed.
+    /// A reading in each line, from long ago, packed.
     NdjsonGzip,
 }
 
@@ -128,6 +128,10 @@ impl Content {
                 }
             };
             fields.insert(quantity.name.to_owned(), said);
+        }
+        if self.form == Form::Ndjson {
+            let waveform = reading::waveform(self.seed, self.moment(sequence, index));
+            fields.insert("waveform".to_owned(), waveform.map(Json::from).collect());
         }
         let time = rfc3339(self.at_ms + self.step_ms * index as i64);
         Ok(Event { time, fields, types })

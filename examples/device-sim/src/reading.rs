@@ -213,6 +213,23 @@ impl Stream {
     }
 }
 
+/// Samples of a waveform, which is recorded in logs only.
+const SAMPLES: u64 = 64;
+/// Samples from one peak to the next.
+const SAMPLES_PERIOD: u64 = 16;
+
+/// The waveform that is recorded at a moment.
+pub fn waveform(seed: u64, moment: u64) -> impl Iterator<Item = i64> {
+    let chance = mixed(seed, moment);
+    let height = 100 + (chance % 900) as i64;
+    (0..SAMPLES).map(move |at| {
+        let phase = (at + chance % SAMPLES_PERIOD) % SAMPLES_PERIOD;
+        let rise = phase.min(SAMPLES_PERIOD - phase) as i64;
+        let noise = (chance.rotate_right(at as u32) % 32) as i64;
+        4 * rise * height / SAMPLES_PERIOD as i64 - height + noise
+    })
+}
+
 impl Quantity {
     fn value(&self, seed: u64, moment: u64) -> Value {
         let chance = mixed(seed, moment);

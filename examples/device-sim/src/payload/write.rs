@@ -7,7 +7,7 @@ use flate2::{Compression, GzBuilder};
 use serde_json::Value as Json;
 
 use super::{Content, Flaw, Form, Head, push_number, rfc3339};
-use crate::reading::{Stream, Value, mixed};
+use crate::reading::{Stream, Value, mixed, waveform};
 
 /// What old firmware writes where a sensor does not answer, and what tables have there.
 const OLD_NULL: &str = "-999";
@@ -77,6 +77,17 @@ impl Content {
         }
     }
 
+    fn push_waveform(&self, out: &mut Vec<u8>, sequence: u64, index: u64) {
+        push_name(out, "wave");
+        let mut mark = b'[';
+        for sample in waveform(self.seed, self.moment(sequence, index)) {
+            out.push(mark);
+            push_number(out, sample, 0, b'.');
+            mark = b',';
+        }
+        out.push(b']');
+    }
+
     fn push_old_reading(&self, out: &mut Vec<u8>, stream: &Stream, sequence: u64, index: u64) {
         out.extend_from_slice(b"{\"dt\":");
         push_number(out, self.step_ms / 1000 * index as i64, 0, b'.');
@@ -144,6 +155,9 @@ impl Content {
             push_number(&mut line, self.at_ms + self.step_ms * index as i64, 0, b'.');
             line.push(b',');
             self.push_reading(&mut line, stream, head.sequence, index);
+            if self.form == Form::Ndjson {
+                self.push_waveform(&mut line, head.sequence, index);
+            }
             line.extend_from_slice(b"}\n");
             let is_full = match size {
                 Some(size) => index > 0 && out.len() + line.len() > size,

@@ -96,7 +96,7 @@ impl Event {
         let (mut fields, mut types) = (Map::new(), Map::new());
         for (name, value) in &event.fields {
             let (said, kind) =
-                scalar(value.kind.as_ref().with_context(|| format!("{name}: nothing"))?);
+                written(value.kind.as_ref().with_context(|| format!("{name}: nothing"))?);
             if let Some(kind) = kind {
                 types.insert(format!("/{name}"), kind.into());
             }
@@ -142,8 +142,8 @@ impl Event {
 }
 
 /// A value as canonical JSON has it, with its type where JSON does not tell it. Devices of this fleet have no
-/// lists, maps, times and bytes.
-fn scalar(kind: &Kind) -> (Json, Option<&'static str>) {
+/// maps, times and bytes, and in lists nothing but integers.
+fn written(kind: &Kind) -> (Json, Option<&'static str>) {
     match kind {
         Kind::NullValue(_) => (Json::Null, None),
         Kind::BoolValue(value) => ((*value).into(), None),
@@ -151,6 +151,10 @@ fn scalar(kind: &Kind) -> (Json, Option<&'static str>) {
         Kind::FloatValue(value) => ((*value).into(), None),
         Kind::TextValue(text) => (text.as_str().into(), None),
         Kind::DecimalValue(text) => (text.as_str().into(), Some("decimal")),
+        Kind::ListValue(list) => {
+            let kinds = list.values.iter().filter_map(|value| value.kind.as_ref());
+            (kinds.map(|kind| written(kind).0).collect(), None)
+        }
         other => (format!("{other:?}").into(), Some("other")),
     }
 }
@@ -217,8 +221,9 @@ mod tests {
             "device_id":"m-1","verified":true,"device_type":"meter","lane":"fast","received":"2026-03-01T12:00:00.123Z",
             "time":"2026-02-03T20:14:05.000Z","time_from":"payload","source":{"topic":"landfall.fast","partition":3,"offset":42},
             "parser":"readings","revision":1,"index":0,
-            "fields":{"power_w":1234.5,"level":3,"energy_kwh":"10.500","silent":null,"on":true},"types":{"/energy_kwh":"decimal"}}"#;
+            "fields":{"power_w":1234.5,"level":3,"energy_kwh":"10.500","silent":null,"on":true,"wave":[1,-2]},"types":{"/energy_kwh":"decimal"}}"#;
         let field = |name: &str, kind| (name.to_owned(), v1::Value { kind: Some(kind) });
+        let int = |value| v1::Value { kind: Some(Kind::IntValue(value)) };
         let message = v1::Event {
             event_id: event_id(b"0123456789abcdef", "readings", 0).to_vec(),
             message_id: b"0123456789abcdef".to_vec(),
@@ -242,6 +247,7 @@ mod tests {
                 field("energy_kwh", Kind::DecimalValue("10.500".to_owned())),
                 field("silent", Kind::NullValue(0)),
                 field("on", Kind::BoolValue(true)),
+                field("wave", Kind::ListValue(v1::List { values: [1, -2].map(int).into() })),
             ]
             .into(),
             ..v1::Event::default()
