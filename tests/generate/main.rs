@@ -1,9 +1,10 @@
 //! What is written of documentation by the code itself, so that it cannot go stale: the schema of the
-//! chart's values and the tables of its README, the reference of the configuration, the table of refusals, and the code
-//! map.
+//! chart's values and the tables of its README, the reference of the configuration, the tables of refusals and of
+//! parsers' reasons, and the code map.
 //! `generate write` writes it, `generate check` exits 1 when something is not what it would write.
 
 mod map;
+mod reasons;
 mod reference;
 mod refusals;
 mod schema;
@@ -69,6 +70,10 @@ fn of_repository(root: &Path) -> Result<Vec<Generated>, String> {
     files.push(Generated { path, content });
     let path = root.join("docs/devices.md");
     let content = replaced(&read(&path)?, "refusals", &refusals::table())
+        .map_err(|error| format!("{}: {error}", path.display()))?;
+    files.push(Generated { path, content });
+    let path = root.join("docs/formats.md");
+    let content = replaced(&read(&path)?, "reasons", &reasons::table())
         .map_err(|error| format!("{}: {error}", path.display()))?;
     files.push(Generated { path, content });
     let path = root.join("ARCHITECTURE.md");

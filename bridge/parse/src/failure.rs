@@ -3,8 +3,8 @@
 
 use std::fmt;
 
-/// Why a record is none, or a message has none. The names are the labels of metrics, of the quarantine and of the metadata stream,
-/// and do not change.
+/// Why a record is none, or a message has none. The names are the labels of metrics, of the quarantine and of the
+/// metadata stream, and do not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
     /// Right as far as it goes, and it ends early: a buffer was too small, or a write was cut.
@@ -111,6 +111,54 @@ impl Reason {
             Reason::ReferenceDiffers => "reference_differs",
             Reason::NotTaken => "not_taken",
             Reason::Operator => "operator",
+        }
+    }
+}
+
+impl Reason {
+    /// What it says of a message, and what is to be looked at, in a sentence without a full stop.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Reason::Truncated => {
+                "right as far as it goes, and it ends early: a buffer of the device was too small, or a write was cut"
+            }
+            Reason::NotJson => "it has to be JSON, and is none",
+            Reason::NotUtf8 => "it is not UTF-8, or not of the charset that the parser declares",
+            Reason::TrailingData => {
+                "something stands behind the document; `format: ndjson` takes several"
+            }
+            Reason::DuplicateKey => "an object has a key twice; `duplicates` says which counts",
+            Reason::DuplicateField => {
+                "a field would be there twice: what is kept of the rest has the name of a declared one"
+            }
+            Reason::TypeMismatch => "a value is not of its declared type",
+            Reason::DoesNotFit => "a number, or a text that stands for one, is beyond its type",
+            Reason::FieldMissing => "a field, device id or time that has to be there is not",
+            Reason::RecordsMissing => "the path to the records leads nowhere",
+            Reason::ColumnCount => "a row has not as many columns as the header",
+            Reason::ColumnsDiffer => "lists that belong together are of different length",
+            Reason::Decompress => "it cannot be decompressed: cut, broken, or compressed twice",
+            Reason::TooDeep => "objects and lists are nested deeper than `parse.limits.depth`",
+            Reason::TooLarge => "larger than a limit: decompressed, a document, or an event",
+            Reason::TooMany => "more records than `parse.limits.events`",
+            Reason::Jq => "the jq program raised an error",
+            Reason::JqLimit => "the jq program took more steps, memory or stack than it may",
+            Reason::NoEnvelope => {
+                "the raw record is no envelope: somebody else wrote to the lane's topic"
+            }
+            Reason::ReferenceMissing => {
+                "the payload is in the object store, and not there any more: has the bucket's rule removed it?"
+            }
+            Reason::ReferenceOutside => {
+                "the payload is said to be outside the configured store, where nothing is opened"
+            }
+            Reason::ReferenceDiffers => {
+                "the object is not what the gateway wrote: its size or hash differs"
+            }
+            Reason::NotTaken => {
+                "Kafka never takes a record that was made of it, as one that is too large"
+            }
+            Reason::Operator => "an operator had it left out",
         }
     }
 }

@@ -94,10 +94,11 @@ fn show_parse(out: &mut impl io::Write, plan: &Plan) -> io::Result<()> {
     });
     table(out, &[heads].into_iter().chain(pools).collect::<Vec<_>>())?;
     let topics: Vec<&str> = plan.topics.iter().map(|topic| topic.topic.as_str()).collect();
+    let rules = plan.rules.iter().count();
     writeln!(
         out,
-        "\nevents: {} rules to {}",
-        plan.rules.iter().count(),
+        "\nevents: {rules} {} to {}",
+        if rules == 1 { "rule" } else { "rules" },
         if topics.is_empty() { "no topic".to_owned() } else { topics.join(", ") }
     )?;
     let metadata = plan.metadata.as_ref().map_or("no topic", |metadata| metadata.topic.as_str());

@@ -72,6 +72,11 @@ fn key(quoted: &str) -> Option<Vec<&str>> {
 fn found(root: &Value, schema: &Value, path: &[impl AsRef<str>]) -> bool {
     let schema = resolved(root, schema);
     let Some((first, rest)) = path.split_first() else { return true };
+    // What may be written in several ways has the keys of each.
+    let ways = schema["anyOf"].as_array().or(schema["allOf"][0]["anyOf"].as_array());
+    if ways.is_some_and(|ways| ways.iter().any(|way| found(root, way, path))) {
+        return true;
+    }
     let name = first.as_ref().trim_end_matches("[]");
     let property = &schema["properties"][name];
     if !property.is_null() {

@@ -137,6 +137,8 @@ fn each_check_notices_what_is_wrong() {
 
     let keys =
         |path, from, to| names::keys_exist(&pages_with(path, from, to), configuration(), &chart());
+    let fault = "there is no key parse.parsers.NAME.colour";
+    says(keys("docs/formats.md", "`parse.parsers.NAME`", "`parse.parsers.NAME.colour`"), fault);
     let devices = "docs/devices.md";
     says(keys(devices, "`limits.window_messages`", "`limits.window`"), "no key limits.window");
     says(keys(devices, "`lanes.NAME.inline_size`", "`lanes.NAME.inline`"), "lanes.NAME.inline");
@@ -177,6 +179,7 @@ fn what_is_generated_goes_stale_by_no_change() {
     for (file, from, to) in [
         ("docs/configuration.md", "| `4MiB` |", "| `8MiB` |"),
         ("docs/devices.md", "| `retain` |", "| `retained` |"),
+        ("docs/formats.md", "| `jq_limit` |", "| `jq_limits` |"),
         (
             "ARCHITECTURE.md",
             "<!-- generated: code map -->\n",
