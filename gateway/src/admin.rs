@@ -3,6 +3,7 @@
 
 mod clients;
 mod guard;
+mod pools;
 mod reload;
 mod secured;
 pub mod tokens;
@@ -35,6 +36,7 @@ use crate::audit::Audit;
 use crate::clients::Clients;
 use crate::metrics::MetricsHandle;
 use crate::net::tls::{Tls, TlsSettings};
+use crate::pools::Pools;
 use crate::rate_limit::RateLimit;
 use crate::reload::{Reload, Reloader};
 use guard::{Caller, Guard};
@@ -89,14 +91,20 @@ pub trait AdminView: Send + Sync + 'static {
     fn stuck_threads(&self) -> Vec<String>;
     fn readiness(&self) -> Readiness;
     fn status(&self) -> Self::Status;
-    /// Who is connected.
-    fn clients(&self) -> &Arc<Clients>;
-    /// Where it is told what operators do.
-    fn audit(&self) -> &Arc<Audit>;
-    /// What reads files anew.
-    fn reloader(&self) -> &Arc<Reloader>;
+    /// What operators are shown that names devices, and what they may do.
+    fn operated(&self) -> Operated<'_>;
     /// Brings the metrics that are counted elsewhere up to date.
     fn collect_metrics(&self);
+}
+
+/// What of a role operators look at and change, behind [`guard`].
+pub struct Operated<'v> {
+    /// What reads files anew.
+    pub reloader: &'v Arc<Reloader>,
+    /// Who is connected, and where it is told what operators do.
+    pub clients: Option<(&'v Arc<Clients>, &'v Arc<Audit>)>,
+    /// What makes events of messages.
+    pub pools: Option<&'v Arc<Pools>>,
 }
 
 /// May the process be sent traffic, and is everything as it should be?
@@ -252,11 +260,26 @@ fn all_pages<V: AdminView>(pages: &Arc<Pages<V>>, guard: &Arc<Guard>) -> Router 
         .route("/api/v1/status", get(status::<V>))
         .route_layer(from_fn_with_state(Arc::clone(guard), guard::if_configured))
         .with_state(Arc::clone(pages));
-    let view = &pages.view;
-    let kept = clients::pages(view.clients(), view.audit())
-        .merge(reload::pages(view.reloader()))
-        .route_layer(from_fn_with_state(Arc::clone(guard), guard::always));
-    let text = "not found: there are /livez, /readyz, /metrics, and /api/v1/ with status, clients and reload\n";
+    let Operated { reloader, clients, pools } = pages.view.operated();
+    let mut kept = reload::pages(reloader);
+    if let Some((clients, audit)) = clients {
+        kept = kept.merge(clients::pages(clients, audit));
+    }
+    if let Some(pools) = pools {
+        kept = kept.merge(pools::pages(pools));
+    }
+    let kept = kept.route_layer(from_fn_with_state(Arc::clone(guard), guard::always));
+    let text = match (clients.is_some(), pools.is_some()) {
+        (_, false) => {
+            "not found: there are /livez, /readyz, /metrics, and /api/v1/ with status, clients and reload\n"
+        }
+        (true, true) => {
+            "not found: there are /livez, /readyz, /metrics, and /api/v1/ with status, clients, parse and reload\n"
+        }
+        (false, true) => {
+            "not found: there are /livez, /readyz, /metrics, and /api/v1/ with status, parse and reload\n"
+        }
+    };
     signs_of_life(pages, guard).merge(shown).merge(kept).fallback(not_found(text))
 }
 

@@ -210,7 +210,7 @@ fn watch_topics(
     let lanes = settings.routing.lanes.iter().map(|(lane, plan)| LaneTopics {
         lane: plan.name.clone(),
         topics: plan.topic.all().to_vec(),
-        inline_size: plan.inline_size,
+        inline_size: Some(plan.inline_size),
         status: Arc::clone(&kafka[lane]),
     });
     let mut properties = settings.kafka.properties.clone();

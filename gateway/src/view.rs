@@ -12,14 +12,13 @@ use bridge::{Carriage, Lanes, Refusal};
 use metrics::{counter, gauge};
 use serde::Serialize;
 
-use crate::admin::{AdminView, Readiness};
-use crate::audit::Audit;
-use crate::clients::Clients;
+use crate::admin::{AdminView, Operated, Readiness};
 use crate::config::Settings;
 use crate::edge::Edge;
 use crate::identity::Demands;
 use crate::metrics as names;
 use crate::net::Entrance;
+use crate::pools::Pools;
 use crate::process::Pulses;
 use crate::reload::Reloader;
 
@@ -39,6 +38,8 @@ pub struct View {
     /// Of the runtimes, by name.
     pulses: Pulses,
     pub reloader: Arc<Reloader>,
+    /// What makes events of messages in the same process, as only `landfall dev` has it.
+    pub pools: Option<Arc<Pools>>,
     /// A drain began.
     pub draining: AtomicBool,
     /// Once ready, an outage takes no gateway out of service: that would only call the herd.
@@ -92,6 +93,7 @@ impl View {
             topics,
             pulses,
             reloader,
+            pools: None,
             draining: AtomicBool::new(false),
             was_ready: AtomicBool::new(false),
         }
@@ -221,16 +223,12 @@ impl AdminView for View {
         }
     }
 
-    fn clients(&self) -> &Arc<Clients> {
-        &self.edge.clients
-    }
-
-    fn audit(&self) -> &Arc<Audit> {
-        &self.edge.audit
-    }
-
-    fn reloader(&self) -> &Arc<Reloader> {
-        &self.reloader
+    fn operated(&self) -> Operated<'_> {
+        Operated {
+            reloader: &self.reloader,
+            clients: Some((&self.edge.clients, &self.edge.audit)),
+            pools: self.pools.as_ref(),
+        }
     }
 
     fn collect_metrics(&self) {

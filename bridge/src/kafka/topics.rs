@@ -45,7 +45,8 @@ pub struct Questions {
 pub struct LaneTopics {
     pub lane: String,
     pub topics: Vec<String>,
-    pub inline_size: u32,
+    /// Bytes of the largest payload that records promise to hold; None where nothing is promised.
+    pub inline_size: Option<u32>,
     pub status: Arc<KafkaStatus>,
 }
 
@@ -265,12 +266,13 @@ impl State {
 fn compare_limits(lane: &LaneTopics, limits: &BTreeMap<String, u32>, problems: &mut Vec<String>) {
     let known = lane.topics.iter().filter_map(|topic| Some((topic, *limits.get(topic)?)));
     for (topic, bytes) in known.clone() {
-        if record::max_bytes(lane.inline_size) > bytes {
+        if let Some(inline_size) = lane.inline_size
+            && record::max_bytes(inline_size) > bytes
+        {
             problems.push(format!(
-                "lanes.{}.inline_size ({} bytes) does not fit topic {topic}, which takes {bytes} bytes \
-                 (max.message.bytes): write at most {}",
+                "lanes.{}.inline_size ({inline_size} bytes) does not fit topic {topic}, which takes {bytes} \
+                 bytes (max.message.bytes): write at most {}",
                 lane.lane,
-                lane.inline_size,
                 bytes.saturating_sub(HEAD_MAX_BYTES),
             ));
         }

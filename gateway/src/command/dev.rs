@@ -125,7 +125,7 @@ pub fn dev(arguments: &Arguments) -> Result<ExitCode, Failure> {
     settings.kafka.embedded = embedded.is_some();
     settings.reload_at_hangup = false;
     start_logging("warn");
-    run::log_hints(&settings);
+    run::log_hints(&settings.hints);
     let app = App::build(settings).context(
         "landfall dev cannot start; --mqtt-port, --ws-port and --admin-port take other ports, --data-dir another folder",
     )?;

@@ -3,7 +3,9 @@
 mod attempt;
 mod excerpt;
 mod proposal;
+mod run;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Subcommand;
@@ -11,9 +13,13 @@ use clap::Subcommand;
 use super::Failure;
 
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Arguments {
+    /// Make events of what the lanes hold, by the parse section of this configuration, until told to end
+    #[arg(long, value_name = "FILE", required = true)]
+    config: Option<PathBuf>,
     #[command(subcommand)]
-    command: Parse,
+    command: Option<Parse>,
 }
 
 #[derive(Subcommand)]
@@ -23,7 +29,9 @@ enum Parse {
 }
 
 pub fn parse(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    match &arguments.command {
-        Parse::Try(arguments) => attempt::attempt(arguments),
+    match (&arguments.command, &arguments.config) {
+        (Some(Parse::Try(arguments)), _) => attempt::attempt(arguments),
+        (None, Some(config)) => run::run(config),
+        (None, None) => unreachable!("without a command the configuration is required"),
     }
 }

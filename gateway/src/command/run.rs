@@ -5,19 +5,19 @@ use std::process::ExitCode;
 
 use super::{Failure, load, start_logging};
 use crate::app::App;
-use crate::config::{Secrets, Settings};
+use crate::config::Secrets;
 
 pub fn run(config: &Path) -> Result<ExitCode, Failure> {
     let settings = load(Some(config), Secrets::Read)?;
     start_logging("info");
-    log_hints(&settings);
+    log_hints(&settings.hints);
     let app = App::build(settings)?;
     serve(app)
 }
 
 /// Tells what may be meant otherwise.
-pub fn log_hints(settings: &Settings) {
-    for hint in &settings.hints {
+pub fn log_hints(hints: &[String]) {
+    for hint in hints {
         tracing::warn!(hint, "the configuration may be meant otherwise");
     }
 }

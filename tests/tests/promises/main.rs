@@ -29,6 +29,8 @@ mod local;
 mod fleet;
 // The events of that fleet, by the configuration that ships with it, and their proof put to the proof.
 mod events;
+// Every event of what landed is in its canonical topic, whatever becomes of the role's members.
+mod parse;
 // The faults that tests ask for are not in the program that users build.
 mod faults;
 // The bridge's Kafka sink keeps on a real Kafka what every sink has to keep.

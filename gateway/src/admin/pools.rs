@@ -1,0 +1,87 @@
+//! The pages of what makes events of messages: how it is doing, and what operators decide of a message at which a
+//! partition stands.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, RawQuery, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::{get, post};
+use axum::{Extension, Router};
+use bridge::kafka::group::{Partition, Position};
+use parse::pool::status::What;
+use serde_json::json;
+use url::form_urlencoded;
+
+use super::guard::Operator;
+use crate::pools::{Ordered, Pools};
+
+pub fn pages(pools: &Arc<Pools>) -> Router {
+    Router::new()
+        .route("/api/v1/parse", get(list))
+        .route("/api/v1/parse/{what}", post(decide))
+        .with_state(Arc::clone(pools))
+}
+
+async fn list(State(pools): State<Arc<Pools>>) -> Response {
+    Json(pools.status()).into_response()
+}
+
+async fn decide(
+    State(pools): State<Arc<Pools>>,
+    Extension(operator): Extension<Operator>,
+    Path(what): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let Some(what) = [What::Retry, What::Skip].into_iter().find(|known| known.label() == what)
+    else {
+        return failed(StatusCode::NOT_FOUND, "there are retry and skip");
+    };
+    let at = form_urlencoded::parse(query.as_deref().unwrap_or_default().as_bytes())
+        .find(|(name, _)| name == "at")
+        .and_then(|(_, at)| position(&at));
+    let Some(at) = at else {
+        return failed(StatusCode::BAD_REQUEST, "write ?at=TOPIC/PARTITION/OFFSET");
+    };
+    let Partition { topic, partition } = &at.partition;
+    let (operator, offset, what_is_done) = (&*operator.name, at.offset, what.label());
+    tracing::info!(operator, topic, partition, offset, what_is_done, "an operator decides");
+    match pools.order(at, what) {
+        Ordered::Taken => StatusCode::ACCEPTED.into_response(),
+        Ordered::NotHere => failed(
+            StatusCode::NOT_FOUND,
+            "no partition of this process stands at that message: see /api/v1/parse",
+        ),
+        Ordered::TooMany => {
+            failed(StatusCode::TOO_MANY_REQUESTS, "too many decisions wait: ask again in a second")
+        }
+    }
+}
+
+/// TOPIC/PARTITION/OFFSET; a topic has no slash.
+fn position(text: &str) -> Option<Position> {
+    let mut parts = text.split('/');
+    let (topic, partition, offset) = (parts.next()?, parts.next()?, parts.next()?);
+    let partition = Partition { topic: topic.to_owned(), partition: partition.parse().ok()? };
+    let offset = offset.parse().ok()?;
+    parts.next().is_none().then_some(Position { partition, offset })
+}
+
+fn failed(code: StatusCode, error: &str) -> Response {
+    (code, Json(json!({ "error": error }))).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_is_three_parts() {
+        let found = position("landfall.fast/2/40").expect("it is one");
+        assert_eq!((&*found.partition.topic, found.partition.partition), ("landfall.fast", 2));
+        assert_eq!(found.offset, 40);
+        for wrong in ["", "landfall.fast", "landfall.fast/2", "a/b/3", "a/2/3/4", "a/2/x"] {
+            assert_eq!(position(wrong), None, "{wrong}");
+        }
+    }
+}

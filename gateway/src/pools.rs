@@ -1,0 +1,294 @@
+//! The threads that make events of messages: a pool for each of the configuration, and one for the metadata
+//! stream.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bridge::Store;
+use bridge::kafka::KafkaStatus;
+use bridge::kafka::group::{Assignments, Member, MemberSettings, Position};
+use bridge::kafka::topics::LaneTopics;
+use bridge::sink::kafka::KafkaSink;
+use parking_lot::Mutex;
+use parse::landings::Landings;
+use parse::parsing::Parsing;
+use parse::plan::{Plan, PoolLane, WindowLimits};
+use parse::pool::status::{Control, Order, PartitionStatus, Status, What};
+use parse::pool::{Pool, SharedDesk};
+use parse::work::Work;
+use serde::Serialize;
+
+use crate::config::Kafka;
+
+/// The pool of the metadata stream.
+const METADATA: &str = "metadata";
+/// What the metadata stream holds at most: its records are small.
+const METADATA_WINDOW: WindowLimits = WindowLimits { records: 10_000, bytes: 16 * 1024 * 1024 };
+/// The largest record that a producer hands to Kafka, in bytes; how large one may be is Kafka's to say.
+const RECORD_MAX: u32 = 15 * 1024 * 1024;
+/// Bytes of a pool's consumer that wait to be read, of those that its window may have.
+const QUEUE_SHARE: u64 = 4;
+
+/// See the module.
+pub struct Pools {
+    pools: Vec<RunningPool>,
+}
+
+struct RunningPool {
+    name: String,
+    group: String,
+    /// How old a message may be that is not finished; None where nothing is promised.
+    freshness: Option<Duration>,
+    /// What it writes to.
+    topics: Vec<String>,
+    control: Arc<Control>,
+    kafka: Arc<KafkaStatus>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// How one pool is doing.
+#[derive(Clone, Debug, Serialize)]
+pub struct PoolStatus {
+    pub pool: String,
+    pub group: String,
+    pub freshness_seconds: Option<f64>,
+    pub partitions: Vec<PartitionStatus>,
+}
+
+/// What became of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ordered {
+    Taken,
+    /// No partition that is here stands at that message.
+    NotHere,
+    TooMany,
+}
+
+/// How a pool reads.
+struct Reads<'a> {
+    name: &'a str,
+    group: &'a str,
+    lanes: &'a [PoolLane],
+    window: WindowLimits,
+    properties: &'a BTreeMap<String, String>,
+    freshness: Option<Duration>,
+    writes: Vec<String>,
+}
+
+impl Pools {
+    /// Starts all threads; each is a member of its group when this returns. `client` is what Kafka knows them
+    /// by.
+    pub fn start(
+        client: &str,
+        plan: Plan,
+        kafka: &Kafka,
+        store: Option<Store>,
+        drain: Duration,
+    ) -> anyhow::Result<Pools> {
+        let plan = Arc::new(plan);
+        let mut pools = Vec::new();
+        for pool in &plan.pools {
+            let reads = Reads {
+                name: &pool.name,
+                group: &pool.group,
+                lanes: &pool.lanes,
+                window: pool.window,
+                properties: &pool.properties,
+                freshness: Some(pool.freshness),
+                writes: plan.written_topics().map(str::to_owned).collect(),
+            };
+            let work = || Parsing::new(&pool.name, &pool.lanes, Arc::clone(&plan), store.clone());
+            pools.push(RunningPool::start(client, &reads, kafka, (work(), work()), drain)?);
+        }
+        if let Some(metadata) = &plan.metadata {
+            let reads = Reads {
+                name: METADATA,
+                group: &metadata.group,
+                lanes: &metadata.lanes,
+                window: METADATA_WINDOW,
+                properties: &metadata.properties,
+                freshness: None,
+                writes: vec![metadata.topic.clone()],
+            };
+            let work = || Landings::new(&metadata.topic, &metadata.lanes);
+            pools.push(RunningPool::start(client, &reads, kafka, (work(), work()), drain)?);
+        }
+        Ok(Pools { pools })
+    }
+
+    /// What they need of Kafka.
+    pub fn topics(&self) -> Vec<LaneTopics> {
+        let each = self.pools.iter().map(|pool| LaneTopics {
+            lane: format!("(pool {})", pool.name),
+            topics: pool.topics.clone(),
+            inline_size: None,
+            status: Arc::clone(&pool.kafka),
+        });
+        each.collect()
+    }
+
+    pub fn status(&self) -> Vec<PoolStatus> {
+        let each = self.pools.iter().map(|pool| PoolStatus {
+            pool: pool.name.clone(),
+            group: pool.group.clone(),
+            freshness_seconds: pool.freshness.map(|freshness| freshness.as_secs_f64()),
+            partitions: pool.control.partitions(),
+        });
+        each.collect()
+    }
+
+    /// What keeps messages from being parsed.
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        for pool in &self.pools {
+            let name = &pool.name;
+            if !pool.kafka.is_producer_ready() {
+                let error = pool.kafka.last_error();
+                let error = error.map_or(String::new(), |error| format!(": {error}"));
+                problems.push(format!("pool {name}: its Kafka producer is not ready{error}"));
+            }
+            let kept = pool.control.partitions();
+            for state in [Status::Held, Status::Stopped] {
+                let count = kept.iter().filter(|one| one.state == state).count();
+                if count > 0 {
+                    let label = state.label();
+                    problems.push(format!("pool {name}: {count} partitions are {label}"));
+                }
+            }
+        }
+        problems
+    }
+
+    /// Threads that are gone, or gave no sign of life for so long.
+    pub fn stuck(&self, after: Duration) -> Vec<String> {
+        let stuck = self.pools.iter().filter(|pool| {
+            let gone = pool.thread.lock().as_ref().is_some_and(JoinHandle::is_finished);
+            gone || pool.control.silent_for() > after
+        });
+        stuck.map(|pool| format!("pool {}", pool.name)).collect()
+    }
+
+    /// Whether a thread ended that nobody told to.
+    pub fn lost(&self) -> Option<&str> {
+        let is_lost = |pool: &&RunningPool| {
+            !pool.control.is_ending()
+                && pool.thread.lock().as_ref().is_some_and(JoinHandle::is_finished)
+        };
+        self.pools.iter().find(is_lost).map(|pool| pool.name.as_str())
+    }
+
+    /// Has the pool decide that has the partition.
+    pub fn order(&self, at: Position, what: What) -> Ordered {
+        let stands = |one: &PartitionStatus| {
+            one.topic == at.partition.topic
+                && one.partition == at.partition.partition
+                && one.offset == Some(at.offset)
+        };
+        let pool = self.pools.iter().find(|pool| pool.control.partitions().iter().any(stands));
+        match pool.map(|pool| pool.control.order(Order { at, what })) {
+            None => Ordered::NotHere,
+            Some(true) => Ordered::Taken,
+            Some(false) => Ordered::TooMany,
+        }
+    }
+
+    /// Nothing more is begun; what was begun lands, within the drain's deadline.
+    pub fn end(&self) {
+        for pool in &self.pools {
+            pool.control.end();
+        }
+    }
+
+    /// Whether all have ended.
+    pub fn have_ended(&self) -> bool {
+        let ended =
+            |pool: &RunningPool| pool.thread.lock().as_ref().is_none_or(JoinHandle::is_finished);
+        self.pools.iter().all(ended)
+    }
+
+    /// Waits for those that have ended, or are about to.
+    pub fn join(&self) {
+        for pool in &self.pools {
+            let thread = pool.thread.lock().take();
+            if thread.is_some_and(|thread| thread.join().is_err()) {
+                tracing::error!(pool = pool.name, "a pool had panicked");
+            }
+        }
+    }
+}
+
+impl RunningPool {
+    fn start<W: Work>(
+        client: &str,
+        reads: &Reads<'_>,
+        kafka: &Kafka,
+        (work, large): (W, W),
+        drain: Duration,
+    ) -> anyhow::Result<RunningPool> {
+        let name = reads.name.to_owned();
+        let (control, status) = (Arc::new(Control::default()), Arc::new(KafkaStatus::default()));
+        let (window, group) = (reads.window, reads.group.to_owned());
+        let client_id = format!("{client}-{name}");
+        let topics: Vec<String> =
+            reads.lanes.iter().flat_map(|lane| &lane.topics).cloned().collect();
+        let (servers, own) = (kafka.bootstrap_servers.clone(), kafka.properties.clone());
+        let properties = reads.properties.clone();
+        let (told, started) = mpsc::sync_channel(1);
+        let thread = {
+            let (name, control, status) = (name.clone(), Arc::clone(&control), Arc::clone(&status));
+            // What belongs to a pool is made on its own thread, which its producer wakes.
+            thread::Builder::new().name(format!("pool-{name}")).spawn(move || {
+                let build = || {
+                    let desk = SharedDesk::new(window);
+                    let settings = MemberSettings {
+                        group: &group,
+                        client_id: &client_id,
+                        bootstrap_servers: &servers,
+                        properties: &properties,
+                        topics: &topics,
+                        queue_bytes: window.bytes / QUEUE_SHARE,
+                    };
+                    let member =
+                        Member::join(&settings, Arc::clone(&desk) as Arc<dyn Assignments>)?;
+                    let wake = thread::current();
+                    let sink = KafkaSink::new(
+                        &format!("pool {name}"),
+                        &servers,
+                        &own,
+                        RECORD_MAX,
+                        status,
+                        wake,
+                    );
+                    let sink = Box::new(sink);
+                    Ok(Pool::new(&name, window, (member, desk), sink, work, large, control)?)
+                };
+                match build() {
+                    Ok(pool) => {
+                        // Who waits for it is there.
+                        let _ = told.send(Ok(()));
+                        pool.run(drain);
+                    }
+                    Err(error) => {
+                        let error: anyhow::Error = error;
+                        let _ = told.send(Err(error));
+                    }
+                }
+            })?
+        };
+        let began = started.recv().context("its thread ended before it began")?;
+        began.with_context(|| format!("pool {name} cannot start"))?;
+        Ok(RunningPool {
+            name,
+            group: reads.group.to_owned(),
+            freshness: reads.freshness,
+            topics: reads.writes.clone(),
+            control,
+            kafka: status,
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+}
