@@ -9,6 +9,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use gateway::config::{Secrets, load_parse};
+use parse::canonical::read::read;
 use parse::canonical::{Context, json};
 use parse::event::Event;
 use parse::facts::Facts;
@@ -17,6 +18,7 @@ use parse::parser::{Parser, Sink};
 use parse::plan::Plan;
 use parse::plan::rules::{RawMessage, Rule};
 use parse::plan::topic::CanonicalTopic;
+use prost::Message as _;
 use proto::v1::envelope::Payload;
 use proto::v1::{Envelope, IdentityTrust};
 use serde_json::{Value, json};
@@ -349,6 +351,17 @@ fn verify_finds_what_is_wrong_behind_the_raw_lanes() {
     let (code, said) = verify(&folder, &gateway, &topics, &["--no-doubles", "--since-start"]);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("all events are there") && said.contains("all is there"), "{said}");
+
+    // In its other format an event is the same.
+    let as_message = |record: &Record| {
+        let text = std::str::from_utf8(&record.value).expect("JSON is text");
+        let message = read(text).expect("it was written here");
+        Record { value: message.encode_to_vec(), ..record.clone() }
+    };
+    let messages: Vec<Record> = whole.events.iter().map(as_message).collect();
+    let protobuf = Topics { events: topic(kafka, "canonical", &messages), ..topics.clone() };
+    let (code, said) = verify(&folder, &gateway, &protobuf, &[]);
+    assert_eq!(code, Some(0), "{said}");
 
     // One thing at a time is done to what was made.
     let wrong = |what: &str, topics: Topics, counts: [u32; 7]| {
