@@ -1,11 +1,13 @@
 //! A simulated fleet through a gateway that is killed again and again: everything acknowledged is
-//! there. And the proof itself is put to the proof: what is wrong in Kafka or the store is found.
+//! there, and so is every event of it. And the proof itself is put to the proof: what is wrong in Kafka or the
+//! store is found.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use tests::gateway::{Gateway, GatewayConfig};
 use tests::kafka::{Kafka, Record, unique};
 use tests::process::Process;
@@ -21,9 +23,47 @@ const LARGE: &str = "6000000";
 fn gateway(kafka: &Kafka) -> (Gateway, String) {
     let (s3, bucket) = (S3::shared(), unique("fleet"));
     s3.create_bucket(&bucket);
-    let section = S3::section(&bucket, s3.address());
-    let config = GatewayConfig::new(kafka).set("object_store", section);
+    let config = GatewayConfig::new(kafka)
+        .set("object_store", S3::section(&bucket, s3.address()))
+        .set("parse", parse_section(kafka));
     (config.program(&without_faults()).start_ready(), bucket)
+}
+
+/// How the fleet's messages become events, with topics and groups that no other test has.
+fn parse_section(kafka: &Kafka) -> Value {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/device-sim/parse.yaml");
+    let text = std::fs::read_to_string(file).expect("it ships with the simulator");
+    let mut whole: Value = serde_saphyr::from_str(&text).expect("it is YAML");
+    let mut section = whole["parse"].take();
+    let prefix = unique("events");
+    let own = |name: &str| format!("{prefix}.{name}");
+    for rule in section["rules"].as_array_mut().expect("a list") {
+        rule["topic"] = json!(own(rule["topic"].as_str().expect("a name")));
+    }
+    let canonical = section["canonical"].as_object().expect("a map");
+    section["canonical"] =
+        canonical.iter().map(|(name, topic)| (own(name), topic.clone())).collect();
+    section["metadata"] = json!({ "topic": own("metadata"), "group": own("landed") });
+    section["quarantine"] = json!({ "topic": own("quarantine") });
+    section["pools"] = json!({
+        "fast": { "lanes": ["priority", "fast"], "group": own("fast") },
+        "slow": { "lanes": ["slow"], "group": own("slow") },
+    });
+    let mut topics: Vec<&str> =
+        section["canonical"].as_object().expect("a map").keys().map(String::as_str).collect();
+    let (metadata, quarantine) = (own("metadata"), own("quarantine"));
+    topics.extend([&*metadata, &*quarantine]);
+    kafka.create_topics(&topics, 3, &[]);
+    section
+}
+
+/// Makes events of what the gateway lands.
+fn parse_role(gateway: &Gateway, folder: &Path) -> Process {
+    let mut command = Command::new(without_faults());
+    command.args(["parse", "--config"]).arg(gateway.config_file());
+    command.env("LANDFALL__ADMIN__BIND", ports::local(ports::free()).to_string());
+    command.env("LANDFALL__PARSE__SCRATCH__DIRECTORY", folder.join("scratch"));
+    Process::start("landfall-parse", command, folder)
 }
 
 /// Starts `device-sim run`, a fleet that says this much in a second; its ledger is `ledger` in `folder`.
@@ -48,7 +88,7 @@ fn verify(folder: &Path, gateway: &Gateway, more: &[&str]) -> (Option<i32>, Stri
     command.arg("--config").arg(gateway.config_file()).args(more);
     let own = Folder::new("verify");
     let mut process = Process::start("verify", command, &own);
-    let code = process.wait(SETTLE).code();
+    let code = process.wait(2 * SETTLE).code();
     (code, process.log())
 }
 
@@ -66,6 +106,7 @@ fn a_gateway_killed_again_and_again_loses_nothing() {
     let (mut gateway, _) = gateway(kafka);
     let folder = Folder::new("fleet");
     let rate = (2 * devices).to_string();
+    let parsing = parse_role(&gateway, &folder);
     let mut fleet = run(&folder, &gateway, &devices.to_string(), &rate, &format!("{seconds}s"));
     for kill in 0..KILLS {
         // All of them while the fleet talks, each at another moment of its rhythm.
@@ -76,10 +117,12 @@ fn a_gateway_killed_again_and_again_loses_nothing() {
     }
     let ended = fleet.wait(SETTLE + Duration::from_secs(seconds)).code();
     assert_eq!(ended, Some(0), "{}", fleet.log());
-    let (code, said) = verify(&folder, &gateway, &[]);
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("all is there"), "{said}");
-    let (code, since_start) = verify(&folder, &gateway, &["--since-start"]);
+    let canonical = ["--canonical", "--wait", "60s"];
+    let (code, said) = verify(&folder, &gateway, &canonical);
+    assert_eq!(code, Some(0), "{said}\n{}", parsing.tail());
+    assert!(said.contains("all is there") && said.contains("all events are there"), "{said}");
+    let (code, since_start) =
+        verify(&folder, &gateway, &[&canonical[..], &["--since-start"]].concat());
     assert_eq!((code, &since_start), (Some(0), &said));
     let told = fleet.log();
     let summary = told.lines().last().expect("the simulator sums up");
