@@ -39,7 +39,7 @@ pub use written::Configuration;
 
 pub use check::LaneView;
 pub use descriptors::{DescriptorPlan, descriptor_limit};
-pub use memory::{CONNECTION_COST, MemoryPlan};
+pub use memory::{CONNECTION_COST, METADATA_WINDOW_BYTES, MemoryPlan, QUEUE_SHARE};
 pub use parse_role::ParseSettings;
 
 /// Head and properties of a packet beside its payload, in bytes: room in the announced maximum.

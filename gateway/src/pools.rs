@@ -22,16 +22,15 @@ use parse::pool::{Pool, SharedDesk};
 use parse::work::Work;
 use serde::Serialize;
 
-use crate::config::Kafka;
+use crate::config::{Kafka, METADATA_WINDOW_BYTES, QUEUE_SHARE};
 
 /// The pool of the metadata stream.
 const METADATA: &str = "metadata";
-/// What the metadata stream holds at most: its records are small.
-const METADATA_WINDOW: WindowLimits = WindowLimits { records: 10_000, bytes: 16 * 1024 * 1024 };
+/// What the metadata stream holds at most.
+const METADATA_WINDOW: WindowLimits =
+    WindowLimits { records: 10_000, bytes: METADATA_WINDOW_BYTES };
 /// The largest record that a producer hands to Kafka, in bytes; how large one may be is Kafka's to say.
 const RECORD_MAX: u32 = 15 * 1024 * 1024;
-/// Bytes of a pool's consumer that wait to be read, of those that its window may have.
-const QUEUE_SHARE: u64 = 4;
 
 /// See the module.
 pub struct Pools {

@@ -25,7 +25,7 @@ use crate::raw::{Opened, Raw};
 use crate::work::{Cancelled, Emit, Step, Work};
 
 /// Bytes of the largest payload that the pool's own thread parses: it has others to serve.
-const SHORT_MAX_BYTES: usize = 1024 * 1024;
+pub const SHORT_MAX_BYTES: usize = 1024 * 1024;
 /// Bytes of events that are handed on together; a message with more is parsed twice instead of held.
 const PIECE_BYTES: usize = 1024 * 1024;
 /// Attributes that most messages have.

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::limits::Limits;
@@ -27,7 +26,6 @@ pub struct Plan {
     pub metadata: Option<Metadata>,
     /// The Kafka topic of what failed and is kept.
     pub quarantine: String,
-    pub scratch: Scratch,
     /// Of one message; each parser has them too.
     pub limits: Limits,
     /// What is known of messages beside their envelopes.
@@ -110,12 +108,4 @@ impl fmt::Debug for Metadata {
             .field("properties", &self.properties.keys())
             .finish()
     }
-}
-
-/// The disk on which large payloads are while they are parsed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Scratch {
-    pub directory: PathBuf,
-    /// Bytes of all files in it together.
-    pub size: u64,
 }

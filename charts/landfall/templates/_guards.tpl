@@ -200,6 +200,11 @@ no device could connect. What other annotations mean is not known here, so nothi
 {{- range $lane, $settings := $config.lanes -}}
 {{- $_ := set $maps (printf "config.lanes.%s.properties" $lane) (($settings | default dict).properties) -}}
 {{- end -}}
+{{- $parse := $config.parse | default dict -}}
+{{- range $pool, $settings := $parse.pools -}}
+{{- $_ := set $maps (printf "config.parse.pools.%s.properties" $pool) (($settings | default dict).properties) -}}
+{{- end -}}
+{{- $_ := set $maps "config.parse.metadata.properties" (($parse.metadata | default dict).properties) -}}
 {{- range $name, $token := (($config.admin | default dict).authenticate | default dict).tokens -}}
 {{- if not (kindIs "map" $token) -}}
 {{- $faults = append $faults (printf "config.admin.authenticate.tokens.%s: would be readable in a ConfigMap: put it into a Secret, mount it with `secrets: { NAME: { secretName: … } }`, and write { from_file: /etc/landfall/secrets/NAME/KEY } here" $name) -}}

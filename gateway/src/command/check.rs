@@ -3,10 +3,8 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use parse::plan::Plan;
-
 use super::{ConfigArgument, Failure, environment};
-use crate::config::{self, DescriptorPlan, Secrets, Settings, Whole};
+use crate::config::{self, DescriptorPlan, ParseSettings, Secrets, Settings, Whole};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -33,7 +31,7 @@ pub fn check(arguments: &Arguments) -> Result<ExitCode, Failure> {
     show_gateway(&mut out, &gateway)?;
     if let Some(role) = &parse {
         writeln!(out)?;
-        show_parse(&mut out, &role.plan)?;
+        show_parse(&mut out, role)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -79,7 +77,8 @@ fn show_gateway(out: &mut impl io::Write, settings: &Settings) -> io::Result<()>
 }
 
 /// What `landfall parse` would do.
-fn show_parse(out: &mut impl io::Write, plan: &Plan) -> io::Result<()> {
+fn show_parse(out: &mut impl io::Write, role: &ParseSettings) -> io::Result<()> {
+    let plan = &role.plan;
     let heads = ["pool", "lanes", "group", "records", "window", "freshness"].map(str::to_owned);
     let pools = plan.pools.iter().map(|pool| {
         let lanes: Vec<&str> = pool.lanes.iter().map(|lane| lane.name.as_str()).collect();
@@ -94,10 +93,20 @@ fn show_parse(out: &mut impl io::Write, plan: &Plan) -> io::Result<()> {
     });
     table(out, &[heads].into_iter().chain(pools).collect::<Vec<_>>())?;
     let topics: Vec<&str> = plan.topics.iter().map(|topic| topic.topic.as_str()).collect();
+    let memory = role.memory_plan;
+    writeln!(
+        out,
+        "\nmemory: {} of {} MiB = process {} MiB + windows {} MiB + payloads {} MiB",
+        (memory.process + memory.windows + memory.payloads) / MIB,
+        memory.limit / MIB,
+        memory.process / MIB,
+        memory.windows / MIB,
+        memory.payloads / MIB,
+    )?;
     let rules = plan.rules.iter().count();
     writeln!(
         out,
-        "\nevents: {rules} {} to {}",
+        "events: {rules} {} to {}",
         if rules == 1 { "rule" } else { "rules" },
         if topics.is_empty() { "no topic".to_owned() } else { topics.join(", ") }
     )?;

@@ -1,10 +1,11 @@
-//! The memory plan: what connections, queues and the router cost at most, and what is left for
-//! messages, shared out among the lanes. Checked at start, so that the limit is never met at night.
+//! The memory plans: what connections, queues and the router cost at most, and what is left for
+//! messages, shared out among the lanes; and what the windows and payloads of a parse role cost. Checked at start, so that the limit is never met at night.
 
 use std::cmp::Reverse;
 
 use bridge::uplink::UNCLASSIFIED_SHARE;
 use bridge::{LaneId, Lanes};
+use parse::parsing::SHORT_MAX_BYTES;
 
 use crate::connection::FREE_BYTES;
 use crate::edge::SESSIONS_SHARE;
@@ -115,6 +116,72 @@ fn connection_cost(listener: &ListenerSettings) -> u64 {
 /// Bytes of one connection, of the kind that costs most.
 fn dearest_cost(listeners: &[ListenerSettings]) -> u64 {
     listeners.iter().map(connection_cost).max().unwrap_or(CONNECTION_COST)
+}
+
+/// What a parse role takes at most, but for what payloads become.
+pub struct ParseDemand<'d> {
+    /// Bytes of each pool's window.
+    pub windows: &'d [u64],
+    pub has_metadata: bool,
+    /// Bytes of the largest payload.
+    pub payload_max: u64,
+    pub document_size: u64,
+    pub ratio: u64,
+}
+
+/// Where the memory of a parse role goes, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParseMemory {
+    pub limit: u64,
+    pub process: u64,
+    /// What is written and has not landed, and what was fetched and waits.
+    pub windows: u64,
+    /// What is parsed at the same time.
+    pub payloads: u64,
+}
+
+/// What was fetched for a pool and waits has this part of its window's bytes beside them.
+pub const QUEUE_SHARE: u64 = 4;
+/// Bytes of the metadata stream's window: its records are small.
+pub const METADATA_WINDOW_BYTES: u64 = 16 * 1024 * 1024;
+/// Payloads that a pool parses at the same time: a short one on its own thread, and a large one beside it.
+const PAYLOADS_PER_POOL: u64 = 2;
+/// So many times a document's bytes are its tree: 4 for what devices send; lists of single digits, which would
+/// be more, have few bytes.
+const DOCUMENT_COST: u64 = 4;
+
+impl ParseDemand<'_> {
+    /// The whole, where a payload becomes at most so many bytes.
+    pub fn plan(&self, limit: u64, decompressed: u64) -> ParseMemory {
+        let short = decompressed.min(self.short_max());
+        let each = self.payload_max + self.documents() + decompressed + short;
+        let payloads = each.saturating_mul(self.windows.len() as u64);
+        ParseMemory { limit, process: PROCESS_COST, windows: self.windows(), payloads }
+    }
+
+    /// Bytes that a payload may become, so that the whole fits.
+    pub fn room_for_decompressed(&self, limit: u64) -> u64 {
+        let pools = (self.windows.len() as u64).max(1);
+        let left = limit.saturating_sub(PROCESS_COST + self.windows()) / pools;
+        let left = left.saturating_sub(self.payload_max + self.documents());
+        // A short one becomes as large as a large one, or less.
+        (left / 2).max(left.saturating_sub(self.short_max()))
+    }
+
+    fn windows(&self) -> u64 {
+        let metadata = self.has_metadata.then_some(METADATA_WINDOW_BYTES);
+        let all = self.windows.iter().copied().chain(metadata);
+        all.map(|window| window + window / QUEUE_SHARE).sum()
+    }
+
+    fn documents(&self) -> u64 {
+        PAYLOADS_PER_POOL * DOCUMENT_COST * self.document_size
+    }
+
+    /// What a payload may become that is short.
+    fn short_max(&self) -> u64 {
+        self.ratio.saturating_mul(SHORT_MAX_BYTES as u64)
+    }
 }
 
 /// The container's limit, or 1 GiB.

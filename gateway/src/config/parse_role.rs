@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use parse::plan::Plan;
 
+use super::memory::ParseMemory;
 use super::{DescriptorPlan, Drain, Kafka, ObjectStore};
 use crate::admin::AdminSettings;
 
@@ -19,6 +20,7 @@ pub struct ParseSettings {
     pub object_store: Option<ObjectStore>,
     /// Bytes that the process may use.
     pub memory: u64,
+    pub memory_plan: ParseMemory,
     pub plan: Plan,
     pub descriptors: DescriptorPlan,
     /// A time before any file that the configuration names was read.

@@ -231,7 +231,6 @@ const OWNERS: &[(&str, &[&str])] = &[
         &[
             "bridge/src/objects/",
             "gateway/src/command/password.rs",
-            "gateway/src/config/check/",
             "gateway/src/low_priority.rs",
             "gateway/src/process.rs",
             "gateway/src/net/",

@@ -1,23 +1,23 @@
 //! The section of the parse role: what its parts mean, and whether they fit together and to the lanes.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use bridge::kafka_topic::is_kafka_topic;
 use parse::limits::{DEPTH_MAX, DOCUMENT_MAX, Limits};
 use parse::plan::known::Known;
-use parse::plan::{Metadata, Plan, PoolLane, Scratch};
+use parse::plan::{Metadata, Plan, Pool, PoolLane};
 
 use super::kafka::Properties;
 use super::lanes::LaneView;
 use super::{Checker, KIB, MIB, kind};
 use crate::config::descriptors::DescriptorPlan;
+use crate::config::memory::{ParseDemand, ParseMemory};
 use crate::config::node::Node;
 use crate::config::parse_role::ParseSettings;
 use crate::config::values::Size;
 use crate::config::written::parse as written;
-use crate::config::{Kafka, Secrets, Settings};
+use crate::config::{Kafka, Settings};
 use crate::secret::Secret;
 
 mod pools;
@@ -30,27 +30,29 @@ const ENTRIES_MAX: usize = 1_000;
 const DEFAULT_METADATA: &str = "landfall.metadata";
 const DEFAULT_METADATA_GROUP: &str = "landfall-metadata";
 const DEFAULT_QUARANTINE: &str = "landfall.quarantine";
-const DEFAULT_SCRATCH: &str = "/var/lib/landfall/scratch";
+const RATIO_MAX: u64 = 100_000;
 const EVENT_SIZE_MAX: u64 = 16 * MIB;
 const DECOMPRESSED_MAX: u64 = 4 * GIB;
 /// What is going to be there, and what to do until then.
-const LATER: [(&str, &str); 4] = [
+const LATER: [(&str, &str); 5] = [
     ("exactly_once", "consumers know an event that was written twice by its id"),
     ("schema_registry", "events are JSON or landfall.v1.Event"),
     ("files", "write parsers and rules here"),
     ("wasm", "write a parser with jq"),
+    ("scratch", "payloads of the object store are held in memory, as limits.memory allows"),
 ];
-const KEYS: [&str; 8] =
-    ["canonical", "limits", "metadata", "parsers", "pools", "quarantine", "rules", "scratch"];
+const KEYS: [&str; 7] =
+    ["canonical", "limits", "metadata", "parsers", "pools", "quarantine", "rules"];
 
 /// What the section is held against.
 struct Around<'a> {
     kafka: &'a Properties,
     lanes: &'a [LaneView],
     known: &'a Known,
-    /// Bytes of the largest message.
-    message_size: u64,
-    has_store: bool,
+    /// Bytes that the process may use.
+    memory: u64,
+    /// Bytes of the largest payload.
+    payload_max: u64,
 }
 
 impl Checker {
@@ -69,10 +71,10 @@ impl Checker {
             kafka: &properties,
             lanes: &lanes,
             known: &known,
-            message_size,
-            has_store: object_store.is_some(),
+            memory,
+            payload_max: payload_max(&lanes, object_store.is_some(), message_size),
         };
-        let plan = self.plan(&around)?;
+        let (plan, memory_plan) = self.plan(&around)?;
         let admin_ports = 1 + usize::from(admin.probes.is_some());
         let store = object_store.as_ref().map(kind);
         let descriptors = descriptors(&plan, &kafka, admin_ports, store);
@@ -84,6 +86,7 @@ impl Checker {
             kafka,
             object_store,
             memory,
+            memory_plan,
             plan,
             descriptors,
             read_at,
@@ -105,10 +108,14 @@ impl Checker {
             kafka,
             lanes: &lanes,
             known: &known,
-            message_size: gateway.limits.message_size.into(),
-            has_store: gateway.object_store.is_some(),
+            memory: gateway.limits.memory,
+            payload_max: payload_max(
+                &lanes,
+                gateway.object_store.is_some(),
+                gateway.limits.message_size.into(),
+            ),
         };
-        let plan = self.plan(&around)?;
+        let (plan, memory_plan) = self.plan(&around)?;
         let admin_ports = 1 + usize::from(gateway.admin.probes.is_some());
         let store = gateway.object_store.as_ref().map(kind);
         let descriptors = descriptors(&plan, &gateway.kafka, admin_ports, store);
@@ -119,6 +126,7 @@ impl Checker {
             kafka: gateway.kafka.clone(),
             object_store: gateway.object_store.clone(),
             memory: gateway.limits.memory,
+            memory_plan,
             plan,
             descriptors,
             read_at: gateway.read_at,
@@ -126,7 +134,7 @@ impl Checker {
         })
     }
 
-    fn plan(&mut self, around: &Around<'_>) -> Option<Plan> {
+    fn plan(&mut self, around: &Around<'_>) -> Option<(Plan, ParseMemory)> {
         let mut section = match self.written.remove("parse") {
             None | Some(Node::Null) => return None,
             Some(Node::Map(section)) => section,
@@ -145,35 +153,32 @@ impl Checker {
             let text = format!("is no key of parse: there are {}", KEYS.join(", "));
             self.faults.add(format!("parse.{key}"), text);
         }
-        let limits = section.remove("limits");
-        let limits = self.parse_limits(limits);
         let pools = section.remove("pools");
         let pools = self.pools(pools, around);
+        let metadata = section.remove("metadata");
+        let metadata = self.metadata(metadata, around);
+        let limits = section.remove("limits");
+        let (limits, memory) = self.parse_limits(limits, &pools, metadata.is_some(), around);
         let parsers = section.remove("parsers");
         let parsers = self.parsers(parsers, limits);
         let canonical = section.remove("canonical");
         let topics = self.canonical(canonical, around.known);
         let rules = section.remove("rules");
         let rules = self.parse_rules(rules, &parsers, &topics, &pools, around);
-        let metadata = section.remove("metadata");
-        let metadata = self.metadata(metadata, around);
         let quarantine = section.remove("quarantine");
         let quarantine = self.quarantine(quarantine);
-        let scratch = section.remove("scratch");
-        let scratch = self.scratch(scratch, around);
         let plan = Plan {
             pools,
             rules,
             topics,
             metadata,
             quarantine,
-            scratch,
             limits,
             known: around.known.clone(),
         };
         self.streams_are_apart(&plan, around.lanes);
         self.groups_are_apart(&plan);
-        Some(plan)
+        Some((plan, memory))
     }
 
     /// The entries of a map of the section, which a fault elsewhere does not hide.
@@ -203,27 +208,15 @@ impl Checker {
         written.and_then(|node| self.read(place, node)).unwrap_or_default()
     }
 
-    fn parse_limits(&mut self, written: Option<Node>) -> Limits {
+    fn parse_limits(
+        &mut self,
+        written: Option<Node>,
+        pools: &[Pool],
+        has_metadata: bool,
+        around: &Around<'_>,
+    ) -> (Limits, ParseMemory) {
         let written: written::ParseLimits = self.part("parse.limits", written);
         let default = Limits::default();
-        let mut size = |key: &str, written: Option<Size>, default: usize, bounds: (u64, u64)| {
-            let size = self.size(&format!("parse.limits.{key}"), written, default as u64, bounds);
-            usize::try_from(size).unwrap_or(usize::MAX)
-        };
-        let decompressed = size(
-            "decompressed",
-            written.decompressed,
-            default.decompressed,
-            (MIB, DECOMPRESSED_MAX),
-        );
-        let event_size =
-            size("event_size", written.event_size, default.event_size, (KIB, EVENT_SIZE_MAX));
-        let document_size = size(
-            "document_size",
-            written.document_size,
-            default.document_size,
-            (KIB, DOCUMENT_MAX as u64),
-        );
         let mut number = |key: &str, written: Option<u64>, default: u64, most: u64| {
             let number = written.unwrap_or(default);
             if !(1..=most).contains(&number) {
@@ -235,15 +228,54 @@ impl Checker {
             }
             number.clamp(1, most)
         };
-        Limits {
-            decompressed,
-            ratio: number("ratio", written.ratio, default.ratio as u64, 100_000) as usize,
-            depth: number("depth", written.depth, default.depth as u64, DEPTH_MAX as u64) as usize,
-            events: number("events", written.events, default.events, u64::MAX),
-            event_size,
-            document_size,
-            jq_steps: number("jq_steps", written.jq_steps, default.jq_steps, u64::MAX),
+        let ratio = number("ratio", written.ratio, default.ratio as u64, RATIO_MAX) as usize;
+        let depth = number("depth", written.depth, default.depth as u64, DEPTH_MAX as u64) as usize;
+        let events = number("events", written.events, default.events, u64::MAX);
+        let jq_steps = number("jq_steps", written.jq_steps, default.jq_steps, u64::MAX);
+        let mut size = |key: &str, written: Option<Size>, default: u64, bounds: (u64, u64)| {
+            let size = self.size(&format!("parse.limits.{key}"), written, default, bounds);
+            usize::try_from(size).unwrap_or(usize::MAX)
+        };
+        let event_size = size(
+            "event_size",
+            written.event_size,
+            default.event_size as u64,
+            (KIB, EVENT_SIZE_MAX),
+        );
+        let document_size = size(
+            "document_size",
+            written.document_size,
+            default.document_size as u64,
+            (KIB, DOCUMENT_MAX as u64),
+        );
+        let windows: Vec<u64> = pools.iter().map(|pool| pool.window.bytes).collect();
+        let demand = ParseDemand {
+            windows: &windows,
+            has_metadata,
+            payload_max: around.payload_max,
+            document_size: document_size as u64,
+            ratio: ratio as u64,
+        };
+        let room = demand.room_for_decompressed(around.memory);
+        let fits = room.clamp(MIB, default.decompressed as u64);
+        let bounds = (MIB, DECOMPRESSED_MAX);
+        let decompressed = size("decompressed", written.decompressed, fits, bounds);
+        let memory = demand.plan(around.memory, decompressed as u64);
+        if memory.process + memory.windows + memory.payloads > memory.limit {
+            self.faults.add(
+                "limits.memory",
+                format!(
+                    "{} MiB are less than the parse role takes: {} MiB for the process, {} MiB for the pools' windows and {} MiB for payloads at work. Raise it, or lower parse.limits.decompressed, parse.limits.document_size, limits.message_size or parse.pools.….window.size",
+                    memory.limit / MIB,
+                    memory.process / MIB,
+                    memory.windows / MIB,
+                    memory.payloads / MIB
+                ),
+            );
         }
+        let limits =
+            Limits { decompressed, ratio, depth, events, event_size, document_size, jq_steps };
+        (limits, memory)
     }
 
     fn metadata(&mut self, written: Option<Node>, around: &Around<'_>) -> Option<Metadata> {
@@ -276,36 +308,6 @@ impl Checker {
         }
     }
 
-    fn scratch(&mut self, written: Option<Node>, around: &Around<'_>) -> Scratch {
-        let place = "parse.scratch";
-        let is_written = written.as_ref().is_some_and(|node| !node.is_null());
-        let written: written::Scratch = self.part(place, written);
-        let directory = written.directory.unwrap_or_else(|| DEFAULT_SCRATCH.to_owned());
-        let directory = PathBuf::from(directory);
-        let size = written.size.map_or(GIB, |Size(size)| size);
-        // Without a store no payload is anywhere but in its record.
-        if !around.has_store {
-            if is_written {
-                self.hints
-                    .push(format!("{place}: nothing is ever in it, as there is no object_store"));
-            }
-            return Scratch { directory, size };
-        }
-        if size < around.message_size {
-            let text = format!(
-                "{size} bytes do not hold the largest message: write at least limits.message_size ({} bytes)",
-                around.message_size
-            );
-            self.faults.add(format!("{place}.size"), text);
-        }
-        if self.secrets == Secrets::Read
-            && let Some(fault) = folder_fault(&directory)
-        {
-            self.faults.add(format!("{place}.directory"), fault);
-        }
-        Scratch { directory, size }
-    }
-
     /// What is read in a group is read with these properties, the ones of `kafka` among them.
     fn group_properties(
         &mut self,
@@ -328,6 +330,12 @@ impl Checker {
     }
 }
 
+/// Bytes of the largest payload that a lane brings, by value or by reference.
+fn payload_max(lanes: &[LaneView], has_store: bool, message_size: u64) -> u64 {
+    let inline = lanes.iter().map(|lane| u64::from(lane.inline_size)).max().unwrap_or(0);
+    if has_store { message_size } else { inline }
+}
+
 fn pool_lane(lane: &LaneView) -> PoolLane {
     PoolLane { name: lane.name.clone(), topics: lane.topics.clone() }
 }
@@ -346,18 +354,4 @@ fn descriptors(
     let groups = plan.pools.len() + usize::from(plan.metadata.is_some());
     let brokers = kafka.bootstrap_servers.split(',').count();
     DescriptorPlan::of_parse(groups, brokers, admin_ports, store)
-}
-
-/// Why no folder can be there; nothing is made to find out.
-fn folder_fault(directory: &Path) -> Option<String> {
-    let there =
-        directory.ancestors().find(|folder| folder.as_os_str().is_empty() || folder.exists())?;
-    let there = if there.as_os_str().is_empty() { Path::new(".") } else { there };
-    let shown = there.display();
-    if !there.is_dir() {
-        return Some(format!("{shown} is no folder: write one that this process may write to"));
-    }
-    let access = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
-    let error = rustix::fs::access(there, access).err()?;
-    Some(format!("{shown} cannot be written to ({error}): write a folder of this process"))
 }

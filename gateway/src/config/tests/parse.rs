@@ -61,7 +61,9 @@ fn little_that_is_written_is_a_role() {
     let hour = KeyStrategy::DeviceIdBucket { bucket_ms: 3_600_000 };
     assert_eq!((&a.key.strategy, a.order, a.format), (&hour, Order::Key, CanonicalFormat::Json));
     assert_eq!(b.key.strategy, KeyStrategy::DeviceId);
-    assert_eq!(plan.limits, ::parse::limits::Limits::default());
+    let limits = ::parse::limits::Limits::default();
+    let limits = ::parse::limits::Limits { decompressed: plan.limits.decompressed, ..limits };
+    assert_eq!(plan.limits, limits);
 }
 
 /// What the schema, and so the reference, says of defaults is what counts where nothing is written.
@@ -100,7 +102,6 @@ fn the_defaults_of_the_schema_are_those_of_the_role() {
         ],
         "metadata": defaults("MetadataStream"),
         "quarantine": defaults("Quarantine"),
-        "scratch": defaults("Scratch"),
         "limits": defaults("ParseLimits"),
     } });
     let (written, nothing) = (role(&written.to_string()), role(RIGHT));
@@ -160,6 +161,7 @@ parse:
   schema_registry: { url: 'http://localhost:8081' }
   files: [teams/meter.yaml]
   wasm: {}
+  scratch: { size: 1GiB }
   pools:
     Fast: { lanes: [fast] }
     a: { lanes: [] }
@@ -202,6 +204,7 @@ parse:
         ("parse.schema_registry", "not available yet"),
         ("parse.files", "not available yet"),
         ("parse.wasm", "not available yet"),
+        ("parse.scratch", "not available yet"),
         ("parse.pools.Fast", "a-z"),
         ("parse.pools.a.lanes", "reads no lane"),
         ("parse.pools.b.lanes", "dead-letter has"),
@@ -271,7 +274,6 @@ fn a_part_that_is_no_part_is_told() {
         ("parse: { canonical: 7 }", "parse.canonical"),
         ("parse: { canonical: { c: 7 } }", "parse.canonical.c"),
         ("parse: { metadata: off }", "parse.metadata"),
-        ("parse: { scratch: { colour: red } }", "parse.scratch.colour"),
     ] {
         is_told(text, place, "");
     }
@@ -281,6 +283,39 @@ fn a_part_that_is_no_part_is_told() {
         "parse.pools",
         "at most 16",
     );
+}
+
+#[test]
+fn the_memory_of_a_role_adds_up() {
+    const MIB: u64 = 1024 * 1024;
+    let of = |limits: &str, section: &str| {
+        format!("limits: {{ connections: 100, {limits} }}\n{RIGHT}{section}")
+    };
+    let store = "object_store: { url: 'file:///tmp' }\n";
+    for memory in [512, 1024, 4096, 65_536] {
+        for store in ["", store] {
+            let role = role(&format!("{store}{}", of(&format!("memory: {memory}MiB"), "")));
+            let plan = role.memory_plan;
+            assert_eq!((role.memory, plan.limit), (memory * MIB, memory * MIB));
+            assert!(plan.process + plan.windows + plan.payloads <= plan.limit, "{plan:?}");
+            assert!(role.plan.limits.decompressed as u64 <= 256 * MIB);
+        }
+    }
+    let large = role(&of("memory: 4GiB", ""));
+    assert_eq!(large.plan.limits.decompressed as u64, 256 * MIB);
+    assert_eq!(large.plan.pools[0].window.bytes, 64 * MIB);
+    let without = role(&of("memory: 4GiB", "  metadata: { enabled: false }"));
+    assert!(without.memory_plan.windows < large.memory_plan.windows);
+    for (text, word) in [
+        (of("memory: 1GiB", "  limits: { decompressed: 4GiB }"), "lower parse.limits.decompressed"),
+        (
+            of("memory: 1GiB", "  pools: { fast: { lanes: [fast], window: { size: 2GiB } } }"),
+            "window.size",
+        ),
+        (of("memory: 1GiB", "  limits: { document_size: 1GiB }"), "document_size"),
+    ] {
+        is_told(&text, "limits.memory", word);
+    }
 }
 
 /// Each with what is written in place of the second rule.
@@ -343,10 +378,6 @@ fn what_may_be_meant_otherwise_is_hinted() {
     );
     is_hinted("parse: {}", "parse.rules: there is none");
     is_hinted(&format!("lanes: {{ cameras: {{}} }}\n{RIGHT}"), "no pool reads cameras");
-    is_hinted(
-        &format!("{RIGHT}  scratch: {{ size: 1GiB }}"),
-        "parse.scratch: nothing is ever in it",
-    );
     let keyed = |key: &str| format!("lanes: {{ fast: {{ {key} }} }}\n{RIGHT}");
     is_hinted(
         &keyed("key: received_ms"),
@@ -372,26 +403,6 @@ fn what_may_be_meant_otherwise_is_hinted() {
     ] {
         assert_eq!(role(&quiet).hints, Vec::<String>::new(), "{quiet}");
     }
-}
-
-#[test]
-fn scratch_is_there_and_large_enough() {
-    let text = |scratch: &str| {
-        format!("object_store: {{ url: 'file:///tmp' }}\n{RIGHT}  scratch: {{ {scratch} }}")
-    };
-    let faults = |scratch: &str| match parse_whole(&text(scratch), [], Secrets::Read) {
-        Ok(_) => Vec::new(),
-        Err(Faults(faults)) => faults,
-    };
-    let place = |scratch: &str| faults(scratch).first().map(|fault| fault.place.clone());
-    assert_eq!(
-        place("directory: /proc/version/scratch").as_deref(),
-        Some("parse.scratch.directory")
-    );
-    assert_eq!(place("directory: /tmp, size: 1MiB").as_deref(), Some("parse.scratch.size"));
-    assert_eq!(faults("directory: /tmp/not/there/yet, size: 64MiB"), []);
-    // Another machine's folders are not here.
-    role(&text("directory: /proc/version/scratch"));
 }
 
 /// One file, two processes: each looks at what is its own.

@@ -33,8 +33,6 @@ pub struct Parse {
     pub metadata: Option<MetadataStream>,
     /// Where messages go whose rule says on_failure: quarantine.
     pub quarantine: Option<Quarantine>,
-    /// Disk for large payloads while they are parsed.
-    pub scratch: Option<Scratch>,
     /// What one message may cost; beyond it, it fails with a reason of its own.
     pub limits: Option<ParseLimits>,
 }
@@ -66,7 +64,8 @@ pub struct PoolWindow {
     /// Messages, 1 to 100000. Default: 1000, and 50 for the pool slow.
     #[schemars(range(min = 1, max = 100000))]
     pub records: Option<u64>,
-    /// Bytes, at least a record of the largest inline_size among its lanes. Default: 64MiB.
+    /// Bytes, at least a record of the largest inline_size among its lanes. Default: 64MiB, or a sixteenth of
+    /// limits.memory where that is less.
     pub size: Option<Size>,
 }
 
@@ -136,24 +135,12 @@ pub struct Quarantine {
     pub topic: Option<String>,
 }
 
-/// Disk for payloads that came through the object store.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Scratch {
-    /// A folder of this process alone; what is in it is removed at the start.
-    #[schemars(extend("default" = "/var/lib/landfall/scratch"))]
-    pub directory: Option<String>,
-    /// Bytes of all files in it, at least limits.message_size.
-    #[schemars(extend("default" = "1GiB"))]
-    pub size: Option<Size>,
-}
-
 /// Limits of one message.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ParseLimits {
-    /// Bytes that a compressed payload may become, 1MiB to 4GiB.
-    #[schemars(extend("default" = "256MiB"))]
+    /// Bytes that a compressed payload may become, 1MiB to 4GiB. Default: 256MiB, or what limits.memory leaves
+    /// to each pool where that is less.
     pub decompressed: Option<Size>,
     /// How many times larger it may become, beyond its first 1MiB.
     #[schemars(range(min = 1, max = 100000), extend("default" = 100))]

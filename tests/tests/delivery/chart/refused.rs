@@ -228,6 +228,16 @@ const BY_GUARD: &[Case] = &[
         &["config.lanes.fast.properties.ssl.key.password", "from_file"],
     ),
     (
+        "config: { parse: { pools: { fast: { lanes: [fast], properties: { sasl.password: hunter2 } } } } }",
+        &["config.parse.pools.fast.properties.sasl.password", "from_file"],
+    ),
+    (
+        "config: { parse: { metadata: { properties: { sasl.password: hunter2 } } } }",
+        &["config.parse.metadata.properties.sasl.password", "from_file"],
+    ),
+    // What is no value of the parse role is refused before anything is rendered.
+    ("config: { parse: { parsers: { p: { format: cbor } } } }", &["parse", "format"]),
+    (
         "config: { kafka: { properties: { sasl.password: { from_file: /etc/landfall/secrets/kafka/p } } } }",
         &["secrets.kafka: is missing", "secretName"],
     ),

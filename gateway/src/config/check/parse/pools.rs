@@ -31,8 +31,8 @@ struct Defaults {
 }
 
 impl Defaults {
-    fn of(name: &str) -> Defaults {
-        let bytes = 64 * MIB;
+    fn of(name: &str, memory: u64) -> Defaults {
+        let bytes = (memory / 16).min(64 * MIB);
         match name {
             SLOW => Defaults { records: 50, bytes, freshness: Duration::from_secs(15 * 60) },
             _ => Defaults { records: 1000, bytes, freshness: Duration::from_secs(5) },
@@ -101,7 +101,7 @@ impl Checker {
         let lanes = self.lanes_of_pool(&format!("{place}.lanes"), &written.lanes, around);
         let group = written.group.unwrap_or_else(|| format!("landfall-parse-{name}"));
         self.group_name(&format!("{place}.group"), &group);
-        let defaults = Defaults::of(&name);
+        let defaults = Defaults::of(&name, around.memory);
         let records = written.window.records.unwrap_or(defaults.records);
         if !(1..=RECORDS_MAX).contains(&records) {
             let text = format!("{records} messages: write 1 to {RECORDS_MAX}");
