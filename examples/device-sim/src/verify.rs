@@ -90,6 +90,9 @@ pub fn verify(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let source = source::Source::of(arguments)?;
     let account = judge::Account::of(&ledger.lines).context("the ledger")?;
     let since_ms = arguments.since_start.then(|| account.started_ms());
+    if arguments.canonical {
+        account.knows_events().context("the ledger")?;
+    }
     let mut raw = read::Raw::open(&source, account.run(), since_ms)?;
     let made = match arguments.canonical {
         true => Some(made::read(&source, &account, &mut raw, since_ms, arguments)?),

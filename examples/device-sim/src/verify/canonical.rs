@@ -61,12 +61,18 @@ impl Judge {
 
     /// Takes a raw record, before anything that was made of it; of each partition in order.
     pub fn raw(&mut self, account: &Account, record: &Observed) {
-        let Some(facts) = &record.facts else { return };
+        let Some(facts) = &record.facts else {
+            let place = record.place();
+            self.verdict.find(Kind::Changed, || format!("{place}: its envelope has no message id"));
+            return;
+        };
         let at = (record.partition, record.offset);
         self.places.entry(record.topic.clone()).or_default().insert(at, facts.message_id);
         let message = self.messages.entry(facts.message_id).or_insert_with(|| {
+            let message = Message::new(record, facts, account.content(record));
             self.verdict.messages += 1;
-            Message::new(record, facts, account.content(record))
+            self.verdict.unknown += usize::from(message.due == Due::Unknown);
+            message
         });
         message.places.push(record.place());
         message.landed.push(0);

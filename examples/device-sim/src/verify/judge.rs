@@ -190,6 +190,16 @@ impl Account {
         Ok(Account { run, started_ms, messages, intruders })
     }
 
+    /// An error where the ledger does not say what its messages say: its events cannot be proved.
+    pub fn knows_events(&self) -> anyhow::Result<()> {
+        let unknown = self.messages.iter().find(|(_, entry)| entry.content.is_none());
+        anyhow::ensure!(
+            unknown.is_none(),
+            "does not say what its messages say: run the fleet with this version of device-sim"
+        );
+        Ok(())
+    }
+
     /// What the payload of a record says, if it is the one that was sent.
     pub fn content(&self, record: &Observed) -> Option<&Arc<Content>> {
         let entry = self.messages.get(&(record.device.clone(), record.sequence))?;
@@ -499,5 +509,6 @@ mod tests {
         assert!(Account::of(&lines).is_err());
         assert!(Account::of(&[ledger(), ledger()].concat()).is_err());
         assert!(Account::of(&ledger()[1..]).is_err());
+        assert!(Account::of(&ledger()).unwrap().knows_events().is_err(), "nothing was said");
     }
 }

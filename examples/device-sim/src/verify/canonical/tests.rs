@@ -458,3 +458,16 @@ fn a_dead_letter_has_landed_and_is_not_parsed() {
     parsed.events.push(event(1, 0, &content(1, None)));
     assert_eq!(parsed.kinds(), [(Kind::NeverSaid, 1)]);
 }
+
+#[test]
+fn what_is_not_known_of_is_counted() {
+    let mut parsed = parsed();
+    let broken = judge::Found::Broken("gone".to_owned());
+    parsed.raw[0].payload = broken;
+    assert_eq!(parsed.kinds(), [], "the lanes' own judgement tells it");
+    let verdict = parsed.judged(Asked { metadata: true, ..Asked::default() });
+    let said = verdict.summary();
+    parsed.raw[0].facts = None;
+    assert_eq!(parsed.kinds(), [(Kind::Changed, 1)], "without an id nothing is known of it");
+    assert!(said.contains("made of 4 messages (1 of which nothing is known): 5 events"), "{said}");
+}

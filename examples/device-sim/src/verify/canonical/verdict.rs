@@ -49,6 +49,9 @@ pub struct Verdict {
     counts: BTreeMap<Kind, u64>,
     texts: BTreeMap<Kind, Vec<String>>,
     pub(super) messages: usize,
+    /// Those of which it is not known what they say: the raw lanes' judgement found them changed, or the end of
+    /// a torn ledger may have had them.
+    pub(super) unknown: usize,
     /// Events by canonical topic, each once.
     pub(super) events: BTreeMap<String, u64>,
     pub(super) quarantined: u64,
@@ -93,8 +96,12 @@ impl Verdict {
         let wrong: Vec<String> =
             KINDS.iter().map(|kind| format!("{} {}", self.count(*kind), kind.name())).collect();
         format!(
-            "made of {} messages: {events} events ({}), {} in quarantine; metadata: {} landed, {} parsed; {} doubles by id, {} events of others\n{}\n{}",
+            "made of {} messages{}: {events} events ({}), {} in quarantine; metadata: {} landed, {} parsed; {} doubles by id, {} events of others\n{}\n{}",
             self.messages,
+            match self.unknown {
+                0 => String::new(),
+                unknown => format!(" ({unknown} of which nothing is known)"),
+            },
             if topics.is_empty() { "nowhere".to_owned() } else { topics.join(", ") },
             self.quarantined,
             self.landed,
@@ -118,6 +125,7 @@ impl Verdict {
             KINDS.iter().map(|kind| (kind.name().to_owned(), self.count(*kind).into())).collect();
         json!({
             "messages": self.messages,
+            "unknown": self.unknown,
             "events": self.events,
             "quarantined": self.quarantined,
             "landed": self.landed,
