@@ -62,7 +62,6 @@ fn parse_role(gateway: &Gateway, folder: &Path) -> Process {
     let mut command = Command::new(without_faults());
     command.args(["parse", "--config"]).arg(gateway.config_file());
     command.env("LANDFALL__ADMIN__BIND", ports::local(ports::free()).to_string());
-    command.env("LANDFALL__PARSE__SCRATCH__DIRECTORY", folder.join("scratch"));
     Process::start("landfall-parse", command, folder)
 }
 
