@@ -12,6 +12,7 @@ use bridge::kafka::topics::{LaneTopics, Questions, Topics, TopicsThread};
 use bridge::objects::Objects;
 use bridge::sink::kafka::KafkaSink;
 use bridge::{LaneThread, Lanes, Store, Uplink};
+use parse::plan::Plan;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -25,6 +26,7 @@ use crate::low_priority::LowPriority;
 use crate::net::Bind;
 use crate::net::{Entrance, Listener};
 use crate::phase::Phase;
+use crate::pools::Pools;
 use crate::process::{self, Process, until};
 use crate::reload::{Reload, Reloader};
 use crate::session::window::WindowLimits;
@@ -50,7 +52,8 @@ pub struct App {
 }
 
 impl App {
-    pub fn build(settings: Settings) -> anyhow::Result<App> {
+    /// With a plan, what lands is made events of in the same process, as `landfall dev` has it.
+    pub fn build(settings: Settings, plan: Option<Plan>) -> anyhow::Result<App> {
         let limits = &settings.limits;
         let descriptors = u64::from(limits.connections) + settings.descriptors.reserved();
         let process = Process::build(EDGE, limits.workers, descriptors, &settings.admin)?;
@@ -59,10 +62,16 @@ impl App {
         let entrances = entrances(&settings, &authentication, access.as_ref())?;
         let listeners = bind(&settings, &entrances, &process)?;
         let store = open_store(&settings, &process)?;
+        let pools = plan.map(|plan| {
+            let client = format!("landfall-parse-{}", settings.routing.gateway_id);
+            Pools::start(&client, plan, &settings.kafka, store.clone(), settings.drain.deadline)
+        });
+        let pools = pools.transpose()?.map(Arc::new);
         let uplink = Arc::new(Uplink::new(settings.routing.clone(), store));
         let kafka = settings.routing.lanes.map(|_, _| Arc::new(KafkaStatus::default()));
         let lanes = start_lanes(&settings, &uplink, &kafka)?;
-        let (known_topics, topics) = watch_topics(&settings, &kafka, &process)?;
+        let events = pools.as_ref().map_or_else(Vec::new, |pools| pools.topics());
+        let (known_topics, topics) = watch_topics(&settings, &kafka, events, &process)?;
         let local = LocalPlane::start().context("the local plane cannot be started")?;
         let low_priority =
             LowPriority::start().context("the low-priority threads cannot be started")?;
@@ -78,7 +87,8 @@ impl App {
         let reloader = reloader(&settings, &process, &edge, parts);
         let pulses = process.pulses();
         let view = Arc::clone(&edge);
-        let view = View::new(&settings, view, entrances, kafka, known_topics, pulses, reloader);
+        let mut view = View::new(&settings, view, entrances, kafka, known_topics, pulses, reloader);
+        view.pools = pools;
         Ok(App { settings, process, listeners, edge, view: Arc::new(view), lanes, topics })
     }
 
@@ -107,6 +117,9 @@ impl App {
                 lost = accepting.lost() => Err(lost),
             };
             let unacknowledged = drain(&settings.drain, &edge, &view, &accepting).await;
+            if let Some(pools) = &view.pools {
+                pools.drain(settings.drain.deadline).await;
+            }
             end.map(|()| unacknowledged)
         });
         topics.stop();
@@ -205,6 +218,7 @@ fn start_lanes(
 fn watch_topics(
     settings: &Settings,
     kafka: &KafkaStatuses,
+    events: Vec<LaneTopics>,
     process: &Process,
 ) -> anyhow::Result<(Arc<Topics>, TopicsThread)> {
     let lanes = settings.routing.lanes.iter().map(|(lane, plan)| LaneTopics {
@@ -220,7 +234,7 @@ fn watch_topics(
         &settings.kafka.bootstrap_servers,
         &properties,
         Questions { create: settings.kafka.create_topics, limits: !settings.kafka.embedded },
-        lanes.collect(),
+        lanes.chain(events).collect(),
         process.background().clone(),
     );
     topics.context("the thread for Kafka's topics cannot be started")

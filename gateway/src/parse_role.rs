@@ -17,7 +17,7 @@ use crate::audit::Audit;
 use crate::config::{Drain, ParseSettings};
 use crate::metrics as names;
 use crate::pools::Pools;
-use crate::process::{self, Process, Pulses, until};
+use crate::process::{self, Process, Pulses};
 use crate::reload::Reloader;
 
 /// The threads that look after the role; its work is done by the pools' own.
@@ -27,8 +27,6 @@ const FRONT_THREADS: usize = 1;
 const LOST_LOOK: Duration = Duration::from_secs(1);
 /// A thread without a sign of life for this long is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
-/// How long pools may take to leave their groups, behind the drain's deadline.
-const LEAVE_WAIT: Duration = Duration::from_secs(10);
 
 /// A parse role that is built and bound. Its pools read already: they are members of their groups.
 pub struct ParseApp {
@@ -91,16 +89,9 @@ impl ParseApp {
             };
             tracing::info!("the parse role drains");
             view.draining.store(true, Ordering::Release);
-            view.pools.end();
-            let deadline = Instant::now() + drain.deadline + LEAVE_WAIT;
-            until(deadline, || view.pools.have_ended()).await;
+            view.pools.drain(drain.deadline).await;
             end
         });
-        if view.pools.have_ended() {
-            view.pools.join();
-        } else {
-            tracing::warn!("the drain's deadline came: what is not committed is read again");
-        }
         topics.stop();
         running.end();
         ended

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use bridge::Store;
@@ -23,6 +23,7 @@ use parse::work::Work;
 use serde::Serialize;
 
 use crate::config::{Kafka, METADATA_WINDOW_BYTES, QUEUE_SHARE};
+use crate::process::until;
 
 /// The pool of the metadata stream.
 const METADATA: &str = "metadata";
@@ -31,6 +32,8 @@ const METADATA_WINDOW: WindowLimits =
     WindowLimits { records: 10_000, bytes: METADATA_WINDOW_BYTES };
 /// The largest record that a producer hands to Kafka, in bytes; how large one may be is Kafka's to say.
 const RECORD_MAX: u32 = 15 * 1024 * 1024;
+/// How long pools may take to leave their groups, behind the drain's deadline.
+const LEAVE_WAIT: Duration = Duration::from_secs(10);
 
 /// See the module.
 pub struct Pools {
@@ -195,28 +198,31 @@ impl Pools {
         }
     }
 
-    /// Nothing more is begun; what was begun lands, within the drain's deadline.
-    pub fn end(&self) {
+    /// Ends them: nothing more is begun, and what was begun lands and is committed, within the deadline.
+    pub async fn drain(&self, deadline: Duration) {
         for pool in &self.pools {
             pool.control.end();
         }
-    }
-
-    /// Whether all have ended.
-    pub fn have_ended(&self) -> bool {
-        let ended =
-            |pool: &RunningPool| pool.thread.lock().as_ref().is_none_or(JoinHandle::is_finished);
-        self.pools.iter().all(ended)
-    }
-
-    /// Waits for those that have ended, or are about to.
-    pub fn join(&self) {
+        until(Instant::now() + deadline + LEAVE_WAIT, || self.have_ended()).await;
         for pool in &self.pools {
-            let thread = pool.thread.lock().take();
-            if thread.is_some_and(|thread| thread.join().is_err()) {
+            let mut thread = pool.thread.lock();
+            let ended = thread.take_if(|thread| thread.is_finished());
+            if thread.is_some() {
+                tracing::warn!(
+                    pool = pool.name,
+                    "the drain's deadline came: the rest is read again"
+                );
+            }
+            if ended.is_some_and(|thread| thread.join().is_err()) {
                 tracing::error!(pool = pool.name, "a pool had panicked");
             }
         }
+    }
+
+    fn have_ended(&self) -> bool {
+        let ended =
+            |pool: &RunningPool| pool.thread.lock().as_ref().is_none_or(JoinHandle::is_finished);
+        self.pools.iter().all(ended)
     }
 }
 

@@ -144,6 +144,7 @@ impl View {
                 ));
             }
         }
+        problems.extend(self.pools.iter().flat_map(|pools| pools.problems()));
         problems
     }
 }
@@ -165,7 +166,8 @@ impl AdminView for View {
             .chain([("local plane", self.edge.local.silent_for()), ("kafka-topics", topics)])
             .filter(|(_, silent)| *silent > STUCK_AFTER)
             .map(|(name, _)| name.to_owned());
-        lanes.chain(silent).collect()
+        let pools = self.pools.iter().flat_map(|pools| pools.stuck(STUCK_AFTER));
+        lanes.chain(silent).chain(pools).collect()
     }
 
     fn readiness(&self) -> Readiness {

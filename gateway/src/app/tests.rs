@@ -18,7 +18,7 @@ limits: { memory: 512MiB, connections: 100 }
 "#;
     let settings =
         crate::config::parse(text, [], crate::config::Secrets::Read).expect("it is valid");
-    let app = App::build(settings).expect("it can be built without Kafka");
+    let app = App::build(settings, None).expect("it can be built without Kafka");
     let page = || {
         app.view.collect_metrics();
         app.process.metrics.render()

@@ -24,7 +24,7 @@ use certificates::{Certificates, DEVICE};
 
 use super::{Failure, READER, run, show, start_logging};
 use crate::app::App;
-use crate::config::{self, Secrets};
+use crate::config::{self, Secrets, Whole};
 
 /// Records that are shown in full; afterwards there is a line of counts now and then.
 const SHOWN_RECORDS: u64 = 5;
@@ -67,6 +67,9 @@ pub struct Arguments {
     data_dir: PathBuf,
 }
 
+/// How the payloads of the simulator's fleet become events.
+pub const FLEET: &str = include_str!("../../../examples/device-sim/parse.yaml");
+
 /// What `landfall tail` needs to know of a running `landfall dev`.
 #[derive(Serialize, Deserialize)]
 pub struct Running {
@@ -92,9 +95,12 @@ pub fn dev(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let data_dir = make_folder(&arguments.data_dir)?;
     let object_store = Url::from_directory_path(data_dir.join("objects"))
         .map_err(|()| anyhow::anyhow!("{} is no folder for objects", data_dir.display()))?;
-    let defaults = config::parse("", [], Secrets::Read)?;
+    let Whole { gateway: defaults, parse: events } = config::parse_whole(FLEET, [], Secrets::Read)?;
     let lanes = defaults.routing.lanes.values();
-    let topics: Vec<String> = lanes.flat_map(|lane| lane.topic.all()).cloned().collect();
+    let lanes = lanes.flat_map(|lane| lane.topic.all()).cloned();
+    let events = events.iter().flat_map(|events| events.plan.written_topics()).map(str::to_owned);
+    let lanes: Vec<String> = lanes.collect();
+    let topics: Vec<String> = lanes.iter().cloned().chain(events).collect();
     let embedded = match &arguments.kafka {
         Some(_) => None,
         None => Some(
@@ -121,12 +127,15 @@ pub fn dev(arguments: &Arguments) -> Result<ExitCode, Failure> {
         "create_topics": arguments.kafka.is_some(),
     });
     written["object_store"] = json!({ "url": object_store.as_str() });
-    let mut settings = config::parse(&written.to_string(), super::environment(), Secrets::Read)?;
+    let sections = written.as_object().into_iter().flatten();
+    let text: String = sections.map(|(name, section)| format!("{name}: {section}\n")).collect();
+    let whole = config::parse_whole(&(text + FLEET), super::environment(), Secrets::Read)?;
+    let (mut settings, plan) = (whole.gateway, whole.parse.map(|events| events.plan));
     settings.kafka.embedded = embedded.is_some();
     settings.reload_at_hangup = false;
     start_logging("warn");
     run::log_hints(&settings.hints);
-    let app = App::build(settings).context(
+    let app = App::build(settings, plan).context(
         "landfall dev cannot start; --mqtt-port, --ws-port and --admin-port take other ports, --data-dir another folder",
     )?;
     let &[mqtt, websocket] = &*app.addresses() else {
@@ -148,7 +157,7 @@ pub fn dev(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let shower = {
         let (stop, servers) = (Arc::clone(&stop), bootstrap_servers);
         thread::Builder::new().name("show".to_owned()).spawn(move || {
-            if let Err(error) = show_records(&servers, &topics, &stop) {
+            if let Err(error) = show_records(&servers, &topics, &lanes, &stop) {
                 tracing::warn!(%error, "what lands cannot be shown");
             }
         })?
@@ -275,7 +284,9 @@ fn greet(
         Some("landfall-data") => String::new(),
         _ => format!(" --data-dir {}", quoted(&arguments.data_dir)),
     };
-    writeln!(out, "  landfall tail fast{folder}")
+    writeln!(out, "  landfall tail fast{folder}")?;
+    writeln!(out, "  landfall tail canonical.other{folder}")?;
+    writeln!(out, "tail shows canonical.meter, metadata and quarantine too")
 }
 
 /// How mosquitto_pub shows the device's certificate; nothing without TLS.
@@ -335,7 +346,12 @@ fn simulate(
 }
 
 /// Shows the first records that land, then how many.
-fn show_records(servers: &str, topics: &[String], stop: &AtomicBool) -> anyhow::Result<()> {
+fn show_records(
+    servers: &str,
+    topics: &[String],
+    lanes: &[String],
+    stop: &AtomicBool,
+) -> anyhow::Result<()> {
     let consumer = loop {
         // A real Kafka may be away, or its topics not created yet: readiness tells that.
         match Consumer::open(READER, servers, &Default::default(), topics) {
@@ -347,18 +363,20 @@ fn show_records(servers: &str, topics: &[String], stop: &AtomicBool) -> anyhow::
         }
         thread::sleep(LOOK);
     };
-    let (mut seen, mut told, mut told_at) = (0_u64, 0, Instant::now());
+    let (mut seen, mut made, mut told, mut told_at) = (0_u64, 0_u64, 0, Instant::now());
     while !stop.load(Ordering::Acquire) {
         if let Some(record) = consumer.next(LOOK)? {
-            seen += 1;
-            if seen <= SHOWN_RECORDS {
-                writeln!(io::stdout(), "landed  {}", show::line(&record, None))?;
+            let is_raw = lanes.contains(&record.topic);
+            let (what, count) = if is_raw { ("landed", &mut seen) } else { ("made  ", &mut made) };
+            *count += 1;
+            if *count <= SHOWN_RECORDS {
+                writeln!(io::stdout(), "{what}  {}", show::line(&record, None))?;
             }
         }
         if seen > SHOWN_RECORDS && seen > told && told_at.elapsed() >= COUNTS_PAUSE {
             writeln!(
                 io::stdout(),
-                "landed  {seen} records so far; `landfall tail fast` shows them"
+                "landed  {seen} records so far, and {made} events and notes made of them"
             )?;
             (told, told_at) = (seen, Instant::now());
         }

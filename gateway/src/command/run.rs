@@ -11,7 +11,7 @@ pub fn run(config: &Path) -> Result<ExitCode, Failure> {
     let settings = load(Some(config), Secrets::Read)?;
     start_logging("info");
     log_hints(&settings.hints);
-    let app = App::build(settings)?;
+    let app = App::build(settings, None)?;
     serve(app)
 }
 

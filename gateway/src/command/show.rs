@@ -3,6 +3,8 @@
 //! Everything in it may be a stranger's: devices choose texts, and whoever may write to the topic chooses
 //! all of it. So what a terminal would obey is escaped, and of an object no more is held than is shown.
 
+mod derived;
+
 use prost::Message as _;
 use proto::v1::{Cut, Envelope, Reference, envelope::Payload};
 use tokio::runtime::Runtime;
@@ -22,6 +24,9 @@ const CHECK_MAX_BYTES: u64 = 64 * 1024 * 1024;
 pub fn line(record: &ConsumerRecord, objects: Option<(&Objects, &Runtime)>) -> String {
     let value = record.value.clone().unwrap_or_default();
     let size_in_all = value.len();
+    if let Some(line) = derived::line(record) {
+        return line;
+    }
     let Ok(envelope) = Envelope::decode(value) else {
         return format!("{}: {size_in_all} bytes that are no envelope", record.topic);
     };

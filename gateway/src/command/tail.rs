@@ -11,16 +11,16 @@ use bridge::kafka::consumer::Consumer;
 use bridge::objects::Objects;
 use url::Url;
 
-use super::dev::Running;
-use super::{Failure, READER, load, show};
-use crate::config::{Secrets, Settings};
+use super::dev::{FLEET, Running};
+use super::{Failure, READER, environment, show};
+use crate::config::{self, Secrets, Whole};
 
 /// How long one look for records takes.
 const LOOK: Duration = Duration::from_millis(500);
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// The lane, such as fast
+    /// The lane, such as fast; or a canonical topic, metadata or quarantine
     lane: String,
     /// The folder of a running `landfall dev`
     #[arg(long, value_name = "DIR", default_value = "landfall-data", conflicts_with = "config")]
@@ -47,7 +47,7 @@ pub fn tail(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let found = source.lanes.iter().find(|(name, _)| *name == arguments.lane);
     let (_, topics) = found.ok_or_else(|| {
         Failure::Usage(format!(
-            "there is no lane {:?}: there are {}",
+            "there is no lane or topic {:?}: there are {}",
             arguments.lane,
             names.join(", ")
         ))
@@ -74,28 +74,37 @@ pub fn tail(arguments: &Arguments) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Each lane's name and its Kafka topics.
-fn lanes(settings: &Settings) -> Vec<(String, Vec<String>)> {
-    let plans = settings.routing.lanes.values();
-    plans.map(|plan| (plan.name.clone(), plan.topic.all().to_vec())).collect()
+/// What can be read, by name, with its Kafka topics: each lane, and what is made of them.
+fn lanes(whole: &Whole) -> Vec<(String, Vec<String>)> {
+    let plans = whole.gateway.routing.lanes.values();
+    let lanes = plans.map(|plan| (plan.name.clone(), plan.topic.all().to_vec()));
+    let events = whole.parse.iter().flat_map(|events| {
+        let plan = &events.plan;
+        let metadata = plan.metadata.iter().map(|metadata| ("metadata", &metadata.topic));
+        let topics = plan.topics.iter().map(|topic| (&*topic.topic, &topic.topic));
+        metadata.chain([("quarantine", &plan.quarantine)]).chain(topics)
+    });
+    lanes.chain(events.map(|(name, topic)| (name.to_owned(), vec![topic.clone()]))).collect()
 }
 
 fn source(arguments: &Arguments) -> Result<Source, Failure> {
-    let settings = match &arguments.config {
-        Some(config) => load(Some(config), Secrets::Read)?,
+    let whole = match &arguments.config {
+        Some(file) => config::load_whole(Some(file), environment(), Secrets::Read)?,
         None => {
             let running = Running::read(&arguments.data_dir)?;
-            let settings = load(None, Secrets::Read)?;
+            let whole = config::parse_whole(FLEET, environment(), Secrets::Read)?;
             return Ok(Source {
                 servers: running.bootstrap_servers,
                 properties: BTreeMap::new(),
-                lanes: lanes(&settings),
+                lanes: lanes(&whole),
                 store: Some((running.object_store, BTreeMap::new())),
             });
         }
     };
+    let lanes = lanes(&whole);
+    let settings = whole.gateway;
     Ok(Source {
-        lanes: lanes(&settings),
+        lanes,
         servers: settings.kafka.bootstrap_servers,
         properties: settings.kafka.properties,
         store: settings.object_store.map(|store| (store.url, store.options)),

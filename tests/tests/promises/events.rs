@@ -136,7 +136,8 @@ fn every_payload_of_the_fleet_gives_what_its_device_said() {
     let times = |parser: &str, outcome: &str| {
         seen.get(&(parser.to_owned(), outcome.to_owned())).copied().unwrap_or(0)
     };
-    for rule in plan.rules.iter() {
+    // Nobody of the fleet is `any`'s: it is for whoever tries it out.
+    for rule in plan.rules.iter().filter(|rule| rule.parser.name != "any") {
         let name = &rule.parser.name;
         assert!(times(name, "events") > 0, "{name} had nothing to do: {seen:?}");
     }

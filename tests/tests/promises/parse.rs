@@ -16,7 +16,7 @@ use tests::{http, ports, wait};
 /// How long a fleet, or the role behind it, may take to be done.
 const SETTLE: Duration = Duration::from_secs(90);
 const TOKEN: &str = "a-token-of-a-test-that-is-long-enough";
-const TYPES: [&str; 5] = ["meter", "tracker", "pump", "camera", "alarm"];
+const TYPES: [&str; 6] = ["meter", "tracker", "pump", "camera", "alarm", "other"];
 
 /// A gateway with the fleet's parse section beside it, under names of its own.
 struct Rig {

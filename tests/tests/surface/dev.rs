@@ -123,6 +123,13 @@ fn a_newcomer_sees_what_lands() {
 #[test]
 fn simulated_devices_are_started_and_ended_with_it() {
     let mut dev = Dev::start(&["--simulate", "5"]);
+    // What they say is made events of, and what became of each message is told.
+    for (name, word) in
+        [("canonical.meter", "  event "), ("metadata", "  fast"), ("fast", "  fast ")]
+    {
+        let told = dev.beside(&["tail", name, "--count", "2"]);
+        assert!(told.lines().all(|line| line.contains(word)), "{name}: {told}");
+    }
     until("records are shown", SOON, || dev.process.output().contains("sim-").then_some(()));
     until("the devices are connected", SOON, || {
         let status = http::get(dev.admin, "/api/v1/status").ok()?.body;
