@@ -47,6 +47,8 @@ const ADMIN_PORT: &str = "8080";
 const VALUES: &str = "values of the chart";
 /// JSON of `/api/v1/status`.
 const STATUS: &str = "the status page";
+/// JSON of a canonical topic.
+const EVENT: &str = "an event";
 /// How long a command may take, in seconds.
 const PATIENCE: &str = "60";
 /// A consumer's view of an envelope: protobuf's own JSON, and no key beside its fields.
@@ -156,6 +158,7 @@ impl Stage {
                 output(command)?;
             }
             ("json", Some(STATUS)) => self.status(block)?,
+            ("json", Some(EVENT)) => parse::canonical::read::read(block.text.trim()).map(|_| ())?,
             (language, None) => {
                 return Err(format!(
                     "a block of {language:?} that nobody runs: write {NOT_RUN}REASON above it"

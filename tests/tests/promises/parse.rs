@@ -136,6 +136,35 @@ impl Member {
             std::thread::sleep(Duration::from_millis(50));
         }
     }
+
+    fn ask(&self, method: &str, path: &str, token: Option<&str>) -> http::Answer {
+        let token = token.map(|token| format!("Bearer {token}"));
+        let headers: Vec<_> = token.iter().map(|token| ("authorization", &**token)).collect();
+        let answer = http::request(method, ports::local(self.admin), path, &headers);
+        answer.expect("its pages answer")
+    }
+
+    fn pages_show_pools_to_operators(&self) {
+        assert_eq!(self.ask("GET", "/api/v1/parse", None).code, 401);
+        let told = self.ask("GET", "/api/v1/parse", Some(TOKEN)).json();
+        let pools = told.as_array().expect("a list").iter();
+        let pools: Vec<_> = pools
+            .map(|pool| {
+                let partitions = pool["partitions"].as_array().expect("a list");
+                assert!(partitions.iter().all(|one| one["state"] == "running"), "{told}");
+                (pool["pool"].as_str().expect("a name"), partitions.len())
+            })
+            .collect();
+        assert_eq!(pools, [("fast", 6), ("slow", 3), ("metadata", 12)], "{told}");
+        let at = "/api/v1/parse/skip?at=landfall.fast/0/1";
+        assert_eq!(self.ask("POST", at, Some(TOKEN)).code, 404, "nothing stands there");
+        assert_eq!(self.ask("POST", "/api/v1/parse/skip?at=x", Some(TOKEN)).code, 400);
+        assert_eq!(self.ask("GET", "/api/v1/clients", Some(TOKEN)).code, 404);
+        let metrics = self.ask("GET", "/metrics", Some(TOKEN)).body;
+        for name in ["messages_total", "events_total", "freshness_seconds", "lag_messages"] {
+            assert!(metrics.contains(&format!("landfall_parse_{name}")), "no {name}: {metrics}");
+        }
+    }
 }
 
 #[test]
@@ -148,6 +177,7 @@ fn every_event_of_what_landed_is_there_once_and_in_order() {
     assert_eq!(fleet.wait(SETTLE).code(), Some(0), "{}", fleet.log());
     let (code, said) = rig.verify(&["--no-doubles"]);
     assert_eq!(code, Some(0), "{said}\n{}", member.process.log());
+    member.pages_show_pools_to_operators();
     assert_eq!(member.process.terminate(SETTLE), Some(0), "{}", member.process.log());
     // What was committed is not read again.
     let mut again = rig.member("parse-2");
