@@ -156,13 +156,15 @@ impl AdminView for View {
         if problems.is_empty() {
             self.was_ready.store(true, Ordering::Release);
         }
+        let troubles = self.pools.troubles();
+        let all = |problems: Vec<String>| problems.into_iter().chain(troubles).collect();
         if self.draining.load(Ordering::Acquire) {
             let reasons = vec!["the parse role drains".to_owned()];
-            return Readiness { ready: false, reasons, degraded: problems };
+            return Readiness { ready: false, reasons, degraded: all(problems) };
         }
         match self.was_ready.load(Ordering::Acquire) {
-            true => Readiness { ready: true, reasons: Vec::new(), degraded: problems },
-            false => Readiness { ready: false, reasons: problems, degraded: Vec::new() },
+            true => Readiness { ready: true, reasons: Vec::new(), degraded: all(problems) },
+            false => Readiness { ready: false, reasons: problems, degraded: all(Vec::new()) },
         }
     }
 

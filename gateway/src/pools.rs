@@ -165,6 +165,14 @@ impl Pools {
         problems
     }
 
+    /// What their consumers said of Kafka a moment ago; it may be over.
+    pub fn troubles(&self) -> impl Iterator<Item = String> {
+        self.pools.iter().filter_map(|pool| {
+            let trouble = pool.control.trouble()?;
+            Some(format!("pool {}: {trouble}", pool.name))
+        })
+    }
+
     /// Threads that are gone, or gave no sign of life for so long.
     pub fn stuck(&self, after: Duration) -> Vec<String> {
         let stuck = self.pools.iter().filter(|pool| {

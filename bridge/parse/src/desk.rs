@@ -47,7 +47,7 @@ pub struct Slot {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Landed {
     /// Its message is not finished with that.
-    Part(Ticket),
+    Part,
     /// Its message is finished.
     Message(Ticket),
     /// Its message is somebody else's, or was begun again.
@@ -155,6 +155,16 @@ impl Desk {
         }
     }
 
+    /// The first message of a partition came of which nothing was known: whatever becomes of it, it is there
+    /// that the partition is read from.
+    pub fn first_came(&mut self, id: SlotId, offset: i64) {
+        if let Some(slot) = self.slots.get_mut(id).and_then(Option::as_mut)
+            && slot.window.next().is_none()
+        {
+            slot.window = Window::at(Some(offset));
+        }
+    }
+
     /// Whether one more message may be begun.
     pub fn has_room(&self) -> bool {
         self.open_messages < self.limits.records && self.open_bytes < self.limits.bytes
@@ -208,7 +218,7 @@ impl Desk {
         let before = slot.window.len();
         let finished = slot.window.landed(ticket.seq);
         self.open_messages -= before - self.window_len(ticket.slot);
-        if finished { Landed::Message(ticket) } else { Landed::Part(ticket) }
+        if finished { Landed::Message(ticket) } else { Landed::Part }
     }
 
     /// A record did not land, and its message has to be begun again: says of which partition, unless that is
@@ -241,15 +251,21 @@ impl Desk {
         self.slot(id)?.window.next()
     }
 
+    /// From where on the partition is to be read if it is read again.
+    pub fn position(&self, id: SlotId) -> Option<Position> {
+        let slot = self.slot(id)?;
+        let partition = slot.partition.clone();
+        slot.window.commit().map(|offset| Position { partition, offset })
+    }
+
     /// Everything of the partition that is not finished is void, and read again: from where on.
     pub fn rewind(&mut self, id: SlotId) -> Option<Position> {
         self.epoch += 1;
         let slot = self.slots.get_mut(id)?.as_mut()?;
-        let from = slot.window.commit();
         self.open_messages -= slot.window.len();
-        slot.window = Window::at(from);
+        slot.window = Window::at(slot.window.commit());
         slot.epoch = self.epoch;
-        from.map(|offset| Position { partition: slot.partition.clone(), offset })
+        self.position(id)
     }
 
     /// The partition begins anew, at whatever offset comes.
@@ -371,13 +387,24 @@ mod tests {
     }
 
     #[test]
+    fn what_came_first_and_waits_is_read_again_too() {
+        let mut desk = desk();
+        let slot = desk.find("fast", 0).expect("it is assigned");
+        assert_eq!(desk.rewind(slot), None);
+        desk.first_came(slot, 5);
+        desk.first_came(slot, 6);
+        assert_eq!(desk.rewind(slot), Some(at(0, 5)));
+        assert_eq!(desk.arrival(slot, 6), Arrival::Behind(1));
+    }
+
+    #[test]
     fn room_is_of_messages_and_of_bytes_and_comes_back_whatever_happens() {
         let mut desk = desk();
         let slot = desk.find("fast", 0).expect("it is assigned");
         let first = desk.begin(slot, 0, 0);
         let large = desk.open(first, 100).expect("at hand");
         assert!(!desk.has_room(), "100 bytes are on their way");
-        assert_eq!(desk.landed(large), Landed::Part(first));
+        assert_eq!(desk.landed(large), Landed::Part);
         assert!(desk.has_room());
         desk.begin(slot, 1, 0);
         desk.begin(slot, 2, 0);

@@ -3,9 +3,6 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use bridge::record::RecordBuf;
-
-use crate::desk::Ticket;
 use crate::failure::Failure;
 use crate::raw::RawBuf;
 
@@ -21,10 +18,7 @@ pub enum State {
     /// A large payload is being worked on, and what is behind it waits.
     Large,
     /// One message is on its way record by record: a record of its partition was not taken.
-    Alone {
-        ticket: Ticket,
-        rest: VecDeque<RecordBuf>,
-    },
+    Alone,
     /// The first message cannot be worked on before this time.
     Held {
         until: Instant,
@@ -61,6 +55,8 @@ pub struct Line {
     /// The partition was told to be read again from its commit, and nothing came yet: so often it is told
     /// again if what comes is further on.
     pub seeks_left: u8,
+    /// Kafka's client could not be told to read it again: it is told in the next round.
+    pub is_unsought: bool,
 }
 
 impl Default for Line {
@@ -74,6 +70,7 @@ impl Default for Line {
             alone_until: None,
             verdict: None,
             seeks_left: 0,
+            is_unsought: false,
         }
     }
 }

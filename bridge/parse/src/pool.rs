@@ -81,6 +81,8 @@ struct Inner<W> {
     control: Arc<Control>,
     /// Records that the sink had no room for, in order.
     outbox: VecDeque<(RecordBuf, Token)>,
+    /// The message that goes alone, and no other beside it.
+    alone: Option<Alone>,
     /// What one message becomes; empty in between.
     batch: RecordBatch<()>,
     decided: Vec<Decided>,
@@ -91,6 +93,12 @@ struct Inner<W> {
     freshness: Histogram,
     rewinds: Counter,
     missed: Counter,
+}
+
+/// A message on its way record by record: one of its partition was not taken.
+struct Alone {
+    ticket: Ticket,
+    rest: VecDeque<RecordBuf>,
 }
 
 /// A record that was not taken, and why its message is not.
@@ -123,6 +131,7 @@ impl<W: Work> Pool<W> {
             large,
             control,
             outbox: VecDeque::new(),
+            alone: None,
             batch: RecordBatch::default(),
             decided: Vec::new(),
             changes_seen: 0,
@@ -144,7 +153,7 @@ impl<W: Work> Pool<W> {
         }
         let deadline = Instant::now() + drain;
         while !inner.desk.0.lock().is_idle() && Instant::now() < deadline {
-            inner.round(member);
+            inner.conclude(member);
             std::thread::park_timeout(FULL_WAIT);
         }
         let commits = inner.desk.0.lock().take_commits();
@@ -157,13 +166,19 @@ impl<W: Work> Pool<W> {
 }
 
 impl<W: Work> Inner<W> {
-    /// Everything but reading.
-    fn round(&mut self, member: &Member) {
-        let now = Instant::now();
+    /// Goes on with what was begun.
+    fn conclude(&mut self, member: &Member) {
         self.control.beat();
         self.settle(member);
         self.flush(member);
         self.hear_of_large(member);
+        self.go_on_alone(member);
+    }
+
+    /// Everything but reading.
+    fn round(&mut self, member: &Member) {
+        let now = Instant::now();
+        self.conclude(member);
         self.obey();
         self.go_on(member, now);
         if now >= self.commit_at {
@@ -179,7 +194,7 @@ impl<W: Work> Inner<W> {
     }
 
     fn has_room(&self) -> bool {
-        self.outbox.is_empty() && self.desk.0.lock().has_room()
+        self.alone.is_none() && self.outbox.is_empty() && self.desk.0.lock().has_room()
     }
 
     fn read(&mut self, member: &Member) {
@@ -199,7 +214,7 @@ impl<W: Work> Inner<W> {
                 Polled::Record(record) => self.take(member, &record),
                 Polled::Nothing => break,
                 Polled::Trouble(error) => {
-                    tracing::debug!(pool = self.name, %error, "Kafka is not well");
+                    self.control.note_trouble(&self.name, error.to_string());
                     break;
                 }
             }
@@ -220,6 +235,10 @@ impl<W: Work> Inner<W> {
         drop(desk);
         if fresh.is_empty() {
             return;
+        }
+        // librdkafka remembers over a rebalance what was paused before it.
+        if let Err(error) = member.resume(&fresh) {
+            tracing::warn!(pool = self.name, %error, "new partitions cannot be resumed");
         }
         match member.committed(&fresh) {
             Ok(positions) => {
@@ -249,6 +268,7 @@ impl<W: Work> Inner<W> {
         let mut desk = self.desk.0.lock();
         let share = desk.slots().count().max(1);
         let Some(id) = desk.find(raw.topic, raw.partition) else { return };
+        desk.first_came(id, raw.offset);
         let slot = desk.slot_mut(id).expect("it was found");
         if has_room && slot.line.is_free() {
             drop(desk);
@@ -292,7 +312,7 @@ impl<W: Work> Inner<W> {
         };
         let kept = match step {
             Step::Done if alone => {
-                self.go_alone(member, ticket, &mut batch);
+                self.go_alone(ticket, &mut batch);
                 None
             }
             Step::Done => {
@@ -309,35 +329,42 @@ impl<W: Work> Inner<W> {
         kept
     }
 
-    /// Hands a message over record by record, each when the one before has landed.
-    fn go_alone(&mut self, member: &Member, ticket: Ticket, batch: &mut RecordBatch<()>) {
+    /// Hands a message over record by record, with nothing else on its way: what is not taken then is its own.
+    fn go_alone(&mut self, ticket: Ticket, batch: &mut RecordBatch<()>) {
         let mut rest = VecDeque::new();
         batch.drain(BATCH_KEEP_BYTES, |record, ()| rest.push_back(record.to_owned()));
         if let Some(slot) = self.desk.0.lock().slot_mut(ticket.slot) {
-            slot.line.state = State::Alone { ticket, rest };
+            slot.line.state = State::Alone;
         }
-        self.next_alone(member, ticket);
+        self.alone = Some(Alone { ticket, rest });
     }
 
-    /// The next record of a message that goes record by record, if it does; after the last it is finished.
-    fn next_alone(&mut self, member: &Member, ticket: Ticket) {
-        let mut desk = self.desk.0.lock();
-        let Some(slot) = desk.slot_mut(ticket.slot) else { return };
-        let State::Alone { ticket: own, rest } = &mut slot.line.state else { return };
-        if *own != ticket {
+    /// The next record of the message that goes alone, if there is one, and when nothing is on its way any more;
+    /// after the last it is finished.
+    fn go_on_alone(&mut self, member: &Member) {
+        let Some(Alone { ticket, rest }) = &mut self.alone else { return };
+        let (ticket, mut desk) = (*ticket, self.desk.0.lock());
+        if !desk.is_current(ticket) {
+            self.alone = None;
             return;
         }
-        let Some(record) = rest.pop_front() else {
+        if !desk.is_idle() {
+            return;
+        }
+        if let Some(record) = rest.pop_front() {
+            drop(desk);
+            if let Some(setback) = self.append(ticket, record.as_record()) {
+                self.set_back(member, ticket.slot, setback);
+            }
+            return;
+        }
+        if let Some(slot) = desk.slot_mut(ticket.slot) {
             slot.line.state = State::Running;
             slot.line.verdict = None;
-            drop(desk);
-            self.close(ticket);
-            return;
-        };
-        drop(desk);
-        if let Some(setback) = self.append(ticket, record.as_record()) {
-            self.set_back(member, ticket.slot, setback);
         }
+        drop(desk);
+        self.alone = None;
+        self.close(ticket);
     }
 
     /// Whether the record is what comes next; what is missing in front of it is said and counted.
@@ -355,7 +382,7 @@ impl<W: Work> Inner<W> {
                 let partition = slot.partition.clone();
                 drop(desk);
                 if let Some(offset) = next {
-                    self.seek(member, &Position { partition, offset });
+                    self.seek(member, id, &Position { partition, offset });
                 }
                 return false;
             }
@@ -532,8 +559,7 @@ impl<W: Work> Inner<W> {
                     let landed = self.desk.0.lock().landed(token);
                     match landed {
                         Landed::Message(ticket) => self.finished(ticket),
-                        Landed::Part(ticket) => self.next_alone(member, ticket),
-                        Landed::Stale => {}
+                        Landed::Part | Landed::Stale => {}
                     }
                     continue;
                 }
@@ -566,7 +592,7 @@ impl<W: Work> Inner<W> {
             }
             Setback::NeverTaken(reason) => {
                 let alone = match &slot.line.state {
-                    State::Alone { .. } => true,
+                    State::Alone => true,
                     State::Large => slot.line.goes_alone(begun.map_or(0, |next| next - 1)),
                     _ => false,
                 };
@@ -606,17 +632,20 @@ impl<W: Work> Inner<W> {
         drop(desk);
         stale.into_iter().for_each(|ticket| self.large.cancel(ticket));
         if let Some(position) = position {
-            self.seek(member, &position);
+            self.seek(member, id, &position);
         }
         if let Some(partition) = resume {
             self.resume(member, &partition);
         }
     }
 
-    fn seek(&self, member: &Member, position: &Position) {
-        if let Err(error) = member.seek(position) {
-            // It was revoked, or what comes next is seen to be further on, and it is sought again.
+    fn seek(&self, member: &Member, id: SlotId, position: &Position) {
+        let sought = member.seek(position);
+        if let Err(error) = &sought {
             tracing::warn!(pool = self.name, %error, "a partition cannot be read again yet");
+        }
+        if let Some(slot) = self.desk.0.lock().slot_mut(id) {
+            slot.line.is_unsought = sought.is_err();
         }
     }
 
@@ -637,6 +666,13 @@ impl<W: Work> Inner<W> {
         }
         drop(desk);
         for id in ids {
+            let mut desk = self.desk.0.lock();
+            let unsought = desk.slot_mut(id).is_some_and(|slot| slot.line.is_unsought);
+            let position = unsought.then(|| desk.position(id)).flatten();
+            drop(desk);
+            if let Some(position) = position {
+                self.seek(member, id, &position);
+            }
             while self.has_room() {
                 let mut desk = self.desk.0.lock();
                 let Some(slot) = desk.slot_mut(id) else { break };
@@ -712,12 +748,15 @@ impl<W> Inner<W> {
 
     /// Tells how it is.
     fn show(&self, member: &Member) {
+        if let Some(trouble) = member.take_trouble() {
+            self.control.note_trouble(&self.name, trouble);
+        }
         let ends = member.ends();
         let desk = self.desk.0.lock();
         let all = desk.slots().map(|(id, slot)| {
             let Partition { topic, partition } = &slot.partition;
             let (state, reason) = match &slot.line.state {
-                State::Running | State::Alone { .. } => (Status::Running, None),
+                State::Running | State::Alone => (Status::Running, None),
                 State::Large => (Status::Running, Some("a large payload is parsed".to_owned())),
                 State::Held { reason, .. } => (Status::Held, Some(reason.clone())),
                 State::Stopped { failure } => (Status::Stopped, Some(failure.to_string())),

@@ -14,6 +14,8 @@ use crate::metrics as names;
 
 /// Orders that wait for the pool's next round.
 const ORDERS_MAX: usize = 1000;
+/// How long Kafka is taken to be unwell after its client said so.
+const TROUBLE_LASTS: Duration = Duration::from_secs(30);
 
 /// What keeps a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -84,6 +86,8 @@ pub struct Control {
     orders: Mutex<Vec<Order>>,
     partitions: Mutex<Vec<PartitionStatus>>,
     beat: Mutex<Instant>,
+    /// What was wrong with Kafka last, and when.
+    trouble: Mutex<Option<(String, Instant)>>,
     thread: OnceLock<Thread>,
 }
 
@@ -94,6 +98,7 @@ impl Default for Control {
             orders: Mutex::default(),
             partitions: Mutex::default(),
             beat: Mutex::new(Instant::now()),
+            trouble: Mutex::default(),
             thread: OnceLock::new(),
         }
     }
@@ -140,6 +145,21 @@ impl Control {
         let lag: u64 = partitions.iter().filter_map(|one| one.lag).sum();
         gauge!(names::LAG, "pool" => pool.to_owned()).set(lag as f64);
         *self.partitions.lock() = partitions;
+    }
+
+    /// Kafka is not well, as the pool's consumer tells; it is logged when it is news.
+    pub(super) fn note_trouble(&self, pool: &str, reason: String) {
+        if self.trouble().is_none() {
+            tracing::warn!(pool, reason, "Kafka is not well");
+        }
+        *self.trouble.lock() = Some((reason, Instant::now()));
+    }
+
+    /// What was wrong with Kafka a moment ago.
+    pub fn trouble(&self) -> Option<String> {
+        let trouble = self.trouble.lock();
+        let recent = trouble.as_ref().filter(|(_, when)| when.elapsed() < TROUBLE_LASTS);
+        recent.map(|(reason, _)| reason.clone())
     }
 
     /// A sign of life, and of which thread.
