@@ -298,7 +298,7 @@ resources:
 
 {{/* The ids of the first devices of the fleet that device-sim makes of --seed=1. */}}
 {{- define "landfall.testDevices" -}}
-{{- $devices := list "pump-0" "meter-1" "pump-2" "meter-3" "pump-4" "meter-5" -}}
+{{- $devices := list "pump-0" "pump-1" "meter-2" "pump-3" "meter-4" "tracker-5" -}}
 {{- $ids := list -}}
 {{- range slice $devices 0 (min 6 (int .Values.test.devices)) -}}
 {{- $ids = append $ids (printf "landfall-test-%s" .) -}}

@@ -11,10 +11,10 @@ pub const SECRET: &str = "made-up-for-the-tests";
 /// Lines of a password file, as mosquitto's tool makes them, of the devices of `helm test`: the password is
 /// `secret`.
 const PASSWORDS: &str = "landfall-test-pump-0:$7$101$sHQ8HEkvVK9MIDGC$xzrkpqqAyIlDP9d38WRycUPXnbnPazQaxxdVQ5SdR1xBTj1yCX9kgxvG2LlTExzP+kCNBalDxScEvbKY42rGiA==
-landfall-test-meter-1:$7$101$sHQ8HEkvVK9MIDGC$xzrkpqqAyIlDP9d38WRycUPXnbnPazQaxxdVQ5SdR1xBTj1yCX9kgxvG2LlTExzP+kCNBalDxScEvbKY42rGiA==
+landfall-test-pump-1:$7$101$sHQ8HEkvVK9MIDGC$xzrkpqqAyIlDP9d38WRycUPXnbnPazQaxxdVQ5SdR1xBTj1yCX9kgxvG2LlTExzP+kCNBalDxScEvbKY42rGiA==
 ";
 /// The same for those devices.
-pub const DEVICES_PASSWORDS: &str = "landfall-test-pump-0:secret\nlandfall-test-meter-1:secret\n";
+pub const DEVICES_PASSWORDS: &str = "landfall-test-pump-0:secret\nlandfall-test-pump-1:secret\n";
 /// Public keys for tokens: the example of RFC 7517, A.1.
 const KEYS: &str = r#"{"keys":[{"kty":"EC","crv":"P-256","kid":"1","use":"sig","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}]}"#;
 
