@@ -28,8 +28,6 @@ use crate::work::{Cancelled, Emit, Step, Work};
 pub const SHORT_MAX_BYTES: usize = 1024 * 1024;
 /// Bytes of events that are handed on together; a message with more is parsed twice instead of held.
 const PIECE_BYTES: usize = 1024 * 1024;
-/// Attributes that most messages have.
-const ATTRIBUTES: usize = 8;
 
 /// See the module.
 pub struct Parsing {
@@ -70,17 +68,7 @@ impl Parsing {
             Err(failure) => return work(self, Err((&lane, failure))),
         };
         let envelope = &opened.envelope;
-        let mut attributes = Vec::with_capacity(ATTRIBUTES);
-        attributes.extend(
-            [
-                ("device_type", envelope.device_type.as_str()),
-                ("firmware_version", &envelope.firmware_version),
-                ("group", &envelope.group),
-            ]
-            .into_iter()
-            .filter(|(_, value)| !value.is_empty()),
-        );
-        plan.known.attributes(&envelope.source_topic, &envelope.device_id, &mut attributes);
+        let attributes = plan.known.of_message(envelope);
         let facts = Facts {
             topic: &envelope.source_topic,
             received_ms: envelope.received_ms,

@@ -447,7 +447,7 @@ impl<W: Work> Inner<W> {
                     offset,
                     reason,
                     at,
-                    "a message failed, and its partition stops: see landfall parse status"
+                    "a message failed, and its partition stops until an operator decides: see /api/v1/parse"
                 );
                 slot.line.state = State::Stopped { failure };
             }

@@ -43,19 +43,8 @@ impl Raw {
 
     /// Goes on with what is known of it beside its payload.
     pub fn with_facts<T>(&self, plan: &Plan, look: impl FnOnce(&Facts<'_>) -> T) -> T {
-        let Envelope { device_type, firmware_version, group, source_topic, device_id, .. } =
-            &self.envelope;
-        let of_envelope = [
-            ("device_type", device_type),
-            ("firmware_version", firmware_version),
-            ("group", group),
-        ];
-        let mut attributes: Vec<(&str, &str)> = of_envelope
-            .into_iter()
-            .filter(|(_, value)| !value.is_empty())
-            .map(|(name, value)| (name, value.as_str()))
-            .collect();
-        plan.known.attributes(source_topic, device_id, &mut attributes);
+        let Envelope { source_topic, device_id, .. } = &self.envelope;
+        let attributes = plan.known.of_message(&self.envelope);
         look(&Facts {
             topic: source_topic,
             received_ms: self.envelope.received_ms,

@@ -3,9 +3,13 @@
 
 use bridge::metadata::DeviceAttributes;
 use bridge::route::Routes;
+use proto::v1::Envelope;
 
 /// The attributes that an envelope has fields for; nothing else says them.
 pub const OF_ENVELOPE: [&str; 4] = ["device_id", "device_type", "firmware_version", "group"];
+
+/// Attributes that most messages have, at most.
+const ATTRIBUTES: usize = 8;
 
 /// Where attributes come from that no envelope holds.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +19,19 @@ pub struct Known {
 }
 
 impl Known {
+    /// All that is known of a message: what its envelope has fields for, and the rest.
+    pub fn of_message<'a>(&'a self, envelope: &'a Envelope) -> Vec<(&'a str, &'a str)> {
+        let own = [
+            ("device_type", &*envelope.device_type),
+            ("firmware_version", &envelope.firmware_version),
+            ("group", &envelope.group),
+        ];
+        let mut all = Vec::with_capacity(ATTRIBUTES);
+        all.extend(own.into_iter().filter(|(_, value)| !value.is_empty()));
+        self.attributes(&envelope.source_topic, &envelope.device_id, &mut all);
+        all
+    }
+
     /// Appends what is known by a message's topic and device, the strongest first. An empty text says nothing.
     pub fn attributes<'a>(
         &'a self,
