@@ -8,6 +8,10 @@ DEVICES ?= 10
 # The fleet of `make soak`, and how long it talks.
 SOAK_DEVICES ?= 200
 SOAK_SECONDS ?= 60
+# Rebalances of each storm of `make rebalances`, what its fleet says in a second, and how many brokers are killed.
+REBALANCES ?= 24
+STORM_RATE ?= 200
+BROKERS_KILLED ?= 9
 # How long each fuzz target runs.
 FUZZ_SECONDS ?= 60
 # What `make bench` measures, such as ROWS=window50,paced20k; without it, everything.
@@ -27,13 +31,14 @@ export RUST_TEST_THREADS
 
 step := tests/tools/step.sh
 
-.PHONY: help dev test generate soak bench storm fuzz
+.PHONY: help dev test generate soak rebalances bench storm fuzz
 
 help:
 	@echo 'make dev       a gateway with a Kafka inside and $(DEVICES) simulated devices (ARGS="--mqtt-port 1884" DEVICES=50)'
 	@echo 'make test      formatting, lints and all tests, the end-to-end ones with real servers (TEST="--test promises durable")'
 	@echo 'make generate  writes what is made of code: the chart'\''s schema, and tables in README, docs and ARCHITECTURE'
 	@echo 'make soak      $(SOAK_DEVICES) devices for $(SOAK_SECONDS) s, the gateway killed five times (SOAK_DEVICES=1000 SOAK_SECONDS=600)'
+	@echo 'make rebalances  parse roles that are killed, stopped and replaced $(REBALANCES) times, and brokers $(BROKERS_KILLED) times, while a fleet talks (REBALANCES=100)'
 	@echo 'make bench     what Landfall costs beside mosquitto and a bare Kafka producer (ROWS=window50,paced20k REPETITIONS=3 BENCH_SECONDS=4)'
 	@echo 'make storm     $(STORM_DEVICES) devices fall away at once and come back over TLS, while others publish (STORM_DEVICES=5000)'
 	@echo 'make fuzz      every fuzz target for $(FUZZ_SECONDS) s (FUZZ_SECONDS=600)'
@@ -65,6 +70,12 @@ soak:
 	@$(step) setup tests/tools/setup.sh test
 	@LANDFALL_SOAK_DEVICES=$(SOAK_DEVICES) LANDFALL_SOAK_SECONDS=$(SOAK_SECONDS) $(step) soak \
 		cargo test -p tests --test promises -- --nocapture fleet::a_gateway_killed_again_and_again_loses_nothing
+
+# The storms of the parse role, as long as one likes: one after another, so that each has the machine.
+rebalances:
+	@$(step) setup tests/tools/setup.sh test
+	@LANDFALL_STORM_REBALANCES=$(REBALANCES) LANDFALL_STORM_RATE=$(STORM_RATE) LANDFALL_STORM_BROKERS=$(BROKERS_KILLED) \
+		$(step) rebalances cargo test -p tests --test promises -- --nocapture --test-threads=1 parse::storms::
 
 # The gateway is built as its users get it, by itself; the bench knows how.
 bench:

@@ -1,6 +1,7 @@
 //! A real Apache Kafka: one broker in one Java process, shared by the tests of a program, or one of its
 //! own for a test that harms it; and what a test reads from it and asks of it.
 
+mod administration;
 mod records;
 mod refusing;
 
@@ -11,10 +12,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::util::Timeout;
 
 pub use records::{Record, Records};
 pub use refusing::{Append, Refusing};
@@ -112,6 +110,11 @@ impl Kafka {
              share.coordinator.state.topic.replication.factor={replicas}\n\
              share.coordinator.state.topic.min.isr={enough}\n\
              group.initial.rebalance.delay.ms=0\n\
+             group.min.session.timeout.ms=1000\n\
+             group.consumer.min.session.timeout.ms=1000\n\
+             group.consumer.session.timeout.ms=4000\n\
+             group.consumer.min.heartbeat.interval.ms=500\n\
+             group.consumer.heartbeat.interval.ms=500\n\
              auto.create.topics.enable=false\n\
              broker.heartbeat.interval.ms=500\n\
              broker.session.timeout.ms=3000\n\
@@ -190,43 +193,6 @@ impl Kafka {
     fn process(&self) -> MutexGuard<'_, Process> {
         // A test that failed under the lock has told why; the others may go on.
         self.process.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
-    /// Adds or removes rights, as Kafka's own tool does; it needs a broker with an authorizer.
-    #[track_caller]
-    pub fn change_rights(&self, arguments: &[&str]) {
-        let mut command = java(&self.folder, "org.apache.kafka.tools.AclCommand");
-        command.args(["--bootstrap-server", &self.address()]).args(arguments);
-        let status = Process::start("kafka-acls", command, &self.folder).wait(wait::START);
-        assert!(status.success(), "Kafka's rights cannot be changed: {}", self.folder.display());
-    }
-
-    /// Makes a topic with such settings as `max.message.bytes`.
-    #[track_caller]
-    pub fn create_topic(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) {
-        self.create_topics(&[name], partitions, settings);
-    }
-
-    #[track_caller]
-    pub fn create_topics(&self, names: &[&str], partitions: i32, settings: &[(&str, &str)]) {
-        let admin: AdminClient<DefaultClientContext> =
-            self.client().create().expect("an admin client needs no server");
-        let new = |&name| {
-            let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(-1));
-            settings.iter().fold(topic, |topic, &(name, value)| topic.set(name, value))
-        };
-        let topics: Vec<NewTopic<'_>> = names.iter().map(new).collect();
-        let options = AdminOptions::new().operation_timeout(Some(Timeout::After(PATIENCE)));
-        let runtime = tokio::runtime::Builder::new_current_thread().build();
-        let created = runtime
-            .expect("a runtime without drivers can be built")
-            .block_on(admin.create_topics(&topics, &options))
-            .expect("Kafka answers");
-        for result in created {
-            if let Err((name, error)) = result {
-                panic!("topic {name} cannot be created: {error}");
-            }
-        }
     }
 
     /// A reader of topics, from their beginning.

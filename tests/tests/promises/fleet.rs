@@ -7,13 +7,14 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use serde_json::{Value, json};
 use tests::gateway::{Gateway, GatewayConfig};
 use tests::kafka::{Kafka, Record, unique};
 use tests::process::Process;
 use tests::s3::S3;
 use tests::tools::{Folder, program, without_faults};
 use tests::{ports, wait};
+
+use crate::parse::rig::fleet_section;
 
 /// How long a fleet may take to get everything acknowledged after it fell silent.
 const SETTLE: Duration = Duration::from_secs(60);
@@ -25,36 +26,8 @@ fn gateway(kafka: &Kafka) -> (Gateway, String) {
     s3.create_bucket(&bucket);
     let config = GatewayConfig::new(kafka)
         .set("object_store", S3::section(&bucket, s3.address()))
-        .set("parse", parse_section(kafka));
+        .set("parse", fleet_section(kafka, &unique("events")));
     (config.program(&without_faults()).start_ready(), bucket)
-}
-
-/// How the fleet's messages become events, with topics and groups that no other test has.
-fn parse_section(kafka: &Kafka) -> Value {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/device-sim/parse.yaml");
-    let text = std::fs::read_to_string(file).expect("it ships with the simulator");
-    let mut whole: Value = serde_saphyr::from_str(&text).expect("it is YAML");
-    let mut section = whole["parse"].take();
-    let prefix = unique("events");
-    let own = |name: &str| format!("{prefix}.{name}");
-    for rule in section["rules"].as_array_mut().expect("a list") {
-        rule["topic"] = json!(own(rule["topic"].as_str().expect("a name")));
-    }
-    let canonical = section["canonical"].as_object().expect("a map");
-    section["canonical"] =
-        canonical.iter().map(|(name, topic)| (own(name), topic.clone())).collect();
-    section["metadata"] = json!({ "topic": own("metadata"), "group": own("landed") });
-    section["quarantine"] = json!({ "topic": own("quarantine") });
-    section["pools"] = json!({
-        "fast": { "lanes": ["priority", "fast"], "group": own("fast") },
-        "slow": { "lanes": ["slow"], "group": own("slow") },
-    });
-    let mut topics: Vec<&str> =
-        section["canonical"].as_object().expect("a map").keys().map(String::as_str).collect();
-    let (metadata, quarantine) = (own("metadata"), own("quarantine"));
-    topics.extend([&*metadata, &*quarantine]);
-    kafka.create_topics(&topics, 3, &[]);
-    section
 }
 
 /// Makes events of what the gateway lands.

@@ -1,0 +1,122 @@
+//! What a test has a Kafka change: topics, rights, what groups committed.
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::error::KafkaResult;
+use rdkafka::util::Timeout;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::{Kafka, PATIENCE, java};
+use crate::process::Process;
+use crate::wait;
+
+impl Kafka {
+    /// Adds or removes rights, as Kafka's own tool does; it needs a broker with an authorizer.
+    #[track_caller]
+    pub fn change_rights(&self, arguments: &[&str]) {
+        let mut command = java(&self.folder, "org.apache.kafka.tools.AclCommand");
+        command.args(["--bootstrap-server", &self.address()]).args(arguments);
+        let status = Process::start("kafka-acls", command, &self.folder).wait(wait::START);
+        assert!(status.success(), "Kafka's rights cannot be changed: {}", self.folder.display());
+    }
+
+    /// Makes a topic with such settings as `max.message.bytes`.
+    #[track_caller]
+    pub fn create_topic(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) {
+        self.create_topics(&[name], partitions, settings);
+    }
+
+    #[track_caller]
+    pub fn create_topics(&self, names: &[&str], partitions: i32, settings: &[(&str, &str)]) {
+        let new = |&name| {
+            let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(-1));
+            settings.iter().fold(topic, |topic, &(name, value)| topic.set(name, value))
+        };
+        let topics: Vec<NewTopic<'_>> = names.iter().map(new).collect();
+        let created =
+            self.administer(async |admin, options| admin.create_topics(&topics, options).await);
+        for result in created {
+            if let Err((name, error)) = result {
+                panic!("topic {name} cannot be created: {error}");
+            }
+        }
+    }
+
+    /// Gives a topic more partitions, so many in all.
+    #[track_caller]
+    pub fn grow_topic(&self, name: &str, partitions: usize) {
+        let more = [NewPartitions::new(name, partitions)];
+        let done =
+            self.administer(async |admin, options| admin.create_partitions(&more, options).await);
+        assert!(done.iter().all(Result::is_ok), "{name} does not grow: {done:?}");
+    }
+
+    /// Deletes a topic; it is gone when this returns.
+    #[track_caller]
+    pub fn delete_topic(&self, name: &str) {
+        let done =
+            self.administer(async |admin, options| admin.delete_topics(&[name], options).await);
+        assert!(done.iter().all(Result::is_ok), "{name} cannot be deleted: {done:?}");
+        let client: BaseConsumer = self.client().create().expect("a client needs no server");
+        wait::until_true(&format!("{name} is gone"), wait::SOON, || {
+            let metadata = client.fetch_metadata(Some(name), PATIENCE).expect("Kafka answers");
+            metadata.topics().iter().all(|topic| topic.partitions().is_empty())
+        });
+    }
+
+    /// Has a partition forget its records before an offset, as retention does.
+    #[track_caller]
+    pub fn forget_before(&self, topic: &str, partition: i32, offset: i64) {
+        let mut before = TopicPartitionList::new();
+        before
+            .add_partition_offset(topic, partition, Offset::Offset(offset))
+            .expect("it is an offset");
+        let done =
+            self.administer(async |admin, options| admin.delete_records(&before, options).await);
+        assert!(
+            done.elements().iter().all(|one| one.error().is_ok()),
+            "{topic} forgets nothing: {done:?}"
+        );
+    }
+
+    /// From where on a group is to read a partition; None where nothing was committed.
+    #[track_caller]
+    pub fn committed(&self, group: &str, topic: &str, partition: i32) -> Option<i64> {
+        let mut config = self.client();
+        config.set("group.id", group);
+        let client: BaseConsumer = config.create().expect("a client needs no server");
+        let mut asked = TopicPartitionList::new();
+        asked.add_partition(topic, partition);
+        let told = client.committed_offsets(asked, PATIENCE).expect("Kafka answers");
+        told.elements().first().and_then(|one| one.offset().to_raw()).filter(|at| *at >= 0)
+    }
+
+    /// Commits for a group that has no members.
+    #[track_caller]
+    pub fn commit(&self, group: &str, topic: &str, partition: i32, offset: i64) {
+        let mut config = self.client();
+        config.set("group.id", group);
+        let client: BaseConsumer = config.create().expect("a client needs no server");
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(offset))
+            .expect("it is an offset");
+        client.commit(&list, CommitMode::Sync).expect("Kafka takes it");
+    }
+
+    /// Asks Kafka's administration for something.
+    #[track_caller]
+    fn administer<T>(
+        &self,
+        ask: impl AsyncFnOnce(&AdminClient<DefaultClientContext>, &AdminOptions) -> KafkaResult<T>,
+    ) -> T {
+        let admin: AdminClient<DefaultClientContext> =
+            self.client().create().expect("an admin client needs no server");
+        let options = AdminOptions::new().operation_timeout(Some(Timeout::After(PATIENCE)));
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        runtime
+            .expect("a runtime without drivers can be built")
+            .block_on(ask(&admin, &options))
+            .expect("Kafka answers")
+    }
+}
