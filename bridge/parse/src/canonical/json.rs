@@ -82,7 +82,7 @@ fn write_value(value: &Value<'_>, out: &mut Vec<u8>) {
         Value::Int(value) => write!(out, "{value}"),
         // With a fraction or an exponent always, so that it is read as what it is.
         Value::Double(value) if value.is_finite() => write!(out, "{value:?}"),
-        Value::Double(value) => write!(out, "\"{value}\""),
+        Value::Double(value) => write!(out, "\"{}\"", not_finite(*value)),
         Value::Decimal(text) | Value::Text(text) => {
             write_text(text, out);
             Ok(())
@@ -108,6 +108,15 @@ fn write_value(value: &Value<'_>, out: &mut Vec<u8>) {
         }
     };
     written.expect("memory takes everything");
+}
+
+/// What JSON has no number for, as protobuf's JSON calls it: Java, Go and Python read these names.
+fn not_finite(value: f64) -> &'static str {
+    match value {
+        f64::INFINITY => "Infinity",
+        f64::NEG_INFINITY => "-Infinity",
+        _ => "NaN",
+    }
 }
 
 /// Whether JSON alone does not tell its type, or that of something within.
