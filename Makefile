@@ -97,5 +97,5 @@ fuzz:
 	@command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked
 	@cd tests/fuzz && for target in fuzz_targets/*.rs; do \
 		cargo fuzz run -s none --fuzz-dir . "$$(basename "$$target" .rs)" -- \
-			-max_total_time=$(FUZZ_SECONDS) || exit 1; \
+			-max_total_time=$(FUZZ_SECONDS) -timeout=60 -rss_limit_mb=1024 || exit 1; \
 	done

@@ -2,10 +2,13 @@
 
 pub mod acl_file;
 pub mod decoder;
+pub mod payload;
 pub mod proxy;
+pub mod record;
 pub mod seeds;
 pub mod session;
 pub mod token;
+pub mod unpack;
 pub mod websocket;
 
 use std::path::Path;

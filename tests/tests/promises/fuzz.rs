@@ -5,20 +5,27 @@
 mod acl_file;
 #[path = "../../fuzz/src/decoder.rs"]
 mod decoder;
+#[path = "../../fuzz/src/payload.rs"]
+mod payload;
 #[path = "../../fuzz/src/proxy.rs"]
 mod proxy;
+#[path = "../../fuzz/src/record.rs"]
+mod record;
 #[path = "../../fuzz/src/seeds.rs"]
 mod seeds;
 #[path = "../../fuzz/src/session.rs"]
 mod session;
 #[path = "../../fuzz/src/token.rs"]
 mod token;
+#[path = "../../fuzz/src/unpack.rs"]
+mod unpack;
 #[path = "../../fuzz/src/websocket.rs"]
 mod websocket;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
 
+use payload::Kind;
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
 
@@ -88,6 +95,62 @@ fn websocket() {
     }
     run(&seeds, |input| {
         websocket::receive(input);
+    });
+}
+
+#[test]
+fn parse_json() {
+    payloads(Kind::Json);
+}
+
+#[test]
+fn parse_lines() {
+    payloads(Kind::Lines);
+}
+
+#[test]
+fn parse_csv() {
+    payloads(Kind::Csv);
+}
+
+#[test]
+fn parse_text() {
+    payloads(Kind::Text);
+}
+
+#[test]
+fn parse_jq() {
+    payloads(Kind::Jq);
+}
+
+fn payloads(kind: Kind) {
+    let seeds = payload::seeds(kind);
+    let good = seeds.iter().filter(|seed| payload::parse(kind, seed)).count();
+    assert!(good >= 3, "{good} of the payloads of {kind:?} have events");
+    run(&seeds, |input| {
+        payload::parse(kind, input);
+    });
+}
+
+#[test]
+fn unpack() {
+    let seeds = unpack::seeds();
+    for (number, seed) in seeds.iter().enumerate() {
+        assert!(unpack::take_off(seed), "seed {number} cannot be unpacked");
+    }
+    run(&seeds, |input| {
+        unpack::take_off(input);
+    });
+}
+
+#[test]
+fn record() {
+    let seeds = record::seeds();
+    for (number, seed) in seeds.iter().enumerate() {
+        assert!(record::read_value(seed), "seed {number} is not good: {seed:02x?}");
+    }
+    run(&seeds, |input| {
+        record::read_value(input);
     });
 }
 

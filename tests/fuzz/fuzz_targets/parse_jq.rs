@@ -1,0 +1,10 @@
+//! jq programs and what they are given, fed with whatever the fuzzer thinks of, from good payloads on.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(
+    init: fuzz::write_seeds("parse_jq", &fuzz::payload::seeds(fuzz::payload::Kind::Jq)),
+    |data: &[u8]| {
+        fuzz::payload::parse(fuzz::payload::Kind::Jq, data);
+    }
+);

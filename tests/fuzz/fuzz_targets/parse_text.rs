@@ -1,0 +1,10 @@
+//! Texts and bytes as they are, fed with whatever the fuzzer thinks of, from good payloads on.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(
+    init: fuzz::write_seeds("parse_text", &fuzz::payload::seeds(fuzz::payload::Kind::Text)),
+    |data: &[u8]| {
+        fuzz::payload::parse(fuzz::payload::Kind::Text, data);
+    }
+);
