@@ -72,10 +72,8 @@ impl Large {
         self.cancelled.push((ticket, Arc::clone(&cancelled)));
         let job = Job { ticket, partition, raw, cancelled };
         let jobs = self.jobs.as_ref().expect("it is there until it is dropped");
-        // A thread that is gone is found by whoever looks after the pool.
-        if jobs.send(job).is_err() {
-            tracing::error!("the thread for large payloads is gone");
-        }
+        // Where the thread is gone, the pool ends in its next round: see `is_alive`.
+        let _ = jobs.send(job);
     }
 
     /// What came, if anything.

@@ -6,23 +6,26 @@
 //! was written twice by that has the same ids. Within a partition messages are begun in order, one that cannot
 //! be worked on holds those behind it, and no other partition.
 
+mod operators;
+mod outgoing;
+mod setback;
 pub mod status;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use bridge::kafka::group::{Assignments, GroupRecord, Member, Partition, Polled, Position};
-use bridge::record::{Record, RecordBatch, RecordBuf};
-use bridge::sink::{AppendError, Decided, Sink, Verdict as SinkVerdict};
+use bridge::record::{RecordBatch, RecordBuf};
+use bridge::sink::{Decided, Sink};
 use metrics::{Counter, Histogram, counter, histogram};
 use parking_lot::Mutex;
 
-use self::status::{Control, Order, PartitionStatus, Status, What};
-use crate::desk::{Desk, Landed, SlotId, Ticket, Token};
-use crate::failure::{Failure, Reason};
+use self::setback::Alone;
+use self::status::Control;
+use crate::desk::{Desk, SlotId, Ticket, Token};
 use crate::large::{Large, News};
-use crate::line::{State, Verdict};
+use crate::line::State;
 use crate::metrics as names;
 use crate::plan::WindowLimits;
 use crate::raw::{Raw, RawBuf};
@@ -40,8 +43,6 @@ const FULL_WAIT: Duration = Duration::from_millis(20);
 const FULL_PATIENCE: Duration = Duration::from_secs(1);
 /// How often what is finished is committed, and the status made anew.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
-/// How often a seek is repeated of which nothing came.
-const SEEKS: u8 = 3;
 /// Buffers of a batch keep at most this many bytes while they are empty.
 const BATCH_KEEP_BYTES: usize = 1024 * 1024;
 
@@ -95,20 +96,6 @@ struct Inner<W> {
     missed: Counter,
 }
 
-/// A message on its way record by record: one of its partition was not taken.
-struct Alone {
-    ticket: Ticket,
-    rest: VecDeque<RecordBuf>,
-}
-
-/// A record that was not taken, and why its message is not.
-enum Setback {
-    /// It, or another in its batch, is never taken.
-    NeverTaken(String),
-    /// It may be taken later.
-    Later(String),
-}
-
 impl<W: Work> Pool<W> {
     /// `large` is the same work, for payloads that take a while. To be called, and run, on the pool's thread.
     pub fn new(
@@ -144,10 +131,16 @@ impl<W: Work> Pool<W> {
         Ok(Pool { member, inner })
     }
 
-    /// Works until it is told to end; then until all that was begun has landed, or `drain` is over.
+    /// Works until it is told to end; then until all that was begun has landed, or `drain` is over. Ends by
+    /// itself only where it cannot go on.
     pub fn run(mut self, drain: Duration) {
         let Pool { member, inner } = &mut self;
         while !inner.control.is_ending() {
+            if !inner.large.is_alive() {
+                // Its partition would wait for ever. Whoever started the pool sees that it ended.
+                tracing::error!(pool = inner.name, "the thread for large payloads is gone");
+                return;
+            }
             inner.round(member);
             inner.read(member);
         }
@@ -329,44 +322,6 @@ impl<W: Work> Inner<W> {
         kept
     }
 
-    /// Hands a message over record by record, with nothing else on its way: what is not taken then is its own.
-    fn go_alone(&mut self, ticket: Ticket, batch: &mut RecordBatch<()>) {
-        let mut rest = VecDeque::new();
-        batch.drain(BATCH_KEEP_BYTES, |record, ()| rest.push_back(record.to_owned()));
-        if let Some(slot) = self.desk.0.lock().slot_mut(ticket.slot) {
-            slot.line.state = State::Alone;
-        }
-        self.alone = Some(Alone { ticket, rest });
-    }
-
-    /// The next record of the message that goes alone, if there is one, and when nothing is on its way any more;
-    /// after the last it is finished.
-    fn go_on_alone(&mut self, member: &Member) {
-        let Some(Alone { ticket, rest }) = &mut self.alone else { return };
-        let (ticket, mut desk) = (*ticket, self.desk.0.lock());
-        if !desk.is_current(ticket) {
-            self.alone = None;
-            return;
-        }
-        if !desk.is_idle() {
-            return;
-        }
-        if let Some(record) = rest.pop_front() {
-            drop(desk);
-            if let Some(setback) = self.append(ticket, record.as_record()) {
-                self.set_back(member, ticket.slot, setback);
-            }
-            return;
-        }
-        if let Some(slot) = desk.slot_mut(ticket.slot) {
-            slot.line.state = State::Running;
-            slot.line.verdict = None;
-        }
-        drop(desk);
-        self.alone = None;
-        self.close(ticket);
-    }
-
     /// Whether the record is what comes next; what is missing in front of it is said and counted.
     fn arrives(&mut self, member: &Member, id: SlotId, raw: &Raw<'_>) -> bool {
         let mut desk = self.desk.0.lock();
@@ -456,205 +411,6 @@ impl<W: Work> Inner<W> {
         slot.line.put_back(raw);
     }
 
-    /// Hands over all that a message became.
-    fn hand_over(&mut self, member: &Member, ticket: Ticket, batch: &mut RecordBatch<()>) {
-        let mut setback = None;
-        batch.drain(BATCH_KEEP_BYTES, |record, ()| {
-            if setback.is_none() {
-                setback = self.append(ticket, record);
-            }
-        });
-        if let Some(setback) = setback {
-            self.set_back(member, ticket.slot, setback);
-        }
-    }
-
-    /// Hands one record over, or puts it into the outbox.
-    fn append(&mut self, ticket: Ticket, record: Record<'_>) -> Option<Setback> {
-        let token = self.desk.0.lock().open(ticket, record.len() as u64)?;
-        if !self.outbox.is_empty() {
-            self.outbox.push_back((record.to_owned(), token));
-            return None;
-        }
-        match self.sink.append(record, token) {
-            Ok(()) => None,
-            Err(error) => match setback(error) {
-                None => {
-                    self.outbox.push_back((record.to_owned(), token));
-                    None
-                }
-                setback => {
-                    self.desk.0.lock().failed(token);
-                    setback
-                }
-            },
-        }
-    }
-
-    /// Hands over what waits for room in the sink.
-    fn flush(&mut self, member: &Member) {
-        while let Some((record, token)) = self.outbox.pop_front() {
-            if !self.desk.0.lock().is_wanted(token) {
-                // Written now, it would overtake what is in front of it when it is read again.
-                self.desk.0.lock().failed(token);
-                continue;
-            }
-            let Err(error) = self.sink.append(record.as_record(), token) else { continue };
-            let Some(setback) = setback(error) else {
-                self.outbox.push_front((record, token));
-                return;
-            };
-            let slot = self.desk.0.lock().failed(token);
-            if let Some(slot) = slot {
-                self.set_back(member, slot, setback);
-            }
-        }
-    }
-
-    fn close(&mut self, ticket: Ticket) {
-        let mut desk = self.desk.0.lock();
-        let finished = desk.close(ticket);
-        if let Some(slot) = desk.slot_mut(ticket.slot) {
-            slot.line.went_on();
-        }
-        drop(desk);
-        if finished {
-            self.finished(ticket);
-        }
-    }
-
-    fn finished(&self, ticket: Ticket) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let received = Duration::from_millis(u64::try_from(ticket.received_ms).unwrap_or_default());
-        self.freshness.record(now.saturating_sub(received).as_secs_f64());
-    }
-
-    /// Takes the sink's reports.
-    fn settle(&mut self, member: &Member) {
-        let mut decided = std::mem::take(&mut self.decided);
-        self.sink.poll(&mut decided);
-        self.take_reports(member, &mut decided);
-        if self.sink.is_broken() {
-            tracing::warn!(
-                pool = self.name,
-                "the producer is broken: what did not land is read again"
-            );
-            self.sink.reset();
-            self.sink.poll(&mut decided);
-            self.take_reports(member, &mut decided);
-            self.outbox.clear();
-            let mut desk = self.desk.0.lock();
-            desk.forget_places();
-            let all: Vec<SlotId> = desk.slots().map(|(id, _)| id).collect();
-            drop(desk);
-            all.into_iter().for_each(|id| self.rewind(member, id));
-        }
-        self.decided = decided;
-    }
-
-    fn take_reports(&mut self, member: &Member, decided: &mut Vec<Decided>) {
-        for Decided { token, verdict } in decided.drain(..) {
-            let setback = match verdict {
-                SinkVerdict::Durable => {
-                    let landed = self.desk.0.lock().landed(token);
-                    match landed {
-                        Landed::Message(ticket) => self.finished(ticket),
-                        Landed::Part | Landed::Stale => {}
-                    }
-                    continue;
-                }
-                SinkVerdict::TooLarge(record) => {
-                    let bytes = record.as_record().len();
-                    Setback::NeverTaken(format!("Kafka takes no record of {bytes} bytes there"))
-                }
-                SinkVerdict::Refused { reason, .. } => Setback::NeverTaken(reason.into_owned()),
-                SinkVerdict::Undecided { reason, .. } => Setback::Later(reason.into_owned()),
-            };
-            let slot = self.desk.0.lock().failed(token);
-            if let Some(slot) = slot {
-                self.set_back(member, slot, setback);
-            }
-        }
-    }
-
-    /// A record of the partition was not taken: it goes back to its commit.
-    fn set_back(&mut self, member: &Member, id: SlotId, setback: Setback) {
-        let mut desk = self.desk.0.lock();
-        let begun = desk.begun(id);
-        let Some(slot) = desk.slot_mut(id) else { return };
-        let Partition { topic, partition } = slot.partition.clone();
-        let pool = self.name.clone();
-        let mut hold = None;
-        match setback {
-            Setback::Later(reason) => {
-                tracing::warn!(pool, topic, partition, reason, "a record did not land");
-                hold = Some(reason);
-            }
-            Setback::NeverTaken(reason) => {
-                let alone = match &slot.line.state {
-                    State::Alone => true,
-                    State::Large => slot.line.goes_alone(begun.map_or(0, |next| next - 1)),
-                    _ => false,
-                };
-                let offset = begun.map_or(0, |next| next - 1);
-                if alone {
-                    // No other can have been meant.
-                    let known = slot.line.verdict_on(offset).map(|verdict| verdict.again);
-                    let failure = Failure::new(Reason::NotTaken, reason);
-                    tracing::warn!(pool, topic, partition, offset, %failure, "a message is refused");
-                    if known == Some(true) {
-                        hold = Some(failure.to_string());
-                    }
-                    let again = known.is_some();
-                    slot.line.verdict = Some(Verdict { offset, failure, again });
-                } else {
-                    slot.line.alone_until = slot.line.alone_until.max(Some(offset));
-                }
-            }
-        }
-        drop(desk);
-        self.rewind(member, id);
-        if let (Some(reason), Some(slot)) = (hold, self.desk.0.lock().slot_mut(id)) {
-            slot.line.hold(Instant::now(), reason);
-        }
-    }
-
-    /// Reads the partition again from its commit.
-    fn rewind(&mut self, member: &Member, id: SlotId) {
-        self.rewinds.increment(1);
-        let mut desk = self.desk.0.lock();
-        let position = desk.rewind(id);
-        let Some(slot) = desk.slot_mut(id) else { return };
-        slot.line.rewind(SEEKS);
-        let resume = std::mem::take(&mut slot.line.is_paused).then(|| slot.partition.clone());
-        let stale: Vec<Ticket> =
-            self.large.tickets().filter(|one| !desk.is_current(*one)).collect();
-        drop(desk);
-        stale.into_iter().for_each(|ticket| self.large.cancel(ticket));
-        if let Some(position) = position {
-            self.seek(member, id, &position);
-        }
-        if let Some(partition) = resume {
-            self.resume(member, &partition);
-        }
-    }
-
-    fn seek(&self, member: &Member, id: SlotId, position: &Position) {
-        let sought = member.seek(position);
-        if let Err(error) = &sought {
-            tracing::warn!(pool = self.name, %error, "a partition cannot be read again yet");
-        }
-        if let Some(slot) = self.desk.0.lock().slot_mut(id) {
-            slot.line.is_unsought = sought.is_err();
-        }
-    }
-
-    fn resume(&self, member: &Member, partition: &Partition) {
-        if let Err(error) = member.resume([partition]) {
-            tracing::warn!(pool = self.name, %error, "a partition cannot be resumed");
-        }
-    }
-
     /// Begins what waits, where nothing keeps it any more.
     fn go_on(&mut self, member: &Member, now: Instant) {
         let mut desk = self.desk.0.lock();
@@ -718,76 +474,6 @@ impl<W: Work> Inner<W> {
                 News::End(ticket, step, raw) => self.keep(ticket, step, raw),
             }
         }
-    }
-}
-
-impl<W> Inner<W> {
-    /// Does what operators asked for.
-    fn obey(&mut self) {
-        for Order { at, what } in self.control.take_orders() {
-            let mut desk = self.desk.0.lock();
-            let Some(id) = desk.find(&at.partition.topic, at.partition.partition) else { continue };
-            let Some(slot) = desk.slot_mut(id) else { continue };
-            let is_there = slot.line.first_offset() == Some(at.offset);
-            if !is_there || !matches!(slot.line.state, State::Stopped { .. } | State::Held { .. }) {
-                continue;
-            }
-            let (pool, topic, partition) =
-                (&self.name, &at.partition.topic, at.partition.partition);
-            let (offset, what_is_done) = (at.offset, what.label());
-            tracing::info!(pool, topic, partition, offset, what_is_done, "an operator decided");
-            if let What::Skip = what {
-                let detail = "an operator had it left out";
-                let failure = Failure::new(Reason::Operator, detail);
-                slot.line.verdict = Some(Verdict { offset, failure, again: false });
-                slot.line.alone_until = slot.line.alone_until.max(Some(offset));
-            }
-            slot.line.state = State::Running;
-        }
-    }
-
-    /// Tells how it is.
-    fn show(&self, member: &Member) {
-        if let Some(trouble) = member.take_trouble() {
-            self.control.note_trouble(&self.name, trouble);
-        }
-        let ends = member.ends();
-        let desk = self.desk.0.lock();
-        let all = desk.slots().map(|(id, slot)| {
-            let Partition { topic, partition } = &slot.partition;
-            let (state, reason) = match &slot.line.state {
-                State::Running | State::Alone => (Status::Running, None),
-                State::Large => (Status::Running, Some("a large payload is parsed".to_owned())),
-                State::Held { reason, .. } => (Status::Held, Some(reason.clone())),
-                State::Stopped { failure } => (Status::Stopped, Some(failure.to_string())),
-            };
-            let committed = slot.commit();
-            let behind = ends.get(&slot.partition).zip(committed.or(desk.begun(id)));
-            PartitionStatus {
-                topic: topic.clone(),
-                partition: *partition,
-                state,
-                reason,
-                offset: slot.line.first_offset().filter(|_| state != Status::Running),
-                committed,
-                lag: behind.map(|(end, at)| u64::try_from(end - at).unwrap_or_default()),
-            }
-        });
-        self.control.show(&self.name, all.collect());
-    }
-}
-
-/// What an error means for the message; None: the record waits for room.
-fn setback(error: AppendError) -> Option<Setback> {
-    match error {
-        AppendError::Full | AppendError::Broken | AppendError::Away => None,
-        AppendError::Refused(reason) => Some(Setback::NeverTaken(reason.into_owned())),
-        AppendError::TooLarge => {
-            Some(Setback::NeverTaken("it is larger than a record may be".to_owned()))
-        }
-        AppendError::NoTopic => Some(Setback::Later(
-            "a topic that it writes to does not exist, or not for us".to_owned(),
-        )),
     }
 }
 

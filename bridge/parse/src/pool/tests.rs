@@ -9,11 +9,15 @@ use bridge::kafka::KafkaStatus;
 use bridge::kafka::consumer::Consumer;
 use bridge::kafka::embedded::EmbeddedKafka;
 use bridge::kafka::group::MemberSettings;
+use bridge::record::Record;
 use bridge::sink::kafka::KafkaSink;
+use bridge::sink::{AppendError, Verdict};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
+use super::status::{Order, Status, What};
 use super::*;
+use crate::failure::{Failure, Reason};
 use crate::work::{Cancelled, Emit};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -72,7 +76,7 @@ impl Rig {
             let mut done = Vec::new();
             sink.poll(&mut done);
             landed += done.len();
-            assert!(done.iter().all(|one| matches!(one.verdict, SinkVerdict::Durable)));
+            assert!(done.iter().all(|one| matches!(one.verdict, Verdict::Durable)));
             landed == count
         });
     }
@@ -169,6 +173,8 @@ impl Drop for Running {
 struct Copies {
     /// Messages that are large, by a text in them.
     large: &'static str,
+    /// Whether one of those ends the thread that works on it.
+    large_is_fatal: bool,
     /// Messages that are held as long as this is set.
     held: Arc<AtomicBool>,
     /// Messages that stop their partition, by their value.
@@ -205,6 +211,7 @@ impl Work for Copies {
     }
 
     fn work_large(&mut self, raw: &Raw<'_>, emit: &mut Emit<'_>) -> Result<Step, Cancelled> {
+        assert!(!self.large_is_fatal, "a fault of ours");
         std::thread::sleep(Duration::from_millis(5));
         for _ in 0..3 {
             let mut out = RecordBatch::default();
@@ -310,6 +317,16 @@ fn a_partition_that_stops_goes_on_when_somebody_decides() {
 
 /// Members come, and go without a word; two at a time share the work.
 #[test]
+fn a_pool_whose_thread_for_large_payloads_is_gone_ends() {
+    let mut rig = Rig::new();
+    rig.publish(DEVICES);
+    let work = Copies { large: "m-2", large_is_fatal: true, ..Copies::default() };
+    let pool = rig.pool(work, rig.kafka_sink());
+    let thread = pool.thread.as_ref().expect("it was started");
+    until("the pool ends by itself", || thread.is_finished());
+}
+
+#[test]
 fn members_come_and_go_and_everything_is_there_in_order() {
     let mut rig = Rig::new();
     let mut pools = vec![rig.pool(Copies { large: " 1", ..Copies::default() }, rig.kafka_sink())];
@@ -395,11 +412,11 @@ impl Sink for Faulty {
         let too_large = batch.iter().any(|(_, record)| is_bad(record));
         for (token, record) in batch {
             let verdict = if too_large {
-                SinkVerdict::TooLarge(record)
+                Verdict::TooLarge(record)
             } else {
                 let value = String::from_utf8(record.as_record().value().to_vec());
                 self.landed.lock().push(value.expect("values are text"));
-                SinkVerdict::Durable
+                Verdict::Durable
             };
             decided.push(Decided { token, verdict });
         }
@@ -413,7 +430,7 @@ impl Sink for Faulty {
 
     fn reset(&mut self) {
         for (token, record) in self.open.drain(..) {
-            let verdict = SinkVerdict::Undecided { record, reason: "broken".into() };
+            let verdict = Verdict::Undecided { record, reason: "broken".into() };
             self.given_back.push(Decided { token, verdict });
         }
         self.is_broken = false;

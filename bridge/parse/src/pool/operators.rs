@@ -1,0 +1,64 @@
+//! A pool's side of its operators: it does what they ask for, and tells how it is.
+
+use bridge::kafka::group::{Member, Partition};
+
+use super::Inner;
+use super::status::{Order, PartitionStatus, Status, What};
+use crate::failure::{Failure, Reason};
+use crate::line::{State, Verdict};
+
+impl<W> Inner<W> {
+    /// Does what operators asked for.
+    pub(super) fn obey(&mut self) {
+        for Order { at, what } in self.control.take_orders() {
+            let mut desk = self.desk.0.lock();
+            let Some(id) = desk.find(&at.partition.topic, at.partition.partition) else { continue };
+            let Some(slot) = desk.slot_mut(id) else { continue };
+            let is_there = slot.line.first_offset() == Some(at.offset);
+            if !is_there || !matches!(slot.line.state, State::Stopped { .. } | State::Held { .. }) {
+                continue;
+            }
+            let (pool, topic, partition) =
+                (&self.name, &at.partition.topic, at.partition.partition);
+            let (offset, what_is_done) = (at.offset, what.label());
+            tracing::info!(pool, topic, partition, offset, what_is_done, "an operator decided");
+            if let What::Skip = what {
+                let detail = "an operator had it left out";
+                let failure = Failure::new(Reason::Operator, detail);
+                slot.line.verdict = Some(Verdict { offset, failure, again: false });
+                slot.line.alone_until = slot.line.alone_until.max(Some(offset));
+            }
+            slot.line.state = State::Running;
+        }
+    }
+
+    /// Tells how it is.
+    pub(super) fn show(&self, member: &Member) {
+        if let Some(trouble) = member.take_trouble() {
+            self.control.note_trouble(&self.name, trouble);
+        }
+        let ends = member.ends();
+        let desk = self.desk.0.lock();
+        let all = desk.slots().map(|(id, slot)| {
+            let Partition { topic, partition } = &slot.partition;
+            let (state, reason) = match &slot.line.state {
+                State::Running | State::Alone => (Status::Running, None),
+                State::Large => (Status::Running, Some("a large payload is parsed".to_owned())),
+                State::Held { reason, .. } => (Status::Held, Some(reason.clone())),
+                State::Stopped { failure } => (Status::Stopped, Some(failure.to_string())),
+            };
+            let committed = slot.commit();
+            let behind = ends.get(&slot.partition).zip(committed.or(desk.begun(id)));
+            PartitionStatus {
+                topic: topic.clone(),
+                partition: *partition,
+                state,
+                reason,
+                offset: slot.line.first_offset().filter(|_| state != Status::Running),
+                committed,
+                lag: behind.map(|(end, at)| u64::try_from(end - at).unwrap_or_default()),
+            }
+        });
+        self.control.show(&self.name, all.collect());
+    }
+}
