@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done, 64 bad configuration or arguments, 1 anything else.
 
+mod admin;
 mod check;
 mod dev;
 mod explain;
@@ -14,7 +15,7 @@ mod tail;
 mod takes;
 
 use std::io::{self, IsTerminal as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -137,7 +138,7 @@ pub fn main() -> ExitCode {
 }
 
 /// The configuration of a file, with the process's environment.
-fn load(file: Option<&std::path::Path>, secrets: Secrets) -> Result<Settings, Faults> {
+fn load(file: Option<&Path>, secrets: Secrets) -> Result<Settings, Faults> {
     config::load(file, environment(), secrets)
 }
 
@@ -146,6 +147,13 @@ fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os().map(|(name, value)| {
         (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
     })
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |one: char| one.is_ascii_alphanumeric() || "/._-+".contains(one);
+    if text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 /// Sends the log to standard error, and panics into it.

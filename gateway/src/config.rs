@@ -207,13 +207,15 @@ pub fn parse(
     checked(text, environment, secrets, Checker::gateway)
 }
 
-/// As [`load`], with all that a parse role looks at.
+/// As [`load`], with all that a parse role looks at, which has only these pools; all where there is no name.
 pub fn load_parse(
     file: &Path,
     environment: impl IntoIterator<Item = (String, String)>,
     secrets: Secrets,
+    pools: &[String],
 ) -> Result<ParseSettings, Faults> {
-    checked(&read(file)?, environment, secrets, Checker::parse_role)?.ok_or_else(|| {
+    let look = |checker: &mut Checker| checker.only(pools).parse_role();
+    checked(&read(file)?, environment, secrets, look)?.ok_or_else(|| {
         let text = "is not there, and says how messages become events: `landfall parse try --input FILE --topic T` proposes a parser to begin with";
         Faults(vec![Fault { place: "parse".to_owned(), text: text.to_owned() }])
     })

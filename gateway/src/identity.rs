@@ -9,7 +9,6 @@ pub mod password;
 mod remembered;
 mod settings;
 pub mod token;
-pub mod web;
 
 use std::fmt;
 use std::net::IpAddr;

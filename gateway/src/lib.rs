@@ -33,3 +33,4 @@ pub mod rights;
 mod secret;
 pub mod session;
 pub mod view;
+pub mod web;

@@ -6,6 +6,7 @@
 mod recorder;
 
 use bridge::metrics::{DEAD_LETTER_CUTS, LANDING_LATENCY, OBJECT_STORE_LATENCY};
+use parse::metrics as parsing;
 
 pub use recorder::{MetricsHandle, install};
 
@@ -170,7 +171,11 @@ const DESCRIPTIONS: &[(&str, &str, &str)] = &[
         "Seconds in which nothing landed although the lane has messages to land; 0 below 5.",
     ),
     (PANICS, "counter", "Threads and tasks that ended in a panic, by thread: a fault of Landfall."),
-    (BUILD_INFO, "gauge", "1, with the version of the program."),
+    (
+        BUILD_INFO,
+        "gauge",
+        "1, with the role of the process (gateway or parse) and the version of the program.",
+    ),
     (READY, "gauge", "1 while /readyz answers 200."),
     (DRAINING, "gauge", "1 while the gateway drains before its end."),
     (DEGRADED, "gauge", "Reasons why the gateway is degraded, as on /readyz."),
@@ -227,6 +232,61 @@ const DESCRIPTIONS: &[(&str, &str, &str)] = &[
         RELOAD_LAST_SUCCESS,
         "gauge",
         "When all that files say was last what holds, in seconds since unix epoch.",
+    ),
+    (
+        parsing::MESSAGES,
+        "counter",
+        "Raw messages that were parsed, by pool, parser (empty: none took it) and outcome.",
+    ),
+    (parsing::EVENTS, "counter", "Events that were made, by pool and parser."),
+    (parsing::FAILURES, "counter", "Raw messages that failed, by parser and reason."),
+    (
+        parsing::SKIPPED_RECORDS,
+        "counter",
+        "Bad records that were left out of messages that were read, by parser.",
+    ),
+    (
+        parsing::DIRT,
+        "counter",
+        "Payloads that something was taken off because it costs nothing, by parser and kind of dirt.",
+    ),
+    (
+        parsing::FRESHNESS,
+        "histogram",
+        "Seconds from a message's receipt by its gateway until all that was made of it landed, by pool.",
+    ),
+    (
+        parsing::FRESHNESS_TARGET,
+        "gauge",
+        "Seconds within which a message is to be parsed, by pool, as parse.pools.NAME.freshness says.",
+    ),
+    (
+        parsing::LAG,
+        "gauge",
+        "Raw messages of the process's partitions that are not finished, by pool.",
+    ),
+    (
+        parsing::LAG_SECONDS,
+        "gauge",
+        "Seconds since the oldest message was received that is at hand and not finished, by pool.",
+    ),
+    (parsing::PARTITIONS, "gauge", "Partitions that the process has, by pool and state."),
+    (parsing::WINDOW_MESSAGES, "gauge", "Raw messages at hand, under way or waiting, by pool."),
+    (
+        parsing::WINDOW_BYTES,
+        "gauge",
+        "Bytes of what was made and has not landed, and of what waits, by pool.",
+    ),
+    (parsing::WINDOW_LIMIT, "gauge", "Bytes from which on a pool begins nothing more, by pool."),
+    (
+        parsing::MISSED,
+        "counter",
+        "Raw messages that were gone before they were read, by pool: retention was shorter than the lag.",
+    ),
+    (
+        parsing::REWINDS,
+        "counter",
+        "Times a partition was read again from its commit because a record did not land, by pool.",
     ),
     ("process_resident_memory_bytes", "gauge", "Resident memory size in bytes."),
     ("process_cpu_seconds_total", "counter", "Total user and system CPU time spent in seconds."),

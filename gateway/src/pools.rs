@@ -10,23 +10,25 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use bridge::Store;
 use bridge::kafka::KafkaStatus;
-use bridge::kafka::group::{Assignments, Member, MemberSettings, Position};
+use bridge::kafka::group::{Assignments, Member, MemberSettings, Partition, Position};
 use bridge::kafka::topics::LaneTopics;
 use bridge::sink::kafka::KafkaSink;
+use metrics::gauge;
 use parking_lot::Mutex;
 use parse::landings::Landings;
+use parse::metrics as names;
 use parse::parsing::Parsing;
 use parse::plan::{Plan, PoolLane, WindowLimits};
 use parse::pool::status::{Control, Order, PartitionStatus, Status, What};
 use parse::pool::{Pool, SharedDesk};
 use parse::work::Work;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::config::{Kafka, METADATA_WINDOW_BYTES, QUEUE_SHARE};
 use crate::process::until;
 
 /// The pool of the metadata stream.
-const METADATA: &str = "metadata";
+pub const METADATA: &str = "metadata";
 /// What the metadata stream holds at most.
 const METADATA_WINDOW: WindowLimits =
     WindowLimits { records: 10_000, bytes: METADATA_WINDOW_BYTES };
@@ -53,7 +55,7 @@ struct RunningPool {
 }
 
 /// How one pool is doing.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PoolStatus {
     pub pool: String,
     pub group: String,
@@ -65,9 +67,22 @@ pub struct PoolStatus {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ordered {
     Taken,
-    /// No partition that is here stands at that message.
+    /// The partition is not here.
     NotHere,
+    /// It is, and nothing keeps it.
+    Runs,
+    /// It stands at another message.
+    StandsAt(i64),
     TooMany,
+}
+
+/// TOPIC/PARTITION/OFFSET, as a message is named by operators; a topic has no slash.
+pub fn position(text: &str) -> Option<Position> {
+    let mut parts = text.split('/');
+    let (topic, partition, offset) = (parts.next()?, parts.next()?, parts.next()?);
+    let partition = Partition { topic: topic.to_owned(), partition: partition.parse().ok()? };
+    let offset = offset.parse().ok()?;
+    parts.next().is_none().then_some(Position { partition, offset })
 }
 
 /// How a pool reads.
@@ -106,7 +121,7 @@ impl Pools {
             let work = || Parsing::new(&pool.name, &pool.lanes, Arc::clone(&plan), store.clone());
             pools.push(RunningPool::start(client, &reads, kafka, (work(), work()), drain)?);
         }
-        if let Some(metadata) = &plan.metadata {
+        if let Some(metadata) = plan.metadata.as_ref().filter(|_| plan.reads_for_metadata) {
             let reads = Reads {
                 name: METADATA,
                 group: &metadata.group,
@@ -193,16 +208,26 @@ impl Pools {
 
     /// Has the pool decide that has the partition.
     pub fn order(&self, at: Position, what: What) -> Ordered {
-        let stands = |one: &PartitionStatus| {
-            one.topic == at.partition.topic
-                && one.partition == at.partition.partition
-                && one.offset == Some(at.offset)
+        let is_it = |one: &PartitionStatus| {
+            one.topic == at.partition.topic && one.partition == at.partition.partition
         };
-        let pool = self.pools.iter().find(|pool| pool.control.partitions().iter().any(stands));
-        match pool.map(|pool| pool.control.order(Order { at, what })) {
-            None => Ordered::NotHere,
-            Some(true) => Ordered::Taken,
-            Some(false) => Ordered::TooMany,
+        let (mut is_here, mut elsewhere) = (false, None);
+        for pool in &self.pools {
+            let Some(one) = pool.control.partitions().into_iter().find(is_it) else { continue };
+            is_here = true;
+            match one.offset {
+                Some(offset) if offset == at.offset => {
+                    let taken = pool.control.order(Order { at, what });
+                    return if taken { Ordered::Taken } else { Ordered::TooMany };
+                }
+                // The metadata stream has it too, and runs.
+                other => elsewhere = elsewhere.or(other),
+            }
+        }
+        match (elsewhere, is_here) {
+            (Some(offset), _) => Ordered::StandsAt(offset),
+            (None, true) => Ordered::Runs,
+            (None, false) => Ordered::NotHere,
         }
     }
 
@@ -245,6 +270,10 @@ impl RunningPool {
         let name = reads.name.to_owned();
         let (control, status) = (Arc::new(Control::default()), Arc::new(KafkaStatus::default()));
         let (window, group) = (reads.window, reads.group.to_owned());
+        gauge!(names::WINDOW_LIMIT, "pool" => name.clone()).set(window.bytes as f64);
+        if let Some(freshness) = reads.freshness {
+            gauge!(names::FRESHNESS_TARGET, "pool" => name.clone()).set(freshness.as_secs_f64());
+        }
         let client_id = format!("{client}-{name}");
         let topics: Vec<String> =
             reads.lanes.iter().flat_map(|lane| &lane.topics).cloned().collect();
@@ -303,5 +332,20 @@ impl RunningPool {
             kafka: status,
             thread: Mutex::new(Some(thread)),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_is_three_parts() {
+        let found = position("landfall.fast/2/40").expect("it is one");
+        assert_eq!((&*found.partition.topic, found.partition.partition), ("landfall.fast", 2));
+        assert_eq!(found.offset, 40);
+        for wrong in ["", "landfall.fast", "landfall.fast/2", "a/b/3", "a/2/3/4", "a/2/x"] {
+            assert_eq!(position(wrong), None, "{wrong}");
+        }
     }
 }

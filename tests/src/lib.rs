@@ -16,6 +16,7 @@ pub mod kafka;
 pub mod load;
 pub mod mqtt;
 mod not_run;
+pub mod parse_role;
 pub mod pki;
 pub mod ports;
 pub mod process;

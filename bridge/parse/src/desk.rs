@@ -54,6 +54,13 @@ pub enum Landed {
     Stale,
 }
 
+/// How much is at hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    pub messages: usize,
+    pub bytes: u64,
+}
+
 /// See the module.
 pub struct Desk {
     limits: WindowLimits,
@@ -170,6 +177,17 @@ impl Desk {
         self.open_messages < self.limits.records && self.open_bytes < self.limits.bytes
     }
 
+    /// What is at hand: messages that are not finished or wait, and the bytes of what waits and of what is on its
+    /// way.
+    pub fn held(&self) -> Held {
+        let lines = self.slots.iter().flatten().map(|slot| &slot.line);
+        let start = Held { messages: self.open_messages, bytes: self.open_bytes };
+        lines.fold(start, |held, line| Held {
+            messages: held.messages + line.waiting(),
+            bytes: held.bytes + line.waiting_bytes() as u64,
+        })
+    }
+
     /// Whether anything is on its way.
     pub fn is_idle(&self) -> bool {
         self.places.is_empty()
@@ -183,7 +201,12 @@ impl Desk {
     pub fn begin(&mut self, id: SlotId, offset: i64, received_ms: i64) -> Ticket {
         let slot = self.slots[id].as_mut().expect("a message is begun of what is assigned");
         self.open_messages += 1;
-        Ticket { slot: id, epoch: slot.epoch, seq: slot.window.begin(offset), received_ms }
+        Ticket {
+            slot: id,
+            epoch: slot.epoch,
+            seq: slot.window.begin(offset, received_ms),
+            received_ms,
+        }
     }
 
     /// The message that was begun last is to be begun later. False if it is somebody else's.
@@ -313,11 +336,17 @@ impl Slot {
     pub fn commit(&self) -> Option<i64> {
         self.window.commit()
     }
+
+    /// When the oldest message was received that is at hand and not finished, milliseconds since 1970 UTC.
+    pub fn oldest_ms(&self) -> Option<i64> {
+        self.window.oldest_ms().or(self.line.oldest_ms())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::raw::Raw;
 
     fn partition(partition: i32) -> Partition {
         Partition { topic: "fast".to_owned(), partition }
@@ -384,6 +413,24 @@ mod tests {
         assert_eq!(desk.begun(slot), Some(2));
         desk.rewind(slot);
         assert!(!desk.take_back(tickets[1]), "it is void");
+    }
+
+    #[test]
+    fn the_oldest_message_is_that_under_way_or_else_the_first_that_waits() {
+        let mut desk = desk();
+        let slot = desk.find("fast", 0).expect("it is assigned");
+        let oldest = |desk: &Desk| desk.slot(slot).expect("it is assigned").oldest_ms();
+        assert_eq!((oldest(&desk), desk.held()), (None, Held { messages: 0, bytes: 0 }));
+        let ticket = desk.begin(slot, 7, 700);
+        let token = desk.open(ticket, 10).expect("it is at hand");
+        desk.close(ticket);
+        let value = Some(&b"1234"[..]);
+        let raw =
+            Raw { topic: "fast", partition: 0, offset: 8, timestamp_ms: 800, key: None, value };
+        desk.slot_mut(slot).expect("it is assigned").line.push(raw.to_owned());
+        assert_eq!((oldest(&desk), desk.held()), (Some(700), Held { messages: 2, bytes: 14 }));
+        desk.landed(token);
+        assert_eq!((oldest(&desk), desk.held()), (Some(800), Held { messages: 1, bytes: 4 }));
     }
 
     #[test]

@@ -116,6 +116,11 @@ impl Line {
         self.waiting.front().map(|raw| raw.offset)
     }
 
+    /// When that was received, milliseconds since 1970 UTC.
+    pub fn oldest_ms(&self) -> Option<i64> {
+        self.waiting.front().map(|raw| raw.timestamp_ms)
+    }
+
     /// Everything that waits is void; it is read again.
     pub fn rewind(&mut self, seeks: u8) {
         self.waiting.clear();

@@ -21,6 +21,22 @@ pub const FRESHNESS: &str = "landfall_parse_freshness_seconds";
 /// Raw messages that are not finished, by pool: as many as Kafka has behind what was committed.
 pub const LAG: &str = "landfall_parse_lag_messages";
 
+/// Seconds since the oldest raw message was received that is at hand and not finished, by pool; 0 where there is
+/// none.
+pub const LAG_SECONDS: &str = "landfall_parse_lag_seconds";
+
+/// Seconds within which a message is to be parsed, by pool.
+pub const FRESHNESS_TARGET: &str = "landfall_parse_freshness_target_seconds";
+
+/// Raw messages that are at hand, by pool: under way, or waiting for their turn.
+pub const WINDOW_MESSAGES: &str = "landfall_parse_window_messages";
+
+/// Bytes of what was made and has not landed, and of what waits, by pool.
+pub const WINDOW_BYTES: &str = "landfall_parse_window_used_bytes";
+
+/// Bytes of those that are at hand at most before nothing more is begun, by pool.
+pub const WINDOW_LIMIT: &str = "landfall_parse_window_limit_bytes";
+
 /// Partitions that are assigned, by pool and state: `running`, `held` or `stopped`.
 pub const PARTITIONS: &str = "landfall_parse_partitions";
 

@@ -18,12 +18,15 @@ pub mod topic;
 /// What a parse role does.
 #[derive(Debug)]
 pub struct Plan {
+    /// Those of this process.
     pub pools: Vec<Pool>,
     pub rules: Rules,
     /// By [`rules::Rule::topic`].
     pub topics: Vec<CanonicalTopic>,
     /// None: no metadata stream is written.
     pub metadata: Option<Metadata>,
+    /// Whether this process is one of those that read the lanes for it.
+    pub reads_for_metadata: bool,
     /// The Kafka topic of what failed and is kept.
     pub quarantine: String,
     /// Of one message; each parser has them too.

@@ -395,6 +395,8 @@ impl<W: Work> Inner<W> {
             }
             Step::Stop(failure) => {
                 let (reason, at) = (failure.reason.label(), failure.at);
+                let command =
+                    format!("landfall parse retry|skip --at {topic}/{partition}/{offset}");
                 tracing::error!(
                     pool,
                     topic,
@@ -402,7 +404,8 @@ impl<W: Work> Inner<W> {
                     offset,
                     reason,
                     at,
-                    "a message failed, and its partition stops until an operator decides: see /api/v1/parse"
+                    command,
+                    "a message failed, and its partition stops until an operator decides"
                 );
                 slot.line.state = State::Stopped { failure };
             }

@@ -22,7 +22,7 @@ pub struct Raw<'a> {
 /// A record of a raw topic that waits for its turn.
 pub struct RawBuf {
     pub offset: i64,
-    timestamp_ms: i64,
+    pub timestamp_ms: i64,
     key: Option<Box<[u8]>>,
     value: Option<Box<[u8]>>,
 }

@@ -33,6 +33,8 @@ pub struct Window {
 #[derive(Debug)]
 struct Entry {
     offset: i64,
+    /// Milliseconds since 1970 UTC.
+    received_ms: i64,
     /// Records made of it that have not landed.
     open: u32,
     /// No more records come.
@@ -54,10 +56,10 @@ impl Window {
     }
 
     /// Takes a message on, which is not [`Arrival::Before`].
-    pub fn begin(&mut self, offset: i64) -> Seq {
+    pub fn begin(&mut self, offset: i64, received_ms: i64) -> Seq {
         assert!(self.arrival(offset) != Arrival::Before, "offset {offset} was begun before");
         self.next = Some(offset + 1);
-        self.entries.push_back(Entry { offset, open: 0, is_closed: false });
+        self.entries.push_back(Entry { offset, received_ms, open: 0, is_closed: false });
         self.first + self.entries.len() as Seq - 1
     }
 
@@ -113,6 +115,11 @@ impl Window {
         self.entries.front().map(|entry| entry.offset).or(self.next)
     }
 
+    /// When the first message was received that is not finished, milliseconds since 1970 UTC.
+    pub fn oldest_ms(&self) -> Option<i64> {
+        self.entries.front().map(|entry| entry.received_ms)
+    }
+
     /// The offset that ought to come next.
     pub fn next(&self) -> Option<i64> {
         self.next
@@ -138,28 +145,28 @@ mod tests {
     fn a_commit_never_passes_what_is_not_finished() {
         let mut window = Window::at(None);
         assert_eq!(window.commit(), None);
-        let [a, b, c] = [10, 11, 14].map(|offset| window.begin(offset));
+        let [a, b, c] = [10, 11, 14].map(|offset| window.begin(offset, offset * 100));
         window.open(a);
         window.open(b);
         window.open(b);
         assert!(!window.close(a) && !window.close(b) && window.close(c));
-        assert_eq!(window.commit(), Some(10));
+        assert_eq!((window.commit(), window.oldest_ms()), (Some(10), Some(1000)));
         assert!(!window.landed(b) && window.landed(b));
         assert_eq!((window.commit(), window.len()), (Some(10), 3));
         assert!(window.landed(a));
-        assert_eq!((window.commit(), window.len()), (Some(15), 0));
+        assert_eq!((window.commit(), window.len(), window.oldest_ms()), (Some(15), 0, None));
     }
 
     #[test]
     fn what_is_taken_back_is_begun_again() {
         let mut window = Window::at(Some(5));
-        let first = window.begin(5);
-        let second = window.begin(8);
+        let first = window.begin(5, 0);
+        let second = window.begin(8, 0);
         window.take_back(second);
         assert_eq!((window.commit(), window.arrival(8)), (Some(5), Arrival::Next));
         assert!(window.close(first));
         assert_eq!(window.commit(), Some(8));
-        assert_eq!(window.begin(8), second);
+        assert_eq!(window.begin(8, 0), second);
     }
 
     #[test]
@@ -170,7 +177,7 @@ mod tests {
         assert_eq!(window.arrival(9), Arrival::Behind(4));
         assert_eq!(window.arrival(4), Arrival::Before);
         assert_eq!(Window::at(None).arrival(4), Arrival::Next);
-        window.begin(9);
+        window.begin(9, 0);
         assert_eq!(window.commit(), Some(9));
         assert_eq!(window.arrival(9), Arrival::Before);
     }
@@ -206,7 +213,7 @@ mod tests {
                 match step {
                     Step::Begin { hole, records } => {
                         let offset = next + i64::from(hole);
-                        let seq = window.begin(offset);
+                        let seq = window.begin(offset, 0);
                         (0..records).for_each(|_| window.open(seq));
                         model.push((seq, offset, records, false));
                         next = offset + 1;

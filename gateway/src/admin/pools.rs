@@ -8,13 +8,13 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
-use bridge::kafka::group::{Partition, Position};
+use bridge::kafka::group::Partition;
 use parse::pool::status::What;
 use serde_json::json;
 use url::form_urlencoded;
 
 use super::guard::Operator;
-use crate::pools::{Ordered, Pools};
+use crate::pools::{Ordered, Pools, position};
 
 pub fn pages(pools: &Arc<Pools>) -> Router {
     Router::new()
@@ -50,7 +50,15 @@ async fn decide(
         Ordered::Taken => StatusCode::ACCEPTED.into_response(),
         Ordered::NotHere => failed(
             StatusCode::NOT_FOUND,
-            "no partition of this process stands at that message: see /api/v1/parse",
+            "this process does not have that partition: another one of the group does, or its pools do not read that topic",
+        ),
+        Ordered::Runs => failed(
+            StatusCode::CONFLICT,
+            "that partition is neither held nor stopped, so there is nothing to decide",
+        ),
+        Ordered::StandsAt(offset) => failed(
+            StatusCode::CONFLICT,
+            &format!("that partition stands at {offset}, and only that message can be decided"),
         ),
         Ordered::TooMany => {
             failed(StatusCode::TOO_MANY_REQUESTS, "too many decisions wait: ask again in a second")
@@ -58,30 +66,6 @@ async fn decide(
     }
 }
 
-/// TOPIC/PARTITION/OFFSET; a topic has no slash.
-fn position(text: &str) -> Option<Position> {
-    let mut parts = text.split('/');
-    let (topic, partition, offset) = (parts.next()?, parts.next()?, parts.next()?);
-    let partition = Partition { topic: topic.to_owned(), partition: partition.parse().ok()? };
-    let offset = offset.parse().ok()?;
-    parts.next().is_none().then_some(Position { partition, offset })
-}
-
 fn failed(code: StatusCode, error: &str) -> Response {
     (code, Json(json!({ "error": error }))).into_response()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_position_is_three_parts() {
-        let found = position("landfall.fast/2/40").expect("it is one");
-        assert_eq!((&*found.partition.topic, found.partition.partition), ("landfall.fast", 2));
-        assert_eq!(found.offset, 40);
-        for wrong in ["", "landfall.fast", "landfall.fast/2", "a/b/3", "a/2/3/4", "a/2/x"] {
-            assert_eq!(position(wrong), None, "{wrong}");
-        }
-    }
 }

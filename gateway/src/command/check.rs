@@ -1,6 +1,7 @@
 //! `landfall check`: the configuration's faults, all at once, or what it comes to. Touches no network.
 
 use std::io::{self, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 
 use super::{ConfigArgument, Failure, environment};
@@ -15,12 +16,18 @@ pub struct Arguments {
     /// Take secrets that cannot be read here to be right, as for the configuration of another machine
     #[arg(long)]
     without_secrets: bool,
+    /// Look only at what a process of the parse role does that has this pool, or `metadata`; may be given again
+    #[arg(long = "pool", value_name = "NAME")]
+    pools: Vec<String>,
 }
 
 pub fn check(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let secrets = if arguments.without_secrets { Secrets::Assumed } else { Secrets::Read };
-    let file = Some(arguments.config.config.as_path());
-    let Whole { gateway, parse } = config::load_whole(file, environment(), secrets)?;
+    let file = arguments.config.config.as_path();
+    if !arguments.pools.is_empty() {
+        return check_pools(file, secrets, &arguments.pools);
+    }
+    let Whole { gateway, parse } = config::load_whole(Some(file), environment(), secrets)?;
     let hints = gateway.hints.iter().chain(parse.iter().flat_map(|role| &role.hints));
     for hint in hints {
         writeln!(io::stderr(), "{hint}")?;
@@ -33,6 +40,19 @@ pub fn check(arguments: &Arguments) -> Result<ExitCode, Failure> {
         writeln!(out)?;
         show_parse(&mut out, role)?;
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// As a process of the parse role looks at it that has these pools only.
+fn check_pools(file: &Path, secrets: Secrets, pools: &[String]) -> Result<ExitCode, Failure> {
+    let role = config::load_parse(file, environment(), secrets, pools)?;
+    for hint in &role.hints {
+        writeln!(io::stderr(), "{hint}")?;
+    }
+    let mut out = io::stdout().lock();
+    writeln!(out, "configuration ok")?;
+    writeln!(out)?;
+    show_parse(&mut out, &role)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -111,7 +131,11 @@ fn show_parse(out: &mut impl io::Write, role: &ParseSettings) -> io::Result<()> 
         if topics.is_empty() { "no topic".to_owned() } else { topics.join(", ") }
     )?;
     let metadata = plan.metadata.as_ref().map_or("no topic", |metadata| metadata.topic.as_str());
-    writeln!(out, "metadata: {metadata}, quarantine: {}", plan.quarantine)
+    let by = match plan.metadata.is_some() && !plan.reads_for_metadata {
+        true => " (what landed is told by other processes)",
+        false => "",
+    };
+    writeln!(out, "metadata: {metadata}{by}, quarantine: {}", plan.quarantine)
 }
 
 /// Three columns of text, then three of numbers, each as wide as it has to be.

@@ -22,7 +22,7 @@ use url::Url;
 
 use certificates::{Certificates, DEVICE};
 
-use super::{Failure, READER, run, show, start_logging};
+use super::{Failure, READER, quoted, run, show, start_logging};
 use crate::app::App;
 use crate::config::{self, Secrets, Whole};
 
@@ -301,13 +301,6 @@ fn shown_certificate(arguments: &Arguments) -> String {
         quoted(&files.certificate(DEVICE)),
         quoted(&files.key(DEVICE))
     )
-}
-
-/// A path as a shell takes it.
-fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let is_plain = |one: char| one.is_ascii_alphanumeric() || "/._-+".contains(one);
-    if text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 /// Starts the simulator, which is built beside this program.

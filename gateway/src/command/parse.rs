@@ -2,6 +2,7 @@
 
 mod attempt;
 mod excerpt;
+mod operate;
 mod proposal;
 mod run;
 
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use parse::pool::status::What;
 
 use super::Failure;
 
@@ -18,6 +20,9 @@ pub struct Arguments {
     /// Make events of what the lanes hold, by the parse section of this configuration, until told to end
     #[arg(long, value_name = "FILE", required = true)]
     config: Option<PathBuf>,
+    /// A pool that this process has, or `metadata`; may be given again. All where none is given
+    #[arg(long = "pool", value_name = "NAME")]
+    pools: Vec<String>,
     #[command(subcommand)]
     command: Option<Parse>,
 }
@@ -26,12 +31,21 @@ pub struct Arguments {
 enum Parse {
     /// Show the events of one payload, or why there are none; without a configuration a parser is proposed
     Try(attempt::Arguments),
+    /// Show how a running role is doing: what its pools read, how far they are behind, what stands and why
+    Status(operate::StatusArguments),
+    /// Have a message tried again now, at which a partition of a running role is held or stopped
+    Retry(operate::DecideArguments),
+    /// Have such a message quarantined, and its partition go on behind it
+    Skip(operate::DecideArguments),
 }
 
 pub fn parse(arguments: &Arguments) -> Result<ExitCode, Failure> {
     match (&arguments.command, &arguments.config) {
         (Some(Parse::Try(arguments)), _) => attempt::attempt(arguments),
-        (None, Some(config)) => run::run(config),
+        (Some(Parse::Status(arguments)), _) => operate::status(arguments),
+        (Some(Parse::Retry(arguments)), _) => operate::decide(What::Retry, arguments),
+        (Some(Parse::Skip(arguments)), _) => operate::decide(What::Skip, arguments),
+        (None, Some(config)) => run::run(config, &arguments.pools),
         (None, None) => unreachable!("without a command the configuration is required"),
     }
 }

@@ -52,6 +52,8 @@ pub(super) struct Checker {
     revealed: Vec<String>,
     /// What may be meant otherwise, for people.
     hints: Vec<String>,
+    /// The pools that a parse role has in this process; empty: all.
+    only: Vec<String>,
 }
 
 /// Sections that only a gateway looks at.
@@ -89,7 +91,14 @@ impl Checker {
             tried_producers: BTreeSet::new(),
             revealed: Vec::new(),
             hints,
+            only: Vec::new(),
         }
+    }
+
+    /// A parse role has these pools only; all where there is no name.
+    pub(super) fn only(&mut self, pools: &[String]) -> &mut Checker {
+        self.only = pools.to_vec();
+        self
     }
 
     /// What somebody makes of it, or all its faults.

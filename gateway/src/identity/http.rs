@@ -21,9 +21,10 @@ use url::Url;
 
 use super::failures::Failures;
 use super::remembered::{Mark, Remembered, Secret};
-use super::{Denied, Evidence, Identity, NAME_MAX_BYTES, Way, is_text, web};
+use super::{Denied, Evidence, Identity, NAME_MAX_BYTES, Way, is_text};
 use crate::fault::{Fault, Faults};
 use crate::places::{Place, Places};
+use crate::web;
 use answer::{Answer, Question};
 
 /// Questions under way; who comes beyond waits for a place as long as its CONNECT may.

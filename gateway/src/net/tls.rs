@@ -7,6 +7,7 @@ mod handshake;
 mod hello;
 mod material;
 pub(super) mod names;
+mod own;
 mod pins;
 mod revocation;
 mod server;
@@ -27,6 +28,7 @@ pub use clients::{ClientFault, Clients};
 pub use handshake::{HandshakeFault, Handshakes, accept};
 pub use material::{Material, clients};
 pub use names::{Source, Template, common_name_of};
+pub use own::own_client;
 pub use settings::{
     CertificateFiles, CertificateSettings, ClientSettings, TlsSettings, TlsVersion,
 };

@@ -32,7 +32,7 @@ const RUN_WAIT: Duration = Duration::from_secs(90);
 /// The configuration that ships with the fleet, as a parse role reads it.
 fn plan() -> Plan {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/device-sim/parse.yaml");
-    let settings = load_parse(&file, [], Secrets::Read);
+    let settings = load_parse(&file, [], Secrets::Read, &[]);
     settings.unwrap_or_else(|faults| panic!("{faults}")).plan
 }
 

@@ -21,7 +21,7 @@ fn pages_show_pools_to_operators(member: &Member, rig: &Rig) {
         .collect();
     assert_eq!(pools, [("fast", 6), ("slow", 3), ("metadata", 12)], "{told}");
     let at = format!("/api/v1/parse/skip?at={}/0/1", rig.gateway.topic("fast"));
-    assert_eq!(member.ask("POST", &at, Some(TOKEN)).code, 404, "nothing stands there");
+    assert_eq!(member.ask("POST", &at, Some(TOKEN)).code, 409, "nothing stands there");
     assert_eq!(member.ask("POST", "/api/v1/parse/skip?at=x", Some(TOKEN)).code, 400);
     assert_eq!(member.ask("GET", "/api/v1/clients", Some(TOKEN)).code, 404);
     let metrics = member.ask("GET", "/metrics", Some(TOKEN)).body;

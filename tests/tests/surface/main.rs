@@ -8,6 +8,8 @@ mod dev;
 mod explain;
 // What `landfall parse try` shows of a payload, proposes for one, and says of one that fails.
 mod parse_try;
+// `landfall parse status | retry | skip` show what stands in a running role, and have it decided.
+mod parse_operate;
 // Clients that are not ours publish, and clients that are not ours read.
 mod clients;
 // What the benchmark counts has landed.

@@ -220,7 +220,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ),
     ("rcgen", &["gateway/src/command/", "gateway/src/net/tls/", "examples/device-sim/src/"]),
     ("rdkafka", &["bridge/src/kafka", "bridge/src/sink/kafka", "examples/device-sim/src/verify/"]),
-    ("reqwest", &["gateway/src/identity"]),
+    ("reqwest", &["gateway/src/command/admin.rs", "gateway/src/identity", "gateway/src/web.rs"]),
     ("rlimit", &["gateway/src/"]),
     // A codec that is not ours, for the tests of ours.
     ("rumqttc", &["gateway/src/mqtt/tests/", "examples/device-sim/src/link/mqtt.rs"]),
@@ -269,6 +269,7 @@ const OWNERS: &[(&str, &[&str])] = &[
             "gateway/src/config",
             "gateway/src/command/",
             "gateway/src/identity/",
+            "gateway/src/web.rs",
             "examples/device-sim/src/verify/",
         ],
     ),

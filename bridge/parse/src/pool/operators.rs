@@ -1,5 +1,7 @@
 //! A pool's side of its operators: it does what they ask for, and tells how it is.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use bridge::kafka::group::{Member, Partition};
 
 use super::Inner;
@@ -38,6 +40,7 @@ impl<W> Inner<W> {
             self.control.note_trouble(&self.name, trouble);
         }
         let ends = member.ends();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let desk = self.desk.0.lock();
         let all = desk.slots().map(|(id, slot)| {
             let Partition { topic, partition } = &slot.partition;
@@ -49,6 +52,11 @@ impl<W> Inner<W> {
             };
             let committed = slot.commit();
             let behind = ends.get(&slot.partition).zip(committed.or(desk.begun(id)));
+            let lag = behind.map(|(end, at)| u64::try_from(end - at).unwrap_or_default());
+            // 0 is no time: Kafka knows none.
+            let oldest = slot.oldest_ms().and_then(|ms| u64::try_from(ms).ok());
+            let oldest = oldest.filter(|ms| *ms > 0).map(Duration::from_millis);
+            let age = oldest.map(|oldest| now.saturating_sub(oldest).as_secs_f64());
             PartitionStatus {
                 topic: topic.clone(),
                 partition: *partition,
@@ -56,9 +64,10 @@ impl<W> Inner<W> {
                 reason,
                 offset: slot.line.first_offset().filter(|_| state != Status::Running),
                 committed,
-                lag: behind.map(|(end, at)| u64::try_from(end - at).unwrap_or_default()),
+                lag,
+                lag_seconds: age.or((lag == Some(0)).then_some(0.0)),
             }
         });
-        self.control.show(&self.name, all.collect());
+        self.control.show(&self.name, all.collect(), desk.held());
     }
 }

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use bridge::kafka::group::Position;
 use metrics::gauge;
 use parking_lot::Mutex;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use crate::desk::Held;
 use crate::metrics as names;
 
 /// Orders that wait for the pool's next round.
@@ -18,7 +19,7 @@ const ORDERS_MAX: usize = 1000;
 const TROUBLE_LASTS: Duration = Duration::from_secs(30);
 
 /// What keeps a partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     Running,
@@ -41,7 +42,7 @@ impl Status {
 }
 
 /// One partition that a pool has at the moment.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PartitionStatus {
     pub topic: String,
     pub partition: i32,
@@ -54,6 +55,9 @@ pub struct PartitionStatus {
     pub committed: Option<i64>,
     /// Messages behind that; None while Kafka has not said.
     pub lag: Option<u64>,
+    /// Seconds since the oldest message was received that is not finished; 0 where there is none, None where it
+    /// was not read yet.
+    pub lag_seconds: Option<f64>,
 }
 
 /// What an operator decides of a message at which a partition stands.
@@ -136,7 +140,7 @@ impl Control {
         self.partitions.lock().clone()
     }
 
-    pub(super) fn show(&self, pool: &str, partitions: Vec<PartitionStatus>) {
+    pub(super) fn show(&self, pool: &str, partitions: Vec<PartitionStatus>, held: Held) {
         for status in Status::ALL {
             let count = partitions.iter().filter(|one| one.state == status).count();
             let labels = [("pool", pool.to_owned()), ("state", status.label().to_owned())];
@@ -144,6 +148,10 @@ impl Control {
         }
         let lag: u64 = partitions.iter().filter_map(|one| one.lag).sum();
         gauge!(names::LAG, "pool" => pool.to_owned()).set(lag as f64);
+        let oldest = partitions.iter().filter_map(|one| one.lag_seconds).fold(0.0, f64::max);
+        gauge!(names::LAG_SECONDS, "pool" => pool.to_owned()).set(oldest);
+        gauge!(names::WINDOW_MESSAGES, "pool" => pool.to_owned()).set(held.messages as f64);
+        gauge!(names::WINDOW_BYTES, "pool" => pool.to_owned()).set(held.bytes as f64);
         *self.partitions.lock() = partitions;
     }
 

@@ -7,8 +7,8 @@ use crate::command::{Failure, environment, run, start_logging};
 use crate::config::{self, Secrets};
 use crate::parse_role::ParseApp;
 
-pub fn run(config: &Path) -> Result<ExitCode, Failure> {
-    let settings = config::load_parse(config, environment(), Secrets::Read)?;
+pub fn run(config: &Path, pools: &[String]) -> Result<ExitCode, Failure> {
+    let settings = config::load_parse(config, environment(), Secrets::Read, pools)?;
     start_logging("info");
     run::log_hints(&settings.hints);
     ParseApp::build(settings)?.run()?;

@@ -14,10 +14,9 @@ use crate::identity::http::HttpSettings;
 use crate::identity::password::{self, PasswordSettings};
 use crate::identity::token::keys::{self, Algorithm};
 use crate::identity::token::{self, KeySource, TokenSettings};
-use crate::identity::{
-    AuthenticationSettings, Binding, DemandSettings, Way, is_attribute_name, web,
-};
+use crate::identity::{AuthenticationSettings, Binding, DemandSettings, Way, is_attribute_name};
 use crate::net::ListenerSettings;
+use crate::web;
 
 /// How long the HTTP service may take, and how long its answers hold.
 const TIMEOUT: Duration = Duration::from_secs(2);

@@ -157,8 +157,9 @@ impl Checker {
         let pools = self.pools(pools, around);
         let metadata = section.remove("metadata");
         let metadata = self.metadata(metadata, around);
+        let (own, reads_for_metadata) = self.own_pools(&pools, metadata.is_some());
         let limits = section.remove("limits");
-        let (limits, memory) = self.parse_limits(limits, &pools, metadata.is_some(), around);
+        let (limits, memory) = self.parse_limits(limits, &own, reads_for_metadata, around);
         let parsers = section.remove("parsers");
         let parsers = self.parsers(parsers, limits);
         let canonical = section.remove("canonical");
@@ -167,17 +168,19 @@ impl Checker {
         let rules = self.parse_rules(rules, &parsers, &topics, &pools, around);
         let quarantine = section.remove("quarantine");
         let quarantine = self.quarantine(quarantine);
-        let plan = Plan {
+        let mut plan = Plan {
             pools,
             rules,
             topics,
             metadata,
+            reads_for_metadata,
             quarantine,
             limits,
             known: around.known.clone(),
         };
         self.streams_are_apart(&plan, around.lanes);
         self.groups_are_apart(&plan);
+        plan.pools = own;
         Some((plan, memory))
     }
 
@@ -351,7 +354,7 @@ fn descriptors(
     admin_ports: usize,
     store: Option<crate::config::descriptors::StoreKind>,
 ) -> DescriptorPlan {
-    let groups = plan.pools.len() + usize::from(plan.metadata.is_some());
+    let groups = plan.pools.len() + usize::from(plan.reads_for_metadata);
     let brokers = kafka.bootstrap_servers.split(',').count();
     DescriptorPlan::of_parse(groups, brokers, admin_ports, store)
 }

@@ -420,26 +420,27 @@ fn each_role_looks_at_its_own_sections() {
         path
     };
     let path = file("of-gateway.yaml", &of_gateway);
-    let role = load_parse(&path, environment(), Secrets::Read).expect("the role does not look");
+    let role =
+        load_parse(&path, environment(), Secrets::Read, &[]).expect("the role does not look");
     assert_eq!(role.plan.pools.len(), 2);
     assert!(load(Some(&path), environment(), Secrets::Read).is_err());
 
     let path = file("of-role.yaml", "parse: { parsers: { p: { format: cbor } } }");
     load(Some(&path), environment(), Secrets::Read).expect("the gateway does not look");
-    let faults = load_parse(&path, environment(), Secrets::Read).expect_err("it is faulty").0;
+    let faults = load_parse(&path, environment(), Secrets::Read, &[]).expect_err("it is faulty").0;
     assert_eq!(faults[0].place, "parse.parsers.p.format");
     assert!(load_whole(Some(&path), environment(), Secrets::Read).is_err());
 
     let path = file("without.yaml", "kafka: { bootstrap_servers: 'a:9092' }");
     let faults =
-        load_parse(&path, environment(), Secrets::Read).expect_err("there is no section").0;
+        load_parse(&path, environment(), Secrets::Read, &[]).expect_err("there is no section").0;
     assert!(faults[0].place == "parse" && faults[0].text.contains("parse try"), "{faults:?}");
     assert!(load_whole(Some(&path), environment(), Secrets::Read).expect("right").parse.is_none());
     // Both take the sections that they share.
     for shared in ["kafka: 7", "routes: 7", "lanes: { fast: { key: x } }", "colour: red"] {
         let path = file("shared.yaml", &format!("{shared}\n{RIGHT}"));
         assert!(load(Some(&path), environment(), Secrets::Read).is_err(), "{shared}");
-        assert!(load_parse(&path, environment(), Secrets::Read).is_err(), "{shared}");
+        assert!(load_parse(&path, environment(), Secrets::Read, &[]).is_err(), "{shared}");
     }
     std::fs::remove_dir_all(&folder).expect("it was made here");
 }
@@ -473,4 +474,37 @@ fn the_environment_overrides_the_role() {
     let wrong = [("LANDFALL__PARSE__LIMITS__DEPTH".to_owned(), "0".to_owned())];
     let Err(Faults(faults)) = parse_whole(&text, wrong, Secrets::Read) else { panic!("taken") };
     assert!(faults[0].text.contains("LANDFALL__PARSE__LIMITS__DEPTH"), "{faults:?}");
+}
+
+/// A process may have some of the pools: what it takes is planned for these, and all are checked.
+#[test]
+fn a_process_has_the_pools_that_are_named() {
+    let text = "parse: { pools: { fast: { lanes: [priority, fast] }, slow: { lanes: [slow] } } }";
+    let read = |text: &str, only: &[&str]| {
+        let only: Vec<String> = only.iter().map(|name| (*name).to_owned()).collect();
+        checked(text, [], Secrets::Read, |checker| checker.only(&only).parse_role())
+    };
+    let of = |only: &[&str]| read(text, only).expect("it is right").expect("there is a section");
+    let names = |role: &ParseSettings| -> Vec<String> {
+        role.plan.pools.iter().map(|pool| pool.name.clone()).collect()
+    };
+    let (all, slow) = (of(&[]), of(&["slow"]));
+    assert_eq!(
+        (names(&all), all.plan.reads_for_metadata),
+        (vec!["fast".into(), "slow".into()], true)
+    );
+    assert_eq!((names(&slow), slow.plan.reads_for_metadata), (vec!["slow".into()], false));
+    assert!(slow.plan.metadata.is_some(), "what was parsed is told there all the same");
+    assert!(slow.plan.limits.decompressed > all.plan.limits.decompressed, "it has room for one");
+    assert!(slow.descriptors.reserved() < all.descriptors.reserved());
+    let metadata = of(&["metadata"]);
+    assert_eq!((names(&metadata), metadata.plan.reads_for_metadata), (vec![], true));
+    let faults = read(text, &["slwo"]).expect_err("there is none").to_string();
+    assert_eq!(faults, "--pool: there is no pool \"slwo\": there are fast, slow, metadata");
+    let twice = text.replace("slow: { lanes: [slow]", "slow: { lanes: [fast]");
+    let faults = read(&twice, &["fast"]).expect_err("what others read is checked").to_string();
+    assert!(faults.contains("every message of it would be parsed twice"), "{faults}");
+    let taken = text.replace("slow: {", "metadata: {");
+    let faults = read(&taken, &[]).expect_err("it is another's name").to_string();
+    assert!(faults.starts_with("parse.pools.metadata: "), "{faults}");
 }

@@ -14,8 +14,8 @@ use url::Url;
 
 use super::keys::{Algorithm, KEYS_MAX_BYTES, KeySet, none_of_use};
 use super::{KeySource, TokenSettings};
-use crate::identity::web;
 use crate::metrics as names;
+use crate::web;
 
 /// How often the server is asked without a reason.
 const PERIOD: Duration = Duration::from_secs(5 * 60);

@@ -11,6 +11,7 @@ use crate::config::check::{Checker, MIB};
 use crate::config::node::Node;
 use crate::config::values::Length;
 use crate::config::written::parse as written;
+use crate::pools::METADATA;
 
 /// Pools of a role.
 const POOLS_MAX: usize = 16;
@@ -63,6 +64,10 @@ impl Checker {
                 let text = "write a pool's name with a-z, 0-9 and `-`, at most 40";
                 self.faults.add(&place, text);
             }
+            if name == METADATA {
+                let text = "is the name of what writes the metadata stream: write another";
+                self.faults.add(&place, text);
+            }
             let Some(pool) = self.read::<written::Pool>(&place, node) else { continue };
             let pool = self.pool(&place, name, pool, around);
             for lane in &pool.lanes {
@@ -89,6 +94,22 @@ impl Checker {
             ));
         }
         pools
+    }
+
+    /// Those that this process has, and whether it reads for the metadata stream.
+    pub(super) fn own_pools(&mut self, pools: &[Pool], has_metadata: bool) -> (Vec<Pool>, bool) {
+        if self.only.is_empty() {
+            return (pools.to_vec(), has_metadata);
+        }
+        let names = pools.iter().map(|pool| pool.name.as_str());
+        let known: Vec<&str> = names.chain(has_metadata.then_some(METADATA)).collect();
+        for name in self.only.iter().filter(|name| !known.contains(&name.as_str())) {
+            let text = format!("there is no pool {name:?}: there are {}", known.join(", "));
+            self.faults.add("--pool", text);
+        }
+        let is_own = |name: &str| self.only.iter().any(|own| own == name);
+        let own = pools.iter().filter(|pool| is_own(&pool.name)).cloned().collect();
+        (own, has_metadata && is_own(METADATA))
     }
 
     fn pool(

@@ -1,20 +1,30 @@
-//! What is asked over HTTP of those who know more of identities: with a deadline, without following anybody
-//! elsewhere, and never more of an answer than it may have.
+//! What is asked over HTTP, of those who know more of identities and of a role's admin port: with a deadline,
+//! without following anybody elsewhere, and never more of an answer than it may have.
 
 use std::error::Error as _;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
-use reqwest::{Client, Error, Response};
+use reqwest::{Client, ClientBuilder, Error, Response};
 use url::{Host, Url};
 
 /// A client for one service.
 pub fn client(url: &Url, wait: Duration) -> Result<Client, String> {
-    let mut builder = Client::builder().redirect(Policy::none()).timeout(wait);
-    if is_loopback(url) {
+    built(url, builder(url, wait))
+}
+
+/// The same, as long as something may be added.
+pub fn builder(url: &Url, wait: Duration) -> ClientBuilder {
+    let builder = Client::builder().redirect(Policy::none()).timeout(wait);
+    match is_loopback(url) {
         // No proxy reaches this machine's own.
-        builder = builder.no_proxy();
+        true => builder.no_proxy(),
+        false => builder,
     }
+}
+
+/// The client of a builder, or why there is none.
+pub fn built(url: &Url, builder: ClientBuilder) -> Result<Client, String> {
     builder.build().map_err(|error| format!("no client for {}: {error}", shown(url)))
 }
 
