@@ -7,7 +7,8 @@
   (include "landfall.guards.identity" . | fromJsonArray)
   (include "landfall.guards.proxies" . | fromJsonArray)
   (include "landfall.guards.secrets" . | fromJsonArray)
-  (include "landfall.guards.objects" . | fromJsonArray) -}}
+  (include "landfall.guards.objects" . | fromJsonArray)
+  (include "landfall.guards.parse" . | fromJsonArray) -}}
 {{- if $faults -}}
 {{- printf "\n\nThese values do not fit:\n  - %s\n" (join "\n  - " $faults) | fail -}}
 {{- end -}}
@@ -334,6 +335,52 @@ no device could connect. What other annotations mean is not known here, so nothi
 {{- if not (has . $alerts) -}}
 {{- $faults = append $faults (printf "metrics.prometheusRule.disabled: there is no alert %q: there are %s" . (join ", " $alerts)) -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $faults | toJson -}}
+{{- end -}}
+
+{{/* The parse role: what has no section does nothing, and what is said of a pool is of one that is there. */}}
+{{- define "landfall.guards.parse" -}}
+{{- $faults := list -}}
+{{- $config := .Values.config -}}
+{{- if and $config.parse (not .Values.parse.enabled) -}}
+{{- $faults = append $faults "config.parse: nothing reads it, since gateways do not: write parse.enabled: true, or leave it out" -}}
+{{- end -}}
+{{- if .Values.parse.enabled -}}
+{{- if not $config.parse -}}
+{{- $faults = append $faults "config.parse: is needed, since it says how messages become events: `landfall parse try --input FILE --topic T` proposes a parser to begin with" -}}
+{{- end -}}
+{{- if hasPrefix "file:" (($config.object_store | default dict).url | default "") -}}
+{{- $faults = append $faults "config.object_store.url: is a folder of each gateway, which no other pod can read: write s3://, gs:// or az://, so that the parse role finds large payloads" -}}
+{{- end -}}
+{{- $pools := include "landfall.pools" . | fromJsonArray -}}
+{{- range $name, $_ := .Values.parse.pools -}}
+{{- if not (has $name $pools) -}}
+{{- $faults = append $faults (printf "parse.pools.%s: there is no such pool in config.parse: there are %s" $name (join ", " $pools)) -}}
+{{- end -}}
+{{- end -}}
+{{- range $name := $pools -}}
+{{- $pool := include "landfall.pool" (dict "root" $ "pool" $name) | fromJson -}}
+{{- if not (regexMatch "^[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?$" $name) -}}
+{{- $faults = append $faults (printf "config.parse.pools: %q cannot be in the name of a Deployment: write at most 40 of a-z 0-9 -, and no - at its end" $name) -}}
+{{- end -}}
+{{- if not (or (($pool.resources | default dict).limits | default dict).memory ($config.limits | default dict).memory) -}}
+{{- $faults = append $faults (printf "parse.resources.limits.memory: is needed for the pool %s, whose windows and payloads are planned with it: write such as 1Gi" $name) -}}
+{{- end -}}
+{{- if and $pool.autoscaling.enabled $pool.keda.enabled -}}
+{{- $faults = append $faults (printf "parse.pools.%s: autoscaling and keda both would scale it: enable one" $name) -}}
+{{- end -}}
+{{- range $key := list "autoscaling" "keda" -}}
+{{- with get $pool $key -}}
+{{- if and .enabled (gt (int .minReplicas) (int .maxReplicas)) -}}
+{{- $faults = append $faults (printf "parse.pools.%s.%s.minReplicas: %d is more than maxReplicas (%d)" $name $key (int .minReplicas) (int .maxReplicas)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.parse.podDisruptionBudget.enabled (has (.Values.parse.podDisruptionBudget.maxUnavailable | toString) (list "0" "0%")) -}}
+{{- $faults = append $faults "parse.podDisruptionBudget.maxUnavailable: none that may be away lets no node be drained: write at least 1" -}}
 {{- end -}}
 {{- end -}}
 {{- $faults | toJson -}}

@@ -36,6 +36,24 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- merge (include "landfall.selectorLabels" . | fromYaml) .Values.podLabels .Values.commonLabels | toYaml -}}
 {{- end -}}
 
+{{/* Of the pods of the parse role, all of them: no gateway has this name. */}}
+{{- define "landfall.parseLabels" -}}
+app.kubernetes.io/name: "{{ include "landfall.name" . }}-parse"
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+{{- end -}}
+
+{{/* Of the pods of one pool, and never changed: (dict "root" $ "pool" …). */}}
+{{- define "landfall.poolLabels" -}}
+{{ include "landfall.parseLabels" .root }}
+app.kubernetes.io/component: {{ .pool | quote }}
+{{- end -}}
+
+{{/* The name of a pool's objects, at most 63 characters: (dict "root" $ "pool" …). */}}
+{{- define "landfall.poolName" -}}
+{{- $rest := printf "-parse-%s" .pool -}}
+{{- printf "%s%s" (include "landfall.fullname" .root | trunc (int (sub 63 (len $rest))) | trimSuffix "-") $rest -}}
+{{- end -}}
+
 {{/* The metadata of an object: (dict "root" $ "name" … "labels" … "annotations" …). */}}
 {{- define "landfall.metadata" -}}
 name: {{ .name | quote }}
@@ -74,6 +92,13 @@ annotations:
 {{- $pause := include "landfall.milliseconds" (get $drain "pause" | default "5s") | int64 -}}
 {{- $deadline := include "landfall.milliseconds" (get $drain "deadline" | default "25s") | int64 -}}
 {{- add 5 (div (add $pause $deadline 999) 1000) -}}
+{{- end -}}
+
+{{/* Seconds that a pool may take to end: what was begun lands, it leaves its group, and the process ends. */}}
+{{- define "landfall.parseDrainSeconds" -}}
+{{- $drain := .Values.config.drain | default dict -}}
+{{- $deadline := include "landfall.milliseconds" (get $drain "deadline" | default "25s") | int64 -}}
+{{- add 15 (div (add $deadline 999) 1000) -}}
 {{- end -}}
 
 {{- define "landfall.adminBind" -}}
@@ -130,9 +155,48 @@ annotations:
 {{- get .root.Values.service.ports .listener.name | default .listener.port | int -}}
 {{- end -}}
 
-{{/* The gateway's configuration file. */}}
+{{/* The gateway's configuration file. How messages become events is none of its: another parser replaces no gateway. */}}
 {{- define "landfall.config" -}}
-{{- toYaml .Values.config -}}
+{{- omit .Values.config "parse" | toYaml -}}
+{{- end -}}
+
+{{/* That of the parse role, without what only gateways look at: who may connect is none of its, and neither are the keys for it. */}}
+{{- define "landfall.parseConfig" -}}
+{{- omit .Values.config "listeners" "authentication" "client_id" "access" "access_file" "audit" "unrouted" "rules" "slow_over_size" "slow_after" | toYaml -}}
+{{- end -}}
+
+{{/* The pools that the parse role has a Deployment for, as a JSON list of names: those of the configuration, and the metadata stream's. */}}
+{{- define "landfall.pools" -}}
+{{- $parse := .Values.config.parse | default dict -}}
+{{- $pools := keys ($parse.pools | default (dict "fast" dict "slow" dict)) | sortAlpha -}}
+{{- if ne (toString ($parse.metadata | default dict).enabled) "false" -}}
+{{- $pools = append $pools "metadata" -}}
+{{- end -}}
+{{- $pools | toJson -}}
+{{- end -}}
+
+{{/* What the values say of a pool's Deployment, over what they say of all: (dict "root" $ "pool" …); a JSON object. */}}
+{{- define "landfall.pool" -}}
+{{- $pool := deepCopy (get .root.Values.parse.pools .pool | default dict) -}}
+{{- range $key := list "replicas" "resources" "nodeSelector" "tolerations" "affinity" -}}
+{{- if not (hasKey $pool $key) -}}
+{{- $_ := set $pool $key (get (hasKey $.root.Values.parse $key | ternary $.root.Values.parse $.root.Values) $key) -}}
+{{- end -}}
+{{- end -}}
+{{- range $key := list "autoscaling" "keda" -}}
+{{- $_ := set $pool $key (merge dict (get $pool $key | default dict) (get $.root.Values.parse $key)) -}}
+{{- end -}}
+{{- $pool | toJson -}}
+{{- end -}}
+
+{{/* The consumer group of a pool: (dict "root" $ "pool" …). */}}
+{{- define "landfall.poolGroup" -}}
+{{- $parse := .root.Values.config.parse | default dict -}}
+{{- if eq .pool "metadata" -}}
+{{- ($parse.metadata | default dict).group | default "landfall-metadata" -}}
+{{- else -}}
+{{- (get ($parse.pools | default dict) .pool | default dict).group | default (printf "landfall-parse-%s" .pool) -}}
+{{- end -}}
 {{- end -}}
 
 {{/*
@@ -166,7 +230,7 @@ of one (subPath): Kubernetes swaps a folder when its Secret or ConfigMap changes
 {{- define "landfall.volumes" -}}
 - name: config
   configMap:
-    name: {{ include "landfall.fullname" . }}
+    name: {{ .configMap | default (include "landfall.fullname" .) }}
 {{- range $name, $secret := .Values.secrets }}
 - name: secret-{{ $name }}
   secret:

@@ -14,32 +14,46 @@ use crate::tools::{Folder, program};
 const MOUNTS: &str = "/etc/landfall/";
 const MIB: u64 = 1024 * 1024;
 
-/// `landfall check` accepts what the gateways get, and it counts with the container's memory.
+/// `landfall check` accepts what the gateways and the pools of a parse role get, and it counts with the
+/// container's memory.
 pub fn check(chart: &Chart) -> Result<(), String> {
     every(chart, |render| {
-        let name = &render.name;
-        let pod = at(render.gateways()?, "/spec/template/spec");
-        let files = Files::of(render, pod, "gateway")?;
-        let folder = Folder::new("check");
-        let file =
-            files.write(&folder, &BTreeMap::new()).map_err(|fault| format!("{name}: {fault}"))?;
-        let mut command = Command::new(program("landfall"));
-        command.arg("check").arg("--config").arg(&file);
-        command.env_clear().envs(files.environment()?);
-        let output = helm::output(command).map_err(|fault| {
-            format!("{name}: landfall check: {}", fault.replace(&moved(&folder, MOUNTS), MOUNTS))
-        })?;
-        let Some(limit) = files.container.pointer("/resources/limits/memory") else {
-            return Ok(());
-        };
-        let memory = format!("memory: {} MiB", quantity(limit)? as u64 / MIB);
-        match output.contains(&memory) {
-            true => Ok(()),
-            false => Err(format!(
-                "{name}: the container's limit is {limit}, but landfall check says:\n{output}"
-            )),
+        let gateways = at(render.gateways()?, "/spec/template/spec");
+        is_taken(render, gateways, "gateway")?;
+        for pool in render.kind("Deployment") {
+            is_taken(render, at(pool, "/spec/template/spec"), "parse")?;
         }
+        Ok(())
     })
+}
+
+fn is_taken(render: &Render, pod: &Value, container: &str) -> Result<(), String> {
+    let name = format!("{}, {container}", render.name);
+    let files = Files::of(render, pod, container)?;
+    let folder = Folder::new("check");
+    let file =
+        files.write(&folder, &BTreeMap::new()).map_err(|fault| format!("{name}: {fault}"))?;
+    let mut command = Command::new(program("landfall"));
+    command.arg("check").arg("--config").arg(&file);
+    let arguments: Vec<&str> =
+        list(files.container, "/args").iter().filter_map(Value::as_str).collect();
+    let pool = arguments.iter().skip_while(|argument| **argument != "--pool");
+    command.args(pool).env_clear().envs(files.environment()?);
+    let output = helm::output(command).map_err(|fault| {
+        format!("{name}: landfall check: {}", fault.replace(&moved(&folder, MOUNTS), MOUNTS))
+    })?;
+    let Some(limit) = files.container.pointer("/resources/limits/memory") else {
+        return Ok(());
+    };
+    let mib = quantity(limit)? as u64 / MIB;
+    // A pool takes what it needs of its limit, and the gateways share out all of theirs.
+    let said = [format!("memory: {mib} MiB"), format!("of {mib} MiB")];
+    match said.iter().any(|said| output.contains(said)) {
+        true => Ok(()),
+        false => Err(format!(
+            "{name}: the container's limit is {limit}, but landfall check says:\n{output}"
+        )),
+    }
 }
 
 /// What a container finds in its file system, and itself.

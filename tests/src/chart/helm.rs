@@ -57,6 +57,11 @@ impl Render {
         self.objects.iter().filter(move |object| object["kind"] == kind)
     }
 
+    /// What makes pods of the release: the gateways, and the pools of the parse role.
+    pub fn workloads(&self) -> impl Iterator<Item = &Value> {
+        self.kind("StatefulSet").chain(self.kind("Deployment"))
+    }
+
     /// The gateways.
     pub fn gateways(&self) -> Result<&Value, String> {
         let mut all = self.kind("StatefulSet");

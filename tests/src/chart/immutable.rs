@@ -11,7 +11,7 @@ use super::{Chart, Render, at, text};
 use crate::tools::{Folder, repository};
 
 /// The fields of each kind; objects of other kinds can be replaced at will.
-const FIELDS: [(&str, &[&str]); 5] = [
+const FIELDS: [(&str, &[&str]); 6] = [
     (
         "StatefulSet",
         &[
@@ -21,6 +21,7 @@ const FIELDS: [(&str, &[&str]); 5] = [
             "/spec/volumeClaimTemplates",
         ],
     ),
+    ("Deployment", &["/spec/selector"]),
     ("Service", &["/spec/selector"]),
     ("PodDisruptionBudget", &["/spec/selector"]),
     // A cloud's workload identity is bound to its name.

@@ -12,6 +12,8 @@ use crate::tools::{Folder, program, tool};
 
 /// What the goodbyes take after a drain's deadline.
 const GOODBYES: Duration = Duration::from_secs(5);
+/// What a pool takes after that to leave its group.
+const LEAVING: Duration = Duration::from_secs(10);
 
 /// Kubernetes' own evaluator finds nothing that the restricted Pod Security Standard forbids, as it is
 /// in the version that releases are tried on, and as it is now.
@@ -24,7 +26,7 @@ pub fn security(chart: &Chart) -> Result<(), String> {
         let file = format!("{}.yaml", render.name);
         std::fs::write(folder.join(&file), &render.text).expect("the test's folder can be written");
         command.arg(file);
-        pods += ["StatefulSet", "Pod"].iter().map(|kind| render.kind(kind).count()).sum::<usize>();
+        pods += render.workloads().count() + render.kind("Pod").count();
     }
     let output = helm::output(command)?;
     match output.trim() == format!("{pods} pods") {
@@ -33,25 +35,29 @@ pub fn security(chart: &Chart) -> Result<(), String> {
     }
 }
 
-/// A gateway that is told to end may take as long as its own configuration says.
+/// A gateway or a pool that is told to end may take as long as its own configuration says.
 pub fn grace_period(chart: &Chart) -> Result<(), String> {
     every(chart, |render| {
         let name = &render.name;
-        let gateways = render.gateways()?;
-        let files = Files::of(render, at(gateways, "/spec/template/spec"), "gateway")?;
-        let config: Value = serde_saphyr::from_str(&files.config)
-            .map_err(|error| format!("{name}: the configuration: {error}"))?;
-        let length = |pointer: &str, default: u64| match config.pointer(pointer) {
-            None | Some(Value::Null) => Ok(Duration::from_secs(default)),
-            Some(written) => humantime::parse_duration(written.as_str().unwrap_or_default())
-                .map_err(|error| format!("{name}: {pointer}: {error}")),
-        };
-        let needed = length("/drain/pause", 5)? + length("/drain/deadline", 25)? + GOODBYES;
-        let grace = at(gateways, "/spec/template/spec/terminationGracePeriodSeconds");
-        match grace.as_u64().is_some_and(|grace| Duration::from_secs(grace) >= needed) {
-            true => Ok(()),
-            false => Err(format!("{name}: a drain may take {needed:?}, the pods get {grace} s")),
+        for workload in render.workloads() {
+            let pod = at(workload, "/spec/template/spec");
+            let is_gateway = text(workload, "/kind") == "StatefulSet";
+            let files = Files::of(render, pod, if is_gateway { "gateway" } else { "parse" })?;
+            let config: Value = serde_saphyr::from_str(&files.config)
+                .map_err(|error| format!("{name}: the configuration: {error}"))?;
+            let length = |pointer: &str, default: u64| match config.pointer(pointer) {
+                None | Some(Value::Null) => Ok(Duration::from_secs(default)),
+                Some(written) => humantime::parse_duration(written.as_str().unwrap_or_default())
+                    .map_err(|error| format!("{name}: {pointer}: {error}")),
+            };
+            let beside = if is_gateway { length("/drain/pause", 5)? } else { LEAVING };
+            let needed = beside + length("/drain/deadline", 25)? + GOODBYES;
+            let grace = at(pod, "/terminationGracePeriodSeconds");
+            if grace.as_u64().is_none_or(|grace| Duration::from_secs(grace) < needed) {
+                return Err(format!("{name}: a drain may take {needed:?}, the pods get {grace} s"));
+            }
         }
+        Ok(())
     })
 }
 

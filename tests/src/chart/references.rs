@@ -9,6 +9,8 @@ use super::{Chart, Render, at, every, list, text};
 
 /// Longest name of a StatefulSet: its pods carry it in a label, with a hyphen and a hash of ten.
 const STATEFUL_SET_MAX: usize = 52;
+/// Longest name of a Deployment: KEDA makes a label of it.
+const DEPLOYMENT_MAX: usize = 63;
 
 /// Every name fits, and everything that is named is there.
 pub fn check(chart: &Chart) -> Result<(), String> {
@@ -25,8 +27,7 @@ pub fn in_order(render: &Render) -> Result<(), String> {
 }
 
 fn refers(render: &Render, object: &Value) -> Result<(), String> {
-    let gateways = render.gateways()?;
-    let name = text(gateways, "/metadata/name");
+    let name = text(object, "/metadata/name");
     match text(object, "/kind") {
         "StatefulSet" => {
             if name.len() > STATEFUL_SET_MAX {
@@ -41,17 +42,26 @@ fn refers(render: &Render, object: &Value) -> Result<(), String> {
             }
             account(render, at(object, "/spec/template/spec"))
         }
+        "Deployment" => {
+            if name.len() > DEPLOYMENT_MAX {
+                return Err(format!("its name has more than {DEPLOYMENT_MAX} characters"));
+            }
+            selected(render, at(object, "/spec/selector/matchLabels"))?;
+            account(render, at(object, "/spec/template/spec"))
+        }
         "Pod" => account(render, at(object, "/spec")),
         "Service" => {
-            selects_gateways(render, at(object, "/spec/selector"))?;
+            let chosen = selected(render, at(object, "/spec/selector"))?;
             let ports = list(object, "/spec/ports").iter();
-            known(&port_names(render), ports.map(|port| text(port, "/targetPort")))
+            known(&port_names(&chosen), ports.map(|port| text(port, "/targetPort")))
         }
-        "PodDisruptionBudget" => selects_gateways(render, at(object, "/spec/selector/matchLabels")),
+        "PodDisruptionBudget" => {
+            selected(render, at(object, "/spec/selector/matchLabels")).map(drop)
+        }
         "NetworkPolicy" => {
-            selects_gateways(render, at(object, "/spec/podSelector/matchLabels"))?;
-            let numbers: Vec<&Value> =
-                ports(render).iter().map(|port| at(port, "/containerPort")).collect();
+            let chosen = selected(render, at(object, "/spec/podSelector/matchLabels"))?;
+            let ports = chosen.iter().flat_map(|one| ports(one));
+            let numbers: Vec<&Value> = ports.map(|port| at(port, "/containerPort")).collect();
             let rules = list(object, "/spec/ingress").iter();
             let mut allowed =
                 rules.flat_map(|rule| list(rule, "/ports")).map(|port| at(port, "/port"));
@@ -63,12 +73,15 @@ fn refers(render: &Render, object: &Value) -> Result<(), String> {
         // A Secret that cert-manager fills and no pod mounts would be of no use.
         "Certificate" => known(&secrets(render), [text(object, "/spec/secretName")].into_iter()),
         "HorizontalPodAutoscaler" | "ScaledObject" => {
-            known(&BTreeSet::from([name]), [text(object, "/spec/scaleTargetRef/name")].into_iter())
+            let target = at(object, "/spec/scaleTargetRef");
+            let same = render.workloads().filter(|one| one["kind"] == target["kind"]);
+            let names = same.map(|one| text(one, "/metadata/name")).collect();
+            known(&names, [text(target, "/name")].into_iter())
         }
         "PodMonitor" => {
-            selects_gateways(render, at(object, "/spec/selector/matchLabels"))?;
+            let chosen = selected(render, at(object, "/spec/selector/matchLabels"))?;
             let endpoints = list(object, "/spec/podMetricsEndpoints").iter();
-            known(&port_names(render), endpoints.map(|one| text(one, "/port")))
+            known(&port_names(&chosen), endpoints.map(|one| text(one, "/port")))
         }
         "ServiceMonitor" => {
             let selector = at(object, "/spec/selector/matchLabels");
@@ -99,7 +112,7 @@ fn account(render: &Render, pod: &Value) -> Result<(), String> {
 /// The Secrets that pods mount, alone or with others in one volume.
 fn secrets(render: &Render) -> BTreeSet<&str> {
     let pods = render
-        .kind("StatefulSet")
+        .workloads()
         .map(|one| at(one, "/spec/template/spec"))
         .chain(render.kind("Pod").map(|one| at(one, "/spec")));
     let volumes = pods.flat_map(|pod| list(pod, "/volumes"));
@@ -111,13 +124,16 @@ fn secrets(render: &Render) -> BTreeSet<&str> {
     names.collect()
 }
 
-/// The ports of the gateways' first container.
-fn ports(render: &Render) -> &[Value] {
-    render.gateways().map_or(&[], |it| list(it, "/spec/template/spec/containers/0/ports"))
+/// The ports of its pods' first container.
+fn ports(workload: &Value) -> &[Value] {
+    list(workload, "/spec/template/spec/containers/0/ports")
 }
 
-fn port_names(render: &Render) -> BTreeSet<&str> {
-    ports(render).iter().map(|port| text(port, "/name")).collect()
+/// Those that all of them have.
+fn port_names<'a>(workloads: &[&'a Value]) -> BTreeSet<&'a str> {
+    let names = |one: &&'a Value| ports(one).iter().map(|port| text(port, "/name")).collect();
+    let each = workloads.iter().map(names);
+    each.reduce(|all: BTreeSet<&str>, own| &all & &own).unwrap_or_default()
 }
 
 /// An error for the first that is not among those.
@@ -128,11 +144,18 @@ fn known<'a>(all: &BTreeSet<&str>, mut named: impl Iterator<Item = &'a str>) -> 
     }
 }
 
-fn selects_gateways(render: &Render, selector: &Value) -> Result<(), String> {
-    let labels = at(render.gateways()?, "/spec/template/metadata/labels");
-    match selector.as_object().is_some_and(|it| !it.is_empty()) && has(labels, selector) {
-        true => Ok(()),
-        false => Err(format!("the gateways' labels do not have {selector}")),
+/// Whose pods it selects: the gateways, or pools of the parse role, and never both.
+fn selected<'a>(render: &'a Render, selector: &Value) -> Result<Vec<&'a Value>, String> {
+    let is_some = selector.as_object().is_some_and(|it| !it.is_empty());
+    let chosen = render
+        .workloads()
+        .filter(|one| is_some && has(at(one, "/spec/template/metadata/labels"), selector));
+    let chosen: Vec<&Value> = chosen.collect();
+    let kinds: BTreeSet<&str> = chosen.iter().map(|one| text(one, "/kind")).collect();
+    match kinds.len() {
+        1 => Ok(chosen),
+        0 => Err(format!("no pods' labels have {selector}")),
+        _ => Err(format!("gateways and pools have {selector}")),
     }
 }
 

@@ -17,7 +17,10 @@ const THIRD_PARTIES: [(&str, &[&str]); 5] = [
     ("ServiceMonitor", &["/metrics/serviceMonitor/enabled"]),
     ("PodMonitor", &["/metrics/podMonitor/enabled"]),
     ("PrometheusRule", &["/metrics/prometheusRule/enabled"]),
-    ("ScaledObject", &["/keda/enabled"]),
+    (
+        "ScaledObject",
+        &["/keda/enabled", "/parse/pools/fast/keda/enabled", "/parse/pools/metadata/keda/enabled"],
+    ),
 ];
 
 /// Every object of every values file fits the schemas.

@@ -26,6 +26,7 @@ fn every_values_file_renders() {
         "kafka-sasl-ssl",
         "minimal",
         "mtls",
+        "parse",
         "s3",
     ];
     assert_eq!(names, expected);

@@ -248,6 +248,43 @@ const MUTATIONS: &[Mutation] = &[
         ],
     },
     Mutation {
+        what: "a pool of the parse role that looks like a gateway",
+        file: "templates/_helpers.tpl",
+        from: "app.kubernetes.io/name: \"{{ include \"landfall.name\" . }}-parse\"",
+        to: "app.kubernetes.io/name: {{ include \"landfall.name\" . | quote }}",
+        found_by: &[("references", "gateways and pools have"), ("unit tests", "is no gateway")],
+    },
+    Mutation {
+        what: "a pool that is not in the configuration",
+        file: "templates/parse/deployment.yaml",
+        from: "--pool, {{ $name | quote }}]",
+        to: "--pool, gone]",
+        found_by: &[
+            ("configuration", "--pool: there is no pool \"gone\": there are bulk, live, metadata"),
+            ("unit tests", "has one for each pool of the configuration"),
+        ],
+    },
+    Mutation {
+        what: "the memory limit not handed to a pool",
+        file: "templates/parse/deployment.yaml",
+        from: "name: LANDFALL__LIMITS__MEMORY",
+        to: "name: MEMORY_LIMIT",
+        found_by: &[
+            ("configuration", "the container's limit is \"1200Mi\""),
+            ("unit tests", "hands the memory limit of its pool over"),
+        ],
+    },
+    Mutation {
+        what: "a pool that has no time to leave its group",
+        file: "templates/_helpers.tpl",
+        from: "{{- add 15 (div (add $deadline 999) 1000) -}}",
+        to: "{{- add 5 (div (add $deadline 999) 1000) -}}",
+        found_by: &[
+            ("grace period", "everything: a drain may take 105s, the pods get 95 s"),
+            ("unit tests", "may take the deadline of a drain"),
+        ],
+    },
+    Mutation {
         what: "an argument that device-sim does not know",
         file: "templates/tests/roundtrip.yaml",
         from: "- --duration=",

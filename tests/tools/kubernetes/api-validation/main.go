@@ -28,6 +28,7 @@ import (
 	_ "k8s.io/kubernetes/pkg/apis/core/install"
 	_ "k8s.io/kubernetes/pkg/apis/networking/install"
 	_ "k8s.io/kubernetes/pkg/apis/policy/install"
+	"k8s.io/kubernetes/pkg/registry/apps/deployment"
 	"k8s.io/kubernetes/pkg/registry/apps/statefulset"
 	"k8s.io/kubernetes/pkg/registry/autoscaling/horizontalpodautoscaler"
 	"k8s.io/kubernetes/pkg/registry/core/configmap"
@@ -45,6 +46,7 @@ type strategy interface {
 
 var strategies = map[string]strategy{
 	"ConfigMap":               configmap.Strategy,
+	"Deployment":              deployment.Strategy,
 	"HorizontalPodAutoscaler": horizontalpodautoscaler.Strategy,
 	"NetworkPolicy":           networkpolicy.Strategy,
 	"Pod":                     pod.Strategy,
