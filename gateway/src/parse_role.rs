@@ -182,7 +182,8 @@ impl AdminView for View {
     }
 
     fn collect_metrics(&self) {
-        gauge!(names::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+        gauge!(names::BUILD_INFO, "role" => "parse", "version" => env!("CARGO_PKG_VERSION"))
+            .set(1.0);
         gauge!(names::MEMORY_LIMIT).set(self.memory_limit as f64);
         let readiness = self.readiness();
         gauge!(names::READY).set(f64::from(readiness.ready));

@@ -247,7 +247,8 @@ impl AdminView for View {
         gauge!(names::SILENT_SOCKETS).set(silent as f64);
         gauge!(names::SESSIONS_MEMORY_USED).set(self.edge.sessions.used() as f64);
         gauge!(names::SESSIONS_MEMORY_LIMIT).set(self.edge.sessions.limit() as f64);
-        gauge!(names::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+        gauge!(names::BUILD_INFO, "role" => "gateway", "version" => env!("CARGO_PKG_VERSION"))
+            .set(1.0);
         gauge!(names::MEMORY_LIMIT).set(self.memory_limit as f64);
         let readiness = self.readiness();
         gauge!(names::READY).set(f64::from(readiness.ready));

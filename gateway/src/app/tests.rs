@@ -26,7 +26,7 @@ limits: { memory: 512MiB, connections: 100 }
     let version = env!("CARGO_PKG_VERSION");
     let first = page();
     for expected in [
-        format!("landfall_build_info{{version=\"{version}\"}} 1\n"),
+        format!("landfall_build_info{{role=\"gateway\",version=\"{version}\"}} 1\n"),
         "landfall_memory_limit_bytes 536870912\n".to_owned(),
         "landfall_connections_limit 100\n".to_owned(),
         "landfall_ready 0\n".to_owned(),

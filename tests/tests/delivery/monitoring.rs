@@ -16,6 +16,7 @@ use tests::kafka::{Kafka, unique};
 use tests::load::Load;
 use tests::mqtt::property::MAXIMUM_PACKET_SIZE;
 use tests::mqtt::{Client, Connect, Packet, Property, Publish, Value, Version, encode};
+use tests::parse_role::{self, PRESS, PRESS_TOPIC, ParseRole};
 use tests::pki::{Authority, Leaf};
 use tests::prometheus::{Alert, Prometheus, Target};
 use tests::s3::S3;
@@ -38,8 +39,19 @@ fn alerts() -> PathBuf {
     file("files/alerts.yaml")
 }
 
+/// Of gateways.
 fn dashboard() -> PathBuf {
     file("files/dashboard.json")
+}
+
+/// Of the parse role.
+fn parse_dashboard() -> PathBuf {
+    file("files/dashboard-parse.json")
+}
+
+/// All of them, with their own variable behind namespace and pod.
+fn dashboards() -> [(PathBuf, &'static str); 2] {
+    [(dashboard(), "lane"), (parse_dashboard(), "pool")]
 }
 
 fn runbook() -> PathBuf {
@@ -135,6 +147,42 @@ impl Everything {
     }
 }
 
+/// A parse role beside a gateway, with one message of each kind: one that becomes events, one of whose records one
+/// is left out, one with dirt around it, one for the quarantine, and one at which its partition stops.
+struct Parsed {
+    gateway: Gateway,
+    role: ParseRole,
+}
+
+impl Parsed {
+    fn start(kafka: &Kafka) -> Parsed {
+        let gateway = parse_role::with_press(kafka, GatewayConfig::new(kafka)).start_ready();
+        let mut role = ParseRole::start(&gateway, &json!({}), &[]);
+        role.until_ready();
+        Parsed { gateway, role }
+    }
+
+    fn one_of_each(&self) {
+        let mut device = Client::connect(self.gateway.mqtt(), Version::V5, "press-1");
+        let topic = "devices/meter/m-1/power";
+        device.publish_acknowledged(topic, 1, b"{\"watts\": 21}\n{\"watts\": \n");
+        device.publish_acknowledged(topic, 2, b"\xef\xbb\xbf{\"watts\": 21}\0");
+        device.publish_acknowledged(PRESS_TOPIC, 3, b"{\"force\": 7}");
+        device.publish_acknowledged(PRESS_TOPIC, 4, b"{\"force\": \"hard\"}");
+        device.publish_acknowledged(PRESS_TOPIC, 5, b"{\"force\": 9}");
+        // As many as an alert asks for.
+        for packet_id in 6..26 {
+            device.publish_acknowledged(topic, packet_id, b"\x1f\x8b\x08 is no gzip");
+        }
+        let stopped = [("pool", PRESS), ("state", "stopped")];
+        until_true("a partition stops, and the other messages are parsed", START, || {
+            let metrics = self.role.metrics();
+            let failed = metrics.sum("landfall_parse_failures_total", &[("parser", "others")]);
+            metrics.sum("landfall_parse_partitions", &stopped) == 1.0 && failed > 0.0
+        });
+    }
+}
+
 /// A large message, a dead letter, a subscriber that gets something and something too large for it, a
 /// malformed packet: what a metric needs that first appears with what it counts.
 fn one_of_each(gateway: &Gateway) {
@@ -165,14 +213,16 @@ fn one_of_each(gateway: &Gateway) {
     malformed.expect_closed(SOON);
 }
 
-/// What a gateway exposes that saw one of each.
+/// What a gateway and a parse role expose that saw one of each.
 fn exposed() -> &'static pages::Exposed {
     static EXPOSED: OnceLock<pages::Exposed> = OnceLock::new();
     EXPOSED.get_or_init(|| {
         let everything = Everything::start(Kafka::shared());
         one_of_each(&everything.gateway);
         everything.one_of_each_who_comes();
-        pages::exposed(&everything.gateway.metrics())
+        let parsed = Parsed::start(Kafka::shared());
+        parsed.one_of_each();
+        pages::exposed(&[&everything.gateway.metrics(), &parsed.role.metrics()])
     })
 }
 
@@ -185,18 +235,22 @@ fn the_alerts_are_rules_and_their_tests_pass() {
 #[test]
 fn the_runbook_has_a_section_for_each_alert_and_names_panels() {
     holds(pages::runbook_has_each(&alerts(), &runbook()));
-    holds(pages::runbook_names_panels(&runbook(), &dashboard()));
+    holds(pages::runbook_names_panels(&runbook(), &dashboards().map(|(path, _)| path)));
 }
 
 #[test]
 fn the_dashboard_says_what_it_shows() {
-    holds(pages::dashboard_is_complete(&dashboard()));
+    for (dashboard, variable) in dashboards() {
+        holds(pages::dashboard_is_complete(&dashboard, variable));
+    }
 }
 
 #[test]
 fn every_metric_and_label_that_is_named_exists() {
     holds(pages::alerts_use_what_exists(&alerts(), exposed()));
-    holds(pages::dashboard_uses_what_exists(&dashboard(), exposed()));
+    for (dashboard, _) in dashboards() {
+        holds(pages::dashboard_uses_what_exists(&dashboard, exposed()));
+    }
     for page in docs::pages(repository()) {
         holds(pages::page_names_what_exists(&repository().join(page.path), exposed()));
     }
@@ -254,16 +308,24 @@ fn each_check_notices_what_is_wrong() {
     let copy = dashboard_with("count by (version)", "count by (release)");
     names(pages::dashboard_uses_what_exists(&copy, exposed()), "has a label release");
     let copy = dashboard_with("}[$__rate_interval]", "}[$__rate_interval");
-    names(pages::dashboard_is_complete(&copy), "query:0");
+    names(pages::dashboard_is_complete(&copy, "lane"), "query:0");
     let copy = dashboard_with("\"unit\": \"Bps\"", "\"unit\": \"\"");
-    names(pages::dashboard_is_complete(&copy), "Bytes to Kafka: there is no unit");
+    names(pages::dashboard_is_complete(&copy, "lane"), "Bytes to Kafka: there is no unit");
+    let check = pages::dashboard_is_complete(&dashboard(), "pool");
+    names(check, "its variables are [\"datasource\", \"namespace\", \"pod\", \"lane\"]");
+    let copy = changed(&folder, &parse_dashboard(), "parse_lag_seconds", "parse_delay_seconds");
+    names(
+        pages::dashboard_uses_what_exists(&copy, exposed()),
+        "Oldest message, beside the target: there is no metric landfall_parse_delay_seconds",
+    );
 
     let copy = runbook_with("## LandfallQos0Shed", "## QoS 0 is dropped");
     let check = pages::runbook_has_each(&alerts(), &copy);
     names(check.clone(), "the runbook has no section LandfallQos0Shed");
     names(check, "there is no alert for the section QoS 0 is dropped");
     let copy = runbook_with("\"Oldest request under way\"", "\"Oldest request\"");
-    names(pages::runbook_names_panels(&copy, &dashboard()), "no panel \"Oldest request\"");
+    let both = dashboards().map(|(path, _)| path);
+    names(pages::runbook_names_panels(&copy, &both), "no panel \"Oldest request\"");
     let copy = runbook_with("`landfall_memory_limit_bytes`", "`landfall_memory_bytes`");
     names(
         pages::page_names_what_exists(&copy, exposed()),
@@ -360,22 +422,37 @@ fn a_real_prometheus_answers_every_query_and_raises_the_right_alerts() {
     std::fs::write(&rules, soon.collect::<Vec<_>>().join("\n")).expect("it can be written");
     let target =
         |gateway: &Gateway, pod| Target { address: gateway.admin(), namespace: "iot", pod };
-    let targets = [target(healthy, "gw-0"), target(&without_store, "gw-1")];
+    let parsed = Parsed::start(&kafka);
+    let pool = Target { address: parsed.role.probes(), namespace: "iot", pod: "parse-0" };
+    let targets = [target(healthy, "gw-0"), target(&without_store, "gw-1"), pool];
     let prometheus = Prometheus::start(&targets, &rules);
 
     // A rate needs to have seen the counter before.
-    until_true("both are read", SOON, || {
-        prometheus.query("up == 1 and on (pod) landfall_build_info").is_ok_and(|up| up.len() == 2)
+    until_true("all are read", SOON, || {
+        prometheus.query("up == 1 and on (pod) landfall_build_info").is_ok_and(|up| up.len() == 3)
     });
 
     let load = Load::start(healthy.mqtt(), 3);
+    parsed.one_of_each();
     one_of_each(healthy);
     everything.one_of_each_who_comes();
     let mut device = Client::connect(without_store.mqtt(), Version::V5, "device");
     let large = Publish::new("devices/meter/device/video", &vec![7; MIB]).qos1(1);
     device.send(&encode::publish(Version::V5, &large));
 
-    every_query_has_an_answer(&prometheus);
+    every_query_has_an_answer(&prometheus, &dashboard(), "gw-0");
+    every_query_has_an_answer(&prometheus, &parse_dashboard(), "parse-0");
+    let alert = until_fires(&prometheus, "parse-0", "LandfallParseStopped");
+    assert_eq!(alert.labels["pool"], PRESS);
+    // What waits behind the message grows old.
+    let alert = until_fires(&prometheus, "parse-0", "LandfallParseBehind");
+    assert_eq!(alert.labels["pool"], PRESS);
+    until_true("the quarantine grows", START, || {
+        let alerts = prometheus.alerts();
+        let mut grows =
+            alerts.iter().filter(|alert| alert.name == "LandfallParseQuarantineGrowing");
+        grows.any(|alert| alert.labels["parser"] == "others" && alert.state == "firing")
+    });
     let alert = until_fires(&prometheus, "gw-1", "LandfallObjectStoreFailing");
     assert_eq!(alert.labels["severity"], "critical");
     let description = alert.annotations["description"].as_str().unwrap_or_default();
@@ -388,6 +465,12 @@ fn a_real_prometheus_answers_every_query_and_raises_the_right_alerts() {
     assert_eq!(others.len(), 1, "nothing else is wrong with it: {others:?}");
     load.stop();
 
+    drop(parsed);
+    until_true("nobody answers for the pools", START, || {
+        let down = prometheus.alerts().into_iter();
+        let down = down.filter(|alert| alert.name == "LandfallParsePoolDown");
+        down.filter(|alert| alert.state == "firing").count() == 3
+    });
     without_store.kill();
     until_fires(&prometheus, "gw-1", "LandfallDown");
     kafka.kill();
@@ -416,15 +499,15 @@ fn a_real_prometheus_answers_every_query_and_raises_the_right_alerts() {
     assert!(!names.contains(&"LandfallNotReady".to_owned()), "an outage is no 503: {names:?}");
 }
 
-/// Asks what Grafana would ask about the healthy gateway, until each query has a number.
+/// Asks what Grafana would ask about a process, until each query has a number.
 #[track_caller]
-fn every_query_has_an_answer(prometheus: &Prometheus) {
-    let mut open = pages::queries(&dashboard()).expect("it is a dashboard");
-    assert!(open.len() > 50, "the dashboard has {} queries", open.len());
+fn every_query_has_an_answer(prometheus: &Prometheus, dashboard: &Path, pod: &str) {
+    let mut open = pages::queries(dashboard).expect("it is a dashboard");
+    assert!(open.len() > 20, "the dashboard has {} queries", open.len());
     let end = Instant::now() + SOON;
     while !open.is_empty() && Instant::now() < end {
         open.retain(|query| {
-            let expression = pages::substituted(&query.expression, "gw-0", "30s");
+            let expression = pages::substituted(&query.expression, pod, "30s");
             let answer = prometheus.query(&expression);
             let answer = answer.unwrap_or_else(|error| panic!("{}: {error}", query.panel));
             answer.iter().all(|sample| sample.is_nan())

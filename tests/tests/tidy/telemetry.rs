@@ -81,7 +81,7 @@ pub const RULES: &[Rule] = &[
 const PRODUCT: [&str; 3] = ["bridge/src/", "bridge/parse/src/", "gateway/src/"];
 const LABELS: &[&str] = &[
     "action", "class", "dirt", "kind", "lane", "listener", "parser", "part", "pool", "reason",
-    "result", "state", "thread", "version",
+    "result", "role", "state", "thread", "version",
 ];
 /// Words for what a device says.
 const DEVICES: [&str; 8] = [

@@ -11,7 +11,7 @@ use tests::prometheus::expression::Uses;
 use tests::prometheus::promtool;
 use tests::tools::Folder;
 
-/// The labels of each metric of a gateway.
+/// The labels of each metric of a gateway or a parse role.
 pub type Exposed = BTreeMap<String, BTreeSet<String>>;
 
 /// What Prometheus puts on a series by its target; the rest is Landfall's own.
@@ -19,7 +19,7 @@ const TARGET_LABELS: [&str; 4] = ["namespace", "pod", "instance", "job"];
 /// What Prometheus records of every target.
 const TARGET_METRIC: &str = "up";
 /// Quoted in the runbook, and no panel.
-const QUOTED: [&str; 3] = ["Landfall", "server busy", "in flight"];
+const QUOTED: [&str; 4] = ["Landfall", "Landfall parse role", "server busy", "in flight"];
 
 #[derive(Deserialize, Serialize)]
 struct RuleFile {
@@ -139,15 +139,19 @@ pub fn runbook_has_each(alerts: &Path, runbook: &Path) -> Result<(), String> {
     )
 }
 
-/// What the runbook quotes is a panel or a row of the dashboard.
-pub fn runbook_names_panels(runbook: &Path, dashboard: &Path) -> Result<(), String> {
+/// What the runbook quotes is a panel or a row of a dashboard.
+pub fn runbook_names_panels<P: AsRef<Path>>(
+    runbook: &Path,
+    dashboards: &[P],
+) -> Result<(), String> {
     let text = read(runbook)?;
-    let panels = panels(dashboard)?;
+    let panels = dashboards.iter().map(|path| panels(path.as_ref()));
+    let panels = panels.collect::<Result<Vec<_>, _>>()?.concat();
     let titles: BTreeSet<&str> =
         panels.iter().filter_map(|panel| panel["title"].as_str()).collect();
     let quoted = text.split('"').skip(1).step_by(2);
     let unknown = quoted.filter(|quoted| !titles.contains(quoted) && !QUOTED.contains(quoted));
-    verdict(unknown.map(|quoted| format!("the dashboard has no panel {quoted:?}")).collect())
+    verdict(unknown.map(|quoted| format!("there is no panel {quoted:?}")).collect())
 }
 
 /// Every metric and label in the alerts exists.
@@ -159,8 +163,8 @@ pub fn alerts_use_what_exists(alerts: &Path, exposed: &Exposed) -> Result<(), St
     verdict(faults)
 }
 
-/// Every panel has what a person needs, and its expressions are ones.
-pub fn dashboard_is_complete(dashboard: &Path) -> Result<(), String> {
+/// Every panel has what a person needs, and its expressions are ones; the last variable has this name.
+pub fn dashboard_is_complete(dashboard: &Path, variable: &str) -> Result<(), String> {
     let board = json(dashboard)?;
     let mut faults = Vec::new();
     if board["uid"].as_str().is_none_or(str::is_empty) || !board["schemaVersion"].is_u64() {
@@ -172,7 +176,7 @@ pub fn dashboard_is_complete(dashboard: &Path) -> Result<(), String> {
         .flatten()
         .filter_map(|variable| variable["name"].as_str())
         .collect();
-    if variables != ["datasource", "namespace", "pod", "lane"] {
+    if variables != ["datasource", "namespace", "pod", variable] {
         faults.push(format!("its variables are {variables:?}"));
     }
     let (mut ids, mut titles) = (BTreeSet::new(), BTreeSet::new());
@@ -329,12 +333,13 @@ pub fn substituted(expression: &str, pod: &str, interval: &str) -> String {
         .replace("$pod", pod)
         .replace("$namespace", ".*")
         .replace("$lane", ".*")
+        .replace("$pool", ".*")
 }
 
-/// The metrics of one scrape with their labels.
-pub fn exposed(metrics: &Metrics) -> Exposed {
+/// The metrics of a scrape of each process, with their labels.
+pub fn exposed(processes: &[&Metrics]) -> Exposed {
     let mut exposed = Exposed::new();
-    for series in metrics.series() {
+    for series in processes.iter().flat_map(|metrics| metrics.series()) {
         exposed.entry(series.name.clone()).or_default().extend(series.labels.keys().cloned());
     }
     exposed
