@@ -102,9 +102,7 @@ impl ParseApp {
 async fn lost(pools: &Pools) -> anyhow::Error {
     loop {
         if let Some(name) = pools.lost() {
-            return anyhow::anyhow!(
-                "pool {name} ended by itself, which is a fault of Landfall: see the log"
-            );
+            return anyhow::anyhow!("pool {name} ended by itself: the log says why");
         }
         tokio::time::sleep(LOST_LOOK).await;
     }

@@ -247,6 +247,12 @@ impl Kafka {
         records::produce(&self.client(), topic, key, value, headers);
     }
 
+    /// The same, without a key, to a partition.
+    #[track_caller]
+    pub fn produce_to(&self, topic: &str, partition: i32, value: &[u8]) {
+        records::produce_to(&self.client(), topic, partition, value);
+    }
+
     /// Writes copies of records, in their order where the topic has one partition.
     #[track_caller]
     pub fn produce_all(&self, topic: &str, records: &[Record]) {

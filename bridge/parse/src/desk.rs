@@ -119,6 +119,15 @@ impl Desk {
         finished
     }
 
+    /// What was taken for committed of them was not: it is again when commits are taken next.
+    pub fn not_committed(&mut self, partitions: &[Partition]) {
+        for slot in self.slots.iter_mut().flatten() {
+            if partitions.contains(&slot.partition) {
+                slot.committed = None;
+            }
+        }
+    }
+
     fn forget(&mut self, partition: &Partition) {
         let found = self
             .slots
@@ -174,7 +183,12 @@ impl Desk {
 
     /// Whether one more message may be begun.
     pub fn has_room(&self) -> bool {
-        self.open_messages < self.limits.records && self.open_bytes < self.limits.bytes
+        self.open_messages < self.limits.records && self.has_room_for_records()
+    }
+
+    /// Whether more may be made of a message that was begun: it has its place among the messages.
+    pub fn has_room_for_records(&self) -> bool {
+        self.open_bytes < self.limits.bytes
     }
 
     /// What is at hand: messages that are not finished or wait, and the bytes of what waits and of what is on its
@@ -341,6 +355,11 @@ impl Slot {
     pub fn oldest_ms(&self) -> Option<i64> {
         self.window.oldest_ms().or(self.line.oldest_ms())
     }
+
+    /// The message that it stands at: the first that waits, or the one that is to be read again.
+    pub fn stands_at(&self) -> Option<i64> {
+        self.line.first_offset().or(self.commit())
+    }
 }
 
 #[cfg(test)]
@@ -380,6 +399,28 @@ mod tests {
         assert_eq!(desk.landed(second), Landed::Message(again));
         assert_eq!(desk.take_commits(), [at(0, 8)]);
         assert!(desk.take_commits().is_empty() && desk.is_idle());
+    }
+
+    /// Of whatever was begun before a partition went and came back.
+    #[test]
+    fn what_an_earlier_assignment_left_behind_changes_nothing_of_the_next() {
+        let mut desk = desk();
+        let slot = desk.find("fast", 0).expect("it is assigned");
+        let [a, b] = [3, 4].map(|offset| desk.begin(slot, offset, 0));
+        let token = desk.open(a, 10).expect("it is at hand");
+        desk.revoked(&[partition(0)]);
+        desk.assigned(vec![partition(0)]);
+        let slot = desk.find("fast", 0).expect("it is assigned again");
+        let again = [3, 4].map(|offset| desk.begin(slot, offset, 0));
+        assert!(desk.has_room(), "only two of three are begun");
+        // What is told of it twice, late or not at all.
+        desk.revoked(&[partition(7)]);
+        assert!(!desk.take_back(b) && !desk.close(a) && !desk.close(b));
+        assert_eq!((desk.open(b, 1), desk.failed(token)), (None, None));
+        assert!(again.iter().all(|ticket| desk.is_current(*ticket)));
+        assert!(again.iter().all(|ticket| desk.close(*ticket)));
+        assert_eq!(desk.take_commits(), [at(0, 5)]);
+        assert!(desk.is_idle() && desk.has_room());
     }
 
     #[test]
@@ -466,6 +507,20 @@ mod tests {
         desk.revoked(&[partition(1)]);
         assert!(desk.has_room());
         assert_eq!(desk.find("fast", 1), None);
+    }
+
+    #[test]
+    fn what_was_not_committed_is_committed_later() {
+        let mut desk = desk();
+        let slot = desk.find("fast", 0).expect("it is assigned");
+        let ticket = desk.begin(slot, 7, 0);
+        desk.close(ticket);
+        assert_eq!(desk.take_commits(), [at(0, 8)]);
+        desk.not_committed(&[partition(0), partition(7)]);
+        assert_eq!(desk.take_commits(), [at(0, 8)]);
+        assert!(desk.take_commits().is_empty());
+        desk.not_committed(&[partition(0)]);
+        assert_eq!(desk.revoked(&[partition(0)]), [at(0, 8)]);
     }
 
     #[test]

@@ -47,8 +47,9 @@ pub struct Line {
     waiting_bytes: usize,
     /// Nothing more of the partition is read.
     pub is_paused: bool,
-    /// How often the first message was held.
+    /// How often the partition was held while it stood at this offset.
     holds: u32,
+    held_at: Option<i64>,
     /// Up to this offset, messages go one by one.
     pub alone_until: Option<i64>,
     pub verdict: Option<Verdict>,
@@ -67,6 +68,7 @@ impl Default for Line {
             waiting_bytes: 0,
             is_paused: false,
             holds: 0,
+            held_at: None,
             alone_until: None,
             verdict: None,
             seeks_left: 0,
@@ -129,8 +131,13 @@ impl Line {
         self.seeks_left = seeks;
     }
 
-    /// The first message cannot be worked on now.
-    pub fn hold(&mut self, now: Instant, reason: String) {
+    /// The first message cannot be worked on now, or not written, while everything before `at` is finished: who
+    /// goes on from there is held shortly again.
+    pub fn hold(&mut self, now: Instant, at: Option<i64>, reason: String) {
+        if self.held_at != at {
+            self.held_at = at;
+            self.holds = 0;
+        }
         let pause = HOLD_FIRST.saturating_mul(2_u32.saturating_pow(self.holds)).min(HOLD_MAX);
         self.holds = self.holds.saturating_add(1);
         self.state = State::Held { until: now + pause, reason };
@@ -141,11 +148,6 @@ impl Line {
         if matches!(self.state, State::Held { until, .. } if until <= now) {
             self.state = State::Running;
         }
-    }
-
-    /// A message went on its way: the next that is held is held shortly again.
-    pub fn went_on(&mut self) {
-        self.holds = 0;
     }
 
     /// Whether a message is to go record by record.
@@ -192,7 +194,9 @@ mod tests {
         let mut now = Instant::now();
         let mut pauses = Vec::new();
         for _ in 0..9 {
-            line.hold(now, "the store is away".to_owned());
+            // It may have been read again for that.
+            line.rewind(3);
+            line.hold(now, Some(7), "the store is away".to_owned());
             let State::Held { until, .. } = line.state else { panic!("it is held") };
             line.wake(until - Duration::from_millis(1));
             assert!(matches!(line.state, State::Held { .. }));
@@ -202,8 +206,7 @@ mod tests {
             now = until;
         }
         assert_eq!(pauses, [200, 400, 800, 1600, 3200, 6400, 10_000, 10_000, 10_000]);
-        line.went_on();
-        line.hold(now, String::new());
+        line.hold(now, Some(8), String::new());
         assert!(matches!(line.state, State::Held { until, .. } if until - now == HOLD_FIRST));
     }
 }

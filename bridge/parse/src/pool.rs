@@ -64,6 +64,10 @@ impl Assignments for SharedDesk {
     fn revoked(&self, partitions: &[Partition]) -> Vec<Position> {
         self.0.lock().revoked(partitions)
     }
+
+    fn not_committed(&self, partitions: &[Partition]) {
+        self.0.lock().not_committed(partitions);
+    }
 }
 
 /// See the module. One thread owns it.
@@ -90,6 +94,8 @@ struct Inner<W> {
     /// Changes of the assignment that were seen.
     changes_seen: u64,
     full_since: Option<Instant>,
+    /// Why its consumer reads nothing any more.
+    dead: Option<String>,
     commit_at: Instant,
     freshness: Histogram,
     rewinds: Counter,
@@ -123,6 +129,7 @@ impl<W: Work> Pool<W> {
             decided: Vec::new(),
             changes_seen: 0,
             full_since: None,
+            dead: None,
             commit_at: Instant::now() + COMMIT_INTERVAL,
             freshness: histogram!(names::FRESHNESS, "pool" => label()),
             rewinds: counter!(names::REWINDS, "pool" => label()),
@@ -139,6 +146,11 @@ impl<W: Work> Pool<W> {
             if !inner.large.is_alive() {
                 // Its partition would wait for ever. Whoever started the pool sees that it ended.
                 tracing::error!(pool = inner.name, "the thread for large payloads is gone");
+                return;
+            }
+            if let Some(reason) = &inner.dead {
+                // Another member may do what this one cannot, such as one that comes in its place.
+                tracing::error!(pool = inner.name, reason, "its group has shut this member out");
                 return;
             }
             inner.round(member);
@@ -206,6 +218,10 @@ impl<W: Work> Inner<W> {
             match member.poll(wait) {
                 Polled::Record(record) => self.take(member, &record),
                 Polled::Nothing => break,
+                Polled::Dead(reason) => {
+                    self.dead = Some(reason);
+                    break;
+                }
                 Polled::Trouble(error) => {
                     self.control.note_trouble(&self.name, error.to_string());
                     break;
@@ -332,8 +348,9 @@ impl<W: Work> Inner<W> {
         match arrival {
             Arrival::Next => {}
             Arrival::Behind(_) if slot.line.seeks_left > 0 => {
-                // It was read before the partition was told to go back.
-                slot.line.seeks_left -= 1;
+                // It was read before the partition was told to go back, and so was what waits behind it.
+                let seeks_left = slot.line.seeks_left - 1;
+                slot.line.rewind(seeks_left);
                 let partition = slot.partition.clone();
                 drop(desk);
                 if let Some(offset) = next {
@@ -391,7 +408,8 @@ impl<W: Work> Inner<W> {
         match step {
             Step::Hold(reason) => {
                 tracing::warn!(pool, topic, partition, offset, reason, "a message is held");
-                slot.line.hold(Instant::now(), reason);
+                let at = slot.commit();
+                slot.line.hold(Instant::now(), at, reason);
             }
             Step::Stop(failure) => {
                 let (reason, at) = (failure.reason.label(), failure.at);
@@ -453,9 +471,13 @@ impl<W: Work> Inner<W> {
         }
     }
 
-    /// Takes what was made of large payloads, while there is room.
+    /// Takes what was made of large payloads, while there is room. Messages that are not finished are no
+    /// reason to wait: with a large one in every partition, they may be just these.
     fn hear_of_large(&mut self, member: &Member) {
-        while self.has_room() {
+        while self.alone.is_none()
+            && self.outbox.is_empty()
+            && self.desk.0.lock().has_room_for_records()
+        {
             let Some(news) = self.large.news() else { return };
             match news {
                 News::Piece(ticket, mut batch) => {

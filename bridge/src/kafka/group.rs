@@ -42,6 +42,10 @@ pub trait Assignments: Send + Sync {
     /// They are somebody else's from here on. Says from where on whoever comes next has to read, where
     /// anything was finished; it is committed, unless the group has given them away already.
     fn revoked(&self, partitions: &[Partition]) -> Vec<Position>;
+
+    /// What was to be committed of them was not. A commit that comes while the group is balanced anew is
+    /// refused, also of what stays with this member.
+    fn not_committed(&self, partitions: &[Partition]);
 }
 
 /// How a member reads.
@@ -63,6 +67,8 @@ pub enum Polled<'a> {
     Nothing,
     /// Kafka is not well; it may come back, and whoever reads goes on polling.
     Trouble(KafkaError),
+    /// This member reads nothing any more, and another may.
+    Dead(String),
 }
 
 /// A record that was read, in librdkafka's memory.
@@ -123,6 +129,10 @@ impl Member {
         match self.consumer.poll(wait) {
             None => Polled::Nothing,
             Some(Ok(message)) => Polled::Record(GroupRecord(message)),
+            Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
+                let told = self.consumer.client().fatal_error();
+                Polled::Dead(told.map_or_else(|| code.to_string(), |(_, reason)| reason))
+            }
             Some(Err(error)) => Polled::Trouble(error),
         }
     }
@@ -276,9 +286,10 @@ impl ConsumerContext for Context {
         }
     }
 
-    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
+    fn commit_callback(&self, result: KafkaResult<()>, committed: &TopicPartitionList) {
         if let Err(error) = result {
             *self.trouble.lock() = Some(format!("offsets are not committed: {error}"));
+            self.work.not_committed(&partitions(committed));
         }
     }
 }

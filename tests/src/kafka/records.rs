@@ -186,6 +186,15 @@ pub(super) fn produce(
     produce_all(client, topic, &[record]);
 }
 
+/// Writes a record without a key to a partition.
+#[track_caller]
+pub(super) fn produce_to(client: &ClientConfig, topic: &str, partition: i32, value: &[u8]) {
+    let producer: BaseProducer = client.create().expect("a client needs no server");
+    let record = BaseRecord::<(), _>::to(topic).partition(partition).payload(value);
+    producer.send(record).map_err(|(error, _)| error).expect("the queue has room");
+    producer.flush(PATIENCE).expect("Kafka takes the record");
+}
+
 #[track_caller]
 pub(super) fn produce_all(client: &ClientConfig, topic: &str, records: &[Record]) {
     let mut config = client.clone();

@@ -16,7 +16,7 @@ impl<W> Inner<W> {
             let mut desk = self.desk.0.lock();
             let Some(id) = desk.find(&at.partition.topic, at.partition.partition) else { continue };
             let Some(slot) = desk.slot_mut(id) else { continue };
-            let is_there = slot.line.first_offset() == Some(at.offset);
+            let is_there = slot.stands_at() == Some(at.offset);
             if !is_there || !matches!(slot.line.state, State::Stopped { .. } | State::Held { .. }) {
                 continue;
             }
@@ -62,7 +62,7 @@ impl<W> Inner<W> {
                 partition: *partition,
                 state,
                 reason,
-                offset: slot.line.first_offset().filter(|_| state != Status::Running),
+                offset: slot.stands_at().filter(|_| state != Status::Running),
                 committed,
                 lag,
                 lag_seconds: age.or((lag == Some(0)).then_some(0.0)),

@@ -73,12 +73,7 @@ impl<W: Work> Inner<W> {
     }
 
     pub(super) fn close(&mut self, ticket: Ticket) {
-        let mut desk = self.desk.0.lock();
-        let finished = desk.close(ticket);
-        if let Some(slot) = desk.slot_mut(ticket.slot) {
-            slot.line.went_on();
-        }
-        drop(desk);
+        let finished = self.desk.0.lock().close(ticket);
         if finished {
             self.finished(ticket);
         }

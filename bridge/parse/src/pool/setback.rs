@@ -60,7 +60,8 @@ impl<W: Work> Inner<W> {
         let Some(slot) = desk.slot_mut(id) else { return };
         let (pool, Partition { topic, partition }) = (&self.name, &slot.partition);
         tracing::warn!(pool, topic, partition, reason, "a record did not land");
-        slot.line.hold(Instant::now(), reason);
+        let at = slot.commit();
+        slot.line.hold(Instant::now(), at, reason);
     }
 
     /// A record is never taken: its message is refused, where that is known. Else what was begun goes one by one

@@ -82,10 +82,25 @@ impl Rig {
     }
 
     fn pool(&self, work: impl Work + Clone, sink: SinkOf) -> Running {
+        self.pool_within(LIMITS, work, sink)
+    }
+
+    fn pool_within(&self, limits: WindowLimits, work: impl Work + Clone, sink: SinkOf) -> Running {
+        self.pool_for(Duration::from_secs(10), limits, work, sink)
+    }
+
+    /// A pool whose drain takes no longer than that.
+    fn pool_for(
+        &self,
+        drain: Duration,
+        limits: WindowLimits,
+        work: impl Work + Clone,
+        sink: SinkOf,
+    ) -> Running {
         let control = Arc::new(Control::default());
         let (servers, own) = (self.kafka.bootstrap_servers(), Arc::clone(&control));
         let thread = std::thread::spawn(move || {
-            let desk = SharedDesk::new(LIMITS);
+            let desk = SharedDesk::new(limits);
             let settings = MemberSettings {
                 group: GROUP,
                 client_id: "test",
@@ -97,22 +112,25 @@ impl Rig {
             let member = Member::join(&settings, Arc::clone(&desk) as Arc<dyn Assignments>);
             let member = (member.expect("it can join"), desk);
             let large = work.clone();
-            let pool = Pool::new("test", LIMITS, member, sink(), work, large, own);
-            pool.expect("a thread").run(Duration::from_secs(10));
+            let pool = Pool::new("test", limits, member, sink(), work, large, own);
+            pool.expect("a thread").run(drain);
         });
         Running { control, thread: Some(thread) }
     }
 
     /// A sink of its own for a pool's thread.
     fn kafka_sink(&self) -> SinkOf {
+        let made = self.kafka_sink_of();
+        Box::new(move || Box::new(made()))
+    }
+
+    fn kafka_sink_of(&self) -> impl FnOnce() -> KafkaSink + Send + use<> {
         let servers = self.kafka.bootstrap_servers();
-        Box::new(move || {
+        move || {
             let status = Arc::new(KafkaStatus::default());
             let thread = std::thread::current();
-            let sink =
-                KafkaSink::new("test", &servers, &BTreeMap::new(), 1_000_000, status, thread);
-            Box::new(sink)
-        })
+            KafkaSink::new("test", &servers, &BTreeMap::new(), 1_000_000, status, thread)
+        }
     }
 
     /// All records of the topic, as they are now, by partition and in order.
@@ -265,6 +283,21 @@ fn what_is_read_is_written_once_and_committed() {
     rig.written(210);
     pool.end();
     assert_eq!(worked.load(std::sync::atomic::Ordering::Relaxed), 10);
+}
+
+/// Messages that wait for the thread for large payloads fill the window, and what that makes of them is taken.
+#[test]
+fn a_window_full_of_large_payloads_goes_on() {
+    let mut rig = Rig::new();
+    rig.publish(30);
+    let limits = WindowLimits { records: 2, ..LIMITS };
+    let work = Copies { large: "m-", ..Copies::default() };
+    let pool = rig.pool_within(limits, work, rig.kafka_sink());
+    let found = rig.written(30);
+    until("all is finished", || is_finished(&pool));
+    pool.end();
+    assert_eq!((distinct(&found), found.len()), (30, 90));
+    assert_in_order(&found);
 }
 
 #[test]
@@ -435,6 +468,55 @@ impl Sink for Faulty {
         }
         self.is_broken = false;
     }
+}
+
+/// A sink that never says what became of some records, and lands the others.
+struct Silent {
+    kafka: KafkaSink,
+    /// What is in the values of which it says nothing.
+    of: &'static str,
+}
+
+impl Sink for Silent {
+    fn append(&mut self, record: Record<'_>, token: Token) -> Result<(), AppendError> {
+        let value = std::str::from_utf8(record.value()).expect("values are text");
+        if value.starts_with(self.of) { Ok(()) } else { self.kafka.append(record, token) }
+    }
+
+    fn poll(&mut self, decided: &mut Vec<Decided>) {
+        self.kafka.poll(decided);
+    }
+
+    fn is_broken(&self) -> bool {
+        self.kafka.is_broken()
+    }
+
+    fn reset(&mut self) {
+        self.kafka.reset();
+    }
+}
+
+/// What was read and handed over, and did not land, is committed neither in passing, nor when partitions go to
+/// somebody else, nor at the end.
+#[test]
+fn what_did_not_land_is_never_committed() {
+    let mut rig = Rig::new();
+    rig.publish(70);
+    let kafka = rig.kafka_sink_of();
+    let silent: SinkOf = Box::new(move || Box::new(Silent { kafka: kafka(), of: "m-2" }));
+    let first = rig.pool_for(Duration::from_secs(1), LIMITS, Copies::default(), silent);
+    rig.written(60);
+    // Two commits later some partitions are another's.
+    std::thread::sleep(2 * COMMIT_INTERVAL);
+    let second = rig.pool(Copies::default(), rig.kafka_sink());
+    until("both have partitions", || {
+        [&first, &second].iter().all(|pool| !pool.control.partitions().is_empty())
+    });
+    first.end();
+    let found = rig.written(70);
+    second.end();
+    assert_eq!(distinct(&found), 70);
+    assert_in_order(&found);
 }
 
 #[test]

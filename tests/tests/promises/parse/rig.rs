@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tests::exposition::Metrics;
 use tests::gateway::{Gateway, GatewayConfig};
 use tests::kafka::{Kafka, unique};
 use tests::process::Process;
@@ -33,6 +34,8 @@ pub enum Protocol {
     Eager,
     /// Kafka decides (KIP-848).
     Consumer,
+    /// Cooperative, and whoever comes under a name in the group takes the place of who had it (KIP-345).
+    Named(&'static str),
 }
 
 impl Protocol {
@@ -49,6 +52,11 @@ impl Protocol {
                 eager
             }
             Protocol::Consumer => json!({ "group.protocol": "consumer" }),
+            Protocol::Named(name) => {
+                let mut named = classic;
+                named["group.instance.id"] = json!(name);
+                named
+            }
         }
     }
 }
@@ -188,6 +196,10 @@ impl Member {
         answer.unwrap_or_else(|error| {
             panic!("{path} does not answer: {error}\n{}", self.process.tail())
         })
+    }
+
+    pub fn metrics(&self) -> Metrics {
+        Metrics::parse(&self.ask("GET", "/metrics", Some(TOKEN)).body)
     }
 
     /// What it says of a pool's partitions; none while its pages do not answer yet.

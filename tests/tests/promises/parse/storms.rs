@@ -192,6 +192,21 @@ fn nothing_is_lost_when_a_group_changes_its_protocol() {
     storm.end("the group's protocol changed", &[]);
 }
 
+/// Two members with one name in their group: Kafka shuts out who was there first, for good. It ends, so that
+/// whoever looks after it sees that, and the other does the work.
+#[test]
+fn a_member_that_its_group_shuts_out_ends_and_says_why() {
+    let rig = Rig::new(Kafka::shared());
+    let mut storm = Storm::begin(&rig, Protocol::Named("one"));
+    storm.start(Protocol::Named("one"));
+    let mut first = storm.members.remove(0);
+    assert_eq!(first.process.wait(SETTLE).code(), Some(1), "{}", first.process.tail());
+    let log = first.process.log();
+    assert!(log.contains("its group has shut this member out"), "{log}");
+    storm.until_shared_out("another has its name");
+    storm.end("a member was shut out", &[]);
+}
+
 /// One node after another of three is killed and comes back; leaders move, of what is read, of what is written
 /// and of what was committed.
 #[test]
