@@ -245,6 +245,15 @@ pub fn parse_whole(
     checked(text, environment, secrets, Checker::whole)
 }
 
+/// As [`parse_whole`], of a process that is both roles at once, which share its memory.
+pub fn parse_one_process(
+    text: &str,
+    environment: impl IntoIterator<Item = (String, String)>,
+    secrets: Secrets,
+) -> Result<Whole, Faults> {
+    checked(text, environment, secrets, Checker::one_process)
+}
+
 fn checked<T>(
     text: &str,
     environment: impl IntoIterator<Item = (String, String)>,

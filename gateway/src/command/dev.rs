@@ -30,6 +30,8 @@ use crate::config::{self, Secrets, Whole};
 const SHOWN_RECORDS: u64 = 5;
 const COUNTS_PAUSE: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(200);
+/// Connections that are planned for beside the simulated ones, so that a small machine has memory for both roles.
+const CONNECTIONS: u32 = 1000;
 /// Name of the file, in the data folder, by which `landfall tail` finds a running `landfall dev`.
 const RUNNING_FILE: &str = "dev.json";
 /// Ports on which those who build pages serve them to themselves.
@@ -127,9 +129,11 @@ pub fn dev(arguments: &Arguments) -> Result<ExitCode, Failure> {
         "create_topics": arguments.kafka.is_some(),
     });
     written["object_store"] = json!({ "url": object_store.as_str() });
+    let connections = arguments.simulate.unwrap_or_default().saturating_add(CONNECTIONS);
+    written["limits"] = json!({ "connections": connections });
     let sections = written.as_object().into_iter().flatten();
     let text: String = sections.map(|(name, section)| format!("{name}: {section}\n")).collect();
-    let whole = config::parse_whole(&(text + FLEET), super::environment(), Secrets::Read)?;
+    let whole = config::parse_one_process(&(text + FLEET), super::environment(), Secrets::Read)?;
     let (mut settings, plan) = (whole.gateway, whole.parse.map(|events| events.plan));
     settings.kafka.embedded = embedded.is_some();
     settings.reload_at_hangup = false;

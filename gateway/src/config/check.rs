@@ -54,6 +54,8 @@ pub(super) struct Checker {
     hints: Vec<String>,
     /// The pools that a parse role has in this process; empty: all.
     only: Vec<String>,
+    /// Roles that run in one process, and share its memory.
+    roles: u64,
 }
 
 /// Sections that only a gateway looks at.
@@ -92,6 +94,7 @@ impl Checker {
             revealed: Vec::new(),
             hints,
             only: Vec::new(),
+            roles: 1,
         }
     }
 
@@ -141,6 +144,15 @@ impl Checker {
         let parse = self.parse_beside(&gateway, &kafka);
         self.nothing_is_left();
         Whole { gateway, parse }
+    }
+
+    /// The same of a process that is both at once: each has half of its memory.
+    pub(super) fn one_process(&mut self) -> Whole {
+        self.roles = 2;
+        let mut whole = self.whole();
+        // What the process may take is all of it.
+        whole.gateway.memory.limit *= self.roles;
+        whole
     }
 
     fn nothing_is_left(&self) {

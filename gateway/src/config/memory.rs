@@ -120,6 +120,8 @@ fn dearest_cost(listeners: &[ListenerSettings]) -> u64 {
 
 /// What a parse role takes at most, but for what payloads become.
 pub struct ParseDemand<'d> {
+    /// A gateway is in the same process, whose plan has what the process takes.
+    pub is_beside: bool,
     /// Bytes of each pool's window.
     pub windows: &'d [u64],
     pub has_metadata: bool,
@@ -156,16 +158,20 @@ impl ParseDemand<'_> {
         let short = decompressed.min(self.short_max());
         let each = self.payload_max + self.documents() + decompressed + short;
         let payloads = each.saturating_mul(self.windows.len() as u64);
-        ParseMemory { limit, process: PROCESS_COST, windows: self.windows(), payloads }
+        ParseMemory { limit, process: self.process(), windows: self.windows(), payloads }
     }
 
     /// Bytes that a payload may become, so that the whole fits.
     pub fn room_for_decompressed(&self, limit: u64) -> u64 {
         let pools = (self.windows.len() as u64).max(1);
-        let left = limit.saturating_sub(PROCESS_COST + self.windows()) / pools;
+        let left = limit.saturating_sub(self.process() + self.windows()) / pools;
         let left = left.saturating_sub(self.payload_max + self.documents());
         // A short one becomes as large as a large one, or less.
         (left / 2).max(left.saturating_sub(self.short_max()))
+    }
+
+    fn process(&self) -> u64 {
+        if self.is_beside { 0 } else { PROCESS_COST }
     }
 
     fn windows(&self) -> u64 {

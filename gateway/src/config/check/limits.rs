@@ -81,6 +81,7 @@ impl Checker {
     ) -> (Limits, MemoryPlan) {
         let written: written::Limits = self.section("limits").unwrap_or_default();
         let memory = written.memory.map_or_else(memory::default_memory, |Size(memory)| memory);
+        let memory = memory / self.roles;
         let evidence = authentication.memory_cost();
         let connections = match written.connections {
             Some(connections) => connections,

@@ -219,6 +219,7 @@ impl Checker {
         around: &Around<'_>,
     ) -> (Limits, ParseMemory) {
         let written: written::ParseLimits = self.part("parse.limits", written);
+        let is_beside = self.roles > 1;
         let default = Limits::default();
         let mut number = |key: &str, written: Option<u64>, default: u64, most: u64| {
             let number = written.unwrap_or(default);
@@ -253,6 +254,7 @@ impl Checker {
         );
         let windows: Vec<u64> = pools.iter().map(|pool| pool.window.bytes).collect();
         let demand = ParseDemand {
+            is_beside,
             windows: &windows,
             has_metadata,
             payload_max: around.payload_max,

@@ -508,3 +508,25 @@ fn a_process_has_the_pools_that_are_named() {
     let faults = read(&taken, &[]).expect_err("it is another's name").to_string();
     assert!(faults.starts_with("parse.pools.metadata: "), "{faults}");
 }
+
+/// What both roles plan with is no more than the process has, and what the process itself takes counts once.
+#[test]
+fn two_roles_in_one_process_share_its_memory() {
+    const MIB: u64 = 1024 * 1024;
+    for memory in [1024, 2048, 16_384] {
+        let text = format!(
+            "limits: {{ memory: {memory}MiB, connections: 1000 }}\nobject_store: {{ url: 'file:///tmp/objects' }}\n{RIGHT}"
+        );
+        let Whole { gateway, parse } =
+            parse_one_process(&text, [], Secrets::Read).unwrap_or_else(|faults| panic!("{faults}"));
+        let (role, plan) = (parse.expect("there is a section"), gateway.memory);
+        let taken = role.memory_plan;
+        let all = [
+            plan.connections + plan.fixed + plan.messages,
+            taken.process + taken.windows + taken.payloads,
+        ];
+        assert_eq!((plan.limit, taken.process), (memory * MIB, 0));
+        assert!(all.iter().sum::<u64>() <= memory * MIB, "{memory} MiB: {all:?}");
+        assert!(role.plan.limits.decompressed >= MIB as usize, "{memory} MiB");
+    }
+}
