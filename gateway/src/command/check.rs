@@ -111,7 +111,10 @@ fn show_parse(out: &mut impl io::Write, role: &ParseSettings) -> io::Result<()> 
             humantime::format_duration(pool.freshness).to_string(),
         ]
     });
-    table(out, &[heads].into_iter().chain(pools).collect::<Vec<_>>())?;
+    match plan.pools.is_empty() {
+        true => writeln!(out, "pools: none, only the metadata stream")?,
+        false => table(out, &[heads].into_iter().chain(pools).collect::<Vec<_>>())?,
+    }
     let topics: Vec<&str> = plan.topics.iter().map(|topic| topic.topic.as_str()).collect();
     let memory = role.memory_plan;
     writeln!(
