@@ -35,7 +35,8 @@ mod tests {
 
     #[test]
     fn conditions_look_at_what_is_there() {
-        let rules = Rules { depth: 9, duplicates: Duplicates::Fail, not_finite: false };
+        let rules =
+            Rules { depth: 9, duplicates: Duplicates::Fail, not_finite: false, tree: usize::MAX };
         let payload = read(r#"{"t":"location","n":1.0,"z":null,"l":[]}"#, &rules).expect("JSON");
         let facts =
             Facts { topic: "a/b", received_ms: 0, device_id: "d", verified: true, attributes: &[] };

@@ -23,6 +23,13 @@ pub struct Limits {
 /// Bytes that a payload may become at any ratio: short ones that repeat themselves compress well.
 pub const RATIO_FREE: usize = 1024 * 1024;
 
+/// So many times its bytes a document of the largest size may take in memory, as the tree that is made of it.
+/// What devices send takes that; what is made of the smallest values only could take fifty times.
+pub const TREE_COST: usize = 4;
+
+/// Bytes that the tree of a document may take, however small documents have to be.
+const TREE_MIN: usize = 64 * 1024;
+
 /// Bytes of the largest document that can be configured: places in it are 32-bit.
 pub const DOCUMENT_MAX: usize = 1024 * 1024 * 1024;
 
@@ -44,5 +51,12 @@ impl Default for Limits {
             document_size: 8 * 1024 * 1024,
             jq_steps: 10_000_000,
         }
+    }
+}
+
+impl Limits {
+    /// Bytes of memory that a document may take as a tree.
+    pub fn tree(&self) -> usize {
+        self.document_size.saturating_mul(TREE_COST).max(TREE_MIN)
     }
 }

@@ -166,6 +166,7 @@ impl Run<'_> {
             depth: self.parser.limits.depth,
             duplicates: self.parser.duplicates,
             not_finite: self.parser.not_finite,
+            tree: self.parser.limits.tree(),
         }
     }
 

@@ -324,7 +324,8 @@ mod tests {
     fn paths_lead_where_they_say() {
         let text =
             r#"{"a":{"b.c":7,"list":[{"n":1},{"n":2},{}],"none":[]},"":null,"@type":8,"x y":9}"#;
-        let rules = Rules { depth: 9, duplicates: Duplicates::Fail, not_finite: false };
+        let rules =
+            Rules { depth: 9, duplicates: Duplicates::Fail, not_finite: false, tree: usize::MAX };
         let payload = read(text, &rules).expect("JSON");
         let inner = payload.get("a").expect("it is there");
         let parents = [&payload];

@@ -80,7 +80,8 @@ fn plain(text: &str, proposal: &mut Proposal) {
     proposal.add(format!("  value: {{ path: \".\"{kind} }}"));
 }
 
-const RULES: Rules = Rules { depth: 128, duplicates: Duplicates::Last, not_finite: true };
+const RULES: Rules =
+    Rules { depth: 128, duplicates: Duplicates::Last, not_finite: true, tree: usize::MAX };
 
 /// Looks whether it is JSON of any kind.
 fn json(text: &str, facts: &Facts<'_>, proposal: &mut Proposal) -> bool {

@@ -155,7 +155,8 @@ mod tests {
         Facts { topic: "t", received_ms: 0, device_id: "d", verified: false, attributes: &[] };
 
     fn visited(path: &str, text: &str, seen: &[&str]) -> Result<Vec<String>, Reason> {
-        let rules = Rules { depth: 9, duplicates: Duplicates::Fail, not_finite: false };
+        let rules =
+            Rules { depth: 9, duplicates: Duplicates::Fail, not_finite: false, tree: usize::MAX };
         let payload = read(text, &rules).expect("JSON");
         let paths: Vec<Path> = seen.iter().map(|path| Path::parse(path).expect("a path")).collect();
         let mut records = Vec::new();

@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 
 use bridge::uplink::UNCLASSIFIED_SHARE;
 use bridge::{LaneId, Lanes};
+use parse::limits::TREE_COST;
 use parse::parsing::SHORT_MAX_BYTES;
 
 use crate::connection::FREE_BYTES;
@@ -148,9 +149,8 @@ pub const QUEUE_SHARE: u64 = 4;
 pub const METADATA_WINDOW_BYTES: u64 = 16 * 1024 * 1024;
 /// Payloads that a pool parses at the same time: a short one on its own thread, and a large one beside it.
 const PAYLOADS_PER_POOL: u64 = 2;
-/// So many times a document's bytes are its tree: 4 for what devices send; lists of single digits, which would
-/// be more, have few bytes.
-const DOCUMENT_COST: u64 = 4;
+/// So many times a document's bytes its tree may take.
+const DOCUMENT_COST: u64 = TREE_COST as u64;
 
 impl ParseDemand<'_> {
     /// The whole, where a payload becomes at most so many bytes.

@@ -174,6 +174,7 @@ const OWNERS: &[(&str, &[&str])] = &[
         "flate2",
         &[
             "bridge/parse/src/unpack.rs",
+            "bridge/parse/tests/messages/bounds.rs",
             "bridge/parse/examples/",
             "examples/device-sim/src/payload",
         ],
@@ -277,7 +278,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("x509_parser", &["gateway/src/net/", "gateway/src/command/"]),
     ("uuid", &["bridge/src/"]),
     ("xxhash_rust", &["bridge/src/", "gateway/src/"]),
-    ("zstd", &["bridge/parse/src/unpack.rs"]),
+    ("zstd", &["bridge/parse/src/unpack.rs", "bridge/parse/tests/messages/bounds.rs"]),
 ];
 
 /// Where HTTP, YAML and MQTT begin, the bridge has ended.

@@ -16,8 +16,12 @@ use crate::json::{Entry, Json, Kind};
 use crate::limits::DEPTH_MAX;
 
 /// As deep as what was written can be: a value within its field within the event.
-const RULES: Rules =
-    Rules { depth: DEPTH_MAX + 2, duplicates: Duplicates::Fail, not_finite: false };
+const RULES: Rules = Rules {
+    depth: DEPTH_MAX + 2,
+    duplicates: Duplicates::Fail,
+    not_finite: false,
+    tree: usize::MAX,
+};
 
 /// The event, or what is wrong with the text.
 pub fn read(text: &str) -> Result<v1::Event, String> {

@@ -163,7 +163,12 @@ fn only_for(written: &written::Field, faults: &mut Faults) {
 
 /// A default is read as if it stood in the payload: as a value of JSON, or else as a text.
 fn default(text: &str, conversion: &Conversion) -> Result<Value<'static>, Failure> {
-    let rules = reader::Rules { depth: 8, duplicates: Duplicates::Fail, not_finite: false };
+    let rules = reader::Rules {
+        depth: 8,
+        duplicates: Duplicates::Fail,
+        not_finite: false,
+        tree: usize::MAX,
+    };
     let json = match reader::read(text, &rules) {
         Ok(json) => json,
         Err(_) => Json::nowhere(Kind::Text(text.into())),

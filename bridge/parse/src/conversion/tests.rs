@@ -17,7 +17,8 @@ fn boolean() -> Target {
 
 /// `TYPE VALUE`, or the reason of the failure.
 fn converted(conversion: &Conversion, json: &str) -> String {
-    let rules = Rules { depth: 9, duplicates: Duplicates::Fail, not_finite: true };
+    let rules =
+        Rules { depth: 9, duplicates: Duplicates::Fail, not_finite: true, tree: usize::MAX };
     let json = read(json, &rules).expect("JSON");
     match conversion.one(&json) {
         Err(failure) => failure.reason.label().to_owned(),

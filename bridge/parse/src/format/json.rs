@@ -10,11 +10,14 @@ use super::within;
 /// Begins each document of a sequence (RFC 7464, 2.2).
 const RECORD_SEPARATOR: u8 = 0x1e;
 
-/// The payload is one document. What is too large to be held is read as a stream, where nothing but the
-/// records of one list is asked of it.
+/// Bytes of a document from which on it is read as a stream, where that can be: its tree would take more.
+const STREAMED_FROM: usize = 256 * 1024;
+
+/// The payload is one document. A large one is read as a stream, where nothing but the records of one list is
+/// asked of it.
 pub fn one(run: &mut Run<'_>, bytes: &[u8]) -> Result<(), Failure> {
     let size = run.parser.limits.document_size;
-    if bytes.len() > size
+    if bytes.len() > size.min(STREAMED_FROM)
         && let Some(keys) = run.parser.streams_by()
     {
         let rules = run.rules();

@@ -31,7 +31,8 @@ fn shown(json: &Json<'_>) -> String {
 }
 
 fn run(program: &str, input: &str) -> Result<String, Failure> {
-    let rules = Rules { depth: 128, duplicates: Duplicates::Fail, not_finite: false };
+    let rules =
+        Rules { depth: 128, duplicates: Duplicates::Fail, not_finite: false, tree: usize::MAX };
     let input = read(input, &rules).expect("JSON");
     let program = Program::compile(program, ALLOWANCE).expect(program);
     let mut outputs = Vec::new();

@@ -54,8 +54,12 @@ fn written(digits: &str) -> Num {
     Num::Dec(Rc::new(digits.to_owned()))
 }
 
+/// Bytes that the tree of a text within a payload may take.
+const TREE_MAX: usize = 32 * 1024 * 1024;
+
 /// As strict as a payload is read.
-const RULES: Rules = Rules { depth: 128, duplicates: Duplicates::Fail, not_finite: false };
+const RULES: Rules =
+    Rules { depth: 128, duplicates: Duplicates::Fail, not_finite: false, tree: TREE_MAX };
 
 /// A number that a text stands for, with leading zeros or a sign too.
 pub fn number(text: &str) -> Option<Val> {

@@ -21,6 +21,8 @@ pub struct Rules {
     pub duplicates: Duplicates,
     /// Whether `NaN`, `Infinity` and the like, in any case and with a sign, are numbers.
     pub not_finite: bool,
+    /// Bytes of memory that a document may take as a tree, beside its own.
+    pub tree: usize,
 }
 
 /// What a key means that an object has twice.
@@ -64,11 +66,23 @@ pub fn read_next<'a>(
 /// An object has this many keys before they are compared by a set of hashes instead of one by one.
 const COMPARED_MAX: usize = 32;
 
+/// Room that the first object of a document gets at once, in entries; the next ones get what the one before
+/// them had, because most are alike.
+const ENTRIES_FIRST: usize = 8;
+/// And the most that any gets at once.
+const ENTRIES_FIRST_MAX: usize = 64;
+/// Room that a list gets for its first element.
+const ITEMS_FIRST: usize = 4;
+
 pub(super) struct Reader<'a, 'r> {
     text: &'a str,
     bytes: &'a [u8],
     pub(super) position: usize,
     rules: &'r Rules,
+    /// Bytes that are left for the tree.
+    left: usize,
+    /// Entries of the last object.
+    entries: usize,
 }
 
 /// A list or an object that is not at its end.
@@ -79,11 +93,14 @@ enum Open<'a> {
 
 impl<'a, 'r> Reader<'a, 'r> {
     pub(super) fn new(text: &'a str, rules: &'r Rules) -> Reader<'a, 'r> {
-        Reader { text, bytes: text.as_bytes(), position: 0, rules }
+        let (bytes, left) = (text.as_bytes(), rules.tree);
+        Reader { text, bytes, position: 0, rules, left, entries: ENTRIES_FIRST }
     }
 
     pub(super) fn value(&mut self) -> Result<Json<'a>, Failure> {
         let mut open: Vec<Open<'a>> = Vec::new();
+        self.skip_space();
+        let begin = self.position;
         loop {
             self.skip_space();
             let at = self.position as u32;
@@ -92,8 +109,7 @@ impl<'a, 'r> Reader<'a, 'r> {
                     self.nest(open.len())?;
                     match self.first_key()? {
                         Some((key, key_at)) => {
-                            let entries = Vec::with_capacity(8);
-                            open.push(Open::Map { at, entries, key, key_at });
+                            open.push(Open::Map { at, entries: Vec::new(), key, key_at });
                             continue;
                         }
                         None => Json { at, kind: Kind::Map(Vec::new()) },
@@ -120,14 +136,17 @@ impl<'a, 'r> Reader<'a, 'r> {
                 let next = self.peek();
                 match (top, next) {
                     (Open::List { items, .. }, Some(b',')) => {
-                        items.push(done);
+                        self.push(items, done, ITEMS_FIRST, begin)?;
                         self.position += 1;
                         break;
                     }
-                    (Open::List { items, .. }, Some(b']')) => items.push(done),
+                    (Open::List { items, .. }, Some(b']')) => {
+                        self.push(items, done, ITEMS_FIRST, begin)?;
+                    }
                     (Open::Map { entries, key, key_at, .. }, Some(b',' | b'}')) => {
                         let key = std::mem::take(key);
-                        entries.push(Entry { key, at: *key_at, value: done });
+                        let entry = Entry { key, at: *key_at, value: done };
+                        self.push(entries, entry, self.entries, begin)?;
                     }
                     (Open::List { .. }, _) => return Err(self.wrong("a comma or ]")),
                     (Open::Map { .. }, _) => return Err(self.wrong("a comma or }")),
@@ -144,11 +163,30 @@ impl<'a, 'r> Reader<'a, 'r> {
                 done = match open.pop().expect("it was looked at above") {
                     Open::List { at, items } => Json { at, kind: Kind::List(items) },
                     Open::Map { at, entries, .. } => {
+                        self.entries = entries.len().min(ENTRIES_FIRST_MAX);
                         Json { at, kind: Kind::Map(self.unique(entries)?) }
                     }
                 };
             }
         }
+    }
+
+    /// Grows as a Vec does by itself, but within what the tree of a document may take.
+    fn push<T>(
+        &mut self,
+        all: &mut Vec<T>,
+        one: T,
+        first: usize,
+        begin: usize,
+    ) -> Result<(), Failure> {
+        if all.len() == all.capacity() {
+            let more = all.capacity().max(first);
+            let left = self.left.checked_sub(more * size_of::<T>());
+            self.left = left.ok_or_else(|| too_much(self.rules.tree).at(begin))?;
+            all.reserve_exact(more);
+        }
+        all.push(one);
+        Ok(())
     }
 
     /// Passes an opening bracket.
@@ -463,6 +501,13 @@ pub fn not_finite(word: &str) -> Option<f64> {
     } else {
         None
     }
+}
+
+/// What a document is that takes more memory as a tree than it may.
+pub fn too_much(tree: usize) -> Failure {
+    let detail =
+        format!("its values take more than {tree} bytes of memory, and a document may not");
+    Failure::new(Reason::TooLarge, detail)
 }
 
 /// The first entry whose key an earlier one has.

@@ -124,7 +124,8 @@ mod tests {
     use super::*;
     use crate::json::reader::Duplicates;
 
-    const RULES: Rules = Rules { depth: 5, duplicates: Duplicates::Fail, not_finite: false };
+    const RULES: Rules =
+        Rules { depth: 5, duplicates: Duplicates::Fail, not_finite: false, tree: usize::MAX };
 
     fn streamed(keys: &[&str], text: &str) -> Result<String, (Reason, usize)> {
         let keys: Vec<Box<str>> = keys.iter().map(|key| (*key).into()).collect();

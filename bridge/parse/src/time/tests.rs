@@ -34,7 +34,8 @@ fn epoch(unit: &str) -> Form {
 
 /// The time as `SOURCE TIME FLAG OFFSET`.
 fn found(plan: &TimePlan, payload: &str) -> String {
-    let rules = Rules { depth: 9, duplicates: Duplicates::Fail, not_finite: false };
+    let rules =
+        Rules { depth: 9, duplicates: Duplicates::Fail, not_finite: false, tree: usize::MAX };
     let payload = read(payload, &rules).expect("JSON");
     let scope = Scope {
         record: &payload,

@@ -154,8 +154,8 @@ pub struct ParseLimits {
     /// Bytes of one event's names and values, and 32 for each value; 1KiB to 16MiB.
     #[schemars(extend("default" = "1MiB"))]
     pub event_size: Option<Size>,
-    /// Bytes of one document that is held as a whole (a JSON payload, a line, a row), 1KiB to 1GiB. A list of
-    /// records is read as a stream beyond it.
+    /// Bytes of one document that is held as a whole (a JSON payload, a line, a row), 1KiB to 1GiB; in memory it
+    /// may take four times that. A list of records is read as a stream beyond it.
     #[schemars(extend("default" = "8MiB"))]
     pub document_size: Option<Size>,
     /// Steps of a jq program for one document.

@@ -4,7 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-const RULES: Rules = Rules { depth: 128, duplicates: Duplicates::Fail, not_finite: false };
+const RULES: Rules =
+    Rules { depth: 128, duplicates: Duplicates::Fail, not_finite: false, tree: usize::MAX };
 
 fn failure(text: &str) -> (Reason, usize) {
     let failure = read(text, &RULES).expect_err(text);
@@ -148,4 +149,23 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_tree_has_its_bound_whatever_it_is_made_of() {
+    let rules = Rules { tree: 64 * 1024, ..RULES };
+    let many = |one: &str, count: usize| format!("[{}0]", format!("{one},").repeat(count));
+    for one in ["0", "[]", "{}", "[0]", "{\"\":0}", "[[[0]]]", "{\"a\":1,\"b\":{\"c\":[2]}}"] {
+        assert!(read(&many(one, 90), &rules).is_ok(), "{one}");
+        let failure = read(&many(one, 2_000), &rules).expect_err(one);
+        assert_eq!((failure.reason, failure.at), (Reason::TooLarge, Some(0)), "{one}");
+        // Each document has all of it.
+        let text = format!("{0} {0}", many(one, 90));
+        let (_, end) = read_next(&text, 0, &rules).expect("it is small").expect("it is there");
+        assert!(read_next(&text, end, &rules).is_ok_and(|next| next.is_some()), "{one}");
+    }
+    // What is told is where the document begins.
+    let text = format!("1 {}", many("0", 2_000));
+    let (_, end) = read_next(&text, 0, &rules).expect("it is small").expect("it is there");
+    assert_eq!(read_next(&text, end, &rules).expect_err("it is large").at, Some(2));
 }

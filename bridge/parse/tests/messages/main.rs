@@ -1,6 +1,8 @@
 //! Messages as strangers send them, by parsers as people write them: every format, what is left over, what
 //! is bad, and what is too much.
 
+mod bounds;
+#[path = "../support/mod.rs"]
 mod support;
 
 use parse::limits::Limits;
