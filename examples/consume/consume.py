@@ -66,11 +66,13 @@ def handle(message, doubles, store):
     payload = envelope.inline
     if envelope.WhichOneof("payload") == "reference":
         payload = store.read(envelope.reference)
-    work(envelope, payload)
+    # Of dead letters, and of what the parse role has quarantined.
+    reason = dict(message.headers() or []).get("landfall-reason", b"").decode()
+    work(envelope, payload, reason)
     return 1
 
 
-def work(envelope, payload):
+def work(envelope, payload, reason):
     """Yours. Here: one line for each message."""
     line = {
         "device": envelope.device_id,
@@ -83,8 +85,8 @@ def work(envelope, payload):
     }
     if envelope.HasField("event_start_ms"):
         line["event_start_ms"] = envelope.event_start_ms
-    if envelope.dead_letter_reason:
-        line["dead_letter_reason"] = envelope.dead_letter_reason
+    if reason:
+        line["reason"] = reason
     if envelope.cut:
         # The dead-letter lane did not take it whole; its size and hash are in the envelope.
         line["cut"] = [cut.field for cut in envelope.cut]

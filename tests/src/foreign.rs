@@ -38,7 +38,7 @@ pub fn kcat(arguments: &[&str]) -> String {
     run("kcat", command)
 }
 
-/// A script of `tests/tools/clients`, by Python with its packages and the envelope's class.
+/// A script of `tests/tools/clients`, by Python with its packages and the classes of the formats.
 #[track_caller]
 pub fn python(script: &str, arguments: &[&str]) -> String {
     let mut command = python_command(&client(script));
@@ -46,7 +46,7 @@ pub fn python(script: &str, arguments: &[&str]) -> String {
     run(script, command)
 }
 
-/// Python with its packages and the envelope's class, and a script for it.
+/// Python with its packages and the classes of the formats, and a script for it.
 pub fn python_command(script: &Path) -> Command {
     let mut command = Command::new(tool("python/bin/python"));
     command.env("PYTHONPATH", tool("proto")).env("PYTHONDONTWRITEBYTECODE", "1");

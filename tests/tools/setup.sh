@@ -43,7 +43,10 @@ main() {
     rust_parts
     part kafka make_kafka "$here/kafka/pom.xml"
     part python make_python "$here/python/requirements.txt" "$(python3 -V)"
-    part proto make_proto "$root/proto/landfall/v1/envelope.proto" "$here/python/requirements.txt"
+    part proto make_proto "$root"/proto/landfall/v1/*.proto "$here/python/requirements.txt"
+    part consume-java make_consume_java "$root"/proto/landfall/v1/*.proto "$root"/examples/consume/java/{pom.xml,src/*.java}
+    part consume-go make_consume_go "$root"/proto/landfall/v1/*.proto "$here/python/requirements.txt" \
+        "$root"/examples/consume/go/{build.sh,go.mod,go.sum,*/*.go}
     part node make_node "$here/node/package.json" "$here/node/package-lock.json"
     part versitygw make_with_go "$VERSITYGW"
     part helm make_with_go "$HELM"
@@ -132,7 +135,7 @@ missing_packages() {
         echo libssl-dev zlib1g-dev
     fi
     [ "$level" = build ] && return
-    java_is_there || echo default-jre-headless
+    java_is_there || echo default-jdk-headless
     command -v mvn >/dev/null || echo maven
     command -v mosquitto_pub >/dev/null || echo mosquitto-clients
     command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || echo mosquitto
@@ -145,8 +148,9 @@ missing_packages() {
     command -v npm >/dev/null || echo npm
 }
 
+# With a compiler, for the consumers in Java.
 java_is_there() {
-    command -v java >/dev/null || return 1
+    command -v java >/dev/null && command -v javac >/dev/null || return 1
     local version
     version=$(java -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p')
     [ "${version:-0}" -ge "$JAVA_MIN" ]
@@ -221,14 +225,32 @@ make_python() {
         fail "the Python packages of tests/tools/python/requirements.txt cannot be installed" "see above; pip needs its package index or a mirror"
 }
 
-# The envelope's Python class, from the same .proto a consumer would take.
+# The Python classes of envelope and event, from the same .proto files a consumer would take.
 make_proto() {
     rm -rf "$tools/proto.new"
     mkdir -p "$tools/proto.new"
     "$tools/python/bin/python" -m grpc_tools.protoc "-I$root/proto" "--python_out=$tools/proto.new" \
-        landfall/v1/envelope.proto ||
-        fail "protoc does not compile proto/landfall/v1/envelope.proto" "see above"
+        landfall/v1/envelope.proto landfall/v1/event.proto ||
+        fail "protoc does not compile what is in proto/landfall/v1" "see above"
     swap proto
+}
+
+# The consumers that data teams are given, as docs/events.md says to make them.
+make_consume_java() {
+    rm -rf "$tools/consume-java.new"
+    try mvn -q -B -f "$root/examples/consume/java/pom.xml" "-Dtarget=$tools/consume-java.new" \
+        compile dependency:copy-dependencies ||
+        fail "the consumers in Java cannot be built with Maven" "see above; Maven needs its central repository (or a mirror in ~/.m2/settings.xml)"
+    swap consume-java
+}
+
+make_consume_go() {
+    local go
+    go=$(go_command) || exit 1
+    rm -rf "$tools/consume-go.new"
+    try env "GO=$go" "PYTHON=$tools/python/bin/python" "$root/examples/consume/go/build.sh" "$tools/consume-go.new" ||
+        fail "the consumers in Go cannot be built" "see above; Go needs its module proxy or a mirror (GOPROXY)"
+    swap consume-go
 }
 
 make_node() {

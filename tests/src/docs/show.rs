@@ -12,6 +12,11 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 
+use bridge::record::RecordBuf;
+use parse::metadata::{Became, Message, Parsed};
+use parse::raw::Raw;
+use prost::Message as _;
+use proto::v1::Envelope;
 use serde_json::Value;
 
 use super::page::{Block, Page};
@@ -39,6 +44,10 @@ const RUN_NUMBERS_DIFFER: &str = "beside landfall run, numbers differ";
 const GOES_ON: &str = "goes on beside the rest";
 /// What is written into a file, of which the name follows.
 const FILE: &str = "the file ";
+/// A part of a file that others run, of which the path follows.
+const PART: &str = "of ";
+/// JSON of the metadata stream.
+const METADATA: &str = "the metadata stream";
 /// Ports as pages write them: the tests take others, wherever one of these stands.
 const PORTS: [&str; 7] = ["1883", "8883", "8884", "8083", "8084", "8080", "9001"];
 /// The one of them that is for the admin pages.
@@ -120,6 +129,9 @@ impl Stage {
             self.write(name, &text);
             return Ok(true);
         }
+        if let Some(path) = comment.and_then(|comment| comment.strip_prefix(PART)) {
+            return part(path, &block.text).map(|()| true);
+        }
         match (block.language.as_str(), comment) {
             // A picture, or what a program prints: nobody can run it.
             ("text", None) => return Ok(false),
@@ -159,6 +171,7 @@ impl Stage {
             }
             ("json", Some(STATUS)) => self.status(block)?,
             ("json", Some(EVENT)) => parse::canonical::read::read(block.text.trim()).map(|_| ())?,
+            ("json", Some(METADATA)) => metadata(&block.text)?,
             (language, None) => {
                 return Err(format!(
                     "a block of {language:?} that nobody runs: write {NOT_RUN}REASON above it"
@@ -313,6 +326,44 @@ impl Dev {
             [("1883", mqtt.to_string()), ("8080", admin.to_string()), ("localhost:9092", kafka)];
         Dev { _process: process, admin: address, addresses: addresses.into_iter().collect() }
     }
+}
+
+/// The text stands in the file, as deep within it as it may be.
+fn part(path: &str, text: &str) -> Result<(), String> {
+    let file = std::fs::read_to_string(repository().join(path));
+    let file = file.map_err(|error| format!("{path}: {error}"))?;
+    let trimmed =
+        |text: &str| -> Vec<String> { text.lines().map(|line| line.trim().to_owned()).collect() };
+    let (file, shown) = (trimmed(&file), trimmed(text));
+    match file.windows(shown.len()).any(|lines| lines == shown) {
+        true => Ok(()),
+        false => Err(format!("{path} does not have these lines one behind the other")),
+    }
+}
+
+/// A record of the stream has the members that are shown, and no others.
+fn metadata(text: &str) -> Result<(), String> {
+    let shown: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let envelope = Envelope {
+        message_id: vec![1; 16],
+        device_id: "m-1".to_owned(),
+        device_type: "meter".to_owned(),
+        gateway_id: "gw-1".to_owned(),
+        source_topic: "devices/meter/m-1/power".to_owned(),
+        ..Envelope::default()
+    };
+    let value = envelope.encode_to_vec();
+    let (topic, value) = ("landfall.fast", Some(&value[..]));
+    let raw = Raw { topic, partition: 1, offset: 9, timestamp_ms: 0, key: None, value };
+    let opened = raw.envelope().map_err(|failure| failure.to_string())?;
+    let message = Message { lane: "fast", raw: &raw, opened: Some(&opened) };
+    let became = Became::Events { events: 1, skipped: 0 };
+    let parsed = Parsed { parser: Some(("meter", 1)), became, took_us: 12 };
+    let mut record = RecordBuf::default();
+    parse::metadata::parsed("m", &message, &parsed, &mut record);
+    let found = serde_json::from_slice(record.as_record().value());
+    let (shown, found) = (shape(&shown), shape(&found.map_err(|error| error.to_string())?));
+    if shown == found { Ok(()) } else { Err(format!("shows {shown}, and a record has {found}")) }
 }
 
 /// What a command prints; an error with all that it says when it fails.

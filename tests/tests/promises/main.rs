@@ -31,6 +31,8 @@ mod fleet;
 mod events;
 // Every event of what landed is in its canonical topic, whatever becomes of the role's members.
 mod parse;
+// What data teams are given to read with, in Python, Java and Go, sees the same values.
+mod readers;
 // The faults that tests ask for are not in the program that users build.
 mod faults;
 // The bridge's Kafka sink keeps on a real Kafka what every sink has to keep.

@@ -167,6 +167,10 @@ fn each_check_notices_what_is_wrong() {
     says(shows(consumers, not_run, ""), "a block of \"sh\" that nobody runs");
     says(shows(consumers, not_run, "<!-- block: not run, sorry -->\n"), "\"sorry\" is no reason");
     says(shows(consumers, not_run, "<!-- block: later -->\n"), "\"later\" is not known");
+    let events = "docs/events.md";
+    let fault = "examples/consume/go/events/event.go does not have these lines";
+    says(shows(events, "decoder.UseNumber()\n", "decoder.Token()\n"), fault);
+    says(shows(events, "\"took_us\":12", "\"took_ms\":12"), "and a record has {");
     let operating = "docs/operating.md";
     says(shows(operating, "\"uptime_seconds\"", "\"uptime\""), "shows {");
     let chart = "charts/landfall/README.md";
