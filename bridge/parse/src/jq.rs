@@ -18,7 +18,7 @@ mod functions;
 mod guard;
 mod values;
 
-pub use budget::Allowance;
+pub use budget::{Allowance, Rest};
 
 /// What a program finds beside its input, in the order of their values.
 const VARIABLES: [&str; 4] = ["$topic", "$received", "$device_id", "$attributes"];
@@ -69,24 +69,37 @@ impl Program {
         Ok(Program { filter, allowance })
     }
 
-    /// Hands each output to `visitor`, as a document of its own.
+    /// Hands each output to `visitor`, as a document of its own. What the run takes is taken from `rest`.
     pub fn run(
         &self,
         input: &Json<'_>,
         facts: &Facts<'_>,
+        rest: &mut Rest,
         visitor: &mut dyn FnMut(&Json<'_>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let budget = Budget::new(self.allowance);
-        let mut outputs = self.within(|| {
+        let budget = rest.budget(self.allowance);
+        let ran = self.run_within(input, facts, &budget, visitor);
+        rest.took(&budget);
+        ran
+    }
+
+    fn run_within(
+        &self,
+        input: &Json<'_>,
+        facts: &Facts<'_>,
+        budget: &Budget,
+        visitor: &mut dyn FnMut(&Json<'_>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let mut outputs = within(budget, || {
             let variables = Vars::new(values::of_facts(facts));
-            let data = Data { lut: &self.filter.lut, budget: &budget };
+            let data = Data { lut: &self.filter.lut, budget };
             let context = Ctx::<Language>::new(data, variables);
             self.filter.id.run((context, values::of_json(input)))
         })?;
         loop {
-            let next = self.within(|| {
+            let next = within(budget, || {
                 Some(match jaq_core::unwrap_valr(outputs.next()?) {
-                    Ok(value) => values::to_json(&value, &budget),
+                    Ok(value) => values::to_json(&value, budget),
                     Err(error) => Err(values::failure(&error.into_val())),
                 })
             })?;
@@ -94,17 +107,17 @@ impl Program {
             visitor(&output?)?;
         }
     }
+}
 
-    /// Runs a step of a program. What it may use up is thrown like a panic, past everything that could
-    /// catch an error of jq, and no hook hears of it; nothing of the run is used afterwards.
-    fn within<T>(&self, step: impl FnOnce() -> T) -> Result<T, Failure> {
-        panic::catch_unwind(AssertUnwindSafe(step)).map_err(|thrown| {
-            match thrown.downcast::<Exhausted>() {
-                Ok(exhausted) => Failure::new(Reason::JqLimit, exhausted.sentence(self.allowance)),
-                Err(_) => Failure::new(Reason::Jq, "the program made its interpreter panic"),
-            }
-        })
-    }
+/// Runs a step of a program. What it may use up is thrown like a panic, past everything that could
+/// catch an error of jq, and no hook hears of it; nothing of the run is used afterwards.
+fn within<T>(budget: &Budget, step: impl FnOnce() -> T) -> Result<T, Failure> {
+    panic::catch_unwind(AssertUnwindSafe(step)).map_err(|thrown| {
+        match thrown.downcast::<Exhausted>() {
+            Ok(exhausted) => Failure::new(Reason::JqLimit, exhausted.sentence(budget)),
+            Err(_) => Failure::new(Reason::Jq, "the program made its interpreter panic"),
+        }
+    })
 }
 
 impl std::fmt::Debug for Program {

@@ -12,7 +12,7 @@ use crate::facts::Facts;
 use crate::failure::{Failure, NotData, Outcome, Reason};
 use crate::fields::FieldPlan;
 use crate::format::Format;
-use crate::jq::Program;
+use crate::jq::{Program, Rest};
 use crate::json::Json;
 use crate::json::reader::{Duplicates, Rules};
 use crate::limits::{Limits, VALUE_DEPTH_MAX};
@@ -108,6 +108,7 @@ impl Declared {
             events: 0,
             skipped: 0,
             unselected: 0,
+            steps: Rest::new(self.limits.jq_steps, characters.bytes.len()),
         };
         let read = crate::format::read(&mut run, &characters.bytes);
         read.map(|()| run.outcome()).map_err(|failure| placed(failure, &characters))
@@ -150,6 +151,8 @@ pub struct Run<'r> {
     events: u64,
     skipped: u64,
     unselected: u64,
+    /// What is left for the parser's program, where it has one.
+    steps: Rest,
 }
 
 impl Run<'_> {
@@ -175,16 +178,21 @@ impl Run<'_> {
         let (parser, facts) = (self.parser, self.facts);
         match &parser.way {
             Way::Path(records) => records.visit(document, facts, &mut |scope| self.record(scope)),
-            Way::Program(program) => program.run(document, facts, &mut |output| {
-                self.record(&Scope {
-                    record: output,
-                    payload: document,
-                    parents: &[],
-                    keys: &[],
-                    index: None,
-                    facts,
-                })
-            }),
+            Way::Program(program) => {
+                let mut steps = std::mem::take(&mut self.steps);
+                let ran = program.run(document, facts, &mut steps, &mut |output| {
+                    self.record(&Scope {
+                        record: output,
+                        payload: document,
+                        parents: &[],
+                        keys: &[],
+                        index: None,
+                        facts,
+                    })
+                });
+                self.steps = steps;
+                ran
+            }
         }
     }
 

@@ -22,9 +22,43 @@ pub struct Allowance {
 /// Bytes of stack that a program may take: a thread of the standard library's size has twice that.
 const STACK_MAX: usize = 1024 * 1024;
 
+/// Steps that a message has for each of its bytes, beside those of one document: a program takes some for each
+/// value, and no stranger can have it take all of them again in each of a million lines.
+const STEPS_OF_BYTE: u64 = 100;
+
+/// Steps that are left for the documents of one message.
+#[derive(Debug, Default)]
+pub struct Rest(u64);
+
+impl Rest {
+    /// Of a message of so many bytes, each of whose documents may take so many steps.
+    pub fn new(steps: u64, bytes: usize) -> Rest {
+        Rest(steps.saturating_add((bytes as u64).saturating_mul(STEPS_OF_BYTE)))
+    }
+
+    /// What a run may take.
+    pub fn budget(&self, allowance: Allowance) -> Budget {
+        let is_rest = self.0 < allowance.steps;
+        let steps = allowance.steps.min(self.0);
+        Budget {
+            left: Cell::new(steps),
+            stack_from: stack(),
+            is_rest,
+            allowance: Allowance { steps, ..allowance },
+        }
+    }
+
+    /// A run has ended.
+    pub fn took(&mut self, budget: &Budget) {
+        self.0 -= budget.allowance.steps - budget.left.get();
+    }
+}
+
 /// The budget of one run.
 pub struct Budget {
     left: Cell<u64>,
+    /// It is less than a document may take, because others of the message took the rest.
+    is_rest: bool,
     stack_from: usize,
     pub allowance: Allowance,
 }
@@ -39,8 +73,14 @@ pub enum Exhausted {
 }
 
 impl Exhausted {
-    pub fn sentence(self, allowance: Allowance) -> String {
+    pub fn sentence(self, budget: &Budget) -> String {
+        let allowance = budget.allowance;
         match self {
+            Exhausted::Steps if budget.is_rest => {
+                format!(
+                    "the message has no more steps left: it has {STEPS_OF_BYTE} for each byte beside those of one document"
+                )
+            }
             Exhausted::Steps => format!("the program took more than {} steps", allowance.steps),
             Exhausted::Stack => "the program calls itself too deeply".to_owned(),
             Exhausted::Size => {
@@ -54,14 +94,13 @@ impl Exhausted {
 }
 
 impl Budget {
-    pub fn new(allowance: Allowance) -> Budget {
-        Budget { left: Cell::new(allowance.steps), stack_from: stack(), allowance }
-    }
-
     pub fn take(&self, steps: u64) {
         match self.left.get().checked_sub(steps) {
             Some(left) => self.left.set(left),
-            None => self.end(Exhausted::Steps),
+            None => {
+                self.left.set(0);
+                self.end(Exhausted::Steps)
+            }
         }
     }
 

@@ -40,7 +40,7 @@ fn run(program: &str, input: &str) -> Result<String, Failure> {
         outputs.push(shown(output));
         Ok(())
     };
-    program.run(&input, &FACTS, visitor)?;
+    program.run(&input, &FACTS, &mut Rest::new(ALLOWANCE.steps, 0), visitor)?;
     Ok(outputs.join(" "))
 }
 
@@ -189,4 +189,27 @@ fn a_program_reaches_nothing_else() {
     }
     let fault = Program::compile("\n  .a | $nope", ALLOWANCE).expect_err("no such variable");
     assert!(fault.starts_with("line 2, column 8: there is no variable $nope"), "{fault}");
+}
+
+/// What one document may take is not what each of a million may take.
+#[test]
+fn the_documents_of_a_message_share_their_steps() {
+    let program = Program::compile("last(range(50000))", ALLOWANCE).expect("it is right");
+    let input = Json { at: 0, kind: Kind::Null };
+    let count = |bytes: usize| {
+        let mut rest = Rest::new(ALLOWANCE.steps, bytes);
+        let mut run = || program.run(&input, &FACTS, &mut rest, &mut |_| Ok(()));
+        let failure = (0..1_000).map(|at| (at, run())).find_map(|(at, ran)| Some((at, ran.err()?)));
+        let (ran, failure) = failure.expect("there is an end");
+        assert_eq!(failure.reason, Reason::JqLimit);
+        assert!(failure.detail.contains("the message has no more steps"), "{failure}");
+        assert_eq!(run().expect_err("it stays so").reason, Reason::JqLimit);
+        ran
+    };
+    let (short, long) = (count(0), count(100_000));
+    assert!((1..=4).contains(&short), "{short}");
+    assert!(
+        long > 10 * short,
+        "{long} for a message of 100,000 bytes, and {short} for an empty one"
+    );
 }

@@ -158,7 +158,8 @@ pub struct ParseLimits {
     /// may take four times that. A list of records is read as a stream beyond it.
     #[schemars(extend("default" = "8MiB"))]
     pub document_size: Option<Size>,
-    /// Steps of a jq program for one document.
+    /// Steps of a jq program for one document. A message has that many, and 100 for each of its bytes, for all
+    /// documents together.
     #[schemars(range(min = 1), extend("default" = 10000000))]
     pub jq_steps: Option<u64>,
 }
