@@ -114,6 +114,8 @@ fn a_message_that_is_no_event_is_refused() {
         (proto::v1::Event { time: None, ..message.clone() }, "time"),
         (proto::v1::Event { time_source: 0, ..message.clone() }, "time"),
         (proto::v1::Event { source: None, ..message.clone() }, "source"),
+        // JSON has no way to say it.
+        (proto::v1::Event { received_ms: i64::MAX, ..message.clone() }, "received_ms"),
         (proto::v1::Event { message_id: vec![1], ..message.clone() }, "16 bytes"),
         (
             proto::v1::Event {

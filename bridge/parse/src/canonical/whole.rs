@@ -55,6 +55,8 @@ impl<'m> Whole<'m> {
             },
             offset_ns: message.time_offset_ns,
         };
+        let received = Timestamp::from_millisecond(message.received_ms);
+        received.map_err(|error| format!("received_ms: {error}"))?;
         let id = message.message_id.as_slice();
         Ok(Whole {
             event: Event {
