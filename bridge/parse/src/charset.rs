@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use encoding_rs::Encoding;
+use encoding_rs::{DecoderResult, Encoding, UTF_16BE, UTF_16LE};
 
 use crate::failure::{Dirt, Failure, Reason};
 
@@ -21,6 +21,8 @@ pub enum Charset {
 #[derive(Debug)]
 pub struct Characters<'a> {
     pub bytes: Cow<'a, [u8]>,
+    /// What it was made of, behind the mark.
+    payload: &'a [u8],
     charset: Charset,
     /// Bytes of the mark in front.
     skipped: usize,
@@ -53,26 +55,36 @@ impl Charset {
                 let skipped = payload.len() - bytes.len();
                 let text = without_zeros(bytes);
                 let dirt = Dirt { mark: skipped > 0, zeros: text.len() < bytes.len() };
-                Ok(Characters { bytes: Cow::Borrowed(text), charset: self, skipped, dirt })
+                Ok(Characters {
+                    bytes: Cow::Borrowed(text),
+                    payload: bytes,
+                    charset: self,
+                    skipped,
+                    dirt,
+                })
             }
             Charset::Latin1 => {
                 let bytes = without_zeros(payload);
                 let dirt = Dirt { mark: false, zeros: bytes.len() < payload.len() };
                 let text: String = bytes.iter().map(|byte| char::from(*byte)).collect();
-                Ok(Characters { bytes: text.into_bytes().into(), charset: self, skipped: 0, dirt })
+                let bytes = text.into_bytes().into();
+                Ok(Characters { bytes, payload, charset: self, skipped: 0, dirt })
             }
             Charset::Other(encoding) => {
-                let (text, has_faults) = encoding.decode_with_bom_removal(payload);
-                if has_faults {
+                let (encoding, skipped) = marked(payload, encoding);
+                let payload = &payload[skipped..];
+                let decoded = encoding.decode_without_bom_handling_and_without_replacement(payload);
+                let Some(text) = decoded else {
                     let detail = format!("it is not {}, which is declared", encoding.name());
-                    return Err(Failure::new(Reason::NotUtf8, detail));
-                }
+                    let at = skipped + decoded_until(encoding, payload, usize::MAX);
+                    return Err(Failure::new(Reason::NotUtf8, detail).at(at));
+                };
                 let mut bytes = text.into_owned().into_bytes();
                 let length = without_zeros(&bytes).len();
-                let mark = Encoding::for_bom(payload).is_some_and(|(found, _)| found == encoding);
-                let dirt = Dirt { mark, zeros: length < bytes.len() };
+                let dirt = Dirt { mark: skipped > 0, zeros: length < bytes.len() };
                 bytes.truncate(length);
-                Ok(Characters { bytes: bytes.into(), charset: self, skipped: 0, dirt })
+                let charset = Charset::Other(encoding);
+                Ok(Characters { bytes: bytes.into(), payload, charset, skipped, dirt })
             }
         }
     }
@@ -82,7 +94,8 @@ impl<'a> Characters<'a> {
     /// Bytes that are no text.
     pub fn plain(bytes: &'a [u8]) -> Characters<'a> {
         let dirt = Dirt::default();
-        Characters { bytes: Cow::Borrowed(bytes), charset: Charset::Utf8, skipped: 0, dirt }
+        let charset = Charset::Utf8;
+        Characters { bytes: Cow::Borrowed(bytes), payload: bytes, charset, skipped: 0, dirt }
     }
 
     /// The place in the payload of a place in the text.
@@ -94,9 +107,43 @@ impl<'a> Characters<'a> {
                 let until = &self.bytes[..at.min(self.bytes.len())];
                 until.iter().filter(|byte| (**byte as i8) >= -0x40).count()
             }
-            Charset::Other(_) => at,
+            Charset::Other(encoding) => self.skipped + decoded_until(encoding, self.payload, at),
         }
     }
+}
+
+/// The encoding, and the length of the mark in front. A mark of UTF-16 says which of both it is, whichever is
+/// declared.
+fn marked(payload: &[u8], declared: &'static Encoding) -> (&'static Encoding, usize) {
+    let is_utf16 = |encoding| encoding == UTF_16LE || encoding == UTF_16BE;
+    match Encoding::for_bom(payload) {
+        Some((found, length)) if found == declared || is_utf16(found) && is_utf16(declared) => {
+            (found, length)
+        }
+        _ => (declared, 0),
+    }
+}
+
+/// How much of a payload is right and becomes at most so many bytes of UTF-8.
+fn decoded_until(encoding: &'static Encoding, payload: &[u8], bytes: usize) -> usize {
+    let mut decoder = encoding.new_decoder_without_bom_handling();
+    // More than one step puts out: a character, and what was kept back in front of it.
+    let mut output = [0; 16];
+    let (mut whole, mut written) = (0, 0);
+    for (at, byte) in payload.iter().enumerate() {
+        let (result, _, put_out) = decoder.decode_to_utf8_without_replacement(
+            std::slice::from_ref(byte),
+            &mut output,
+            false,
+        );
+        if written >= bytes || matches!(result, DecoderResult::Malformed(..)) {
+            break;
+        }
+        if put_out > 0 {
+            (whole, written) = (at + 1, written + put_out);
+        }
+    }
+    whole
 }
 
 /// Bytes without zeros behind them, and without line ends between those.
@@ -153,6 +200,9 @@ mod tests {
             ("windows-1252", b"\x80", Ok("€")),
             ("utf-16le", b"\xff\xfea\0\xfc\0", Ok("aü")),
             ("utf-16be", b"\0a\0\xfc", Ok("aü")),
+            ("utf-16le", b"\xfe\xff\0a\0\xfc", Ok("aü")),
+            ("utf-16", b"\xff\xfea\0\0\0", Ok("a")),
+            ("utf-16le", b"a\0\xfc", Err(Reason::NotUtf8)),
             ("shift_jis", b"\x93\xfa\x96\x7b", Ok("日本")),
             ("shift_jis", b"\x93", Err(Reason::NotUtf8)),
         ] {
@@ -168,6 +218,21 @@ mod tests {
         assert_eq!(marked.dirt, Dirt { mark: true, zeros: false });
         let ended = Charset::Latin1.read(b"x\0").expect("Latin 1");
         assert_eq!(ended.dirt, Dirt { mark: false, zeros: true });
+        for (name, payload, places) in [
+            ("utf-16le", &b"\xff\xfea\0\xfc\0x\0"[..], [2, 4, 6, 8]),
+            ("utf-16be", b"\0a\0\xfc\0x", [0, 2, 4, 6]),
+            ("windows-1252", b"a\xfcx", [0, 1, 2, 3]),
+            ("shift_jis", b"a\x83\xc4x", [0, 1, 3, 4]),
+        ] {
+            let read = Charset::parse(name).expect(name).read(payload).expect(name);
+            assert_eq!([0, 1, 3, 4].map(|at| read.place(at)), places, "{name}");
+        }
+        for (name, payload, at) in
+            [("shift_jis", &b"ab\x93"[..], 2), ("utf-16le", b"\xff\xfea\0\xfc", 4)]
+        {
+            let failure = Charset::parse(name).expect(name).read(payload).expect_err(name);
+            assert_eq!(failure.at, Some(at), "{name}");
+        }
         let latin = Charset::Latin1.read(b"\xfc\xfcx").expect("Latin 1");
         let at: Vec<usize> = [0, 2, 4, 5].map(|at| latin.place(at)).to_vec();
         assert_eq!(at, [0, 1, 2, 3]);

@@ -63,6 +63,28 @@ pub enum Encoding {
     Base64,
 }
 
+impl Encoding {
+    /// The bytes that a text stands for; None where it stands for none.
+    pub fn decode(self, text: &str) -> Option<Vec<u8>> {
+        let text = text.trim();
+        match self {
+            Encoding::Base64 if text.contains(['-', '_']) => URL_SAFE.decode(text).ok(),
+            Encoding::Base64 => STANDARD.decode(text).ok(),
+            Encoding::Hex => {
+                let text = text.strip_prefix("0x").or(text.strip_prefix("0X")).unwrap_or(text);
+                // As addresses are written, and dumps.
+                let digits: Option<Vec<u8>> = text
+                    .chars()
+                    .filter(|one| !matches!(one, ':' | '-' | ' '))
+                    .map(|one| one.to_digit(16).map(|digit| digit as u8))
+                    .collect();
+                let digits = digits.filter(|digits| digits.len() % 2 == 0)?;
+                Some(digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect())
+            }
+        }
+    }
+}
+
 /// What becomes of NaN and the infinities.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NotFinite {
@@ -171,13 +193,17 @@ impl Conversion {
             Target::Undeclared if self.scale.is_none() => Ok(Value::Text(Cow::Borrowed(text))),
             Target::Text => Ok(Value::Text(Cow::Borrowed(text))),
             Target::Bytes(encoding) => {
-                let bytes = decoded(text, *encoding);
+                let bytes = encoding.decode(text);
                 bytes
                     .map(|bytes| Value::Bytes(Cow::Owned(bytes)))
                     .ok_or_else(|| self.mismatch(&shown(text), at))
             }
             Target::Bool { yes, no } => self.word(text.trim(), yes, no, at),
-            Target::Float if let Some(value) = not_finite(text.trim()) => self.infinite(value, at),
+            Target::Int { base: 10 } | Target::Float | Target::Decimal
+                if let Some(value) = not_finite(text.trim()) =>
+            {
+                self.infinite(value, at)
+            }
             Target::Int { .. } | Target::Float | Target::Decimal | Target::Time(_) => {
                 self.number(text.trim(), at)
             }
@@ -362,25 +388,6 @@ fn is_canonical(digits: &str) -> bool {
         && (whole == "0" || !whole.starts_with('0'))
         && digits.len() <= crate::decimal::DIGITS_MAX
         && (bare.len() == digits.len() || bare.bytes().any(|byte| (b'1'..=b'9').contains(&byte)))
-}
-
-fn decoded(text: &str, encoding: Encoding) -> Option<Vec<u8>> {
-    let text = text.trim();
-    match encoding {
-        Encoding::Base64 if text.contains(['-', '_']) => URL_SAFE.decode(text).ok(),
-        Encoding::Base64 => STANDARD.decode(text).ok(),
-        Encoding::Hex => {
-            let text = text.strip_prefix("0x").or(text.strip_prefix("0X")).unwrap_or(text);
-            // As addresses are written, and dumps.
-            let digits: Option<Vec<u8>> = text
-                .chars()
-                .filter(|one| !matches!(one, ':' | '-' | ' '))
-                .map(|one| one.to_digit(16).map(|digit| digit as u8))
-                .collect();
-            let digits = digits.filter(|digits| digits.len() % 2 == 0)?;
-            Some(digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect())
-        }
-    }
 }
 
 #[cfg(test)]

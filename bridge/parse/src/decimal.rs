@@ -121,6 +121,37 @@ impl Decimal {
         Decimal { negative, digits, exponent }
     }
 
+    /// The sum, with every digit; None where that takes more than an `i128` has.
+    pub fn plus(&self, other: &Decimal) -> Option<Decimal> {
+        let exponent = self.exponent.min(other.exponent);
+        let sum = self.counted(exponent)?.checked_add(other.counted(exponent)?)?;
+        let digits = sum.unsigned_abs().to_string().bytes().map(|byte| byte - b'0').collect();
+        Some(Decimal { negative: sum < 0, digits, exponent })
+    }
+
+    /// The number in units of 10^exponent, which is none of its own digits' or a smaller one.
+    fn counted(&self, exponent: i32) -> Option<i128> {
+        let zeros = u32::try_from(self.exponent.checked_sub(exponent)?).ok()?;
+        let digits = self.digits.iter().try_fold(0_i128, |value, digit| {
+            value.checked_mul(10)?.checked_add(i128::from(*digit))
+        })?;
+        let value = match digits {
+            0 => 0,
+            _ => digits.checked_mul(10_i128.checked_pow(zeros)?)?,
+        };
+        Some(if self.negative { -value } else { value })
+    }
+
+    pub fn negated(mut self) -> Decimal {
+        self.negative = !self.negative;
+        self
+    }
+
+    /// How many digits it is written with, without its exponent's.
+    pub fn length(&self) -> usize {
+        self.digits.len()
+    }
+
     /// It times 10^power.
     pub fn shifted(mut self, power: i32) -> Decimal {
         self.exponent = self.exponent.saturating_add(power);
@@ -242,6 +273,24 @@ mod tests {
         }
         for text in ["", "-", ".", "e5", "1e", "1.2.3", "0x10", "1_000", "1,5", " 1", "٣"] {
             assert_eq!(Decimal::parse(text), None, "{text}");
+        }
+        for (left, right, sum) in [
+            ("1770149645.57", "0.1", Some("1770149645.67")),
+            ("1.770149645001e9", "-5", Some("1770149640.001")),
+            ("1770149645123456789", "0.5", Some("1770149645123456789.5")),
+            ("0.1", "-0.1", Some("0.0")),
+            ("-2", "0.75", Some("-1.25")),
+            ("0e999", "1", Some("1")),
+            ("1e40", "1", None),
+            ("1e999999999", "1e-999999999", None),
+            (
+                "99999999999999999999999999999999999999",
+                "99999999999999999999999999999999999999.9",
+                None,
+            ),
+        ] {
+            let both = decimal(left).plus(&decimal(right));
+            assert_eq!(both.and_then(|sum| sum.to_text()).as_deref(), sum, "{left} + {right}");
         }
         assert_eq!(decimal("1e999999999").to_text(), None);
         assert_eq!(decimal("1e-99999999999").to_text(), None);

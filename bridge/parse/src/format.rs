@@ -49,15 +49,16 @@ fn within(run: &Run<'_>, size: usize) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The lines of a text, without what ends them, and where each begins.
+/// The lines of a text, without what ends them, and where each begins. LF ends one, and CRLF, and CR alone,
+/// as what has a serial line writes it.
 fn lines(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     let mut start = 0;
     std::iter::from_fn(move || {
         let rest = bytes.get(start..).filter(|rest| !rest.is_empty())?;
-        let length = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
+        let is_end = |byte: &u8| matches!(byte, b'\n' | b'\r');
+        let length = rest.iter().position(is_end).unwrap_or(rest.len());
         let at = start;
-        start += length + 1;
-        let line = &rest[..length];
-        Some((at, line.strip_suffix(b"\r").unwrap_or(line)))
+        start += length + if rest[length..].starts_with(b"\r\n") { 2 } else { 1 };
+        Some((at, &rest[..length]))
     })
 }

@@ -191,7 +191,13 @@ impl Run<'_> {
                     })
                 });
                 self.steps = steps;
-                ran
+                // A program's fault is the document's: it has no nearer place.
+                ran.map_err(|failure| match failure {
+                    Failure { at: None, record: None, .. } => {
+                        Failure { at: document.place(), ..failure }
+                    }
+                    other => other,
+                })
             }
         }
     }

@@ -73,7 +73,7 @@ pub struct TimePlan {
     pub forms: Vec<Form>,
     /// What is added.
     pub offset: Option<(Path, Unit)>,
-    /// Times below this many nanoseconds are counted from the received one.
+    /// Times below this many nanoseconds, offset and all, are counted from the received one.
     pub relative_below_ns: Option<i128>,
     /// The earliest that is used.
     pub earliest: Timestamp,
@@ -131,7 +131,7 @@ impl TimePlan {
                 Read::Other => continue,
             };
             let nanoseconds = read.saturating_add(offset_ns.unwrap_or(0));
-            if self.relative_below_ns.is_some_and(|below| read < below) {
+            if self.relative_below_ns.is_some_and(|below| nanoseconds < below) {
                 return self.relative(nanoseconds, received);
             }
             match self.usable(nanoseconds, received.at) {

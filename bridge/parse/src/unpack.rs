@@ -32,6 +32,9 @@ const STEP: usize = 64 * 1024;
 
 const GZIP: &[u8] = b"\x1f\x8b";
 const ZSTD: &[u8] = b"\x28\xb5\x2f\xfd";
+/// A frame that says something of the others and holds none of the payload: its first byte is any of 0x50 to
+/// 0x5f (RFC 8878, 3.1.2).
+const ZSTD_SKIPPABLE: &[u8] = b"\x2a\x4d\x18";
 
 /// What a payload holds: itself, where it is not compressed.
 pub fn unpack<'a>(
@@ -55,13 +58,21 @@ pub fn unpack<'a>(
 
 /// Whether bytes are compressed, as far as their first ones tell.
 pub fn is_packed(bytes: &[u8]) -> bool {
-    bytes.starts_with(GZIP) || bytes.starts_with(ZSTD)
+    bytes.starts_with(GZIP) || is_zstd(bytes)
+}
+
+fn is_zstd(bytes: &[u8]) -> bool {
+    let is_skippable = |bytes: &[u8]| {
+        bytes.first().is_some_and(|first| first & 0xf0 == 0x50)
+            && bytes[1..].starts_with(ZSTD_SKIPPABLE)
+    };
+    bytes.starts_with(ZSTD) || is_skippable(bytes)
 }
 
 fn found(payload: &[u8], zlib: bool) -> Packing {
     if payload.starts_with(GZIP) {
         Packing::Gzip
-    } else if payload.starts_with(ZSTD) {
+    } else if is_zstd(payload) {
         Packing::Zstd
     } else if zlib && payload.first() == Some(&0x78) && is_zlib(payload) {
         Packing::Zlib
@@ -157,7 +168,21 @@ fn members(
     }
 }
 
+/// What does not begin as a member is none, however short it is: it did not end early. As much is asked as
+/// there is.
+fn may_begin(input: &[u8], begins: &[u8]) -> bool {
+    let most = input.len().min(begins.len());
+    input[..most] == begins[..most]
+}
+
+fn foreign() -> Broken {
+    io::Error::new(io::ErrorKind::InvalidData, "its first bytes are others").into()
+}
+
 fn gzip(input: &[u8], output: &mut Output<'_>) -> Result<usize, Broken> {
+    if !may_begin(input, GZIP) {
+        return Err(foreign());
+    }
     let mut decoder = GzDecoder::new(input);
     output.take(&mut decoder)?;
     Ok(decoder.into_inner().len())
@@ -165,7 +190,7 @@ fn gzip(input: &[u8], output: &mut Output<'_>) -> Result<usize, Broken> {
 
 fn zlib(input: &[u8], output: &mut Output<'_>) -> Result<usize, Broken> {
     if !is_zlib(input) {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "its first bytes are others").into());
+        return Err(foreign());
     }
     let mut decoder = ZlibDecoder::new(input);
     output.take(&mut decoder)?;
@@ -173,6 +198,9 @@ fn zlib(input: &[u8], output: &mut Output<'_>) -> Result<usize, Broken> {
 }
 
 fn zstd(input: &[u8], output: &mut Output<'_>) -> Result<usize, Broken> {
+    if !is_zstd(input) && !may_begin(input, ZSTD) {
+        return Err(foreign());
+    }
     let mut decoder = ::zstd::stream::read::Decoder::with_buffer(input)?.single_frame();
     decoder.window_log_max(ZSTD_WINDOW_LOG)?;
     output.take(&mut decoder)?;
@@ -246,10 +274,11 @@ mod tests {
             let both = [one(b"a\n"), one(b""), one(b"b\n")].concat();
             assert_eq!(whole(&both, packing), Ok(b"a\nb\n".to_vec()));
             let dirty = [&one(b"a\n")[..], b"xx"].concat();
-            let (reason, at) = whole(&dirty, packing).expect_err("something is behind it");
-            assert_eq!(reason, Reason::Decompress);
-            assert!(at >= dirty.len() - 2);
+            let behind = Err((Reason::Decompress, dirty.len() - 2));
+            assert_eq!(whole(&dirty, packing), behind, "{packing:?}");
         }
+        let skippable = [b"\x50\x2a\x4d\x18\x04\0\0\0four", &zs(b"a\n")[..]].concat();
+        assert_eq!(whole(&skippable, AUTO), Ok(b"a\n".to_vec()));
         let behind = [zl(b"a"), zl(b"b")].concat();
         assert_eq!(whole(&behind, Packing::Zlib), Ok(b"ab".to_vec()));
     }

@@ -163,6 +163,18 @@ fn scales_notations_and_parts() {
         (Conversion { nulls: words(&["Error*"]), ..of(Target::Float) }, "\"Error3\"", "null"),
         (Conversion { nulls: words(&["-999"]), ..of(Target::Undeclared) }, "-999.0", "null"),
         (Conversion { not_finite: NotFinite::Null, ..of(Target::Undeclared) }, "NaN", "null"),
+        (Conversion { not_finite: NotFinite::Null, ..of(Target::Decimal) }, "\"nan\"", "null"),
+        (
+            Conversion { not_finite: NotFinite::Null, ..of(Target::Int { base: 10 }) },
+            "\"inf\"",
+            "null",
+        ),
+        // Digits of base 36.
+        (
+            Conversion { not_finite: NotFinite::Null, ..of(Target::Int { base: 36 }) },
+            "\"nan\"",
+            "int 30191",
+        ),
         (Conversion { not_finite: NotFinite::Keep, ..of(Target::Float) }, "\"-inf\"", "float -inf"),
         (
             Conversion { not_finite: NotFinite::Keep, ..of(Target::Int { base: 10 }) },

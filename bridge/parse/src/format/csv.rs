@@ -121,8 +121,8 @@ impl<'a> Rows<'a, '_> {
 
     fn skip_line(&mut self) {
         let rest = &self.bytes[self.position..];
-        let length = rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |end| end + 1);
-        self.position += length;
+        let length = rest.iter().position(is_line_end).unwrap_or(rest.len());
+        self.position += length + line_end(&rest[length..]);
     }
 
     /// Reads the next row into `cells`, and says where it begins; places in it are counted from there. A
@@ -133,9 +133,7 @@ impl<'a> Rows<'a, '_> {
             let rest = &self.bytes[self.position..];
             match rest {
                 [] => return Ok(None),
-                [b'\n', ..] => self.position += 1,
-                [b'\r', b'\n', ..] => self.position += 2,
-                [b'\r'] => self.position += 1,
+                [b'\n' | b'\r', ..] => self.position += 1,
                 _ if self.is_comment(rest) => self.skip_line(),
                 _ => break,
             }
@@ -158,7 +156,7 @@ impl<'a> Rows<'a, '_> {
     }
 
     fn is_at_line_start(&self) -> bool {
-        self.position > 0 && self.bytes[self.position - 1] == b'\n'
+        self.position > 0 && is_line_end(&self.bytes[self.position - 1])
     }
 
     fn row(&mut self, start: usize, cells: &mut Vec<Cell<'a>>) -> Result<(), Failure> {
@@ -187,13 +185,12 @@ impl<'a> Rows<'a, '_> {
     /// A value without quotes, and whether it ends its row.
     fn plain(&mut self) -> Result<(Cow<'a, str>, bool), Failure> {
         let rest = &self.bytes[self.position..];
-        let is_end = |byte: &u8| *byte == self.csv.delimiter || *byte == b'\n';
+        let is_end = |byte: &u8| *byte == self.csv.delimiter || is_line_end(byte);
         let length = rest.iter().position(is_end).unwrap_or(rest.len());
-        let is_last = rest.get(length) != Some(&self.csv.delimiter);
-        let value = &rest[..length];
-        let value = if is_last { value.strip_suffix(b"\r").unwrap_or(value) } else { value };
+        let (value, behind) = rest.split_at(length);
+        let is_last = behind.first() != Some(&self.csv.delimiter);
         let at = self.position;
-        self.position += length + usize::from(length < rest.len());
+        self.position += length + if is_last { line_end(behind) } else { 1 };
         let text = charset::utf8(value).map_err(|failure| failure.behind(at))?;
         Ok((Cow::Borrowed(text), is_last))
     }
@@ -229,6 +226,20 @@ impl<'a> Rows<'a, '_> {
             text.to_mut().push_str(&behind);
         }
         Ok((text, is_last))
+    }
+}
+
+/// LF, CRLF, and CR alone end a line: the first is what most write, the last what has a serial line.
+fn is_line_end(byte: &u8) -> bool {
+    matches!(byte, b'\n' | b'\r')
+}
+
+/// Bytes of the line's end that is there, if one is.
+fn line_end(bytes: &[u8]) -> usize {
+    match bytes {
+        [b'\r', b'\n', ..] => 2,
+        [b'\r' | b'\n', ..] => 1,
+        _ => 0,
     }
 }
 

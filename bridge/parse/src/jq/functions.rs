@@ -2,13 +2,16 @@
 //!
 //! ```text
 //! columns          {t: [1, 2], v: [3, 4]} → {t: 1, v: 3}, {t: 2, v: 4}; fails with columns_differ
+//! @base64d         "e30=" → "{}", in either alphabet and without padding too
 //! named(names)     [1, 2] | named(["t", "v"]) → {t: 1, v: 2}; fails with columns_differ
 //! fail(reason; text)   fails with one of the reasons that failures have, such as field_missing
 //! pow log log10 log2 exp sqrt trunc
 //! ```
 
 use std::cmp::Ordering;
+use std::rc::Rc;
 
+use bytes::Bytes;
 use jaq_core::load::parse::Def;
 use jaq_core::native::{Fun, bome, run, v};
 use jaq_core::{Error, Exn, RunPtr};
@@ -18,6 +21,8 @@ use jaq_std::ValT as _;
 use super::budget::{Data, Exhausted, Language};
 use super::guard;
 use super::values;
+use crate::conversion::Encoding;
+use crate::decimal::Decimal;
 
 /// Definitions of jq that need what no program has.
 const LEFT_OUT: [&str; 32] = [
@@ -73,8 +78,11 @@ const OURS: &str = r#"
 def tonumber: if isnumber then . else number_of_text end;
 def toboolean: if isboolean then . elif . == "true" then true elif . == "false" then false
   else error("cannot parse as boolean") end;
+def @base64d: text_of_base64;
 def fail($reason; $text): error({landfall: $reason, text: $text});
-def columns: . as $columns | [.[] | length] as $lengths
+def columns: . as $columns
+  | [to_entries[] | if .value | isarray then .value | length
+      else fail("type_mismatch"; "columns takes lists, and \(.key) is none") end] as $lengths
   | if ($lengths | unique | length) > 1
     then fail("columns_differ"; "the lists are of different length: \($lengths | tojson)")
     else range_(0; $lengths[0] // 0; 1) as $at | $columns | map_values(.[$at]) end;
@@ -105,12 +113,18 @@ pub fn natives() -> impl Iterator<Item = Fun<Language>> {
         (guard::ADD, 2, |mut cv| {
             let (right, left) = (cv.0.pop_var(), cv.0.pop_var());
             cv.0.data().budget.make(length(&left).saturating_add(length(&right)));
-            bome(left + right)
+            bome(exact(&left, &right, Decimal::plus).map_or_else(|| left + right, Ok))
+        }),
+        (guard::SUBTRACT, 2, |mut cv| {
+            let (right, left) = (cv.0.pop_var(), cv.0.pop_var());
+            let difference =
+                exact(&left, &right, |left, right| left.plus(&right.clone().negated()));
+            bome(difference.map_or_else(|| left - right, Ok))
         }),
         (guard::MULTIPLY, 2, |mut cv| {
             let (right, left) = (cv.0.pop_var(), cv.0.pop_var());
             cv.0.data().budget.make(product(&left, &right));
-            bome(left * right)
+            bome(exact(&left, &right, product_of_digits).map_or_else(|| left * right, Ok))
         }),
         (guard::NESTED, 0, |cv| {
             let Data { budget, .. } = cv.0.data();
@@ -148,6 +162,15 @@ pub fn natives() -> impl Iterator<Item = Fun<Language>> {
             let budget = cv.0.data().budget;
             bome(Ok(values::to_text(&cv.1, budget)))
         }),
+        ("text_of_base64", 0, |cv| {
+            let text = cv.1.as_utf8_bytes().and_then(|text| std::str::from_utf8(text).ok());
+            let bytes = text.and_then(|text| Encoding::Base64.decode(text)).map(Bytes::from);
+            let value = bytes.map(|bytes| match std::str::from_utf8(&bytes) {
+                Ok(_) => Val::utf8_str(bytes),
+                Err(_) => Val::byte_str(bytes),
+            });
+            bome(value.ok_or_else(|| Error::str("cannot parse as base64")))
+        }),
         ("number_of_text", 0, |cv| {
             let number = cv.1.as_utf8_bytes().and_then(|text| std::str::from_utf8(text).ok());
             let number = number.and_then(|text| values::number(text.trim()));
@@ -169,6 +192,46 @@ pub fn natives() -> impl Iterator<Item = Fun<Language>> {
     foreign.chain(
         ours.into_iter().map(|(name, arity, pointer)| run::<Language>((name, v(arity), pointer))),
     )
+}
+
+/// Digits of a factor that is multiplied exactly: the product of two takes their square in steps.
+const FACTOR_DIGITS_MAX: usize = 40;
+
+/// Bits of the largest integer that is calculated with exactly: to write one out takes their square in steps.
+const BITS_MAX: u64 = 256;
+
+/// Characters of the longest number that is made exactly: beyond it nobody counts digits.
+const EXACT_MAX: usize = 100;
+
+fn product_of_digits(left: &Decimal, right: &Decimal) -> Option<Decimal> {
+    let is_short = |number: &Decimal| number.length() <= FACTOR_DIGITS_MAX;
+    (is_short(left) && is_short(right)).then(|| left.times(right))
+}
+
+/// What an operator makes of two numbers of which one has a fraction or an exponent, digit by digit: the
+/// times of a payload are added up like this. None where jq's own operator has to do it.
+fn exact(
+    left: &Val,
+    right: &Val,
+    operator: fn(&Decimal, &Decimal) -> Option<Decimal>,
+) -> Option<Val> {
+    let (Val::Num(left), Val::Num(right)) = (left, right) else { return None };
+    if !matches!((left, right), (Num::Dec(_), _) | (_, Num::Dec(_))) {
+        return None;
+    }
+    let digits = |number: &Num| match number {
+        Num::Int(number) => Decimal::parse(&number.to_string()),
+        Num::BigInt(number) if number.bits() <= BITS_MAX => Decimal::parse(&number.to_string()),
+        Num::Dec(digits) => Decimal::parse(digits),
+        Num::BigInt(_) | Num::Float(_) => None,
+    };
+    let text = operator(&digits(left)?, &digits(right)?)?.to_text()?;
+    let mut text = Some(text).filter(|text| text.len() <= EXACT_MAX)?;
+    // What had a fraction is no integer, whatever is left of it.
+    if !text.contains('.') {
+        text.push_str(".0");
+    }
+    Some(Val::Num(Num::Dec(Rc::new(text))))
 }
 
 fn real(value: &Val, function: fn(f64) -> f64) -> Result<Val, Error<Val>> {

@@ -1,8 +1,10 @@
 //! Operators that could make more than a budget allows, in the place of jq's own: a number of a payload
-//! must not say how often a text is repeated, or how deep a list is nested. Pure.
+//! must not say how often a text is repeated, or how deep a list is nested. The same operators keep the
+//! digits of decimal numbers, where jq's own would go through a double. Pure.
 //!
 //! A program and jq's own definitions are rewritten before they are compiled: `l + r` to `!add(l; r)`,
-//! `l * r` to `!multiply(l; r)`, and `[f]` and `{…}` to what checks their depth.
+//! `l - r` to `!subtract(l; r)`, `l * r` to `!multiply(l; r)`, and `[f]` and `{…}` to what checks their
+//! depth.
 
 use jaq_core::load::lex::StrPart;
 use jaq_core::load::parse::{BinaryOp, Def, Pattern, Term};
@@ -12,6 +14,7 @@ use jaq_core::path::{Part, Path};
 use super::call;
 
 pub const ADD: &str = "!add";
+pub const SUBTRACT: &str = "!subtract";
 pub const MULTIPLY: &str = "!multiply";
 pub const NESTED: &str = "!nested";
 /// The right side of `l += r`, evaluated once.
@@ -100,6 +103,7 @@ fn nested(made: Body<'_>) -> Body<'_> {
 fn operation<'s>(left: Body<'s>, operator: BinaryOp<&'s str>, right: Body<'s>) -> Body<'s> {
     let name = |math: &Math| match math {
         Math::Add => Some(ADD),
+        Math::Sub => Some(SUBTRACT),
         Math::Mul => Some(MULTIPLY),
         _ => None,
     };

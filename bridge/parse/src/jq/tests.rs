@@ -58,6 +58,19 @@ fn numbers_keep_their_digits() {
         ("tonumber", "\" +.50 \"", Some("0.50")),
         ("tonumber", "\"18446744073709551615\"", Some("18446744073709551615")),
         ("nan", "1", Some("NaN")),
+        // By doubles it would be 1770149645.6699998, 0.30000000000000004 and so on.
+        (".[0] + .[1]", "[1770149645.57,0.1]", Some("1770149645.67")),
+        ("add", "[0.1,0.2,1]", Some("1.3")),
+        (".[0] - .[1]", "[19.90,0.1]", Some("19.80")),
+        (".[0] * .[1]", "[19.90,3]", Some("59.70")),
+        (".a += 0.1 | .b -= 0.1 | [.a, .b]", r#"{"a":0.2,"b":0.3}"#, Some("[0.3,0.2]")),
+        (".[0] + .[1]", "[1e3,0.0]", Some("1000.0")),
+        (".[0] + .[1]", "[1e3,1]", Some("1001.0")),
+        ("-.[0] + .[1]", "[0.5,1]", Some("0.5")),
+        // Beyond what is added digit by digit, jq's own way.
+        (".[0] + .[1]", "[1e300,0.5]", Some("1e300")),
+        (".[0] * .[1]", "[1e300,0.5]", Some("5e299")),
+        (". - [1]", "[1,2]", Some("[2]")),
     ] {
         let expected = output.unwrap_or(input);
         assert_eq!(run(program, input).expect(program), expected, "{program}");
@@ -95,6 +108,11 @@ fn shapes_that_paths_cannot_say() {
         "\"a=1\""
     );
     assert_eq!(run("fromjson.a", r#""{\"a\":1.50}""#).expect("JSON in a text"), "1.50");
+    for text in ["eyJhIjoxLjUwfQ==", "eyJhIjoxLjUwfQ"] {
+        let text = format!("\"{text}\"");
+        assert_eq!(run("@base64d | fromjson.a", &text).expect("JSON in base64"), "1.50");
+    }
+    assert_eq!(run("@base64d", "\"_w==\"").expect("bytes"), "[255]");
     assert_eq!(run("split(\",\") | map(tonumber) | add", "\"1,2,3\"").expect("split"), "6");
 }
 
@@ -102,6 +120,9 @@ fn shapes_that_paths_cannot_say() {
 fn errors_have_reasons() {
     for (program, input, reason, word) in [
         ("columns", r#"{"t":[1,2],"v":[3]}"#, Reason::ColumnsDiffer, "[2,1]"),
+        ("columns", r#"{"t":[1,2],"dev":"e2"}"#, Reason::TypeMismatch, "dev is none"),
+        ("columns", r#"{"t":[1,2],"dt":2}"#, Reason::TypeMismatch, "dt is none"),
+        ("@base64d", "\"e30\\u0000\"", Reason::Jq, "base64"),
         ("named([\"a\"])", "[1,2]", Reason::ColumnsDiffer, "1 names, and 2 values"),
         ("fail(\"field_missing\"; \"no v\")", "1", Reason::FieldMissing, "no v"),
         ("error(\"bad\")", "1", Reason::Jq, "bad"),

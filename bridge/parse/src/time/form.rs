@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use jiff::civil::{Date, DateTime, Time};
+use jiff::civil::{DateTime, Time};
 use jiff::fmt::strtime::BrokenDownTime;
 use jiff::fmt::temporal::Pieces;
 
@@ -148,10 +148,22 @@ fn unknown_code(pattern: &str) -> Option<&str> {
 }
 
 fn by_pattern(text: &str, pattern: &str, zone: Option<&Zone>) -> Read {
-    let Ok(read) = BrokenDownTime::parse(pattern, text) else { return Read::Other };
+    let Ok(read) = BrokenDownTime::parse(pattern, text) else {
+        let is_alike = |text: &str| BrokenDownTime::parse(pattern, text).is_ok();
+        return if has_wrong_numbers(text, is_alike) { Read::NoSuchTime } else { Read::Other };
+    };
     if let Ok(moment) = read.to_timestamp() {
         return Read::At(moment.as_nanosecond());
     }
+    match read.iana_time_zone().map(Zone::parse) {
+        None => civil(&read, zone),
+        Some(Ok(named)) => civil(&read, Some(&named)),
+        Some(Err(_)) => Read::Other,
+    }
+}
+
+/// What was read, on the clocks of a zone.
+fn civil(read: &BrokenDownTime, zone: Option<&Zone>) -> Read {
     let Ok(date) = read.to_date() else { return Read::NoSuchTime };
     let time = match (read.hour(), read.to_time()) {
         (_, Ok(time)) => time,
@@ -172,7 +184,8 @@ fn local(local: DateTime, zone: Option<&Zone>) -> Read {
 fn rfc3339(text: &str, zone: Option<&Zone>) -> Read {
     let text = nanoseconds_at_most(text);
     let Ok(pieces) = Pieces::parse(text.as_ref()) else {
-        return if looks_like_a_date(&text) { Read::NoSuchTime } else { Read::Other };
+        let is_alike = |text: &str| Pieces::parse(text).is_ok();
+        return if has_wrong_numbers(&text, is_alike) { Read::NoSuchTime } else { Read::Other };
     };
     let time = pieces.time().unwrap_or_else(Time::midnight);
     let at = DateTime::from_parts(pieces.date(), time);
@@ -185,26 +198,11 @@ fn rfc3339(text: &str, zone: Option<&Zone>) -> Read {
     }
 }
 
-/// A date, and maybe a time, whose numbers are in no calendar.
-fn looks_like_a_date(text: &str) -> bool {
-    let is_like = |mask: &str| {
-        text.len() >= mask.len()
-            && text.bytes().zip(mask.bytes()).all(|(byte, mask)| match mask {
-                b'0' => byte.is_ascii_digit(),
-                _ => byte == mask,
-            })
-    };
-    let number = |from, to| text.get(from..to).and_then(|digits: &str| digits.parse::<i16>().ok());
-    if !is_like("0000-00-00") {
-        return false;
-    }
-    let date = (number(0, 4), number(5, 7), number(8, 10));
-    let (Some(year), Some(month), Some(day)) = date else { return false };
-    let is_in_calendar = match (i8::try_from(month), i8::try_from(day)) {
-        (Ok(month), Ok(day)) => Date::new(year, month, day).is_ok(),
-        _ => false,
-    };
-    !is_in_calendar || is_like("0000-00-00T00:00") || is_like("0000-00-00 00:00")
+/// Whether a text has a form, and only its numbers are in no calendar or on no clock: with ones in place of
+/// all its digits it is a time.
+fn has_wrong_numbers(text: &str, is_alike: impl Fn(&str) -> bool) -> bool {
+    let ones = text.chars().map(|one| if one.is_ascii_digit() { '1' } else { one });
+    is_alike(&ones.collect::<String>())
 }
 
 /// A text whose fractions of seconds have no more digits than are read.
@@ -300,6 +298,13 @@ mod tests {
             ("%Y %j", Some("UTC"), "2026 15", "2026-01-15T00:00:00Z"),
             ("%m/%d/%Y %I:%M %p", Some("UTC"), "01/15/2026 08:30 PM", "2026-01-15T20:30:00Z"),
             ("%F", Some("UTC"), "soon", "Other"),
+            ("%d.%m.%Y %H:%M", Some("UTC"), "32.01.2026 08:30", "NoSuchTime"),
+            ("%F %T", Some("UTC"), "2026-01-15 24:00:00", "NoSuchTime"),
+            ("%F %T", Some("UTC"), "2026-01-15T08:30:00", "Other"),
+            ("%F %T %Q", None, "2026-01-15 08:30:00 Europe/Berlin", "2026-01-15T07:30:00Z"),
+            ("%F %T %Q", None, "2025-03-30 02:30:00 Europe/Berlin", "NoSuchTime"),
+            ("%F %T %Q", None, "2026-01-15 08:30:00 Europe/Nowhere", "Other"),
+            ("%Y%m%d%H%M%S%f", Some("UTC"), "20260115083000570", "2026-01-15T08:30:00.57Z"),
         ] {
             assert_eq!(shown(form(pattern, zone).read(text)), result, "{pattern} {text}");
         }
@@ -327,6 +332,10 @@ mod tests {
             ("2025-03-30T02:30:00", "Other", Some("NoSuchTime")),
             ("2026-02-30T00:00:00Z", "NoSuchTime", None),
             ("2026-02-03T25:00:00Z", "NoSuchTime", None),
+            ("0000-00-00 00:00:00", "NoSuchTime", None),
+            // Right by another form: a blank in front of the offset.
+            ("2026-02-03 20:14:05 +00:00", "Other", None),
+            ("2026-02-03 20:14:05 PM", "Other", None),
             ("2026-02-03", "Other", Some("2026-02-02T23:00:00Z")),
             ("n/a", "Other", None),
             ("1770149645", "Other", None),

@@ -119,6 +119,12 @@ fn a_time_may_be_a_sum_or_relative() {
     assert_eq!(found(&senml, r#"{"t":0}"#), format!("{RECEIVED}  0"));
     assert_eq!(found(&senml, r#"{"t":1770149645}"#), "payload 2026-02-03T20:14:05Z");
     assert_eq!(found(&senml, r#"{"t":200000}"#), format!("{RECEIVED} out_of_range"));
+    // What counts is the sum: a base may be absent, and the offset be the whole time.
+    let offset = Some((Path::parse("dt").expect("a path"), unit("s")));
+    let senml = TimePlan { offset, ..senml };
+    assert_eq!(found(&senml, r#"{"t":0,"dt":1770149645}"#), "payload 2026-02-03T20:14:05Z");
+    assert_eq!(found(&senml, r#"{"t":0,"dt":-60}"#), "received 2026-03-01T11:59:00Z  -60000000000");
+    assert_eq!(found(&senml, r#"{"t":1770149645.57,"dt":0.1}"#), "payload 2026-02-03T20:14:05.67Z");
 }
 
 #[test]

@@ -230,6 +230,10 @@ fn tables_are_read_by_their_header() {
             ("t,v\n1,2.5\n", &["0 v=2.5 t=\"1\""]),
             ("t,v\r\n1,2.5\r\n\r\n2,3\r\n", &["0 v=2.5 t=\"1\"", "1 v=3.0 t=\"2\""]),
             ("t,v\n1,2.5", &["0 v=2.5 t=\"1\""]),
+            ("t,v\r1,2.5\r2,3\r", &["0 v=2.5 t=\"1\"", "1 v=3.0 t=\"2\""]),
+            ("t,v\r\r\n1,2.5\r\r\n", &["0 v=2.5 t=\"1\""]),
+            ("t,v\r\n\"a\rb\",1\r\n", &["0 v=1.0 t=\"a\\rb\""]),
+            ("t,v\r1,hot\r", &["type_mismatch record 0 field v at 6"]),
             ("\u{feff}t,v\n1,2.5\n\0", &["0 v=2.5 t=\"1\""]),
             ("t,v\n\"a, \"\"b\"\"\nc\",1\n", &["0 v=1.0 t=\"a, \\\"b\\\"\\nc\""]),
             ("t,v\n", &[]),
@@ -298,9 +302,21 @@ fn texts_and_bytes() {
             ],
         )],
     );
+    says(
+        "{format: text, text: {lines: true}}",
+        &[(
+            "a\rb\r\nc\n\rd",
+            &["0 value=\"a\"", "1 value=\"b\"", "2 value=\"c\"", "3 value=\"d\""],
+        )],
+    );
     says("{format: text, charset: latin1}", &[("a", &["0 value=\"a\""])]);
     let raw = parser("format: raw");
     assert_eq!(said(&raw, b"\x1f\x8b\0"), ["0 value=[31, 139, 0]"]);
+    let wide = parser("{format: json, charset: utf-16, fields: {v: {path: v, type: int}}}");
+    assert_eq!(
+        said(&wide, b"\xff\xfe{\0\"\0v\0\"\0:\0\"\0x\0\"\0}\0"),
+        ["type_mismatch record 0 field v at 12"]
+    );
     let latin = parser("{format: json, charset: latin1, fields: {v: {path: v, type: int}}}");
     assert_eq!(
         said(&latin, b"{\"\xfc\":\"\xb0\",\"v\":\"x\"}"),
@@ -318,12 +334,12 @@ fn programs_make_records() {
                 &["0 v=1 n=\"m-1\"", "skipped type_mismatch record 1 field v", "2 v=3 n=\"m-1\""],
             ),
             ("[]", &[]),
-            ("3", &["jq"]),
+            (" 3", &["jq at 1"]),
         ],
     );
     says(
         "{format: ndjson, jq: 'if .v == 0 then error(\"zero\") else . end', on_bad_record: skip}",
-        &[("{\"v\":1}\n{\"v\":0}\n{\"v\":2}", &["0 v=1", "skipped jq record 1", "2 v=2"])],
+        &[("{\"v\":1}\n{\"v\":0}\n{\"v\":2}", &["0 v=1", "skipped jq record 1 at 8", "2 v=2"])],
     );
     says(
         "{format: csv, jq: 'to_entries[] | {name: .key, value: (.value | tonumber)}'}",
