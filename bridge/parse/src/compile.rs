@@ -24,6 +24,8 @@ pub mod faults;
 mod field;
 mod time;
 
+pub use field::NAME_MAX;
+
 /// Fields of a parser.
 pub const FIELDS_MAX: usize = 1000;
 
@@ -44,7 +46,7 @@ impl Common {
 pub fn compile(written: &written::Parser, limits: Limits) -> Result<Declared, Vec<Fault>> {
     let faults = &mut Faults::default();
     let common = Common {
-        nulls: written.nulls.clone(),
+        nulls: written.nulls.0.clone(),
         notation: if written.decimal_comma { Notation::Comma } else { Notation::Point },
         not_finite: faults.choice(
             "nan",
@@ -96,7 +98,7 @@ pub fn compile(written: &written::Parser, limits: Limits) -> Result<Declared, Ve
         format,
         duplicates,
         not_finite: common.not_finite != NotFinite::Fail,
-        ignore: written.ignore.iter().map(|word| word.trim().into()).collect(),
+        ignore: written.ignore.0.iter().map(|word| word.trim().into()).collect(),
         way,
         select,
         device_id,

@@ -187,11 +187,11 @@ fn gather<'s, 'a>(value: &'s Json<'a>, steps: &[Step], many: &mut Vec<&'s Json<'
 
 fn origin(text: &str) -> Result<(Origin, &str), String> {
     if let Some(rest) = text.strip_prefix('$') {
-        return Ok((Origin::Payload, rest));
+        return around(Origin::Payload, rest, text);
     }
     let levels = text.bytes().take_while(|byte| *byte == b'^').count();
     if levels > 0 {
-        return Ok((Origin::Parent(levels), &text[levels..]));
+        return around(Origin::Parent(levels), &text[levels..], text);
     }
     let Some(word) = text.strip_prefix('@') else { return Ok((Origin::Record, text)) };
     let number =
@@ -214,10 +214,18 @@ fn origin(text: &str) -> Result<(Origin, &str), String> {
     Ok((origin, ""))
 }
 
+/// `$topic` is neither `$.topic` nor `@topic`, and whoever wrote it has to say which.
+fn around<'t>(origin: Origin, rest: &'t str, text: &str) -> Result<(Origin, &'t str), String> {
+    if rest.is_empty() || rest.starts_with(['.', '[']) {
+        return Ok((origin, rest));
+    }
+    Err(unknown(text))
+}
+
 fn unknown(text: &str) -> String {
     format!(
-        "{text:?}: write @key, @key[0], @index, @topic[1], @attribute.NAME or @device_id; a key that begins \
-         with one of @ $ ^ stands in quotes, as [\"@type\"]"
+        "{text:?}: write $.a, ^.a, @key, @key[0], @index, @topic[1], @attribute.NAME or @device_id; a key that \
+         begins with one of @ $ ^ stands in quotes, as [\"@type\"]"
     )
 }
 
@@ -378,6 +386,9 @@ mod tests {
             ("", "write ."),
             ("@type", "in quotes"),
             ("@topic", "@topic[1]"),
+            ("$topic", "@topic[1]"),
+            ("$a.b", "$.a"),
+            ("^a", "^.a"),
             ("@key.a", "@key"),
             ("a..b", "without a name"),
             ("a[", "not closed"),

@@ -31,7 +31,7 @@ pub struct Parser {
     pub charset: Option<String>,
     /// Payloads that are no data, such as offline, without the white space around them; "" is an empty one.
     /// They are counted, and are no failures.
-    pub ignore: Vec<String>,
+    pub ignore: Texts,
     /// What a record has to hold to be data. Messages without such a record are counted, and are no
     /// failures.
     pub select: OneOrMany<Condition>,
@@ -56,7 +56,7 @@ pub struct Parser {
     pub rest: Option<String>,
     /// Texts and numbers that mean null, in all fields and times: n/a, "", -999. One that ends with * means
     /// all that begin so.
-    pub nulls: Vec<String>,
+    pub nulls: Texts,
     /// Numbers in texts have a decimal comma, and may have points between thousands.
     pub decimal_comma: bool,
     /// What becomes of a message with a bad record: it fails, or the record is left out and counted.
@@ -66,6 +66,7 @@ pub struct Parser {
     #[schemars(extend("enum" = ["fail", "first", "last", null], "default" = "fail"))]
     pub duplicates: Option<String>,
     /// What becomes of NaN and Infinity, in any case: a failure, null, or a float.
+    #[serde(deserialize_with = "short::word_or_null")]
     #[schemars(extend("enum" = ["fail", "null", "keep", null], "default" = "fail"))]
     pub nan: Option<String>,
     /// How a table is written, for format csv.
@@ -134,7 +135,7 @@ pub struct Time {
     pub forms: Vec<TimeForm>,
     /// A length of time that is added.
     pub offset: Option<TimeOffset>,
-    /// A time below this, in its unit, counts from the received time: 268435456 for SenML.
+    /// A time below this, in its unit and with its offset, counts from the received time: 268435456 for SenML.
     pub relative_below: Option<String>,
     /// The earliest time that is used, as RFC 3339.
     #[schemars(extend("default" = "2000-01-01T00:00:00Z"))]
@@ -166,7 +167,7 @@ pub struct TimeForm {
 
 /// A length of time in the payload.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, expecting = "a map with field and unit")]
 #[schemars(extend("required" = ["field", "unit"]))]
 pub struct TimeOffset {
     /// The path to it.
@@ -192,7 +193,7 @@ pub struct Field {
     /// What numbers are multiplied by, such as 0.1 or 1e-6; no digit is lost.
     pub scale: Option<String>,
     /// Texts and numbers that mean null, besides the parser's.
-    pub nulls: Vec<String>,
+    pub nulls: Texts,
     /// What it is where nothing is at its path; null is something.
     pub default: Option<String>,
     /// A record without it is a bad one.
@@ -218,10 +219,10 @@ pub struct Field {
     pub decimal_comma: Option<bool>,
     /// Texts and numbers that are true. Default: true and 1.
     #[serde(rename = "true")]
-    pub yes: Vec<String>,
+    pub yes: Texts,
     /// Texts and numbers that are false. Default: false and 0.
     #[serde(rename = "false")]
-    pub no: Vec<String>,
+    pub no: Texts,
     /// Its value is an object, and each value of that a field under its own name.
     pub spread: bool,
     /// What the names of spread fields begin with.
@@ -230,7 +231,7 @@ pub struct Field {
 
 /// How a table is written.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, expecting = "a map such as { delimiter: \";\" }")]
 pub struct Csv {
     /// What stands between columns: one character of ASCII, or tab.
     #[schemars(extend("default" = ","))]
@@ -252,7 +253,7 @@ pub struct Csv {
 
 /// How a text is taken apart.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, expecting = "a map such as { lines: true }")]
 pub struct Text {
     /// Each line is a record. Default: the payload is one.
     pub lines: bool,

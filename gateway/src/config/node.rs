@@ -233,7 +233,11 @@ impl<'de> Deserializer<'de> for Node {
             Node::Null => visitor.visit_unit(),
             Node::Scalar(Scalar { value, text }) => match value {
                 Value::Text => visitor.visit_string(text),
-                Value::Flag(flag) => visitor.visit_bool(flag),
+                // Of today's YAML; `ON` and `no` are words, unless a flag is wanted.
+                Value::Flag(flag) if text.eq_ignore_ascii_case(&flag.to_string()) => {
+                    visitor.visit_bool(flag)
+                }
+                Value::Flag(_) => visitor.visit_string(text),
                 Value::Whole(number) => visitor.visit_u64(number),
                 Value::Negative(number) => visitor.visit_i64(number),
                 Value::Number(number) => visitor.visit_f64(number),
@@ -263,6 +267,13 @@ impl<'de> Deserializer<'de> for Node {
         }
     }
 
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NodeError> {
+        match self {
+            Node::Scalar(Scalar { value: Value::Flag(flag), .. }) => visitor.visit_bool(flag),
+            other => other.deserialize_any(visitor),
+        }
+    }
+
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NodeError> {
         match self {
             Node::Null => visitor.visit_none(),
@@ -271,7 +282,7 @@ impl<'de> Deserializer<'de> for Node {
     }
 
     serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char bytes byte_buf unit unit_struct
+        i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char bytes byte_buf unit unit_struct
         newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
     }
 }
@@ -308,13 +319,18 @@ impl<'de> Deserializer<'de> for At {
         node.deserialize_string(visitor).map_err(|error| error.under(&key))
     }
 
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NodeError> {
+        let At { key, node } = self;
+        node.deserialize_bool(visitor).map_err(|error| error.under(&key))
+    }
+
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NodeError> {
         let At { key, node } = self;
         node.deserialize_option(visitor).map_err(|error| error.under(&key))
     }
 
     serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char bytes byte_buf unit unit_struct
+        i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char bytes byte_buf unit unit_struct
         newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
     }
 }
@@ -402,6 +418,30 @@ mod tests {
         assert!(Node::parse("texts: { a: .inf }").is_err_and(|error| error.contains(".inf")));
         let keys = read("texts: { 007: a, yes: b }").expect("keys are texts");
         assert!(keys.texts.contains_key("007") && keys.texts.contains_key("yes"));
+    }
+
+    #[test]
+    fn a_word_is_a_flag_only_where_a_flag_is_wanted() {
+        /// What takes whatever is there, as a text or a flag.
+        #[derive(Debug, PartialEq, Deserialize)]
+        #[serde(untagged)]
+        enum Either {
+            Flag(bool),
+            Text(String),
+        }
+        for (yaml, either) in [
+            ("ON", Either::Text("ON".to_owned())),
+            ("no", Either::Text("no".to_owned())),
+            ("true", Either::Flag(true)),
+            ("False", Either::Flag(false)),
+            ("\"true\"", Either::Text("true".to_owned())),
+        ] {
+            let node = Node::parse(yaml).expect(yaml);
+            assert_eq!(Either::deserialize(node).expect(yaml), either, "{yaml}");
+            let texts = Node::parse(&format!("[ {yaml} ]")).expect(yaml);
+            assert_eq!(Vec::<Either>::deserialize(texts).expect(yaml), [either], "{yaml}");
+        }
+        assert_eq!(read("flag: ON").expect("it is a flag").flag, Some(true));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::word::Words;
 use crate::written;
 
 /// Longest name of a field, in bytes.
-const NAME_MAX: usize = 256;
+pub const NAME_MAX: usize = 256;
 
 pub fn field(
     name: &str,
@@ -73,7 +73,7 @@ fn conversion(
         faults
             .take("scale", scale.ok_or_else(|| format!("{text:?} is no number: write 0.1 or 1e-6")))
     });
-    let nulls: Vec<String> = common.nulls.iter().chain(&written.nulls).cloned().collect();
+    let nulls: Vec<String> = common.nulls.iter().chain(&written.nulls.0).cloned().collect();
     for (place, part) in [("before", &written.before), ("after", &written.after)] {
         if part.as_deref() == Some("") {
             faults.add(place, "it is empty: write what stands there, such as \"*\"");
@@ -111,8 +111,8 @@ fn target(written: &written::Field, notation: Notation, faults: &mut Faults) -> 
                 words => Words::new(words),
             };
             Target::Bool {
-                yes: or(&written.yes, ["true", "1"]),
-                no: or(&written.no, ["false", "0"]),
+                yes: or(&written.yes.0, ["true", "1"]),
+                no: or(&written.no.0, ["false", "0"]),
             }
         }
         Some("text") => Target::Text,
@@ -154,8 +154,8 @@ fn only_for(written: &written::Field, faults: &mut Faults) {
     refuse("unit", written.unit.is_some(), &["time"]);
     refuse("pattern", written.pattern.is_some(), &["time"]);
     refuse("zone", written.zone.is_some(), &["time"]);
-    refuse("true", !written.yes.is_empty(), &["bool"]);
-    refuse("false", !written.no.is_empty(), &["bool"]);
+    refuse("true", !written.yes.0.is_empty(), &["bool"]);
+    refuse("false", !written.no.0.is_empty(), &["bool"]);
     if written.scale.is_some() && !(kind.is_none() || is(&["int", "float", "decimal"])) {
         faults.add("scale", "only numbers are scaled: it is for type: int, float or decimal");
     }

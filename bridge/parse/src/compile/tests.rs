@@ -94,7 +94,11 @@ fn fields_that_cannot_be() {
         ),
         (written::Field { prefix: text("x"), ..field() }, "fields.f.prefix", "spread: true"),
         (written::Field { before: text(""), ..field() }, "fields.f.before", "empty"),
-        (written::Field { yes: vec!["ON".to_owned()], ..field() }, "fields.f.true", "type: bool"),
+        (
+            written::Field { yes: Texts(vec!["ON".to_owned()]), ..field() },
+            "fields.f.true",
+            "type: bool",
+        ),
         (
             written::Field { kind: text("int"), base: Some(99), ..field() },
             "fields.f.base",

@@ -111,6 +111,14 @@ impl<T: JsonSchema> JsonSchema for OneOrMany<T> {
     }
 }
 
+/// A word, where YAML has a word of its own: `null` says null, as `"null"` does.
+pub fn word_or_null<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<String>, D::Error> {
+    let word = Option::<String>::deserialize(deserializer)?;
+    Ok(Some(word.unwrap_or_else(|| "null".to_owned())))
+}
+
 /// A text, or a list of texts; numbers and booleans are what they are written as.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Texts(pub Vec<String>);

@@ -135,6 +135,13 @@ fn null_is_not_absent() {
 #[test]
 fn not_data_is_no_failure() {
     says(
+        "{format: json, ignore: offline, nulls: -999}",
+        &[("offline", &["ignored"]), ("[-999]", &["0 value=[null]"])],
+    );
+    says("{format: json, nan: null}", &[("{\"v\":NaN}", &["0 v=null"])]);
+    says("{format: json, nan: \"null\"}", &[("{\"v\":NaN}", &["0 v=null"])]);
+    says("{format: json}", &[("{\"v\":NaN}", &["not_json at 5"])]);
+    says(
         "{format: json, ignore: [offline, ''], select: [{path: type, equals: [data, log]}, {path: v, exists: true}], records: '[]'}",
         &[
             ("offline", &["ignored"]),
