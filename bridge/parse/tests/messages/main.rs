@@ -358,6 +358,32 @@ fn programs_make_records() {
     );
 }
 
+/// The programs of docs/formats.md, each with the payload and the records that stand around it: a comment of
+/// words, one that is a payload, the program, and one with an arrow.
+#[test]
+fn programs_of_the_docs_do_what_they_say() {
+    let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/formats.md");
+    let docs = std::fs::read_to_string(docs).expect("the page is there");
+    let (_, block) = docs.split_once("```jq\n").expect("it has programs");
+    let (block, _) = block.split_once("\n```").expect("they end");
+    let programs: Vec<&str> = block.split("\n\n").collect();
+    assert!(programs.len() >= 10, "{} programs", programs.len());
+    let records = parser("format: ndjson");
+    for told in programs {
+        let lines: Vec<&str> = told.lines().collect();
+        let [words, payload, program, result] = lines[..] else { panic!("four lines: {told}") };
+        let payload = payload.strip_prefix("# ").expect("a comment");
+        let result = result.strip_prefix("# → ").expect("a result");
+        // A text stands in quotes there, and its payload is what is within.
+        let (format, payload) = match words.contains("format: text") {
+            true => ("text", payload.trim_matches('"')),
+            false => ("json", payload),
+        };
+        let yaml = format!("format: {format}\njq: |\n  {program}\n");
+        assert_eq!(said(&parser(&yaml), payload), said(&records, result), "{told}");
+    }
+}
+
 #[test]
 fn nothing_is_without_a_limit() {
     let limits =
