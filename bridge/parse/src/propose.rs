@@ -4,9 +4,10 @@
 use std::fmt::Write as _;
 
 use crate::charset::utf8;
+use crate::compile::{FIELDS_MAX, NAME_MAX};
 use crate::facts::Facts;
 use crate::json::reader::{self, Duplicates, Rules};
-use crate::json::{Json, Kind};
+use crate::json::{Entry, Json, Kind};
 use crate::limits::Limits;
 use crate::unpack::{self, Packing};
 
@@ -72,7 +73,7 @@ fn raw(why: &str) -> Proposal {
 
 fn plain(text: &str, proposal: &mut Proposal) {
     proposal.add("format: text");
-    if text.trim_end().contains('\n') {
+    if text.trim_end().contains(['\n', '\r']) {
         proposal.add("text: { lines: true }");
     }
     proposal.add("fields:");
@@ -95,9 +96,14 @@ fn json(text: &str, facts: &Facts<'_>, proposal: &mut Proposal) -> bool {
     let (document, format) = match reader::read(text, &RULES) {
         Ok(document) => (document, "json"),
         Err(_) => match reader::read_next(text, 0, &RULES) {
-            // One word behind the other is a text.
-            Ok(Some((document, _))) if matches!(document.kind, Kind::Map(_) | Kind::List(_)) => {
-                (document, "ndjson")
+            Ok(Some((document, end))) => {
+                match document.kind {
+                    Kind::Map(_) | Kind::List(_) if goes_on(&text[end..]) => (document, "ndjson"),
+                    // What stands behind it is told of it.
+                    Kind::Map(_) => (document, "json"),
+                    // One word behind the other is a text.
+                    _ => return false,
+                }
             }
             _ => return false,
         },
@@ -108,6 +114,12 @@ fn json(text: &str, facts: &Facts<'_>, proposal: &mut Proposal) -> bool {
     proposal.add(format!("format: {format}"));
     document_of(&document, text, facts, proposal);
     true
+}
+
+/// Whether what stands behind a document is another, or lines of which one may be.
+fn goes_on(text: &str) -> bool {
+    let begins = |text: &str| text.trim_start().starts_with(['{', '[']);
+    begins(text) || text.starts_with(['\n', '\r']) && text.lines().any(begins)
 }
 
 fn document_of(document: &Json<'_>, text: &str, facts: &Facts<'_>, proposal: &mut Proposal) {
@@ -121,6 +133,7 @@ fn document_of(document: &Json<'_>, text: &str, facts: &Facts<'_>, proposal: &mu
     }
     let mut path = String::new();
     let records = list_of_records(document, &mut path, LEVELS);
+    let records = records.filter(|items| is_what_is_sent(document, items, facts));
     let records: &[Json<'_>] = match records {
         Some(items) => {
             proposal.add(format!("records: {}", quoted(&format!("{path}[]"))));
@@ -129,21 +142,46 @@ fn document_of(document: &Json<'_>, text: &str, facts: &Facts<'_>, proposal: &mu
         None => std::slice::from_ref(document),
     };
     let Some(Kind::Map(entries)) = records.first().map(|record| &record.kind) else { return };
-    let time = time::of_record(entries, facts);
+    let around = match &document.kind {
+        Kind::Map(around) if !path.is_empty() => around.as_slice(),
+        _ => &[],
+    };
+    let time = time::of_record(entries, facts, step);
+    let time = time.or_else(|| time::of_record(around, facts, step_from_root));
     if let Some((_, line)) = &time {
         proposal.add(line.clone());
     }
-    let time_name = time.map(|(name, _)| name);
-    let others = entries.iter().filter(|entry| Some(entry.key.as_ref()) != time_name.as_deref());
+    let time_path = time.map(|(path, _)| path);
+    let others = entries.iter().filter(|entry| Some(step(&entry.key)) != time_path);
     let typed: Vec<String> = others.filter_map(|entry| typed_field(&entry.key, records)).collect();
+    let typed = &typed[..typed.len().min(FIELDS_MAX)];
     if !typed.is_empty() {
         proposal.add("fields:  # numbers that are texts; everything else is kept as it is");
-        proposal.lines.extend(typed);
+        proposal.lines.extend_from_slice(typed);
     }
+}
+
+/// Whether a list is what a document was sent for, and no more than a part of it: its elements have times, or
+/// there is nothing around it but single values.
+fn is_what_is_sent(document: &Json<'_>, items: &[Json<'_>], facts: &Facts<'_>) -> bool {
+    let Kind::Map(around) = &document.kind else { return true };
+    let is_timed = match items.first().map(|item| &item.kind) {
+        Some(Kind::Map(entries)) => time::of_record(entries, facts, step).is_some(),
+        _ => false,
+    };
+    let is_large = |entry: &&Entry<'_>| match &entry.value.kind {
+        Kind::Map(inner) => !inner.is_empty(),
+        Kind::List(inner) => !inner.is_empty(),
+        _ => false,
+    };
+    is_timed || around.iter().filter(is_large).count() == 1
 }
 
 /// A field whose texts are numbers in all records.
 fn typed_field(key: &str, records: &[Json<'_>]) -> Option<String> {
+    if !is_name(key) {
+        return None;
+    }
     let values = records.iter().filter_map(|record| record.get(key));
     let kinds = values.map(|value| match &value.kind {
         Kind::Text(text) => type_of_text(text),
@@ -154,6 +192,11 @@ fn typed_field(key: &str, records: &[Json<'_>]) -> Option<String> {
         kind = if one? == "float" { "float" } else { kind };
     }
     Some(format!("  {}: {{ path: {}, type: {kind} }}", quoted(key), quoted(&step(key))))
+}
+
+/// Whether a field can be called so.
+fn is_name(text: &str) -> bool {
+    (1..=NAME_MAX).contains(&text.len())
 }
 
 /// The type of what a text stands for; None where it is a text. Leading zeros belong to names.
@@ -225,14 +268,34 @@ fn step(key: &str) -> String {
     }
 }
 
+/// The same from the payload's root on.
+fn step_from_root(key: &str) -> String {
+    let step = step(key);
+    if step.starts_with('[') { format!("${step}") } else { format!("$.{step}") }
+}
+
 /// A text as YAML, in quotes where it needs them.
 fn quoted(text: &str) -> String {
     let is_plain = text.starts_with(|one: char| one.is_ascii_alphabetic())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-/".contains(&byte))
         && !["true", "false", "null", "yes", "no", "on", "off", "y", "n"]
             .contains(&text.to_ascii_lowercase().as_str());
-    match is_plain {
-        true => text.to_owned(),
-        false => format!("{text:?}").replace("\\'", "'"),
+    if is_plain {
+        return text.to_owned();
     }
+    let mut quoted = String::from('"');
+    for one in text.chars() {
+        match u32::from(one) {
+            _ if one == '"' || one == '\\' => quoted.extend(['\\', one]),
+            _ if one == ' ' || one.is_alphanumeric() || one.is_ascii_punctuation() => {
+                quoted.push(one);
+            }
+            number @ ..=0xffff => {
+                write!(quoted, "\\u{number:04x}").expect("memory takes everything")
+            }
+            number => write!(quoted, "\\U{number:08x}").expect("memory takes everything"),
+        }
+    }
+    quoted.push('"');
+    quoted
 }

@@ -27,6 +27,19 @@ fn a_proposal_says_what_is_plain() {
         ),
         ("[{\"v\":1}]", "format: json\nrecords: \"[]\""),
         (
+            r#"{"id":"a","created":1770149645123,"r":[{"v":1}]}"#,
+            "format: json\nrecords: \"r[]\"\ntime: { field: \"$.created\", unit: ms }",
+        ),
+        (
+            r#"{"r":[{"v":"1","ts":"2"}],"ts":1770149645}"#,
+            "format: json\nrecords: \"r[]\"\ntime: { field: \"$.ts\", unit: s }\nfields:  # numbers that are texts; everything else is kept as it is\n  v: { path: v, type: int }\n  ts: { path: ts, type: int }",
+        ),
+        // What a gateway heard is a part of what was sent.
+        (
+            r#"{"time":1770149645,"object":{"t":21.5},"rx":[{"rssi":-36}]}"#,
+            "format: json\ntime: { field: time, unit: s }",
+        ),
+        (
             r#"[{"a":"1","b":"1"},{"a":"1.5","b":"x"}]"#,
             "format: json\nrecords: \"[]\"\nfields:  # numbers that are texts; everything else is kept as it is\n  a: { path: a, type: float }",
         ),
@@ -34,6 +47,22 @@ fn a_proposal_says_what_is_plain() {
         ("\u{1e}{\"v\":1}\n", "format: json-seq"),
         ("21.5\n", "format: text\nfields:\n  value: { path: \".\", type: float }"),
         ("ON", "format: text\nfields:\n  value: { path: \".\" }"),
+        ("[12345] temp: 21.5C", "format: text\nfields:\n  value: { path: \".\" }"),
+        ("{\"v\":1}xx", "format: json"),
+        ("{\"v\":1}\n....\n{\"v\":3}\n", "format: ndjson"),
+        (
+            "ts,v\r1770149645,2\r",
+            "format: csv\ntime: { field: ts, unit: s }\nfields:\n  v: { path: v, type: int }",
+        ),
+        (
+            "# two\nts,v,v\n1770149645,2,3\n",
+            "format: csv\ncsv: { comments: \"#\", skip_lines: 2, header: [ ts, v, column_3 ] }\ntime: { field: ts, unit: s }\nfields:\n  v: { path: v, type: int }\n  column_3: { path: column_3, type: int }",
+        ),
+        ("{\"\":\"1\"}", "format: json"),
+        (
+            "{\"a\\u001b\u{feff}'\":\"1\"}",
+            "format: json\nfields:  # numbers that are texts; everything else is kept as it is\n  \"a\\u001b\\ufeff'\": { path: \"a\\u001b\\ufeff'\", type: int }",
+        ),
         ("hello, world", "format: text\nfields:\n  value: { path: \".\" }"),
         (
             "ts;temp;state\n1770149645;21,5;run\n1770149646;;run\n",
@@ -57,6 +86,59 @@ fn a_proposal_says_what_is_plain() {
     );
 }
 
+/// What strangers are fond of, in keys and values.
+const WORDS: [&str; 20] = [
+    "\"", "\\", "{", "[", "]", "}", ":", ",", "'", "#", "\n", "\r", "\0", "\t", ";", "\u{1b}",
+    "\u{feff}", "😀", "%", "7",
+];
+
+#[test]
+fn whatever_a_payload_is_its_proposal_can_be_written() {
+    let mut random: u64 = 14;
+    let mut below = |limit: usize| {
+        random =
+            random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) as usize % limit.max(1)
+    };
+    let all = [samples("payloads"), samples("shapes")].concat();
+    for (_, sample) in all {
+        for _ in 0..20 {
+            let mut payload = sample.clone();
+            for _ in 0..=below(4) {
+                let at = below(payload.len() + 1);
+                match below(3) {
+                    0 => drop(payload.splice(at..at, WORDS[below(WORDS.len())].bytes())),
+                    1 => payload.truncate(at),
+                    _ => {
+                        let end = (at + below(9)).min(payload.len());
+                        let part = payload[at..end].to_vec();
+                        drop(payload.splice(at..at, part));
+                    }
+                }
+            }
+            let proposal = propose(&payload, &FACTS).lines.join("\n");
+            // It panics where the section is none.
+            let parser = parser(&format!("{proposal}\n"));
+            drop(parser.parse(&payload, &FACTS, &mut Nothing));
+        }
+    }
+}
+
+/// The payloads of a folder of the tests, by their names.
+fn samples(folder: &str) -> Vec<(String, Vec<u8>)> {
+    let tests = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let files = std::fs::read_dir(tests.join(folder).join("samples")).expect("it is there");
+    let mut samples: Vec<_> = files
+        .map(|entry| {
+            let path = entry.expect("it is listed").path();
+            let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+            (name, std::fs::read(&path).expect("it is there"))
+        })
+        .collect();
+    samples.sort();
+    samples
+}
+
 struct Nothing;
 
 impl Sink for Nothing {
@@ -70,13 +152,8 @@ const BROKEN: [&str; 7] = ["30-", "31-", "46-", "86-", "24-", "40-", "54-"];
 
 #[test]
 fn what_is_proposed_parses_its_payload() {
-    let folder =
-        std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/payloads/samples");
     let mut count = 0;
-    for entry in std::fs::read_dir(folder).expect("it is there") {
-        let path = entry.expect("it is listed").path();
-        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
-        let payload = std::fs::read(&path).expect("it is there");
+    for (name, payload) in samples("payloads") {
         let proposal = propose(&payload, &FACTS);
         let yaml = format!("{}\n", proposal.lines.join("\n"));
         let parser = parser(&yaml);

@@ -1,6 +1,9 @@
 //! Whether a text is a table, and how it is written. Pure.
 
-use super::{Proposal, quoted, step, time, type_of_text};
+use std::collections::HashSet;
+
+use super::{Proposal, is_name, quoted, step, time, type_of_text};
+use crate::compile::FIELDS_MAX;
 use crate::facts::Facts;
 
 /// What stands between columns, the rarest in other texts first.
@@ -8,6 +11,7 @@ const DELIMITERS: [char; 4] = ['\t', ';', '|', ','];
 
 /// Looks whether lines have the same number of columns, and what those are.
 pub fn table(text: &str, facts: &Facts<'_>, proposal: &mut Proposal) -> bool {
+    let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let lines = || text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
     let count = |line: &str, one: char| line.matches(one).count();
     let is_same = |one: &char| {
@@ -29,10 +33,15 @@ pub fn table(text: &str, facts: &Facts<'_>, proposal: &mut Proposal) -> bool {
         return false;
     }
     let width = rows[0].len();
-    let names: Vec<String> = match has_header {
-        true => rows[0].iter().map(|name| (*name).to_owned()).collect(),
-        false => (1..=width).map(|column| format!("column_{column}")).collect(),
+    // What is no name of a field, or is there already, has its column's number.
+    let mut seen = HashSet::new();
+    let name_of = |column: usize| {
+        let written = rows[0][column];
+        let is_one = has_header && is_name(written) && seen.insert(written.to_owned());
+        if is_one { written.to_owned() } else { format!("column_{}", column + 1) }
     };
+    let names: Vec<String> = (0..width).map(name_of).collect();
+    let has_names = has_header && names == rows[0];
     proposal.add("format: csv");
     let mut csv = Vec::new();
     if delimiter != ',' {
@@ -42,7 +51,11 @@ pub fn table(text: &str, facts: &Facts<'_>, proposal: &mut Proposal) -> bool {
     if text.lines().any(|line| line.starts_with('#')) {
         csv.push("comments: \"#\"".to_owned());
     }
-    if !has_header {
+    if !has_names {
+        if has_header && let Some(first) = lines().next() {
+            let above = text.lines().take_while(|line| *line != first).count();
+            csv.push(format!("skip_lines: {}", above + 1));
+        }
         let names: Vec<String> = names.iter().map(|name| quoted(name)).collect();
         csv.push(format!("header: [ {} ]", names.join(", ")));
     }
@@ -78,6 +91,7 @@ pub fn table(text: &str, facts: &Facts<'_>, proposal: &mut Proposal) -> bool {
         fields.push(format!("  {}: {{ path: {path}, type: {kind}{nulls} }}", quoted(name)));
     }
     proposal.lines.extend(time.map(|(_, line)| line));
+    fields.truncate(FIELDS_MAX);
     if !fields.is_empty() {
         proposal.add("fields:");
         proposal.lines.extend(fields);

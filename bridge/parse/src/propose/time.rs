@@ -2,13 +2,13 @@
 
 use jiff::Timestamp;
 
-use super::{quoted, step};
+use super::quoted;
 use crate::facts::Facts;
 use crate::json::{Entry, Kind};
 use crate::time::form::{Form, Read, Unit};
 
 /// What times are called, in lower case; the first that a record has counts.
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 21] = [
     "timestamp",
     "ts",
     "time",
@@ -21,6 +21,10 @@ const NAMES: [&str; 17] = [
     "unixtime",
     "unix_time",
     "epoch",
+    "created",
+    "created_at",
+    "reported_at",
+    "received_at",
     "zeit",
     "datum",
     "date",
@@ -33,14 +37,19 @@ const EARLIEST_S: i64 = 946_684_800;
 /// How far ahead of the received time one may be, in seconds.
 const AHEAD_S: i64 = 86_400;
 
-/// The name of the time, and the line that declares it.
-pub fn of_record(entries: &[Entry<'_>], facts: &Facts<'_>) -> Option<(String, String)> {
+/// The path to the time, and the line that declares it; `path` is how a key is reached.
+pub fn of_record(
+    entries: &[Entry<'_>],
+    facts: &Facts<'_>,
+    path: fn(&str) -> String,
+) -> Option<(String, String)> {
     NAMES.iter().find_map(|name| {
         let named = entries.iter().filter(|entry| entry.key.to_lowercase() == *name);
         named.into_iter().find_map(|entry| {
             let (Kind::Number(text) | Kind::Text(text)) = &entry.value.kind else { return None };
-            let line = of_text(&step(&entry.key), text, facts)?;
-            Some((entry.key.to_string(), line))
+            let path = path(&entry.key);
+            let line = of_text(&path, text, facts)?;
+            Some((path, line))
         })
     })
 }
