@@ -13,6 +13,7 @@ pub mod json;
 pub(crate) mod object;
 pub mod protobuf;
 pub mod read;
+pub(crate) mod scalar;
 pub mod whole;
 
 /// What every event of a message has besides its own.
@@ -50,11 +51,19 @@ impl<'a> Context<'a> {
     where
         'a: 'e,
     {
-        let sent = (self.facts.device_id, self.facts.verified);
         match &event.device_id {
-            Some(id) => Identity { device_id: id, verified: false, sender: Some(sent) },
-            None => Identity { device_id: sent.0, verified: sent.1, sender: None },
+            Some(id) => {
+                let sent = (self.facts.device_id, self.facts.verified);
+                Identity { device_id: id, verified: false, sender: Some(sent) }
+            }
+            None => self.own_identity(),
         }
+    }
+
+    /// That of events which name nobody else.
+    fn own_identity(&self) -> Identity<'a> {
+        let Facts { device_id, verified, .. } = *self.facts;
+        Identity { device_id, verified, sender: None }
     }
 }
 

@@ -4,6 +4,8 @@
 //! Each assignment of a partition has an epoch of its own, and so has each time that it is read again from
 //! its commit. What belongs to an earlier epoch changes nothing any more: no stale report finishes a message.
 
+use std::time::Instant;
+
 use bridge::kafka::group::{Partition, Position};
 use slab::Slab;
 
@@ -159,6 +161,18 @@ impl Desk {
     pub fn slots(&self) -> impl Iterator<Item = (SlotId, &Slot)> {
         let all = self.slots.iter().enumerate();
         all.filter_map(|(id, slot)| slot.as_ref().map(|slot| (id, slot)))
+    }
+
+    /// Wakes what was held long enough, and says which partitions have anything that waits, or are not read:
+    /// most have not, most of the time.
+    pub fn wake(&mut self, now: Instant) -> Vec<SlotId> {
+        let slots = self.slots.iter_mut().enumerate();
+        let waiting = slots.filter_map(|(id, slot)| {
+            let line = &mut slot.as_mut()?.line;
+            line.wake(now);
+            (!line.is_quiet()).then_some(id)
+        });
+        waiting.collect()
     }
 
     /// What Kafka says was committed, of a partition of which nothing was read yet.

@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::metadata::{self, Message};
 use crate::parsing::lane_of;
 use crate::plan::PoolLane;
-use crate::raw::Raw;
+use crate::raw::{Opened, Raw};
 use crate::work::{Cancelled, Emit, Step, Work};
 
 /// See the module.
@@ -15,20 +15,27 @@ pub struct Landings {
     topic: String,
     lanes: Vec<PoolLane>,
     record: RecordBuf,
+    opened: Opened,
 }
 
 impl Landings {
     pub fn new(topic: &str, lanes: &[PoolLane]) -> Landings {
-        Landings { topic: topic.to_owned(), lanes: lanes.to_vec(), record: RecordBuf::default() }
+        Landings {
+            topic: topic.to_owned(),
+            lanes: lanes.to_vec(),
+            record: RecordBuf::default(),
+            opened: Opened::default(),
+        }
     }
 }
 
 impl Work for Landings {
     fn work(&mut self, raw: &Raw<'_>, out: &mut RecordBatch<()>) -> Step {
-        let opened = raw.envelope().ok();
+        let is_one = raw.open(&mut self.opened).is_ok();
         let lane = lane_of(&self.lanes, raw.topic);
-        let message = Message { lane, raw, opened: opened.as_ref() };
+        let message = Message { lane, raw, opened: is_one.then_some(&self.opened) };
         metadata::landed(&self.topic, &message, &mut self.record);
+        self.opened.let_go(raw.bytes());
         out.push(self.record.as_record(), ());
         Step::Done
     }

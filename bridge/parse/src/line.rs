@@ -83,6 +83,11 @@ impl Line {
         matches!(self.state, State::Running) && self.waiting.is_empty()
     }
 
+    /// Whether nothing is to be done before the next message comes.
+    pub fn is_quiet(&self) -> bool {
+        self.is_free() && !self.is_paused && !self.is_unsought
+    }
+
     /// Puts a message behind those that wait.
     pub fn push(&mut self, raw: RawBuf) {
         self.waiting_bytes += raw.bytes();
@@ -174,10 +179,10 @@ mod tests {
     #[test]
     fn what_waits_keeps_its_order_and_its_bytes() {
         let mut line = Line::default();
-        assert!(line.is_free());
+        assert!(line.is_free() && line.is_quiet());
         line.push(raw(1));
         line.push(raw(2));
-        assert!(!line.is_free());
+        assert!(!line.is_free() && !line.is_quiet());
         let first = line.pop().expect("one waits");
         assert_eq!((first.offset, line.waiting_bytes()), (1, 4));
         line.put_back(first);
@@ -186,6 +191,11 @@ mod tests {
         assert!(line.pop().is_none());
         line.rewind(3);
         assert!(line.is_free() && line.waiting_bytes() == 0);
+        // Whoever is told to read on, or again, is not forgotten.
+        line.is_paused = true;
+        assert!(!line.is_quiet());
+        (line.is_paused, line.is_unsought) = (false, true);
+        assert!(!line.is_quiet());
     }
 
     #[test]

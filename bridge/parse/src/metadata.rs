@@ -77,17 +77,17 @@ pub fn parsed(topic: &str, message: &Message<'_>, parsed: &Parsed<'_>, out: &mut
     record(topic, "parsed", message, out, |object| {
         if let Some((name, revision)) = parsed.parser {
             object.text("parser", name);
-            object.plain("revision", revision);
+            object.int("revision", revision);
         }
         object.text("outcome", parsed.became.label());
         if let Some(reason) = parsed.became.reason() {
             object.text("reason", reason);
         }
         if let Became::Events { events, skipped } = parsed.became {
-            object.plain("events", events);
-            object.plain("skipped", skipped);
+            object.int("events", events);
+            object.int("skipped", skipped);
         }
-        object.plain("took_us", parsed.took_us);
+        object.int("took_us", parsed.took_us);
     });
 }
 
@@ -111,12 +111,12 @@ fn record(
         }
         object.text("lane", lane);
         let whole = || raw.value.map_or(0, <[u8]>::len) as u64;
-        object.plain("size", opened.map_or_else(whole, |opened| opened.envelope.payload_size));
-        object.key("source");
+        object.int("size", opened.map_or_else(whole, |opened| opened.envelope.payload_size));
+        object.known("source");
         let mut source = Object::begin(object.out);
         source.text("topic", raw.topic);
-        source.plain("partition", raw.partition);
-        source.plain("offset", raw.offset);
+        source.int("partition", raw.partition);
+        source.int("offset", raw.offset);
         source.end();
         rest(&mut object);
         object.end();
@@ -127,7 +127,7 @@ fn envelope(opened: &Opened, object: &mut Object<'_>) {
     let envelope = &opened.envelope;
     object.id("message_id", &opened.message_id);
     object.text("device_id", &envelope.device_id);
-    object.plain("verified", opened.is_verified());
+    object.bool("verified", opened.is_verified());
     for (name, known) in [
         ("device_type", &envelope.device_type),
         ("firmware_version", &envelope.firmware_version),
@@ -183,7 +183,8 @@ mod tests {
             key: None,
             value: Some(&encoded),
         };
-        let opened = raw.envelope().expect("it is one");
+        let mut opened = Opened::default();
+        raw.open(&mut opened).expect("it is one");
         let message = Message { lane: "fast", raw: &raw, opened: Some(&opened) };
         let mut record = RecordBuf::default();
         landed("m", &message, &mut record);

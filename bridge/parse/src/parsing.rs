@@ -6,11 +6,12 @@ use std::time::Instant;
 
 use bridge::objects::{Expected, ObjectError, ReadError, Store};
 use bridge::record::{RecordBatch, RecordBuf};
-use proto::v1::envelope::Payload;
 use proto::v1::{Envelope, Reference};
 
 use crate::books::Books;
-use crate::canonical::object::{ID_TEXT_LEN, id_text};
+use crate::canonical::json::Frame;
+use crate::canonical::object::id_text;
+use crate::canonical::scalar::write_int;
 use crate::canonical::{self, Context};
 use crate::event::Event;
 use crate::facts::Facts;
@@ -21,7 +22,7 @@ use crate::plan::rules::{OnFailure, RawMessage, Rule};
 use crate::plan::topic::{CanonicalFormat, CanonicalTopic};
 use crate::plan::{Plan, PoolLane};
 use crate::quarantine;
-use crate::raw::{Opened, Raw};
+use crate::raw::{Opened, Payload, Raw, write_position};
 use crate::work::{Cancelled, Emit, Step, Work};
 
 /// Bytes of the largest payload that the pool's own thread parses: it has others to serve.
@@ -32,10 +33,12 @@ const PIECE_BYTES: usize = 1024 * 1024;
 /// See the module.
 pub struct Parsing {
     plan: Arc<Plan>,
-    lanes: Vec<PoolLane>,
+    lanes: Arc<[PoolLane]>,
     store: Option<Store>,
     books: Books,
     record: RecordBuf,
+    opened: Opened,
+    common: Common,
 }
 
 /// A message with what is decided of it.
@@ -52,7 +55,15 @@ struct Subject<'a> {
 impl Parsing {
     pub fn new(pool: &str, lanes: &[PoolLane], plan: Arc<Plan>, store: Option<Store>) -> Parsing {
         let books = Books::new(pool, &plan);
-        Parsing { plan, lanes: lanes.to_vec(), store, books, record: RecordBuf::default() }
+        Parsing {
+            plan,
+            lanes: lanes.into(),
+            store,
+            books,
+            record: RecordBuf::default(),
+            opened: Opened::default(),
+            common: Common::default(),
+        }
     }
 
     /// Opens the record, finds its rule, and lets `work` go on with it.
@@ -61,12 +72,26 @@ impl Parsing {
         raw: &Raw<'_>,
         work: impl FnOnce(&mut Parsing, Result<&Subject<'_>, (&str, Failure)>) -> T,
     ) -> T {
-        let (began, plan) = (Instant::now(), Arc::clone(&self.plan));
-        let lane = lane_of(&self.lanes, raw.topic).to_owned();
-        let opened = match raw.envelope() {
-            Ok(opened) => opened,
-            Err(failure) => return work(self, Err((&lane, failure))),
-        };
+        let mut opened = std::mem::take(&mut self.opened);
+        let done = self.with_opened(raw, &mut opened, work);
+        opened.let_go(raw.bytes());
+        self.opened = opened;
+        done
+    }
+
+    fn with_opened<T>(
+        &mut self,
+        raw: &Raw<'_>,
+        opened: &mut Opened,
+        work: impl FnOnce(&mut Parsing, Result<&Subject<'_>, (&str, Failure)>) -> T,
+    ) -> T {
+        let (began, plan, lanes) =
+            (Instant::now(), Arc::clone(&self.plan), Arc::clone(&self.lanes));
+        let lane = lane_of(&lanes, raw.topic);
+        if let Err(failure) = raw.open(opened) {
+            return work(self, Err((lane, failure)));
+        }
+        let opened = &*opened;
         let envelope = &opened.envelope;
         let attributes = plan.known.of_message(envelope);
         let facts = Facts {
@@ -76,8 +101,8 @@ impl Parsing {
             verified: opened.is_verified(),
             attributes: &attributes,
         };
-        let rule = plan.rules.first_match(&lane, &RawMessage { facts: &facts, envelope });
-        let subject = Subject { lane: &lane, raw, opened: &opened, facts, rule, began };
+        let rule = plan.rules.first_match(lane, &RawMessage { facts: &facts, envelope });
+        let subject = Subject { lane, raw, opened, facts, rule, began };
         work(self, Ok(&subject))
     }
 
@@ -189,10 +214,10 @@ impl Parsing {
             self.end(subject, Became::NoRule, out);
             return Step::Done;
         };
-        match &subject.opened.envelope.payload {
+        match subject.opened.payload(subject.raw) {
             Some(Payload::Inline(payload)) if payload.len() <= SHORT_MAX_BYTES => {
-                let plan = Arc::clone(&self.plan);
-                let mut writer = subject.writer(&plan, rule, &mut self.record);
+                let topic = &self.plan.topics[rule.topic];
+                let mut writer = subject.writer(topic, rule, &mut self.common, &mut self.record);
                 let outcome = rule.parser.parser.parse(
                     payload,
                     &subject.facts,
@@ -215,7 +240,7 @@ impl Parsing {
             return emit(out).map(|()| Step::Done);
         };
         let fetched;
-        let payload: &[u8] = match &subject.opened.envelope.payload {
+        let payload: &[u8] = match subject.opened.payload(subject.raw) {
             Some(Payload::Inline(payload)) => payload,
             Some(Payload::Reference(reference)) => match self.fetch(reference) {
                 Ok(payload) => {
@@ -230,9 +255,9 @@ impl Parsing {
             },
             None => &[],
         };
-        let plan = Arc::clone(&self.plan);
         let parser = &rule.parser.parser;
-        let mut writer = subject.writer(&plan, rule, &mut self.record);
+        let topic = &self.plan.topics[rule.topic];
+        let mut writer = subject.writer(topic, rule, &mut self.common, &mut self.record);
         let mut first = First { writer: &mut writer, out: &mut out, is_over: false };
         let outcome = parser.parse(payload, &subject.facts, &mut first);
         let is_over = first.is_over && matches!(outcome, Outcome::Events { .. });
@@ -352,8 +377,9 @@ pub fn lane_of<'l>(lanes: &'l [PoolLane], topic: &str) -> &'l str {
 impl Subject<'_> {
     fn writer<'w>(
         &'w self,
-        plan: &'w Plan,
+        topic: &'w CanonicalTopic,
         rule: &'w Rule,
+        common: &'w mut Common,
         record: &'w mut RecordBuf,
     ) -> Writer<'w> {
         let envelope: &Envelope = &self.opened.envelope;
@@ -370,10 +396,32 @@ impl Subject<'_> {
             parser: &rule.parser.name,
             revision: rule.parser.revision,
         };
-        let message_id = id_text(&context.message_id);
-        let position = crate::raw::position(context.topic, context.partition, context.offset);
-        let revision = context.revision.to_string();
-        Writer { context, topic: &plan.topics[rule.topic], message_id, position, revision, record }
+        common.fill(&context, topic.format);
+        Writer { context, topic, common, record }
+    }
+}
+
+/// What all events of a message have in common, as it is written; filled again for the next message.
+#[derive(Default)]
+struct Common {
+    message_id: Vec<u8>,
+    position: Vec<u8>,
+    revision: Vec<u8>,
+    /// Of the values that are JSON.
+    frame: Frame,
+}
+
+impl Common {
+    fn fill(&mut self, context: &Context<'_>, format: CanonicalFormat) {
+        self.message_id.clear();
+        self.message_id.extend_from_slice(&id_text(&context.message_id));
+        self.position.clear();
+        write_position(context.topic, context.partition, context.offset, &mut self.position);
+        self.revision.clear();
+        write_int(context.revision, &mut self.revision);
+        if format == CanonicalFormat::Json {
+            self.frame.fill(context);
+        }
     }
 }
 
@@ -381,24 +429,22 @@ impl Subject<'_> {
 struct Writer<'w> {
     context: Context<'w>,
     topic: &'w CanonicalTopic,
-    /// What every record's headers say.
-    message_id: [u8; ID_TEXT_LEN],
-    position: String,
-    revision: String,
+    common: &'w Common,
     record: &'w mut RecordBuf,
 }
 
 impl Writer<'_> {
     fn write(&mut self, event: &Event<'_>, out: &mut RecordBatch<()>) {
-        let Writer { context, topic, message_id, position, revision, record } = self;
+        let Writer { context, topic, common, record } = self;
+        let event_id = context.event_id(event);
         record.begin(&topic.topic, context.facts.received_ms);
-        record.header("landfall-event-id", &id_text(&context.event_id(event)));
-        record.header("landfall-message-id", message_id);
-        record.header("landfall-source", position.as_bytes());
-        record.header("landfall-revision", revision.as_bytes());
+        record.header("landfall-event-id", &id_text(&event_id));
+        record.header("landfall-message-id", &common.message_id);
+        record.header("landfall-source", &common.position);
+        record.header("landfall-revision", &common.revision);
         record.key(|out| topic.key.write(context.facts, event, out));
         record.value(|out| match topic.format {
-            CanonicalFormat::Json => canonical::json::write(context, event, out),
+            CanonicalFormat::Json => common.frame.write_with_id(context, &event_id, event, out),
             CanonicalFormat::Protobuf => canonical::protobuf::write(context, event, out),
         });
         out.push(record.as_record(), ());

@@ -273,9 +273,9 @@ impl<W: Work> Inner<W> {
             key: record.key(),
             value: record.value(),
         };
-        let has_room = self.has_room();
+        let may_begin = self.alone.is_none() && self.outbox.is_empty();
         let mut desk = self.desk.0.lock();
-        let share = desk.slots().count().max(1);
+        let has_room = may_begin && desk.has_room();
         let Some(id) = desk.find(raw.topic, raw.partition) else { return };
         desk.first_came(id, raw.offset);
         let slot = desk.slot_mut(id).expect("it was found");
@@ -286,6 +286,8 @@ impl<W: Work> Inner<W> {
             }
             return;
         }
+        let share = desk.slots().count().max(1);
+        let slot = desk.slot_mut(id).expect("it was found");
         slot.line.push(raw.to_owned());
         let bytes = u64::try_from(slot.line.waiting_bytes()).unwrap_or(u64::MAX);
         let is_long = slot.line.waiting() >= (self.limits.records / share).max(1);
@@ -434,14 +436,7 @@ impl<W: Work> Inner<W> {
 
     /// Begins what waits, where nothing keeps it any more.
     fn go_on(&mut self, member: &Member, now: Instant) {
-        let mut desk = self.desk.0.lock();
-        let ids: Vec<SlotId> = desk.slots().map(|(id, _)| id).collect();
-        for id in &ids {
-            if let Some(slot) = desk.slot_mut(*id) {
-                slot.line.wake(now);
-            }
-        }
-        drop(desk);
+        let ids = self.desk.0.lock().wake(now);
         for id in ids {
             let mut desk = self.desk.0.lock();
             let unsought = desk.slot_mut(id).is_some_and(|slot| slot.line.is_unsought);

@@ -4,7 +4,7 @@
 use bridge::record::RecordBuf;
 
 use crate::failure::Failure;
-use crate::raw::{Raw, position};
+use crate::raw::{Raw, write_position};
 
 /// Longest detail of a failure in a header, in bytes.
 const DETAIL_MAX: usize = 512;
@@ -26,7 +26,9 @@ pub fn write(
     if !parser.is_empty() {
         out.header("landfall-parser", parser.as_bytes());
     }
-    out.header("landfall-source", position(raw.topic, raw.partition, raw.offset).as_bytes());
+    let mut position = Vec::new();
+    write_position(raw.topic, raw.partition, raw.offset, &mut position);
+    out.header("landfall-source", &position);
     if !with_value {
         out.header("landfall-cut", b"value");
     }

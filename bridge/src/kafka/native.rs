@@ -81,6 +81,7 @@ impl TopicHandles {
     ) -> Result<(), RDKafkaErrorCode> {
         let topic = self.handle(client, record.topic())?;
         let (key, value) = (record.key(), record.value());
+        // Without headers their argument, the last, is left out: an empty list of them costs as much as a record.
         let headers = headers(record);
         let mut arguments = [
             argument(Kind::RD_KAFKA_VTYPE_RKT, Value { rkt: topic }),
@@ -100,14 +101,16 @@ impl TopicHandles {
             let error = bindings::rd_kafka_produceva(
                 client.native_ptr(),
                 arguments.as_mut_ptr(),
-                arguments.len(),
+                arguments.len() - usize::from(headers.is_null()),
             );
             if error.is_null() {
                 return Ok(());
             }
             let code = bindings::rd_kafka_error_code(error);
             bindings::rd_kafka_error_destroy(error);
-            bindings::rd_kafka_headers_destroy(headers);
+            if !headers.is_null() {
+                bindings::rd_kafka_headers_destroy(headers);
+            }
             code
         };
         Err(code.into())
@@ -189,11 +192,15 @@ fn memory(bytes: &[u8]) -> Value {
     Value { mem: bindings::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 { ptr, size: bytes.len() } }
 }
 
-/// librdkafka's form of the record's headers, owned by the caller.
+/// librdkafka's form of the record's headers, owned by the caller; null where there are none.
 fn headers(record: Record<'_>) -> *mut bindings::rd_kafka_headers_t {
+    let count = record.headers().count();
+    if count == 0 {
+        return ptr::null_mut();
+    }
     // SAFETY: names and values are copied; their sizes are given.
     unsafe {
-        let headers = bindings::rd_kafka_headers_new(2);
+        let headers = bindings::rd_kafka_headers_new(count);
         for (name, value) in record.headers() {
             bindings::rd_kafka_header_add(
                 headers,

@@ -7,8 +7,9 @@ use parse::canonical::{json, protobuf, read};
 use parse::failure::Reason;
 use parse::metadata::{self, Became, Message, Parsed};
 use parse::quarantine;
-use parse::raw::{Opened, Raw};
+use parse::raw::{self, Opened, Raw};
 use prost::Message as _;
+use proto::v1::envelope::Payload;
 use proto::v1::{Envelope, Event};
 use serde_json::Value;
 
@@ -34,24 +35,28 @@ fn envelope(value: &[u8]) -> bool {
         key: Some(b"key"),
         value: Some(value),
     };
-    let opened = match raw.envelope() {
-        Ok(opened) => opened,
-        Err(failure) => {
-            assert_eq!(failure.reason, Reason::NoEnvelope);
-            told(&raw, None, Became::Quarantined(failure.reason.label()));
-            let mut record = RecordBuf::default();
-            quarantine::write("q", &raw, raw.timestamp_ms, "", &failure, true, &mut record);
-            let record = record.as_record();
-            assert_eq!(
-                (record.key(), record.value()),
-                (&b"key"[..], value),
-                "it is kept as it was"
-            );
-            let source = record.headers().find(|(name, _)| *name == "landfall-source");
-            assert_eq!(source.map(|(_, at)| at), Some(&b"landfall.fast/3/40"[..]));
-            return false;
+    let mut opened = Opened::default();
+    if let Err(failure) = raw.open(&mut opened) {
+        assert_eq!(failure.reason, Reason::NoEnvelope);
+        told(&raw, None, Became::Quarantined(failure.reason.label()));
+        let mut record = RecordBuf::default();
+        quarantine::write("q", &raw, raw.timestamp_ms, "", &failure, true, &mut record);
+        let record = record.as_record();
+        assert_eq!((record.key(), record.value()), (&b"key"[..], value), "it is kept as it was");
+        let source = record.headers().find(|(name, _)| *name == "landfall-source");
+        assert_eq!(source.map(|(_, at)| at), Some(&b"landfall.fast/3/40"[..]));
+        return false;
+    }
+    // Its payload is found where it is, and is what a decoder copies.
+    let whole = Envelope::decode(value).expect("it is one");
+    let inline = match (opened.payload(&raw), whole.payload) {
+        (Some(raw::Payload::Inline(found)), Some(Payload::Inline(copied))) => found == copied,
+        (Some(raw::Payload::Reference(found)), Some(Payload::Reference(copied))) => {
+            *found == copied
         }
+        (found, copied) => found.is_none() && copied.is_none(),
     };
+    assert!(inline, "the payload is the decoder's");
     assert_eq!(opened.message_id[..], opened.envelope.message_id[..]);
     let again = Envelope::decode(opened.envelope.encode_to_vec().as_slice());
     assert_eq!(again.as_ref(), Ok(&opened.envelope));

@@ -14,7 +14,7 @@ use std::process::Command;
 
 use bridge::record::RecordBuf;
 use parse::metadata::{Became, Message, Parsed};
-use parse::raw::Raw;
+use parse::raw::{Opened, Raw};
 use prost::Message as _;
 use proto::v1::Envelope;
 use serde_json::Value;
@@ -355,7 +355,8 @@ fn metadata(text: &str) -> Result<(), String> {
     let value = envelope.encode_to_vec();
     let (topic, value) = ("landfall.fast", Some(&value[..]));
     let raw = Raw { topic, partition: 1, offset: 9, timestamp_ms: 0, key: None, value };
-    let opened = raw.envelope().map_err(|failure| failure.to_string())?;
+    let mut opened = Opened::default();
+    raw.open(&mut opened).map_err(|failure| failure.to_string())?;
     let message = Message { lane: "fast", raw: &raw, opened: Some(&opened) };
     let became = Became::Events { events: 1, skipped: 0 };
     let parsed = Parsed { parser: Some(("meter", 1)), became, took_us: 12 };

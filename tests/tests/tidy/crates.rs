@@ -185,6 +185,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("hyper", &["gateway/src/admin"]),
     ("hyper_util", &["gateway/src/admin"]),
     ("indicatif", &["examples/device-sim/src/progress.rs"]),
+    ("itoa", &["bridge/parse/src/canonical/"]),
     ("jaq_core", &["bridge/parse/src/jq"]),
     ("jaq_json", &["bridge/parse/src/jq"]),
     ("jaq_std", &["bridge/parse/src/jq"]),
@@ -278,6 +279,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("x509_parser", &["gateway/src/net/", "gateway/src/command/"]),
     ("uuid", &["bridge/src/"]),
     ("xxhash_rust", &["bridge/src/", "gateway/src/"]),
+    ("zmij", &["bridge/parse/src/canonical/"]),
     ("zstd", &["bridge/parse/src/unpack.rs", "bridge/parse/tests/messages/bounds.rs"]),
 ];
 

@@ -1,8 +1,8 @@
 //! An object of JSON, written member by member.
 
-use std::io::Write as _;
-
 use jiff::Timestamp;
+
+use super::scalar::{write_int, write_text, write_time};
 
 /// An object that is being written.
 pub struct Object<'o> {
@@ -16,35 +16,58 @@ impl<'o> Object<'o> {
         Object { out, is_first: true }
     }
 
+    /// Members of an object whose first one is somewhere else.
+    pub fn within(out: &'o mut Vec<u8>) -> Object<'o> {
+        Object { out, is_first: false }
+    }
+
     pub fn end(&mut self) {
         self.out.push(b'}');
     }
 
+    /// A key that may be any text.
     pub fn key(&mut self, key: &str) {
-        if !std::mem::replace(&mut self.is_first, false) {
-            self.out.push(b',');
-        }
+        self.comma();
         write_text(key, self.out);
         self.out.push(b':');
     }
 
-    pub fn text(&mut self, key: &str, text: &str) {
-        self.key(key);
+    /// A key of the format's own, of which nothing has to be escaped.
+    pub fn known(&mut self, key: &'static str) {
+        self.comma();
+        self.out.push(b'"');
+        self.out.extend_from_slice(key.as_bytes());
+        self.out.extend_from_slice(b"\":");
+    }
+
+    fn comma(&mut self) {
+        if !std::mem::replace(&mut self.is_first, false) {
+            self.out.push(b',');
+        }
+    }
+
+    pub fn text(&mut self, key: &'static str, text: &str) {
+        self.known(key);
         write_text(text, self.out);
     }
 
-    pub fn plain(&mut self, key: &str, value: impl std::fmt::Display) {
-        self.key(key);
-        write!(self.out, "{value}").expect("memory takes everything");
+    pub fn int(&mut self, key: &'static str, value: impl itoa::Integer) {
+        self.known(key);
+        write_int(value, self.out);
     }
 
-    pub fn time(&mut self, key: &str, time: Timestamp) {
-        self.key(key);
+    pub fn bool(&mut self, key: &'static str, value: bool) {
+        self.known(key);
+        self.out.extend_from_slice(if value { b"true" } else { b"false" });
+    }
+
+    pub fn time(&mut self, key: &'static str, time: Timestamp) {
+        self.known(key);
         write_time(time, self.out);
     }
 
-    pub fn id(&mut self, key: &str, id: &[u8; 16]) {
-        self.key(key);
+    pub fn id(&mut self, key: &'static str, id: &[u8; 16]) {
+        self.known(key);
         self.out.push(b'"');
         self.out.extend_from_slice(&id_text(id));
         self.out.push(b'"');
@@ -67,37 +90,4 @@ pub fn id_text(id: &[u8; 16]) -> [u8; ID_TEXT_LEN] {
         place += 2;
     }
     text
-}
-
-/// With milliseconds, and with more digits where there are more.
-pub fn write_time(time: Timestamp, out: &mut Vec<u8>) {
-    let is_whole = time.subsec_nanosecond() % 1_000_000 == 0;
-    let written =
-        if is_whole { write!(out, "\"{time:.3}\"") } else { write!(out, "\"{time:.9}\"") };
-    written.expect("memory takes everything");
-}
-
-pub fn write_text(text: &str, out: &mut Vec<u8>) {
-    out.push(b'"');
-    let bytes = text.as_bytes();
-    let mut start = 0;
-    for (at, byte) in bytes.iter().enumerate() {
-        let escape: &[u8] = match byte {
-            b'"' => b"\\\"",
-            b'\\' => b"\\\\",
-            b'\n' => b"\\n",
-            b'\r' => b"\\r",
-            b'\t' => b"\\t",
-            0x00..=0x1f => b"",
-            _ => continue,
-        };
-        out.extend_from_slice(&bytes[start..at]);
-        start = at + 1;
-        match escape {
-            b"" => write!(out, "\\u{byte:04x}").expect("memory takes everything"),
-            escape => out.extend_from_slice(escape),
-        }
-    }
-    out.extend_from_slice(&bytes[start..]);
-    out.push(b'"');
 }

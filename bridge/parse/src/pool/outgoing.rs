@@ -1,5 +1,6 @@
 //! A pool's way out: what it hands to its sink, and what that reports.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bridge::kafka::group::Member;
@@ -8,7 +9,7 @@ use bridge::sink::{Decided, Verdict};
 
 use super::setback::Setback;
 use super::{BATCH_KEEP_BYTES, Inner};
-use crate::desk::{Landed, SlotId, Ticket};
+use crate::desk::{Desk, Landed, SlotId, Ticket};
 use crate::work::Work;
 
 impl<W: Work> Inner<W> {
@@ -20,19 +21,28 @@ impl<W: Work> Inner<W> {
         batch: &mut RecordBatch<()>,
     ) {
         let mut setback = None;
+        let shared = Arc::clone(&self.desk);
+        let mut desk = shared.0.lock();
         batch.drain(BATCH_KEEP_BYTES, |record, ()| {
             if setback.is_none() {
-                setback = self.append(ticket, record);
+                setback = self.append(&mut desk, ticket, record);
             }
         });
+        drop(desk);
         if let Some(setback) = setback {
             self.set_back(member, ticket.slot, setback);
         }
     }
 
-    /// Hands one record over, or puts it into the outbox.
-    pub(super) fn append(&mut self, ticket: Ticket, record: Record<'_>) -> Option<Setback> {
-        let token = self.desk.0.lock().open(ticket, record.len() as u64)?;
+    /// Hands one record over, or puts it into the outbox. The sink tells nothing of the group meanwhile, so the
+    /// desk may be held.
+    pub(super) fn append(
+        &mut self,
+        desk: &mut Desk,
+        ticket: Ticket,
+        record: Record<'_>,
+    ) -> Option<Setback> {
+        let token = desk.open(ticket, record.len() as u64)?;
         if !self.outbox.is_empty() {
             self.outbox.push_back((record.to_owned(), token));
             return None;
@@ -45,7 +55,7 @@ impl<W: Work> Inner<W> {
                     None
                 }
                 setback => {
-                    self.desk.0.lock().failed(token);
+                    desk.failed(token);
                     setback
                 }
             },
@@ -75,12 +85,12 @@ impl<W: Work> Inner<W> {
     pub(super) fn close(&mut self, ticket: Ticket) {
         let finished = self.desk.0.lock().close(ticket);
         if finished {
-            self.finished(ticket);
+            self.finished(ticket, now());
         }
     }
 
-    fn finished(&self, ticket: Ticket) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    /// `now` is counted from 1970 on.
+    fn finished(&self, ticket: Ticket, now: Duration) {
         let received = Duration::from_millis(u64::try_from(ticket.received_ms).unwrap_or_default());
         self.freshness.record(now.saturating_sub(received).as_secs_f64());
     }
@@ -109,12 +119,16 @@ impl<W: Work> Inner<W> {
     }
 
     fn take_reports(&mut self, member: &Member, decided: &mut Vec<Decided>) {
+        if decided.is_empty() {
+            return;
+        }
+        let (shared, now) = (Arc::clone(&self.desk), now());
+        let mut desk = shared.0.lock();
         for Decided { token, verdict } in decided.drain(..) {
             let setback = match verdict {
                 Verdict::Durable => {
-                    let landed = self.desk.0.lock().landed(token);
-                    match landed {
-                        Landed::Message(ticket) => self.finished(ticket),
+                    match desk.landed(token) {
+                        Landed::Message(ticket) => self.finished(ticket, now),
                         Landed::Part | Landed::Stale => {}
                     }
                     continue;
@@ -126,10 +140,16 @@ impl<W: Work> Inner<W> {
                 Verdict::Refused { reason, .. } => Setback::NeverTaken(reason.into_owned()),
                 Verdict::Undecided { reason, .. } => Setback::Later(reason.into_owned()),
             };
-            let slot = self.desk.0.lock().failed(token);
-            if let Some(slot) = slot {
+            if let Some(slot) = desk.failed(token) {
+                drop(desk);
                 self.set_back(member, slot, setback);
+                desk = shared.0.lock();
             }
         }
     }
+}
+
+/// Since 1970.
+fn now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

@@ -2,6 +2,7 @@
 //! and where a record is never taken, messages go alone until it is known whose it was.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bridge::kafka::group::{Member, Partition, Position};
@@ -138,7 +139,8 @@ impl<W: Work> Inner<W> {
     /// after the last it is finished.
     pub(super) fn go_on_alone(&mut self, member: &Member) {
         let Some(Alone { ticket, rest }) = &mut self.alone else { return };
-        let (ticket, mut desk) = (*ticket, self.desk.0.lock());
+        let (ticket, shared) = (*ticket, Arc::clone(&self.desk));
+        let mut desk = shared.0.lock();
         if !desk.is_current(ticket) {
             self.alone = None;
             return;
@@ -147,8 +149,9 @@ impl<W: Work> Inner<W> {
             return;
         }
         if let Some(record) = rest.pop_front() {
+            let setback = self.append(&mut desk, ticket, record.as_record());
             drop(desk);
-            if let Some(setback) = self.append(ticket, record.as_record()) {
+            if let Some(setback) = setback {
                 self.set_back(member, ticket.slot, setback);
             }
             return;
