@@ -34,6 +34,11 @@ const METADATA_WINDOW: WindowLimits =
     WindowLimits { records: 10_000, bytes: METADATA_WINDOW_BYTES };
 /// The largest record that a producer hands to Kafka, in bytes; how large one may be is Kafka's to say.
 const RECORD_MAX: u32 = 15 * 1024 * 1024;
+/// What the role's producers have where `kafka.properties` says nothing else: fewer and larger batches than
+/// lanes have, since no device waits for an answer here. librdkafka sends one batch of a partition at a time, and
+/// from the end of the linger until the one before was answered its thread waits without a pause: so the linger
+/// is longer than Kafka takes, and a batch as large as topics take by default.
+const PRODUCERS: [(&str, &str); 2] = [("linger.ms", "20"), ("batch.size", "1000000")];
 /// How long pools may take to leave their groups, behind the drain's deadline.
 const LEAVE_WAIT: Duration = Duration::from_secs(10);
 
@@ -277,7 +282,10 @@ impl RunningPool {
         let client_id = format!("{client}-{name}");
         let topics: Vec<String> =
             reads.lanes.iter().flat_map(|lane| &lane.topics).cloned().collect();
-        let (servers, own) = (kafka.bootstrap_servers.clone(), kafka.properties.clone());
+        let servers = kafka.bootstrap_servers.clone();
+        let mut own: BTreeMap<String, String> =
+            PRODUCERS.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        own.extend(kafka.properties.clone());
         let properties = reads.properties.clone();
         let (told, started) = mpsc::sync_channel(1);
         let thread = {

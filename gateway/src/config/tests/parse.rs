@@ -47,7 +47,7 @@ fn little_that_is_written_is_a_role() {
     let lanes: Vec<&str> = fast.lanes.iter().map(|lane| lane.name.as_str()).collect();
     assert_eq!(lanes, ["priority", "fast"]);
     assert_eq!(slow.lanes[0].topics, ["landfall.slow"]);
-    assert_eq!((fast.window.records, slow.window.records), (1000, 50));
+    assert_eq!((fast.window.records, slow.window.records), (10_000, 50));
     assert_eq!((fast.freshness.as_secs(), slow.freshness.as_secs()), (5, 900));
     let metadata = plan.metadata.as_ref().expect("there is one by default");
     assert_eq!((&*metadata.topic, &*metadata.group), ("landfall.metadata", "landfall-metadata"));

@@ -61,7 +61,7 @@ pub struct Pool {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PoolWindow {
-    /// Messages, 1 to 100000. Default: 1000, and 50 for the pool slow.
+    /// Messages, 1 to 100000. Default: 10000, and 50 for the pool slow.
     #[schemars(range(min = 1, max = 100000))]
     pub records: Option<u64>,
     /// Bytes, at least a record of the largest inline_size among its lanes. Default: 64MiB, or a sixteenth of

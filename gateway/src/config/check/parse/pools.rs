@@ -36,7 +36,7 @@ impl Defaults {
         let bytes = (memory / 16).min(64 * MIB);
         match name {
             SLOW => Defaults { records: 50, bytes, freshness: Duration::from_secs(15 * 60) },
-            _ => Defaults { records: 1000, bytes, freshness: Duration::from_secs(5) },
+            _ => Defaults { records: 10_000, bytes, freshness: Duration::from_secs(5) },
         }
     }
 }
