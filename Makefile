@@ -22,6 +22,9 @@ BENCH_SECONDS ?= 4
 # The herd of `make storm`, and what else it is told, such as STORM="--storms full,password".
 STORM_DEVICES ?= 50000
 STORM ?=
+# The slow lane of `make backlog`: messages of 1 MiB, and of 64 MiB.
+BACKLOG_SMALL ?= 2000
+BACKLOG_LARGE ?= 20
 # Which tests `make test` runs, such as TEST="--test promises durable".
 TEST ?=
 
@@ -31,7 +34,7 @@ export RUST_TEST_THREADS
 
 step := tests/tools/step.sh
 
-.PHONY: help dev test generate soak rebalances bench storm fuzz
+.PHONY: help dev test generate soak rebalances bench storm backlog fuzz
 
 help:
 	@echo 'make dev       a gateway with a Kafka inside and $(DEVICES) simulated devices (ARGS="--mqtt-port 1884" DEVICES=50)'
@@ -41,6 +44,7 @@ help:
 	@echo 'make rebalances  parse roles that are killed, stopped and replaced $(REBALANCES) times, and brokers $(BROKERS_KILLED) times, while a fleet talks (REBALANCES=100)'
 	@echo 'make bench     what Landfall costs beside mosquitto and a bare Kafka producer (ROWS=window50,paced20k REPETITIONS=3 BENCH_SECONDS=4)'
 	@echo 'make storm     $(STORM_DEVICES) devices fall away at once and come back over TLS, while others publish (STORM_DEVICES=5000)'
+	@echo 'make backlog   $(BACKLOG_SMALL) messages of 1 MiB and $(BACKLOG_LARGE) of 64 MiB become events in the slow pool, while others come in the fast one (BACKLOG_SMALL=100)'
 	@echo 'make fuzz      every fuzz target for $(FUZZ_SECONDS) s (FUZZ_SECONDS=600)'
 
 dev:
@@ -91,6 +95,12 @@ storm:
 	@cargo build --release -p gateway
 	@cargo build --release -p tests --bin bench
 	@exec cargo run --quiet --release -p tests --bin bench -- storm --devices=$(STORM_DEVICES) $(STORM)
+
+backlog:
+	@tests/tools/setup.sh bench
+	@cargo build --release -p gateway
+	@cargo build --release -p tests --bin bench
+	@exec cargo run --quiet --release -p tests --bin bench -- backlog --small=$(BACKLOG_SMALL) --large=$(BACKLOG_LARGE)
 
 fuzz:
 	@tests/tools/setup.sh build

@@ -1,10 +1,12 @@
-//! `make bench`: what Landfall costs, beside mosquitto and a bare Kafka producer, in one table and one
-//! run. It is a measurement and no test: a figure that falls short is said, and the exit code is 1 only
-//! when something is wrong, such as a message that was acknowledged and did not land.
+//! `make bench`: what Landfall costs, beside mosquitto, a bare Kafka producer and a bare consumer that
+//! writes, in one table and one run. It is a measurement and no test: a figure that falls short is
+//! said, and the exit code is 1 only when something is wrong, such as a message that was acknowledged
+//! and did not land.
 //!
 //! Whatever makes load is this same program again, as a process of its own, so that CPU time is known
 //! by process.
 
+mod backlog;
 mod bare;
 mod clock;
 mod device;
@@ -18,6 +20,8 @@ mod machine;
 mod mosquitto;
 mod pages;
 mod proc;
+mod readings;
+mod relay;
 mod report;
 mod rows;
 mod storm;
@@ -59,8 +63,12 @@ enum Command {
     Herd(herd::Options),
     /// Has a herd come back at once, and measures what those that stayed notice of it
     Storm(storm::Options),
+    /// Has a parse role work off large messages in the slow lane while others come in the fast one
+    Backlog(backlog::Options),
     /// Writes to Kafka with nothing but a producer, and reports what was delivered
     Produce(bare::Options),
+    /// Reads and writes as a parse role does, with nothing but a consumer and a producer
+    Relay(relay::Options),
 }
 
 fn main() -> ExitCode {
@@ -74,7 +82,9 @@ fn main() -> ExitCode {
         Command::Handshakes(options) => handshakes::run(&options).map(|report| report.to_json()),
         Command::Herd(options) => herd::run(&options).map(|()| String::new()),
         Command::Storm(options) => return storm::measure(&options),
+        Command::Backlog(options) => return backlog::measure(&options),
         Command::Produce(options) => bare::run(&options).map(|report| report.to_json()),
+        Command::Relay(options) => relay::run(&options).map(|report| report.to_json()),
     };
     match report {
         Ok(report) => {

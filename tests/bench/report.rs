@@ -47,7 +47,7 @@ impl UploadReport {
     }
 }
 
-fn to_json(report: &impl Serialize) -> String {
+pub fn to_json(report: &impl Serialize) -> String {
     serde_json::to_string(report).expect("numbers can be written as JSON")
 }
 

@@ -2,6 +2,7 @@
 
 mod idle;
 mod paced;
+pub mod parse;
 pub mod secured;
 mod start;
 mod traffic;
@@ -36,7 +37,7 @@ const WARM_UP: Duration = Duration::from_secs(1);
 type Row = fn(&Bench) -> Vec<Line>;
 
 /// By name, in the order of the table.
-const ROWS: [(&str, Row); 13] = [
+const ROWS: [(&str, Row); 19] = [
     ("window50", window::few),
     ("window5000", window::many),
     ("pages", window::pages),
@@ -50,13 +51,19 @@ const ROWS: [(&str, Row); 13] = [
     ("tls50", secured::few),
     ("idle-tls", secured::idle_tls),
     ("idle-websocket", secured::idle_websocket),
+    ("parse-json", parse::json),
+    ("parse-list", parse::list),
+    ("parse-csv", parse::csv),
+    ("parse-gzip", parse::gzip),
+    ("parse-lag", parse::lag),
+    ("parse-paced", parse::paced),
 ];
 
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
 pub struct Options {
     /// Only these: window50, window5000, pages, paced20k, paced5k, idle, traffic, uploads, start, handshakes,
-    /// tls50, idle-tls, idle-websocket
+    /// tls50, idle-tls, idle-websocket, parse-json, parse-list, parse-csv, parse-gzip, parse-lag, parse-paced
     #[arg(long, value_delimiter = ',')]
     pub rows: Vec<String>,
     /// Seconds that a repetition is measured
@@ -75,7 +82,7 @@ pub struct Options {
 
 /// What the rows share.
 pub struct Bench {
-    kafka: Kafka,
+    pub kafka: Kafka,
     landfall: PathBuf,
     folder: Folder,
     duration: Duration,

@@ -1,6 +1,7 @@
 //! The parse role: every event of every message that landed is in its canonical topic, in order, whatever
 //! becomes of the role's members; and the metadata stream says what became of each message.
 
+mod backlog;
 mod input;
 pub mod rig;
 mod storms;
