@@ -39,8 +39,8 @@ pub struct Options {
 pub fn measure(options: &Options) -> ExitCode {
     let bench = Bench::start(Duration::ZERO, options.landfall.clone());
     let lanes = Lanes::new(&bench);
-    let events = lanes.write_slow(&bench, SMALL, options.small)
-        + lanes.write_slow(&bench, LARGE, options.large);
+    let events = lanes.write_slow(&bench, &lanes.object(SMALL), options.small)
+        + lanes.write_slow(&bench, &lanes.object(LARGE), options.large);
     let mut role = lanes.role(&bench);
     let begin = Instant::now();
     let from = now_ms();

@@ -37,6 +37,15 @@ pub fn now_ms() -> i64 {
     i64::try_from(now.as_millis()).expect("it is not that late")
 }
 
+/// Tells [`at_pace`] to stop, however its holder ends: a test that failed waits for nobody.
+pub struct Stop<'s>(pub &'s AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
 /// Writes `rate` payloads a second until it is told to stop, and says how many.
 #[track_caller]
 pub fn at_pace(

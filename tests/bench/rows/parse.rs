@@ -1,12 +1,13 @@
 //! The parse role: what a message costs that becomes events, beside a consumer and a producer that read and
 //! write the same; how long it takes from landed to canonical; and what a large one does to the others.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use proto::v1::Reference;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use tests::freshness::{self, at_pace, now_ms, passages, took};
+use tests::freshness::{self, Stop, at_pace, now_ms, passages, took};
 use tests::kafka::{Kafka, Record, unique};
 use tests::raw::{self, RawWriter};
 use tests::role::{Role, RoleConfig};
@@ -320,6 +321,12 @@ pub struct Lanes {
     pub slow: String,
 }
 
+/// An object, and how many events are in it.
+pub struct Object {
+    reference: Reference,
+    events: u64,
+}
+
 impl Lanes {
     pub fn new(bench: &Bench) -> Lanes {
         let (s3, bucket) = (S3::start(), unique("bucket"));
@@ -327,16 +334,21 @@ impl Lanes {
         Lanes { s3, bucket, fast: raw_topic(bench), slow: raw_topic(bench) }
     }
 
-    /// Writes NDJSON of so many bytes so often to the slow lane, by reference; returns how many events it has.
-    pub fn write_slow(&self, bench: &Bench, bytes: usize, count: u64) -> u64 {
+    /// An object of NDJSON of so many bytes.
+    pub fn object(&self, bytes: usize) -> Object {
         let (lines, events) = readings::lines_of(bytes);
         let key = format!("objects/{bytes}");
         let uri = format!("s3://{}/{key}", self.bucket);
-        let object = raw::object(&self.s3.file(&self.bucket, &key), &uri, &lines);
+        let reference = raw::object(&self.s3.file(&self.bucket, &key), &uri, &lines);
+        Object { reference, events }
+    }
+
+    /// Writes so many messages with that object to the slow lane; returns how many events they have.
+    pub fn write_slow(&self, bench: &Bench, object: &Object, count: u64) -> u64 {
         let mut writer = RawWriter::open(&bench.kafka.client(), &self.slow, "slow", DEVICES);
-        (0..count).for_each(|_| writer.reference(object.clone()));
+        (0..count).for_each(|_| writer.reference(object.reference.clone()));
         writer.finish();
-        count * events
+        count * object.events
     }
 
     /// A role that reads them, within [`MEMORY`].
@@ -360,8 +372,9 @@ pub fn beside<T>(bench: &Bench, lanes: &Lanes, rate: u64, work: impl FnOnce() ->
     thread::scope(|scope| {
         let written =
             scope.spawn(|| at_pace(writer, rate, &stop, |number| Shape::Json.payload(number)));
+        let stopper = Stop(&stop);
         let done = work();
-        stop.store(true, Ordering::Release);
+        drop(stopper);
         (written.join().expect("writing does not panic"), done)
     })
 }
@@ -397,30 +410,55 @@ pub fn told(took: &[u32]) -> String {
     format!("{}, {}, {}", at(0.5), at(0.99), at(1.0))
 }
 
-/// Ten thousand messages a second, first by themselves, and then beside one of 64 MiB in the slow pool.
+/// One repetition of the paced row, in milliseconds since 1970.
+struct Span {
+    from: i64,
+    /// The large message lands.
+    large: i64,
+    /// Its last event landed.
+    until: i64,
+    /// Of the role, in front of the large message.
+    cores: f64,
+}
+
+/// Ten thousand messages a second, by themselves and beside one of 64 MiB in the slow pool, in turn.
 pub fn paced(bench: &Bench) -> Vec<Line> {
     let lanes = Lanes::new(bench);
+    let object = lanes.object(LARGE);
     let mut role = lanes.role(bench);
-    let span = bench.duration.max(Duration::from_secs(5));
-    let (written, times_of) = beside(bench, &lanes, RATE, || {
-        thread::sleep(SETTLE);
-        let cpu = || proc::cpu_seconds(role.id()).expect("it runs");
-        let (begin, before) = (now_ms(), cpu());
-        thread::sleep(span);
-        let cpu = (cpu() - before) / span.as_secs_f64();
-        let from = now_ms();
-        let events = lanes.write_slow(bench, LARGE, 1);
-        until_late(bench, &mut role, events);
-        (begin, from, now_ms(), cpu, events)
+    let (written, (spans, events)) = beside(bench, &lanes, RATE, || {
+        let (mut spans, mut events) = (Vec::new(), 0);
+        for _ in 0..bench.repetitions {
+            thread::sleep(SETTLE);
+            let cpu = || proc::cpu_seconds(role.id()).expect("it runs");
+            let (from, before) = (now_ms(), cpu());
+            thread::sleep(bench.duration);
+            let cores = (cpu() - before) / bench.duration.as_secs_f64();
+            let large = now_ms();
+            events += lanes.write_slow(bench, &object, 1);
+            until_late(bench, &mut role, events);
+            spans.push(Span { from, large, until: now_ms(), cores });
+        }
+        (spans, events)
     });
-    let (begin, from, until, cpu, events_of_large) = times_of;
     until_all(bench, &mut role, written);
     let peak = proc::peak_resident_bytes(role.id()) as f64;
     let all = passages(&bench.kafka, &lanes.fast, &role.topic("events"));
     assert_eq!(all.len() as u64, written, "an event for each message");
     assert_eq!(role.terminate(), Some(0), "{}", role.log());
-    let (alone, beside) = (took(&all, begin, from), took(&all, from, until));
-    let (p99, p99_beside) = (percentile(&alone, 0.99), percentile(&beside, 0.99));
+    let each = |share: f64, of: fn(&Span) -> (i64, i64)| -> Vec<f64> {
+        let within = spans.iter().map(of);
+        within.map(|(from, until)| percentile(&took(&all, from, until), share)).collect()
+    };
+    let alone = |share| each(share, |span| (span.from, span.large));
+    let besides = |share| each(share, |span| (span.large, span.until));
+    let told = |of: &dyn Fn(f64) -> Vec<f64>| {
+        [0.5, 0.99, 1.0].map(|share| table::spread(&of(share), milliseconds)).join(", ")
+    };
+    let p99 = table::median(&alone(0.99));
+    let ratio = table::median(&besides(0.99)) / p99;
+    let cores: Vec<f64> = spans.iter().map(|span| span.cores).collect();
+    let seconds = |span: &Span| (span.until - span.large) as f64 / 1000.0;
     let name = "10k/s of 300 B of JSON";
     vec![
         Line::plain(name, "from landed to canonical: p50, p99, largest", told(&alone), "").aimed(
@@ -428,18 +466,18 @@ pub fn paced(bench: &Bench) -> Vec<Line> {
             p99,
             milliseconds,
         ),
-        Line::plain(name, "CPU of the parse role", table::core(cpu), ""),
+        Line::plain(name, "CPU of the parse role", table::spread(&cores, table::core), ""),
         Line::plain(
             name,
             "the same beside a message of 64 MiB in the slow pool, p99 as a multiple",
-            format!("{}: {}", times(p99_beside / p99), told(&beside)),
+            format!("{}: {}", times(ratio), told(&besides)),
             format!(
-                "{} events of it in {:.1} s",
-                thousands(events_of_large as f64),
-                (until - from) as f64 / 1000.0
+                "{} events of it in {}",
+                thousands(events as f64 / spans.len() as f64),
+                table::spread(&spans.iter().map(seconds).collect::<Vec<_>>(), table::seconds)
             ),
         )
-        .aimed(Aim::AtMost(2.0), p99_beside / p99, times),
+        .aimed(Aim::AtMost(2.0), ratio, times),
         memory(name, std::iter::once(peak)),
     ]
 }
