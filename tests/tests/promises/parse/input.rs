@@ -529,7 +529,7 @@ fn a_message_that_stops_its_partition_waits_for_an_operator() {
         member.ask("POST", &format!("/api/v1/parse/{what}?at={at}"), Some(TOKEN)).code
     };
     assert_eq!(member.ask("POST", &format!("/api/v1/parse/skip?at={at}"), None).code, 401);
-    assert_eq!(order("skip", &format!("{}/0/4", inputs.own("priority"))), 404);
+    assert_eq!(order("skip", &format!("{}/0/4", inputs.own("priority"))), 409);
     assert_eq!(order("retry", &at), 202, "{}", member.process.log());
     // It is as bad as before.
     wait::until("it stops again", SETTLE, || standing(&member, "stopped"));
