@@ -15,7 +15,7 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::{Offset, Statistics, TopicPartitionList};
 
-use super::client;
+use super::{client, native};
 
 /// How long Kafka may take to tell what was committed.
 const COMMITTED_WAIT: Duration = Duration::from_secs(10);
@@ -144,10 +144,11 @@ impl Member {
         Ok(positions(&told))
     }
 
-    /// Has Kafka note from where on to read, if the member ends; does not wait for it.
+    /// Has Kafka note from where on to read, if the member ends; does not wait for it. If Kafka does not, that
+    /// is told while the member is polled ([`Assignments::not_committed`]).
     pub fn commit(&self, positions: &[Position]) -> KafkaResult<()> {
         let list = list(positions.iter().map(|at| (&at.partition, Offset::Offset(at.offset))))?;
-        self.consumer.commit(&list, CommitMode::Async)
+        native::commit(self.consumer.client(), &list).map_err(KafkaError::ConsumerCommit)
     }
 
     /// The same, and waits for it.
@@ -291,5 +292,74 @@ impl ConsumerContext for Context {
             *self.trouble.lock() = Some(format!("offsets are not committed: {error}"));
             self.work.not_committed(&partitions(committed));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+    use super::*;
+
+    const TOPIC: &str = "raw";
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// What a member was told.
+    #[derive(Default)]
+    struct Told {
+        assigned: Mutex<Vec<Partition>>,
+        not_committed: Mutex<Vec<Partition>>,
+    }
+
+    impl Assignments for Told {
+        fn assigned(&self, partitions: Vec<Partition>) {
+            self.assigned.lock().extend(partitions);
+        }
+
+        fn revoked(&self, _: &[Partition]) -> Vec<Position> {
+            Vec::new()
+        }
+
+        fn not_committed(&self, partitions: &[Partition]) {
+            self.not_committed.lock().extend_from_slice(partitions);
+        }
+    }
+
+    #[track_caller]
+    fn poll_until(member: &Member, is_so: impl Fn() -> bool) {
+        let begun = Instant::now();
+        while !is_so() {
+            member.poll(Duration::from_millis(20));
+            assert!(begun.elapsed() < PATIENCE, "not within {PATIENCE:?}");
+        }
+    }
+
+    #[test]
+    fn whoever_works_hears_of_a_commit_that_kafka_refused() {
+        let cluster = MockCluster::new(1).expect("a mock cluster starts");
+        cluster.create_topic(TOPIC, 2, 1).expect("a topic can be created");
+        let told = Arc::new(Told::default());
+        let settings = MemberSettings {
+            group: "test",
+            client_id: "test",
+            bootstrap_servers: &cluster.bootstrap_servers(),
+            properties: &BTreeMap::new(),
+            topics: &[TOPIC.to_owned()],
+            queue_bytes: 1 << 20,
+        };
+        let member = Member::join(&settings, Arc::clone(&told) as Arc<dyn Assignments>);
+        let member = member.expect("it can join");
+        poll_until(&member, || told.assigned.lock().len() == 2);
+        let partition = Partition { topic: TOPIC.to_owned(), partition: 1 };
+        let position = Position { partition: partition.clone(), offset: 7 };
+        let refusal = RDKafkaRespErr::RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION;
+        cluster.request_errors(RDKafkaApiKey::OffsetCommit, &[refusal]);
+        member.commit(std::slice::from_ref(&position)).expect("it is sent");
+        poll_until(&member, || !told.not_committed.lock().is_empty());
+        assert_eq!(*told.not_committed.lock(), [partition]);
+        assert!(member.take_trouble().is_some_and(|trouble| trouble.contains("not committed")));
     }
 }

@@ -3,7 +3,8 @@
 //!
 //! [`Hook`] wakes a thread when there are events: polling with a timeout returns at the timeout, not
 //! at the first event. [`TopicHandles`] produces by topic handle: by name, each record would look its
-//! topic up under a lock of the whole client.
+//! topic up under a lock of the whole client. [`commit`] has its outcome told: rdkafka's own way to
+//! commit without waiting tells nobody when it failed.
 
 #![expect(unsafe_code, reason = "librdkafka is a library of C")]
 
@@ -11,11 +12,36 @@ use std::ffi::{CString, c_void};
 use std::ptr;
 use std::thread::Thread;
 
+use rdkafka::TopicPartitionList;
 use rdkafka::bindings::{self, rd_kafka_vtype_t as Kind, rd_kafka_vu_s__bindgen_ty_1 as Value};
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::RDKafkaErrorCode;
 
 use crate::record::Record;
+
+/// Has offsets committed, and does not wait for it: what became of it is told to the consumer's context when the
+/// consumer is polled.
+pub(crate) fn commit<C: ClientContext>(
+    client: &Client<C>,
+    offsets: &TopicPartitionList,
+) -> Result<(), RDKafkaErrorCode> {
+    // SAFETY: client and list live, and the list is copied; the queue is a new reference that is given back
+    // here, while the request has its own.
+    let code = unsafe {
+        let queue = bindings::rd_kafka_queue_get_consumer(client.native_ptr());
+        if queue.is_null() {
+            return Err(RDKafkaErrorCode::UnknownGroup);
+        }
+        let (client, offsets) = (client.native_ptr(), offsets.ptr());
+        let code = bindings::rd_kafka_commit_queue(client, offsets, queue, None, ptr::null_mut());
+        bindings::rd_kafka_queue_destroy(queue);
+        code
+    };
+    match code.into() {
+        RDKafkaErrorCode::NoError => Ok(()),
+        code => Err(code),
+    }
+}
 
 /// Wakes a thread when the client's main queue is no longer empty. Dropped before its client.
 pub(crate) struct Hook {

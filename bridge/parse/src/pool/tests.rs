@@ -519,6 +519,69 @@ fn what_did_not_land_is_never_committed() {
     assert_in_order(&found);
 }
 
+/// A sink that has room for some records, then for none, and then lands none of them; afterwards it is well.
+struct Crowded {
+    kafka: KafkaSink,
+    first: Vec<(Token, RecordBuf)>,
+    polls: u32,
+}
+
+impl Crowded {
+    /// More than there are devices, so that whoever comes next has something in front of it.
+    const ROOM: usize = 3 * DEVICES;
+    /// Polls before it says that nothing landed.
+    const POLLS: u32 = 20;
+}
+
+impl Sink for Crowded {
+    fn append(&mut self, record: Record<'_>, token: Token) -> Result<(), AppendError> {
+        if self.polls > Crowded::POLLS {
+            return self.kafka.append(record, token);
+        }
+        if self.first.len() == Crowded::ROOM {
+            return Err(AppendError::Full);
+        }
+        self.first.push((token, record.to_owned()));
+        Ok(())
+    }
+
+    fn poll(&mut self, decided: &mut Vec<Decided>) {
+        self.kafka.poll(decided);
+        self.polls += u32::from(self.first.len() == Crowded::ROOM);
+        if self.polls > Crowded::POLLS {
+            let failed = self.first.drain(..).map(|(token, record)| {
+                let reason = "it did not land".into();
+                Decided { token, verdict: Verdict::Undecided { record, reason } }
+            });
+            decided.extend(failed);
+        }
+    }
+
+    fn is_broken(&self) -> bool {
+        self.kafka.is_broken()
+    }
+
+    fn reset(&mut self) {
+        self.kafka.reset();
+    }
+}
+
+/// What waits for room while what is in front of it fails is not written in front of it.
+#[test]
+fn what_waits_for_room_does_not_overtake_what_is_read_again() {
+    let mut rig = Rig::new();
+    rig.publish(140);
+    let kafka = rig.kafka_sink_of();
+    let pool = rig.pool(
+        Copies::default(),
+        Box::new(move || Box::new(Crowded { kafka: kafka(), first: Vec::new(), polls: 0 })),
+    );
+    let found = rig.written(140);
+    pool.end();
+    assert_eq!(distinct(&found), 140);
+    assert_in_order(&found);
+}
+
 #[test]
 fn with_every_fault_of_a_sink_everything_lands_in_order() {
     let seeds = 0..4_u64;
