@@ -186,7 +186,7 @@ mod tests {
     fn payloads_have_their_sizes() {
         assert_eq!(Shape::Json.payload(7).len(), JSON_SIZE);
         let list = Shape::JsonList.payload(7);
-        assert!((3800..4400).contains(&list.len()), "{}", list.len());
+        assert!((3600..4400).contains(&list.len()), "{}", list.len());
         for shape in [Shape::Json, Shape::JsonList] {
             serde_json::from_slice::<Value>(&shape.payload(7)).expect("it is JSON");
         }
