@@ -16,7 +16,7 @@ pub const MANY: u64 = 20;
 pub enum Shape {
     /// A JSON object of 300 bytes, one reading.
     Json,
-    /// A JSON document of 4 KiB with twenty readings in a list.
+    /// A JSON document of nearly 4 KiB with twenty readings in a list.
     JsonList,
     /// The same readings as CSV with a header.
     Csv,
