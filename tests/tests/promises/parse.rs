@@ -1,5 +1,21 @@
 //! The parse role: every event of every message that landed is in its canonical topic, in order, whatever
 //! becomes of the role's members; and the metadata stream says what became of each message.
+//!
+//! What others lost, repeated or stopped at when partitions moved or processes began anew, and what holds it here
+//! (`pool`, `desk`, `window` and `group` are tests of the packages `parse` and `bridge`):
+//!
+//! - the highest offset that was seen is committed: `window`'s property, `pool::what_did_not_land_is_never_committed`,
+//!   every storm in which a member is killed;
+//! - an offset behind the end is committed, or one goes back: `input::what_retention_took_…`,
+//!   `input::raw_topics_grow_go_and_begin_anew`;
+//! - what belongs to an earlier assignment keeps its place, or takes something of the next:
+//!   `desk::what_an_earlier_assignment_left_behind_…`, `desk::room_is_of_messages_and_of_bytes_…`;
+//! - nothing is read after a rebalance, and a paused partition fills the memory:
+//!   `input::what_is_held_waits_in_kafka_…`, `pool::what_was_paused_before_a_rebalance_…`;
+//! - what was on its way is lost when partitions move one by one: `storms`, with each way of sharing out;
+//! - what is sent again overtakes, or is overtaken: `pool::what_waits_for_room_…`, `pool::with_every_fault_of_a_sink_…`;
+//! - a commit passes what was not delivered when Kafka comes back, or is never made:
+//!   `storms::nothing_is_lost_when_brokers_are_killed`, `group::whoever_works_hears_of_a_commit_that_kafka_refused`.
 
 mod backlog;
 mod input;
