@@ -99,7 +99,7 @@ fn record(
     rest: impl FnOnce(&mut Object<'_>),
 ) {
     let Message { lane, raw, opened } = message;
-    out.begin(topic, opened.map_or(raw.timestamp_ms, |opened| opened.envelope.received_ms));
+    out.begin(topic, raw.timestamp_ms);
     // What is known of a device stays in order, and in one partition.
     let key = opened.map_or("", |opened| &opened.envelope.device_id);
     out.key(|out| out.extend_from_slice(key.as_bytes()));
@@ -179,7 +179,7 @@ mod tests {
             topic: "landfall.fast",
             partition: 1,
             offset: 9,
-            timestamp_ms: 0,
+            timestamp_ms: 1_772_366_400_006,
             key: None,
             value: Some(&encoded),
         };
@@ -189,7 +189,7 @@ mod tests {
         let mut record = RecordBuf::default();
         landed("m", &message, &mut record);
         assert_eq!(record.as_record().key(), b"m-1");
-        assert_eq!(record.as_record().timestamp_ms(), 1_772_366_400_005);
+        assert_eq!(record.as_record().timestamp_ms(), 1_772_366_400_006);
         let mut expected = serde_json::json!({
             "kind": "landed",
             "message_id": "00010203-0405-0607-0809-0a0b0c0d0e0f",

@@ -181,10 +181,10 @@ impl Parsing {
         with_value: bool,
         out: &mut RecordBatch<()>,
     ) {
-        let (raw, received_ms) = (subject.raw, subject.facts.received_ms);
+        let raw = subject.raw;
         let parser = subject.rule.map_or("", |(_, rule)| &rule.parser.name);
         let topic = &self.plan.quarantine;
-        quarantine::write(topic, raw, received_ms, parser, failure, with_value, &mut self.record);
+        quarantine::write(topic, raw, parser, failure, with_value, &mut self.record);
         out.push(self.record.as_record(), ());
         self.end(subject, Became::Quarantined(failure.reason.label()), out);
     }
@@ -199,7 +199,7 @@ impl Parsing {
         out: &mut RecordBatch<()>,
     ) {
         let topic = &self.plan.quarantine;
-        quarantine::write(topic, raw, raw.timestamp_ms, "", failure, with_value, &mut self.record);
+        quarantine::write(topic, raw, "", failure, with_value, &mut self.record);
         out.push(self.record.as_record(), ());
         let became = Became::Quarantined(failure.reason.label());
         let books = self.books.of(None);
@@ -397,7 +397,8 @@ impl Subject<'_> {
             revision: rule.parser.revision,
         };
         common.fill(&context, topic.format);
-        Writer { context, topic, common, record }
+        let timestamp_ms = self.raw.timestamp_ms;
+        Writer { context, topic, timestamp_ms, common, record }
     }
 }
 
@@ -429,15 +430,16 @@ impl Common {
 struct Writer<'w> {
     context: Context<'w>,
     topic: &'w CanonicalTopic,
+    timestamp_ms: i64,
     common: &'w Common,
     record: &'w mut RecordBuf,
 }
 
 impl Writer<'_> {
     fn write(&mut self, event: &Event<'_>, out: &mut RecordBatch<()>) {
-        let Writer { context, topic, common, record } = self;
+        let Writer { context, topic, timestamp_ms, common, record } = self;
         let event_id = context.event_id(event);
-        record.begin(&topic.topic, context.facts.received_ms);
+        record.begin(&topic.topic, *timestamp_ms);
         record.header("landfall-event-id", &id_text(&event_id));
         record.header("landfall-message-id", &common.message_id);
         record.header("landfall-source", &common.position);

@@ -14,13 +14,12 @@ const DETAIL_MAX: usize = 512;
 pub fn write(
     topic: &str,
     raw: &Raw<'_>,
-    received_ms: i64,
     parser: &str,
     failure: &Failure,
     with_value: bool,
     out: &mut RecordBuf,
 ) {
-    out.begin(topic, received_ms);
+    out.begin(topic, raw.timestamp_ms);
     out.header("landfall-reason", failure.reason.label().as_bytes());
     out.header("landfall-detail", shortened(&failure.to_string()).as_bytes());
     if !parser.is_empty() {
@@ -54,13 +53,13 @@ mod tests {
             topic: "landfall.fast",
             partition: 2,
             offset: 40,
-            timestamp_ms: 0,
+            timestamp_ms: 42,
             key: Some(b"m-1"),
             value: Some(b"\x00whatever"),
         };
         let failure = Failure::new(Reason::NotJson, "ü".repeat(400)).at(3);
         let mut record = RecordBuf::default();
-        write("q", &raw, 42, "readings", &failure, true, &mut record);
+        write("q", &raw, "readings", &failure, true, &mut record);
         let record = record.as_record();
         assert_eq!((record.topic(), record.timestamp_ms()), ("q", 42));
         assert_eq!((record.key(), record.value()), (&b"m-1"[..], &b"\x00whatever"[..]));
@@ -73,7 +72,7 @@ mod tests {
         assert_eq!(headers[3], ("landfall-source", &b"landfall.fast/2/40"[..]));
 
         let mut without = RecordBuf::default();
-        write("q", &raw, 42, "", &failure, false, &mut without);
+        write("q", &raw, "", &failure, false, &mut without);
         let without = without.as_record();
         assert!(without.value().is_empty());
         assert!(without.headers().any(|header| header == ("landfall-cut", &b"value"[..])));

@@ -1,6 +1,7 @@
 //! A record of a raw topic: where it stands, and the envelope that it ought to hold. Whoever may write to the
 //! topic may have written it. Pure.
 
+use jiff::Timestamp;
 use prost::Message as _;
 use proto::v1::envelope;
 use proto::v1::{Envelope, IdentityTrust, Reference};
@@ -19,7 +20,8 @@ pub struct Raw<'a> {
     pub topic: &'a str,
     pub partition: i32,
     pub offset: i64,
-    /// Milliseconds since 1970 UTC, as Kafka has it.
+    /// Milliseconds since 1970 UTC, as Kafka has it. Records that are made of this one have the same: what the
+    /// envelope says may be a stranger's, and Kafka takes none of tomorrow.
     pub timestamp_ms: i64,
     pub key: Option<&'a [u8]>,
     /// None: a tombstone, which is no envelope.
@@ -75,6 +77,8 @@ impl Raw<'_> {
         read.map_err(|error| none(format!("the record's value: {error}")))?;
         let id = <[u8; 16]>::try_from(envelope.message_id.as_slice());
         *message_id = id.map_err(|_| none("its message id has not 16 bytes".to_owned()))?;
+        let received = Timestamp::from_millisecond(envelope.received_ms);
+        received.map_err(|error| none(format!("its time of receipt: {error}")))?;
         Ok(())
     }
 }
@@ -157,11 +161,15 @@ mod tests {
     fn what_is_no_envelope_says_why() {
         let without_id = Envelope { device_id: "m-1".to_owned(), ..Envelope::default() };
         let without_id = without_id.encode_to_vec();
+        let never =
+            Envelope { message_id: vec![7; 16], received_ms: i64::MAX, ..Envelope::default() };
+        let never = never.encode_to_vec();
         for (value, why) in [
             (None, "has no value"),
             (Some(&b"{\"temperature\":21}"[..]), "the record's value"),
             (Some(&without_id[..]), "16 bytes"),
             (Some(&b""[..]), "16 bytes"),
+            (Some(&never[..]), "its time of receipt"),
         ] {
             let failure = raw(value).open(&mut Opened::default()).expect_err("it is none");
             assert_eq!(failure.reason, Reason::NoEnvelope);

@@ -40,7 +40,7 @@ fn envelope(value: &[u8]) -> bool {
         assert_eq!(failure.reason, Reason::NoEnvelope);
         told(&raw, None, Became::Quarantined(failure.reason.label()));
         let mut record = RecordBuf::default();
-        quarantine::write("q", &raw, raw.timestamp_ms, "", &failure, true, &mut record);
+        quarantine::write("q", &raw, "", &failure, true, &mut record);
         let record = record.as_record();
         assert_eq!((record.key(), record.value()), (&b"key"[..], value), "it is kept as it was");
         let source = record.headers().find(|(name, _)| *name == "landfall-source");

@@ -104,8 +104,10 @@ pub fn seeds() -> Vec<Vec<u8>> {
         if packing != Packing::Zlib {
             seeds.push([&[declared as u8], &one[..], &one[..]].concat());
         }
-        // Beyond what may become of anything, if it is damaged; a good one by itself.
-        seeds.push([&[declared as u8 | 0x80], &pack(&vec![0; RATIO_FREE])[..]].concat());
+        // What may become of anything, and too much where less is allowed.
+        let zeros = pack(&vec![0; RATIO_FREE]);
+        seeds.push([&[declared as u8 | 0x80], &zeros[..]].concat());
+        seeds.push([&[declared as u8], &zeros[..]].concat());
     }
     seeds.push(b"\x01{\"plain\":true}".to_vec());
     seeds.push(b"\x01x^2 is a text".to_vec());

