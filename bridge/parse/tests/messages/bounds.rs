@@ -181,14 +181,14 @@ const CASES: [Case; 27] = [
         name: "a program that makes much of little",
         parser: "{format: json, jq: '[range(.)] | map(tostring) | add'}",
         payload: || b"99999999999".to_vec(),
-        says: "jq_limit",
+        says: "jq_limit at 0",
         memory: 256 * MIB,
     },
     Case {
         name: "a program that is asked for much in every line",
         parser: "{format: ndjson, on_bad_record: skip, jq: 'last(range(.))'}",
         payload: || b"999999\n".repeat(40),
-        says: "10 events, 30 left out: jq_limit record 10",
+        says: "10 events, 30 left out: jq_limit record 10 at 70",
         memory: LITTLE,
     },
     Case {
