@@ -68,6 +68,10 @@ impl Encoding {
     pub fn decode(self, text: &str) -> Option<Vec<u8>> {
         let text = text.trim();
         match self {
+            // As MIME breaks its lines (RFC 2045, 6.8).
+            Encoding::Base64 if text.contains(['\r', '\n']) => {
+                self.decode(&text.replace(['\r', '\n'], ""))
+            }
             Encoding::Base64 if text.contains(['-', '_']) => URL_SAFE.decode(text).ok(),
             Encoding::Base64 => STANDARD.decode(text).ok(),
             Encoding::Hex => {

@@ -147,6 +147,15 @@ impl Decimal {
         self
     }
 
+    /// The same number without zeros at its end: 100 is 1e2.
+    pub fn shortest(mut self) -> Decimal {
+        while self.digits.len() > 1 && self.digits.ends_with(&[0]) {
+            self.digits.pop();
+            self.exponent = self.exponent.saturating_add(1);
+        }
+        self
+    }
+
     /// How many digits it is written with, without its exponent's.
     pub fn length(&self) -> usize {
         self.digits.len()

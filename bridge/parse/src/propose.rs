@@ -60,8 +60,8 @@ pub fn propose(payload: &[u8], facts: &Facts<'_>) -> Proposal {
     if !json(text, facts, &mut proposal) && !table::table(text, facts, &mut proposal) {
         plain(text, &mut proposal);
     }
-    if is_packed && !proposal.lines[0].contains("json") {
-        proposal.add("compression: auto");
+    if is_packed && !unpack::is_packed(payload) && !proposal.lines[0].contains("json") {
+        proposal.add("compression: zlib");
     }
     proposal.lines.extend(charset.map(str::to_owned));
     proposal

@@ -80,6 +80,9 @@ fn a_proposal_says_what_is_plain() {
         assert_eq!(proposed(payload), lines, "{payload}");
     }
     assert_eq!(proposed(b"\xff\xd8\xff\xe0\0\x10"), "format: raw  # it is no text");
+    // What auto does not find, as `x^` begins texts too.
+    let zlib = b"\x78\x9c\x2b\x29\xd6\x29\xe3\x32\xd2\x31\xe6\x02\x00\x0d\x9b\x02\x2f";
+    assert!(proposed(zlib).ends_with("\ncompression: zlib"), "{}", proposed(zlib));
     assert_eq!(
         proposed(b"{\"n\":\"K\xfchl\"}"),
         "format: json\ncharset: latin1  # it is not UTF-8; is it that?"

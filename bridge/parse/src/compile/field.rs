@@ -70,6 +70,8 @@ fn conversion(
     only_for(written, faults);
     let scale = written.scale.as_deref().and_then(|text| {
         let scale = Decimal::parse(text).filter(|scale| scale.to_text().is_some());
+        // Its zeros are no digits of what it is multiplied with: 0.482 times 100 is 48.2.
+        let scale = scale.map(Decimal::shortest);
         faults
             .take("scale", scale.ok_or_else(|| format!("{text:?} is no number: write 0.1 or 1e-6")))
     });

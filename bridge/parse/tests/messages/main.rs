@@ -317,6 +317,14 @@ fn texts_and_bytes() {
         )],
     );
     says("{format: text, charset: latin1}", &[("a", &["0 value=\"a\""])]);
+    says(
+        "{format: json, fields: {v: {path: v, type: decimal, scale: 100}}}",
+        &[("{\"v\":0.482}", &["0 v=48.2d"]), ("{\"v\":-1}", &["0 v=-100d"])],
+    );
+    says(
+        "{format: json, fields: {b: {path: b, type: bytes, encoding: base64}}}",
+        &[("{\"b\":\"AQID\\r\\nBA==\\r\\n\"}", &["0 b=[1, 2, 3, 4]"])],
+    );
     let raw = parser("format: raw");
     assert_eq!(said(&raw, b"\x1f\x8b\0"), ["0 value=[31, 139, 0]"]);
     let wide = parser("{format: json, charset: utf-16, fields: {v: {path: v, type: int}}}");
