@@ -182,8 +182,8 @@ impl Backlog {
         let config = role(bench, &[("fast", &self.topic)], self.shape);
         let begin = Instant::now();
         let mut role = config.launch();
-        let events = Ends::of(&bench.kafka, &role.topic("events"));
-        let metadata = Ends::of(&bench.kafka, &role.topic("metadata"));
+        let events = Ends::of(bench, &role.topic("events"));
+        let metadata = Ends::of(bench, &role.topic("metadata"));
         role.until("the first event", STANDSTILL, || (events.count() > 0).then_some(()));
         let first = Instant::now();
         let wanted = (self.count * self.shape.events(), 2 * self.count);
@@ -292,25 +292,23 @@ fn sampled(kafka: &Kafka, topic: &str) -> Form {
 struct Ends {
     consumer: BaseConsumer,
     topic: String,
-    partitions: Vec<i32>,
+    partitions: i32,
 }
 
 impl Ends {
-    fn of(kafka: &Kafka, topic: &str) -> Ends {
-        let consumer: BaseConsumer = kafka.client().create().expect("a client needs no server");
-        let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).expect("Kafka answers");
-        let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
-        let partitions = partitions.map(|partition| partition.id()).collect();
-        Ends { consumer, topic: topic.to_owned(), partitions }
+    fn of(bench: &Bench, topic: &str) -> Ends {
+        let client = bench.kafka.client();
+        let consumer: BaseConsumer = client.create().expect("a client needs no server");
+        Ends { consumer, topic: topic.to_owned(), partitions: bench.partitions }
     }
 
     fn count(&self) -> u64 {
-        let end = |partition: &i32| {
+        let end = |partition| {
             // A partition that is new has no leader for a moment, and no records.
-            let ends = self.consumer.fetch_watermarks(&self.topic, *partition, PATIENCE);
+            let ends = self.consumer.fetch_watermarks(&self.topic, partition, PATIENCE);
             ends.map_or(0, |(_, end)| end as u64)
         };
-        self.partitions.iter().map(end).sum()
+        (0..self.partitions).map(end).sum()
     }
 }
 
@@ -382,7 +380,7 @@ pub fn beside<T>(bench: &Bench, lanes: &Lanes, rate: u64, work: impl FnOnce() ->
 
 /// Waits for so many events of the slow lane.
 pub fn until_late(bench: &Bench, role: &mut Role, events: u64) {
-    let late = Ends::of(&bench.kafka, &role.topic("late"));
+    let late = Ends::of(bench, &role.topic("late"));
     let (mut before, mut moved) = (0, Instant::now());
     loop {
         let now = late.count();
@@ -400,7 +398,7 @@ pub fn until_late(bench: &Bench, role: &mut Role, events: u64) {
 
 /// Waits for an event of each message of the fast lane; nothing was refused.
 pub fn until_all(bench: &Bench, role: &mut Role, written: u64) {
-    let events = Ends::of(&bench.kafka, &role.topic("events"));
+    let events = Ends::of(bench, &role.topic("events"));
     role.until("every event", STANDSTILL, || (events.count() == written).then_some(()));
     assert_eq!(bench.kafka.count(&role.topic("quarantine")), 0, "{}", role.log());
 }
