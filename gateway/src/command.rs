@@ -18,7 +18,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{self, Secrets, Settings};
@@ -70,6 +70,13 @@ struct ConfigArgument {
     /// The configuration file; its keys can be overridden by LANDFALL__SECTION__KEY
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+}
+
+/// For whom a command says what it found.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
 }
 
 /// Why a command ended early.

@@ -16,11 +16,10 @@ use bridge::format::Head;
 use bridge::message::{Device, Message, Payload, Verified};
 use bridge::text::escape;
 use bridge::{Carriage, Refusal};
-use clap::ValueEnum;
 use serde::Serialize;
 
 use super::takes::{Raw, Takes};
-use super::{Failure, environment};
+use super::{Failure, Format, environment};
 use crate::config::{self, ParseSettings, Secrets, Settings, Whole};
 use crate::mqtt;
 use rights::Rights;
@@ -71,12 +70,6 @@ pub struct Arguments {
     now: Option<String>,
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 #[derive(Serialize)]

@@ -10,7 +10,6 @@ use std::process::ExitCode;
 use bridge::classify::Destination;
 use bridge::message::{Device, Message, Payload};
 use bridge::text::escape;
-use clap::ValueEnum;
 use parse::canonical::{self, Context};
 use parse::event::Event;
 use parse::facts::Facts;
@@ -25,7 +24,7 @@ use super::excerpt::Excerpt;
 use super::proposal;
 use crate::command::explain::{pairs, received_ms};
 use crate::command::takes::{Raw, Takes};
-use crate::command::{Failure, environment};
+use crate::command::{Failure, Format, environment};
 use crate::config::{self, Secrets, Settings, Whole};
 
 /// Bytes of the largest payload that is read: more than MQTT can carry.
@@ -58,12 +57,6 @@ pub struct Arguments {
     /// text for people; json is every event as it is written to a canonical topic, a line for each
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 pub fn attempt(arguments: &Arguments) -> Result<ExitCode, Failure> {

@@ -8,11 +8,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use bridge::text::escape;
-use clap::ValueEnum;
 use parse::pool::status::{PartitionStatus, Status, What};
 
-use crate::command::Failure;
 use crate::command::admin::{AdminPort, Whom};
+use crate::command::{Failure, Format};
 use crate::pools::{PoolStatus, position};
 
 const PAGE: &str = "/api/v1/parse";
@@ -27,12 +26,6 @@ pub struct StatusArguments {
     /// text for people; json is what the admin port says
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 #[derive(clap::Args)]
