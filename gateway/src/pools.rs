@@ -19,7 +19,7 @@ use parse::landings::Landings;
 use parse::metrics as names;
 use parse::parsing::Parsing;
 use parse::plan::{Plan, PoolLane, WindowLimits};
-use parse::pool::status::{Control, Order, PartitionStatus, Status, What};
+use parse::pool::status::{Control, Order, Ordered, PartitionStatus, Status, What};
 use parse::pool::{Pool, SharedDesk};
 use parse::work::Work;
 use serde::{Deserialize, Serialize};
@@ -66,19 +66,6 @@ pub struct PoolStatus {
     pub group: String,
     pub freshness_seconds: Option<f64>,
     pub partitions: Vec<PartitionStatus>,
-}
-
-/// What became of an order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ordered {
-    Taken,
-    /// The partition is not here.
-    NotHere,
-    /// It is, and nothing keeps it.
-    Runs,
-    /// It stands at another message.
-    StandsAt(i64),
-    TooMany,
 }
 
 /// TOPIC/PARTITION/OFFSET, as a message is named by operators; a topic has no slash.
@@ -213,27 +200,17 @@ impl Pools {
 
     /// Has the pool decide that has the partition.
     pub fn order(&self, at: Position, what: What) -> Ordered {
-        let is_it = |one: &PartitionStatus| {
-            one.topic == at.partition.topic && one.partition == at.partition.partition
-        };
-        let (mut is_here, mut elsewhere) = (false, None);
+        // The metadata stream has the partition too, and runs: what keeps it elsewhere is the answer.
+        let mut answer = Ordered::NotHere;
         for pool in &self.pools {
-            let Some(one) = pool.control.partitions().into_iter().find(is_it) else { continue };
-            is_here = true;
-            match one.offset {
-                Some(offset) if offset == at.offset => {
-                    let taken = pool.control.order(Order { at, what });
-                    return if taken { Ordered::Taken } else { Ordered::TooMany };
-                }
-                // The metadata stream has it too, and runs.
-                other => elsewhere = elsewhere.or(other),
+            match pool.control.order(Order { at: at.clone(), what }) {
+                Ordered::NotHere => (),
+                Ordered::Runs if answer != Ordered::NotHere => (),
+                taken @ (Ordered::Taken | Ordered::TooMany) => return taken,
+                other => answer = other,
             }
         }
-        match (elsewhere, is_here) {
-            (Some(offset), _) => Ordered::StandsAt(offset),
-            (None, true) => Ordered::Runs,
-            (None, false) => Ordered::NotHere,
-        }
+        answer
     }
 
     /// Ends them: nothing more is begun, and what was begun lands and is committed, within the deadline.

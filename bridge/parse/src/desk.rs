@@ -57,7 +57,7 @@ pub enum Landed {
 }
 
 /// How much is at hand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Held {
     pub messages: usize,
     pub bytes: u64,

@@ -9,12 +9,12 @@ use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use bridge::kafka::group::Partition;
-use parse::pool::status::What;
+use parse::pool::status::{Ordered, What};
 use serde_json::json;
 use url::form_urlencoded;
 
 use super::guard::Operator;
-use crate::pools::{Ordered, Pools, position};
+use crate::pools::{Pools, position};
 
 pub fn pages(pools: &Arc<Pools>) -> Router {
     Router::new()
@@ -54,7 +54,7 @@ async fn decide(
         ),
         Ordered::Runs => failed(
             StatusCode::CONFLICT,
-            "that partition is neither held nor stopped, so there is nothing to decide",
+            "that partition is neither held nor stopped (or what was decided of it is being done), so there is nothing to decide",
         ),
         Ordered::StandsAt(offset) => failed(
             StatusCode::CONFLICT,

@@ -13,16 +13,25 @@ impl<W> Inner<W> {
     /// Does what operators asked for.
     pub(super) fn obey(&mut self) {
         for Order { at, what } in self.control.take_orders() {
-            let mut desk = self.desk.0.lock();
-            let Some(id) = desk.find(&at.partition.topic, at.partition.partition) else { continue };
-            let Some(slot) = desk.slot_mut(id) else { continue };
-            let is_there = slot.stands_at() == Some(at.offset);
-            if !is_there || !matches!(slot.line.state, State::Stopped { .. } | State::Held { .. }) {
-                continue;
-            }
             let (pool, topic, partition) =
                 (&self.name, &at.partition.topic, at.partition.partition);
             let (offset, what_is_done) = (at.offset, what.label());
+            let mut desk = self.desk.0.lock();
+            let slot = desk.find(topic, partition).and_then(|id| desk.slot_mut(id));
+            let Some(slot) = slot.filter(|slot| {
+                let is_kept = matches!(slot.line.state, State::Stopped { .. } | State::Held { .. });
+                is_kept && slot.stands_at() == Some(offset)
+            }) else {
+                tracing::warn!(
+                    pool,
+                    topic,
+                    partition,
+                    offset,
+                    what_is_done,
+                    "an operator decided too late: the partition is gone, or stands there no more"
+                );
+                continue;
+            };
             tracing::info!(pool, topic, partition, offset, what_is_done, "an operator decided");
             if let What::Skip = what {
                 let detail = "an operator had it left out";

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use bridge::kafka::group::Position;
+use bridge::kafka::group::{Partition, Position};
 use metrics::gauge;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -60,6 +60,19 @@ pub struct PartitionStatus {
     pub lag_seconds: Option<f64>,
 }
 
+impl PartitionStatus {
+    fn is(&self, partition: &Partition) -> bool {
+        self.topic == partition.topic && self.partition == partition.partition
+    }
+
+    /// Somebody decided, and the pool was not at it yet.
+    fn is_decided(&mut self, what: What) {
+        self.state = Status::Running;
+        self.offset = None;
+        self.reason = Some(format!("an operator decided: {}", what.label()));
+    }
+}
+
 /// What an operator decides of a message at which a partition stands.
 #[derive(Clone, Debug)]
 pub struct Order {
@@ -82,6 +95,21 @@ impl What {
             What::Skip => "skip",
         }
     }
+}
+
+/// What became of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ordered {
+    /// The pool does it in its next round.
+    Taken,
+    /// The partition is not here.
+    NotHere,
+    /// It is, and nothing keeps it, or what was ordered before is being done.
+    Runs,
+    /// It stands at another message.
+    StandsAt(i64),
+    /// Too many wait already.
+    TooMany,
 }
 
 /// See the module.
@@ -119,16 +147,28 @@ impl Control {
         self.ending.load(Ordering::Acquire)
     }
 
-    /// Has the pool do it in its next round; false where too many wait already.
-    pub fn order(&self, order: Order) -> bool {
-        let mut orders = self.orders.lock();
-        let has_room = orders.len() < ORDERS_MAX;
-        if has_room {
-            orders.push(order);
+    /// Has the pool do it in its next round, if the partition stands at that message. Until it was done, the
+    /// partition is shown as running: what is ordered behind it is refused, and not taken and forgotten.
+    pub fn order(&self, order: Order) -> Ordered {
+        let mut partitions = self.partitions.lock();
+        let at = &order.at;
+        let Some(one) = partitions.iter_mut().find(|one| one.is(&at.partition)) else {
+            return Ordered::NotHere;
+        };
+        match one.offset {
+            Some(offset) if offset == at.offset => (),
+            Some(offset) => return Ordered::StandsAt(offset),
+            None => return Ordered::Runs,
         }
-        drop(orders);
+        let mut orders = self.orders.lock();
+        if orders.len() >= ORDERS_MAX {
+            return Ordered::TooMany;
+        }
+        one.is_decided(order.what);
+        orders.push(order);
+        drop((orders, partitions));
         self.wake();
-        has_room
+        Ordered::Taken
     }
 
     pub(super) fn take_orders(&self) -> Vec<Order> {
@@ -140,7 +180,13 @@ impl Control {
         self.partitions.lock().clone()
     }
 
-    pub(super) fn show(&self, pool: &str, partitions: Vec<PartitionStatus>, held: Held) {
+    pub(super) fn show(&self, pool: &str, mut partitions: Vec<PartitionStatus>, held: Held) {
+        let mut shown = self.partitions.lock();
+        for Order { at, what } in self.orders.lock().iter() {
+            if let Some(one) = partitions.iter_mut().find(|one| one.is(&at.partition)) {
+                one.is_decided(*what);
+            }
+        }
         for status in Status::ALL {
             let count = partitions.iter().filter(|one| one.state == status).count();
             let labels = [("pool", pool.to_owned()), ("state", status.label().to_owned())];
@@ -152,7 +198,7 @@ impl Control {
         gauge!(names::LAG_SECONDS, "pool" => pool.to_owned()).set(oldest);
         gauge!(names::WINDOW_MESSAGES, "pool" => pool.to_owned()).set(held.messages as f64);
         gauge!(names::WINDOW_BYTES, "pool" => pool.to_owned()).set(held.bytes as f64);
-        *self.partitions.lock() = partitions;
+        *shown = partitions;
     }
 
     /// Kafka is not well, as the pool's consumer tells; it is logged when it is news.
@@ -185,5 +231,44 @@ impl Control {
         if let Some(thread) = self.thread.get() {
             thread.unpark();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An order that was taken is done: what comes before that is refused, and not taken and forgotten.
+    #[test]
+    fn what_is_ordered_while_another_order_waits_is_refused() {
+        let control = Control::default();
+        let partition = Partition { topic: "raw.fast".to_owned(), partition: 1 };
+        let stopped = || PartitionStatus {
+            topic: partition.topic.clone(),
+            partition: partition.partition,
+            state: Status::Stopped,
+            reason: Some("truncated".to_owned()),
+            offset: Some(3),
+            committed: Some(3),
+            lag: Some(2),
+            lag_seconds: None,
+        };
+        let order = |what, offset| {
+            control.order(Order { at: Position { partition: partition.clone(), offset }, what })
+        };
+        let show = || control.show("fast", vec![stopped()], Held::default());
+        assert_eq!(order(What::Retry, 3), Ordered::NotHere);
+        show();
+        assert_eq!(order(What::Retry, 4), Ordered::StandsAt(3));
+        assert_eq!(order(What::Retry, 3), Ordered::Taken);
+        assert_eq!(order(What::Skip, 3), Ordered::Runs);
+        assert_eq!(control.partitions()[0].state, Status::Running);
+        // The pool tells how it is before it took the order.
+        show();
+        assert_eq!(order(What::Skip, 3), Ordered::Runs);
+        assert_eq!(control.take_orders().len(), 1);
+        // It was tried again, and is as bad as before.
+        show();
+        assert_eq!(order(What::Skip, 3), Ordered::Taken);
     }
 }

@@ -15,7 +15,7 @@ use bridge::sink::{AppendError, Verdict};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use super::status::{Order, Status, What};
+use super::status::{Order, Ordered, Status, What};
 use super::*;
 use crate::failure::{Failure, Reason};
 use crate::work::{Cancelled, Emit};
@@ -331,16 +331,16 @@ fn a_partition_that_stops_goes_on_when_somebody_decides() {
     let at = stopped().expect("it stands");
     let order = |what, offset| {
         let partition = Partition { topic: at.topic.clone(), partition: at.partition };
-        assert!(pool.control.order(Order { at: Position { partition, offset }, what }));
+        pool.control.order(Order { at: Position { partition, offset }, what })
     };
     let offset = at.offset.expect("it stands somewhere");
     assert!(at.reason.expect("it says why").contains("it is bad"));
     // Another message than the one that it stands at is nobody's business.
-    order(What::Skip, offset + 1);
-    order(What::Retry, offset);
+    assert_eq!(order(What::Skip, offset + 1), Ordered::StandsAt(offset));
+    assert_eq!(order(What::Retry, offset), Ordered::Taken);
     until("it stops again", || stopped().is_some());
     assert!(rig.written(30).iter().all(|value| !value.contains("m-2 4")));
-    order(What::Skip, offset);
+    assert_eq!(order(What::Skip, offset), Ordered::Taken);
     let found = rig.written(70);
     pool.end();
     assert_eq!(found.len(), 70);
