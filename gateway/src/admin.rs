@@ -3,6 +3,7 @@
 
 mod clients;
 mod guard;
+mod page;
 mod pools;
 mod reload;
 mod secured;
@@ -271,16 +272,18 @@ fn all_pages<V: AdminView>(pages: &Arc<Pages<V>>, guard: &Arc<Guard>) -> Router 
     let kept = kept.route_layer(from_fn_with_state(Arc::clone(guard), guard::always));
     let text = match (clients.is_some(), pools.is_some()) {
         (_, false) => {
-            "not found: there are /livez, /readyz, /metrics, and /api/v1/ with status, clients and reload\n"
+            "not found: there are / for people, /livez, /readyz, /metrics, and /api/v1/ with status, clients and reload\n"
         }
         (true, true) => {
-            "not found: there are /livez, /readyz, /metrics, and /api/v1/ with status, clients, parse and reload\n"
+            "not found: there are / for people, /livez, /readyz, /metrics, and /api/v1/ with status, clients, parse and reload\n"
         }
         (false, true) => {
-            "not found: there are /livez, /readyz, /metrics, and /api/v1/ with status, parse and reload\n"
+            "not found: there are / for people, /livez, /readyz, /metrics, and /api/v1/ with status, parse and reload\n"
         }
     };
-    signs_of_life(pages, guard).merge(shown).merge(kept).fallback(not_found(text))
+    // The page itself has no figures in it.
+    let page = page::pages().route_layer(from_fn_with_state(Arc::clone(guard), guard::anybody));
+    signs_of_life(pages, guard).merge(page).merge(shown).merge(kept).fallback(not_found(text))
 }
 
 /// What is on `admin.probes.bind`.

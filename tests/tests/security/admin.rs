@@ -96,12 +96,13 @@ fn a_port_of_this_machine_is_not_asked_by_a_name_that_others_give() {
         for (address, path) in [
             (admin, "/livez"),
             (admin, "/readyz"),
+            (admin, "/"),
             (probes, "/livez"),
             (probes, "/metrics"),
             (admin, "/metrics"),
             (admin, "/api/v1/status"),
         ] {
-            let asks_for_token = has_tokens && address == admin && !path.ends_with('z');
+            let asks_for_token = has_tokens && address == admin && !path.ends_with(['z', '/']);
             let expected = if asks_for_token { 401 } else { 421 };
             assert_eq!(ask(address, path, "evil.example:8080", None), expected, "{address}{path}");
             assert_ne!(ask(address, path, "localhost:8080", None), 421, "{address}{path}");
