@@ -72,14 +72,16 @@ generate:
 # One end-to-end test, as long as one likes.
 soak:
 	@$(step) setup tests/tools/setup.sh test
+	@$(step) build cargo build --workspace --bins
 	@LANDFALL_SOAK_DEVICES=$(SOAK_DEVICES) LANDFALL_SOAK_SECONDS=$(SOAK_SECONDS) $(step) soak \
-		cargo test -p tests --test promises -- --nocapture fleet::a_gateway_killed_again_and_again_loses_nothing
+		cargo test --workspace --test promises -- --nocapture fleet::a_gateway_killed_again_and_again_loses_nothing
 
 # The storms of the parse role, as long as one likes: one after another, so that each has the machine.
 rebalances:
 	@$(step) setup tests/tools/setup.sh test
+	@$(step) build cargo build --workspace --bins
 	@LANDFALL_STORM_REBALANCES=$(REBALANCES) LANDFALL_STORM_RATE=$(STORM_RATE) LANDFALL_STORM_BROKERS=$(BROKERS_KILLED) \
-		$(step) rebalances cargo test -p tests --test promises -- --nocapture --test-threads=1 parse::storms::
+		$(step) rebalances cargo test --workspace --test promises -- --nocapture --test-threads=1 parse::storms::
 
 # The gateway is built as its users get it, by itself; the bench knows how.
 bench:
