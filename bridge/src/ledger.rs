@@ -7,6 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::balance::Balance;
 use crate::outcome::{Outcome, Refusal};
 
+/// Readings that [`Ledger::settled`] makes at most: each is a moment of its own, and books that are wrong stay so.
+const READS_MAX: usize = 20;
+
 /// Counts of messages by what became of them.
 pub struct Ledger {
     received: AtomicU64,
@@ -36,8 +39,13 @@ impl Totals {
 
     /// Each message that came is in flight or has its outcome. Holds at rest.
     pub fn add_up(&self) -> bool {
+        self.difference() == 0
+    }
+
+    /// Messages that came and have no place in the books, or that have one and did not come.
+    pub fn difference(&self) -> i64 {
         let decided = self.landed + self.dead_lettered + self.failed + self.refused_total();
-        self.received == decided + self.in_flight
+        self.received.wrapping_sub(decided + self.in_flight) as i64
     }
 }
 
@@ -76,6 +84,20 @@ impl Ledger {
         self.in_flight.give_back(messages);
     }
 
+    /// The same, read again until it adds up, at most [`READS_MAX`] times: what does not then is shown as it is.
+    pub fn settled(&self) -> Totals {
+        let mut totals = self.totals();
+        for _ in 1..READS_MAX {
+            if totals.add_up() {
+                break;
+            }
+            // Whoever changes it may have been stopped in the middle: it goes on meanwhile.
+            std::thread::yield_now();
+            totals = self.totals();
+        }
+        totals
+    }
+
     /// Exact at rest; while messages pass, each counter is right but they are read one by one.
     pub fn totals(&self) -> Totals {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -105,6 +127,31 @@ mod tests {
         assert_eq!((totals.received, totals.in_flight, totals.refused_total()), (5, 1, 1));
         assert!(totals.add_up());
         assert!(!Totals { landed: 3, ..totals }.add_up());
+    }
+
+    /// While messages pass, a person sees books that add up; and books that are wrong are seen to be.
+    #[test]
+    fn books_are_read_until_they_add_up_and_not_for_ever() {
+        let ledger = Ledger::default();
+        let ends = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !ends.load(Ordering::Relaxed) {
+                    ledger.opened();
+                    ledger.closed(Outcome::Landed, 1);
+                    // As a busy lane does it.
+                    std::thread::sleep(std::time::Duration::from_micros(1));
+                }
+            });
+            for _ in 0..10_000 {
+                assert_eq!(ledger.settled().difference(), 0);
+            }
+            ends.store(true, Ordering::Relaxed);
+        });
+        ledger.received.fetch_add(3, Ordering::Relaxed);
+        assert_eq!(ledger.settled().difference(), 3);
+        ledger.landed.fetch_add(5, Ordering::Relaxed);
+        assert_eq!(ledger.settled().difference(), -2);
     }
 
     #[test]

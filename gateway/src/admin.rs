@@ -3,6 +3,7 @@
 
 mod clients;
 mod guard;
+mod live;
 mod page;
 mod pools;
 mod reload;
@@ -35,17 +36,22 @@ use tokio::time::{sleep, timeout};
 
 use crate::audit::Audit;
 use crate::clients::Clients;
+use crate::live::{Live, RECORDED, Reading, WATCHERS_MAX};
 use crate::metrics::MetricsHandle;
 use crate::net::tls::{Tls, TlsSettings};
 use crate::pools::Pools;
+use crate::problem::Problem;
 use crate::rate_limit::RateLimit;
 use crate::reload::{Reload, Reloader};
 use guard::{Caller, Guard};
+use live::Stay;
 use tokens::{CurrentTokens, TokenSources, Tokens};
 
 /// Connections at a time of one port, for each of which the plan of descriptors has one. One more takes the
-/// place of the oldest: whoever holds connections open shuts out no probe.
+/// place of the oldest that nobody looks through: whoever holds connections open shuts out no probe, and who looks
+/// has a limit of their own.
 pub const CONNECTIONS_MAX: usize = 64;
+const _: () = assert!(WATCHERS_MAX <= CONNECTIONS_MAX / 2);
 /// A request's head has to be here this long after the connection or the answer before it.
 const HEAD_WAIT: Duration = Duration::from_secs(10);
 /// Longest head of a request, in bytes.
@@ -92,6 +98,8 @@ pub trait AdminView: Send + Sync + 'static {
     fn stuck_threads(&self) -> Vec<String>;
     fn readiness(&self) -> Readiness;
     fn status(&self) -> Self::Status;
+    /// What `/api/v1/live` shows; what only costs while somebody looks is absent while nobody does.
+    fn reading(&self, is_watched: bool) -> Reading;
     /// What operators are shown that names devices, and what they may do.
     fn operated(&self) -> Operated<'_>;
     /// Brings the metrics that are counted elsewhere up to date.
@@ -113,9 +121,9 @@ pub struct Operated<'v> {
 pub struct Readiness {
     pub ready: bool,
     /// Why it is not ready.
-    pub reasons: Vec<String>,
+    pub reasons: Vec<Problem>,
     /// What is wrong although it is ready.
-    pub degraded: Vec<String>,
+    pub degraded: Vec<Problem>,
 }
 
 /// A port of the admin server cannot be had.
@@ -153,6 +161,13 @@ pub struct AdminThread {
 struct Pages<V> {
     view: Arc<V>,
     metrics: MetricsHandle,
+    live: Arc<Live>,
+}
+
+/// A connection, as long as it is served.
+struct Open {
+    serving: AbortHandle,
+    stay: Stay,
 }
 
 impl Admin {
@@ -198,7 +213,7 @@ impl Admin {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
         let handle = thread::Builder::new().name("admin".to_owned()).spawn(move || {
-            let pages = Arc::new(Pages { view, metrics });
+            let pages = Arc::new(Pages { view, metrics, live: Live::new() });
             if let Err(error) = runtime.block_on(serve(self, pages, stopped)) {
                 tracing::error!(%error, "the admin server ended");
             }
@@ -235,6 +250,7 @@ async fn serve<V: AdminView>(
     let Admin { port, tls, probes, guard, .. } = admin;
     let port = TcpListener::from_std(port)?;
     let router = all_pages(&pages, &guard);
+    tokio::spawn(sample(Arc::clone(&pages)));
     let probes = match probes {
         Some(Probes { port, guard, metrics }) => {
             Some((TcpListener::from_std(port)?, probe_pages(&pages, &guard, metrics)))
@@ -254,13 +270,20 @@ async fn serve<V: AdminView>(
     }
 }
 
+/// Samples the role for those who look, for ever.
+async fn sample<V: AdminView>(pages: Arc<Pages<V>>) {
+    let read = |is_watched| (pages.view.reading(is_watched), pages.metrics.read(RECORDED));
+    pages.live.run(read).await;
+}
+
 /// What is on `admin.bind`.
 fn all_pages<V: AdminView>(pages: &Arc<Pages<V>>, guard: &Arc<Guard>) -> Router {
     let shown = Router::new()
         .route("/metrics", get(metrics::<V>))
         .route("/api/v1/status", get(status::<V>))
-        .route_layer(from_fn_with_state(Arc::clone(guard), guard::if_configured))
-        .with_state(Arc::clone(pages));
+        .with_state(Arc::clone(pages))
+        .merge(live::pages(&pages.live))
+        .route_layer(from_fn_with_state(Arc::clone(guard), guard::if_configured));
     let Operated { reloader, clients, pools } = pages.view.operated();
     let mut kept = reload::pages(reloader);
     if let Some((clients, audit)) = clients {
@@ -272,13 +295,13 @@ fn all_pages<V: AdminView>(pages: &Arc<Pages<V>>, guard: &Arc<Guard>) -> Router 
     let kept = kept.route_layer(from_fn_with_state(Arc::clone(guard), guard::always));
     let text = match (clients.is_some(), pools.is_some()) {
         (_, false) => {
-            "not found: there are / for people, /livez, /readyz, /metrics, and /api/v1/ with status, clients and reload\n"
+            "not found: there are / for people, /livez, /readyz, /metrics, and /api/v1/ with status, live, clients and reload\n"
         }
         (true, true) => {
-            "not found: there are / for people, /livez, /readyz, /metrics, and /api/v1/ with status, clients, parse and reload\n"
+            "not found: there are / for people, /livez, /readyz, /metrics, and /api/v1/ with status, live, clients, parse and reload\n"
         }
         (false, true) => {
-            "not found: there are / for people, /livez, /readyz, /metrics, and /api/v1/ with status, parse and reload\n"
+            "not found: there are / for people, /livez, /readyz, /metrics, and /api/v1/ with status, live, parse and reload\n"
         }
     };
     // The page itself has no figures in it.
@@ -314,7 +337,7 @@ fn signs_of_life<V: AdminView>(pages: &Arc<Pages<V>>, guard: &Arc<Guard>) -> Rou
 /// Accepts for ever, and keeps to [`CONNECTIONS_MAX`].
 async fn accept(listener: TcpListener, tls: Option<Arc<Tls>>, router: Router) {
     // From the oldest to the newest.
-    let mut open: VecDeque<AbortHandle> = VecDeque::with_capacity(CONNECTIONS_MAX);
+    let mut open: VecDeque<Open> = VecDeque::with_capacity(CONNECTIONS_MAX);
     let (log, tls_log) = (RateLimit::default(), Arc::new(RateLimit::default()));
     loop {
         let (stream, address) = match listener.accept().await {
@@ -327,9 +350,10 @@ async fn accept(listener: TcpListener, tls: Option<Arc<Tls>>, router: Router) {
                 continue;
             }
         };
-        open.retain(|connection| !connection.is_finished());
+        open.retain(|connection| !connection.serving.is_finished());
         if open.len() >= CONNECTIONS_MAX
-            && let Some(oldest) = open.pop_front()
+            && let Some(oldest) = open.iter().position(|connection| !connection.stay.is_watched())
+            && let Some(oldest) = open.remove(oldest)
         {
             if log.allows() {
                 let limit = CONNECTIONS_MAX;
@@ -338,14 +362,15 @@ async fn accept(listener: TcpListener, tls: Option<Arc<Tls>>, router: Router) {
                     "too many connections to the admin port: the oldest is closed"
                 );
             }
-            oldest.abort();
+            oldest.serving.abort();
             // Its descriptor is given back before the next one is taken.
             tokio::task::yield_now().await;
         }
         // Without it a page waits for the client's delayed acknowledgement.
         let _ = stream.set_nodelay(true);
         let caller = Caller { address: address.ip(), certificate: None };
-        let router = router.clone();
+        let stay = Stay::begin();
+        let router = router.clone().layer(Extension(stay.clone()));
         let serving = match &tls {
             None => tokio::spawn(connection(stream, caller, router)),
             Some(tls) => {
@@ -353,7 +378,7 @@ async fn accept(listener: TcpListener, tls: Option<Arc<Tls>>, router: Router) {
                 tokio::spawn(secured_connection(tls, stream, caller, router, log))
             }
         };
-        open.push_back(serving.abort_handle());
+        open.push_back(Open { serving: serving.abort_handle(), stay });
     }
 }
 

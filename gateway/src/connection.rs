@@ -421,7 +421,8 @@ impl Connection {
             session.window.acknowledge(|ack| {
                 if ack.answer != Answer::Pubcomp {
                     let waited_us = now_us.saturating_sub(ack.received_us);
-                    shared.edge.acknowledgement_latency.record(waited_us as f64 / 1e6);
+                    let latency = &shared.edge.acknowledgement_latencies[ack.group.lane_place()];
+                    latency.record(waited_us as f64 / 1e6);
                 }
                 answered = answered.and(outbound.acknowledge(ack.answer, ack.packet_id, ack.code));
                 outbound.has_place()

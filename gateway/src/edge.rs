@@ -68,7 +68,8 @@ pub struct Edge {
     pub waiting_wills: Arc<Budget>,
     /// Places for TLS handshakes.
     pub tls_handshakes: Handshakes,
-    pub acknowledgement_latency: ::metrics::Histogram,
+    /// By the place of the lane.
+    pub acknowledgement_latencies: Box<[::metrics::Histogram]>,
     /// Devices whose packets are too large are named in the log, but not in a flood.
     pub too_large_log: RateLimit,
     /// So are client ids whose connections throw each other out.
@@ -97,6 +98,12 @@ impl Edge {
         limits: EdgeLimits,
         wills_at_drain: bool,
     ) -> Edge {
+        let lanes = uplink.lanes().values();
+        let acknowledgement_latencies = lanes.map(|lane| {
+            let lane = lane.account.name.to_string();
+            ::metrics::histogram!(metrics::ACKNOWLEDGEMENT_LATENCY, "lane" => lane)
+        });
+        let acknowledgement_latencies = acknowledgement_latencies.collect();
         Edge {
             uplink,
             local,
@@ -111,7 +118,7 @@ impl Edge {
             upgrades: Arrivals::new("bytes of requests for WebSockets", UPGRADES_SHARE),
             waiting_wills: Budget::new("bytes of wills", WAITING_WILLS_MAX_BYTES),
             tls_handshakes: Handshakes::default(),
-            acknowledgement_latency: ::metrics::histogram!(metrics::ACKNOWLEDGEMENT_LATENCY),
+            acknowledgement_latencies,
             too_large_log: RateLimit::default(),
             takeover_log: RateLimit::default(),
             denied_log: RateLimit::default(),

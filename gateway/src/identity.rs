@@ -21,6 +21,7 @@ use crate::fault::Faults;
 use crate::low_priority::LowPriority;
 use crate::metrics;
 use crate::net::Certificate;
+use crate::problem::{Kind, Problem};
 use crate::reload::Reload;
 
 pub use binding::{Binding, Bound};
@@ -257,10 +258,12 @@ impl Authentication {
     }
 
     /// Who does not answer that is asked.
-    pub fn problems(&self) -> Vec<String> {
+    pub fn problems(&self) -> Vec<Problem> {
         let tokens = self.tokens.as_ref().and_then(|tokens| tokens.problem());
         let service = self.service.as_ref().and_then(Service::problem);
-        tokens.into_iter().chain(service).collect()
+        let of = |about, text| Problem::new(Kind::Authentication, about, text);
+        let tokens = tokens.map(|text| of("authentication.token", text));
+        tokens.into_iter().chain(service.map(|text| of("authentication.http", text))).collect()
     }
 
     /// What proved it is still there, after something was read anew.
@@ -354,7 +357,7 @@ impl Demands {
     }
 
     /// Who does not answer that is asked.
-    pub fn problems(&self) -> Vec<String> {
+    pub fn problems(&self) -> Vec<Problem> {
         self.authentication.problems()
     }
 

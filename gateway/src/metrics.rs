@@ -8,7 +8,9 @@ mod recorder;
 use bridge::metrics::{DEAD_LETTER_CUTS, LANDING_LATENCY, OBJECT_STORE_LATENCY};
 use parse::metrics as parsing;
 
-pub use recorder::{MetricsHandle, install};
+#[cfg(test)]
+pub use recorder::tests;
+pub use recorder::{BOUNDS_S, Counts, MetricsHandle, Recorded, Series, install};
 
 pub const ACCESS_DENIED: &str = "landfall_access_denied_total";
 pub const ACKNOWLEDGEMENT_LATENCY: &str = "landfall_acknowledgement_latency_seconds";
@@ -103,7 +105,7 @@ const DESCRIPTIONS: &[(&str, &str, &str)] = &[
     (
         ACKNOWLEDGEMENT_LATENCY,
         "histogram",
-        "Seconds from receiving a QoS 1 or 2 message to sending its PUBACK or PUBREC.",
+        "Seconds from receiving a QoS 1 or 2 message to sending its PUBACK or PUBREC, by lane.",
     ),
     (LANDING_LATENCY, "histogram", "Seconds from submitting a message to its landing, by lane."),
     (CONNECTIONS, "gauge", "Open sockets."),

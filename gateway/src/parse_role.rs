@@ -15,8 +15,10 @@ use serde::Serialize;
 use crate::admin::{AdminView, Operated, Readiness};
 use crate::audit::Audit;
 use crate::config::{Drain, ParseSettings};
+use crate::live::Reading;
 use crate::metrics as names;
 use crate::pools::Pools;
+use crate::problem::{Kind, Problem};
 use crate::process::{self, Process, Pulses};
 use crate::reload::Reloader;
 
@@ -149,15 +151,16 @@ impl AdminView for View {
 
     /// Once ready it stays so: an outage of Kafka is nothing that another process would be spared.
     fn readiness(&self) -> Readiness {
-        let mut problems = self.topics.problems();
+        let mut problems: Vec<Problem> =
+            self.topics.problems().into_iter().map(Problem::from).collect();
         problems.extend(self.pools.problems());
         if problems.is_empty() {
             self.was_ready.store(true, Ordering::Release);
         }
         let troubles = self.pools.troubles();
-        let all = |problems: Vec<String>| problems.into_iter().chain(troubles).collect();
+        let all = |problems: Vec<Problem>| problems.into_iter().chain(troubles).collect();
         if self.draining.load(Ordering::Acquire) {
-            let reasons = vec!["the parse role drains".to_owned()];
+            let reasons = vec![Problem::new(Kind::Draining, "", "the parse role drains")];
             return Readiness { ready: false, reasons, degraded: all(problems) };
         }
         match self.was_ready.load(Ordering::Acquire) {
@@ -172,6 +175,19 @@ impl AdminView for View {
             version: env!("CARGO_PKG_VERSION"),
             uptime_seconds: self.started.elapsed().as_secs(),
             readiness: self.readiness(),
+        }
+    }
+
+    fn reading(&self, _: bool) -> Reading {
+        Reading {
+            role: "parse",
+            gateway_id: self.name.clone(),
+            readiness: self.readiness(),
+            draining: self.draining.load(Ordering::Acquire),
+            lanes: Vec::new(),
+            connections: None,
+            store: None,
+            kafka: Vec::new(),
         }
     }
 

@@ -25,6 +25,7 @@ use parse::work::Work;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Kafka, METADATA_WINDOW_BYTES, QUEUE_SHARE};
+use crate::problem::{Kind, Problem};
 use crate::process::until;
 
 /// The pool of the metadata stream.
@@ -151,21 +152,25 @@ impl Pools {
     }
 
     /// What keeps messages from being parsed.
-    pub fn problems(&self) -> Vec<String> {
+    pub fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         for pool in &self.pools {
             let name = &pool.name;
             if !pool.kafka.is_producer_ready() {
                 let error = pool.kafka.last_error();
                 let error = error.map_or(String::new(), |error| format!(": {error}"));
-                problems.push(format!("pool {name}: its Kafka producer is not ready{error}"));
+                let text = format!("pool {name}: its Kafka producer is not ready{error}");
+                problems.push(Problem::new(Kind::PoolProducer, name, text));
             }
             let kept = pool.control.partitions();
-            for state in [Status::Held, Status::Stopped] {
+            for (state, kind) in
+                [(Status::Held, Kind::PoolHeld), (Status::Stopped, Kind::PoolStopped)]
+            {
                 let count = kept.iter().filter(|one| one.state == state).count();
                 if count > 0 {
                     let label = state.label();
-                    problems.push(format!("pool {name}: {count} partitions are {label}"));
+                    let text = format!("pool {name}: {count} partitions are {label}");
+                    problems.push(Problem::new(kind, name, text));
                 }
             }
         }
@@ -173,10 +178,11 @@ impl Pools {
     }
 
     /// What their consumers said of Kafka a moment ago; it may be over.
-    pub fn troubles(&self) -> impl Iterator<Item = String> {
+    pub fn troubles(&self) -> impl Iterator<Item = Problem> {
         self.pools.iter().filter_map(|pool| {
             let trouble = pool.control.trouble()?;
-            Some(format!("pool {}: {trouble}", pool.name))
+            let text = format!("pool {}: {trouble}", pool.name);
+            Some(Problem::new(Kind::PoolConsumer, &pool.name, text))
         })
     }
 

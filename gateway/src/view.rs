@@ -16,9 +16,13 @@ use crate::admin::{AdminView, Operated, Readiness};
 use crate::config::Settings;
 use crate::edge::Edge;
 use crate::identity::Demands;
+use crate::live::{
+    ConnectionsReading, KafkaReading, LaneReading, ListenerReading, Reading, StoreReading,
+};
 use crate::metrics as names;
 use crate::net::Entrance;
 use crate::pools::Pools;
+use crate::problem::{Kind, Problem};
 use crate::process::Pulses;
 use crate::reload::Reloader;
 
@@ -100,48 +104,83 @@ impl View {
     }
 
     /// Who knows clients and does not answer. All entrances ask the same.
-    fn unanswering(&self) -> Vec<String> {
+    fn unanswering(&self) -> Vec<Problem> {
         let demands = self.entrances.iter().find_map(|entrance| entrance.demands.as_ref());
         demands.map_or_else(Vec::new, Demands::problems)
     }
 
     /// Files that were not taken when they were read last, by what the configuration calls them.
-    fn unread_files(&self) -> impl Iterator<Item = String> {
+    fn unread_files(&self) -> impl Iterator<Item = Problem> {
         let faulty = self.reloader.faulty();
         faulty.map(|place| {
-            format!("{place}: its files were not taken when they changed: see the log")
+            let text = format!("{place}: its files were not taken when they changed: see the log");
+            Problem::new(Kind::Files, place, text)
         })
     }
 
     /// Listeners whose own certificate has ended.
-    fn expired(&self) -> impl Iterator<Item = String> {
+    fn expired(&self) -> impl Iterator<Item = Problem> {
         let listeners = self.entrances.iter().filter_map(|entrance| entrance.tls.as_ref());
         listeners.filter_map(|tls| tls.problem())
     }
 
+    /// Open sockets of which nothing whole came yet.
+    fn silent_sockets(&self) -> usize {
+        self.entrances.iter().map(|entrance| entrance.silent.count()).sum()
+    }
+
+    /// The books of all lanes, and of what was refused before it had one.
+    fn lanes(&self) -> impl Iterator<Item = LaneReading> {
+        // That waits in no lane.
+        let backlogs = self.edge.uplink.lanes().values().map(|lane| lane.backlog()).chain([0]);
+        self.edge.uplink.accounts().zip(backlogs).map(|(account, backlog_records)| {
+            let shares = [account.share(Carriage::Inline), account.share(Carriage::Large)];
+            LaneReading {
+                lane: account.name.to_string(),
+                totals: account.ledger.settled(),
+                held_bytes: shares.iter().map(|share| share.used()).sum(),
+                limit_bytes: shares.iter().map(|share| share.limit()).sum(),
+                waiting_connections: shares.iter().map(|share| share.waiting()).sum(),
+                backlog_records,
+            }
+        })
+    }
+
+    /// What the lanes' producers tell.
+    fn kafka(&self) -> impl Iterator<Item = KafkaReading> {
+        self.edge.uplink.lanes().iter().map(|(id, lane)| KafkaReading {
+            lane: lane.account.name.to_string(),
+            is_producer_ready: self.kafka[id].is_producer_ready(),
+            error: self.kafka[id].last_error(),
+            figures: self.kafka[id].figures(),
+        })
+    }
+
     /// Everything that keeps messages of any size from landing.
-    fn problems(&self) -> Vec<String> {
-        let mut problems = self.topics.problems();
+    fn problems(&self) -> Vec<Problem> {
+        let mut problems: Vec<Problem> =
+            self.topics.problems().into_iter().map(Problem::from).collect();
         for (id, lane) in self.edge.uplink.lanes().iter() {
             let kafka = &self.kafka[id];
             let name = &lane.account.name;
             if !kafka.is_producer_ready() {
                 let error = kafka.last_error().map_or(String::new(), |error| format!(": {error}"));
-                problems.push(format!("lane {name}: its Kafka producer is not ready{error}"));
+                let text = format!("lane {name}: its Kafka producer is not ready{error}");
+                problems.push(Problem::new(Kind::KafkaProducer, &**name, text));
             }
             let silent = lane.silent_for();
             if silent >= STALLED_AFTER {
-                problems.push(format!(
-                    "lane {name}: its thread has not made a round for {} s",
-                    silent.as_secs()
-                ));
+                let seconds = silent.as_secs();
+                let text = format!("lane {name}: its thread has not made a round for {seconds} s");
+                problems.push(Problem::new(Kind::LaneSilent, &**name, text));
             } else if let Some(stalled) = lane.stalled_for() {
                 let reason =
                     lane.last_reason().map_or(String::new(), |reason| format!(": {reason}"));
-                problems.push(format!(
+                let text = format!(
                     "lane {name}: nothing landed for {} s although it has messages{reason}",
                     stalled.as_secs()
-                ));
+                );
+                problems.push(Problem::new(Kind::LaneStalled, &**name, text));
             }
         }
         problems.extend(self.pools.iter().flat_map(|pools| pools.problems()));
@@ -177,11 +216,12 @@ impl AdminView for View {
         }
         // Small messages need no store, who is known comes in, nobody needs what changed meanwhile, and who is
         // connected stays: without those a gateway is of use.
-        let store = self.edge.uplink.store_problem().into_iter();
+        let store = self.edge.uplink.store_problem();
+        let store = store.into_iter().map(|text| Problem::new(Kind::ObjectStore, "", text));
         let beside = store.chain(self.unanswering()).chain(self.unread_files());
         let beside = beside.chain(self.expired());
         if self.draining.load(Ordering::Acquire) {
-            let reasons = vec!["the gateway drains".to_owned()];
+            let reasons = vec![Problem::new(Kind::Draining, "", "the gateway drains")];
             let degraded = problems.into_iter().chain(beside).collect();
             return Readiness { ready: false, reasons, degraded };
         }
@@ -195,23 +235,20 @@ impl AdminView for View {
     }
 
     fn status(&self) -> Status {
-        // What was refused before it had a lane waits in none.
-        let backlogs = self.edge.uplink.lanes().values().map(|lane| lane.backlog()).chain([0]);
-        let lanes = self.edge.uplink.accounts().zip(backlogs).map(|(account, backlog_records)| {
-            let totals = account.ledger.totals();
-            let shares = [account.share(Carriage::Inline), account.share(Carriage::Large)];
+        let lanes = self.lanes().map(|reading| {
+            let totals = reading.totals;
             LaneStatus {
-                lane: account.name.to_string(),
+                lane: reading.lane,
                 received: totals.received,
                 landed: totals.landed,
                 dead_lettered: totals.dead_lettered,
                 refused: totals.refused_total(),
                 failed: totals.failed,
                 in_flight: totals.in_flight,
-                memory_used_bytes: shares.iter().map(|share| share.used()).sum(),
-                memory_limit_bytes: shares.iter().map(|share| share.limit()).sum(),
-                waiting_connections: shares.iter().map(|share| share.waiting()).sum(),
-                backlog_records,
+                memory_used_bytes: reading.held_bytes,
+                memory_limit_bytes: reading.limit_bytes,
+                waiting_connections: reading.waiting_connections,
+                backlog_records: reading.backlog_records,
             }
         });
         Status {
@@ -222,6 +259,32 @@ impl AdminView for View {
             connections_limit: self.edge.limits.connections,
             lanes: lanes.collect(),
             readiness: self.readiness(),
+        }
+    }
+
+    fn reading(&self, is_watched: bool) -> Reading {
+        let admissions = self.entrances.iter().map(|entrance| (entrance, &entrance.admission));
+        let listeners = admissions.map(|(entrance, admission)| ListenerReading {
+            listener: entrance.name.to_string(),
+            open: admission.open(),
+            limit: admission.limit().min(self.edge.limits.connections),
+        });
+        let figures = self.edge.uplink.object_figures();
+        Reading {
+            role: "gateway",
+            gateway_id: self.gateway_id.clone(),
+            readiness: self.readiness(),
+            draining: self.draining.load(Ordering::Acquire),
+            lanes: self.lanes().collect(),
+            connections: Some(ConnectionsReading {
+                open: self.edge.connections(),
+                limit: self.edge.limits.connections,
+                silent: self.silent_sockets(),
+                listeners: listeners.collect(),
+            }),
+            store: figures
+                .map(|figures| StoreReading { figures, problem: self.edge.uplink.store_problem() }),
+            kafka: if is_watched { self.kafka().collect() } else { Vec::new() },
         }
     }
 
@@ -243,8 +306,7 @@ impl AdminView for View {
                 .set(admission.open());
             gauge!(names::LISTENER_CONNECTIONS_LIMIT, "listener" => listener).set(limit);
         }
-        let silent: usize = self.entrances.iter().map(|entrance| entrance.silent.count()).sum();
-        gauge!(names::SILENT_SOCKETS).set(silent as f64);
+        gauge!(names::SILENT_SOCKETS).set(self.silent_sockets() as f64);
         gauge!(names::SESSIONS_MEMORY_USED).set(self.edge.sessions.used() as f64);
         gauge!(names::SESSIONS_MEMORY_LIMIT).set(self.edge.sessions.limit() as f64);
         gauge!(names::BUILD_INFO, "role" => "gateway", "version" => env!("CARGO_PKG_VERSION"))

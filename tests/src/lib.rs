@@ -7,6 +7,7 @@
 
 pub mod chart;
 pub mod docs;
+pub mod events;
 pub mod exposition;
 pub mod foreign;
 pub mod freshness;

@@ -50,10 +50,19 @@ pub struct LaneTopics {
     pub status: Arc<KafkaStatus>,
 }
 
+/// Why the lanes cannot land everything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicProblem {
+    /// None: it is Kafka as a whole.
+    pub topic: Option<String>,
+    /// What is wrong, for people.
+    pub text: String,
+}
+
 /// What is known of the lanes' topics.
 pub struct Topics {
-    /// Why the lanes cannot land everything; None while Kafka was never asked.
-    problems: Mutex<Option<Vec<String>>>,
+    /// None while Kafka was never asked.
+    problems: Mutex<Option<Vec<TopicProblem>>>,
     stop: AtomicBool,
     finished: AtomicBool,
     started: Instant,
@@ -61,10 +70,20 @@ pub struct Topics {
     beat_ms: AtomicU64,
 }
 
+impl TopicProblem {
+    fn of_kafka(text: String) -> TopicProblem {
+        TopicProblem { topic: None, text }
+    }
+
+    fn of(topic: &str, text: String) -> TopicProblem {
+        TopicProblem { topic: Some(topic.to_owned()), text }
+    }
+}
+
 impl Topics {
-    /// What is wrong, for people; empty when all is well.
-    pub fn problems(&self) -> Vec<String> {
-        let unknown = || vec!["Kafka was not reached yet".to_owned()];
+    /// What is wrong; empty when all is well.
+    pub fn problems(&self) -> Vec<TopicProblem> {
+        let unknown = || vec![TopicProblem::of_kafka("Kafka was not reached yet".to_owned())];
         self.problems.lock().clone().unwrap_or_else(unknown)
     }
 
@@ -128,6 +147,7 @@ impl Topics {
                 let mut known = shared.problems.lock();
                 if known.as_ref() != Some(&problems) {
                     for problem in &problems {
+                        let problem = &*problem.text;
                         tracing::warn!(problem, "Kafka is not as the lanes need it");
                     }
                 }
@@ -176,10 +196,11 @@ fn check(
     runtime: &Handle,
     beat: &dyn Fn(),
     untold: &mut Option<String>,
-) -> Vec<String> {
+) -> Vec<TopicProblem> {
+    let of_kafka = |text| vec![TopicProblem::of_kafka(text)];
     let admin: Admin = match config.create() {
         Ok(admin) => admin,
-        Err(error) => return vec![format!("the Kafka client cannot be made: {error}")],
+        Err(error) => return of_kafka(format!("the Kafka client cannot be made: {error}")),
     };
     let mut problems = Vec::new();
     for lane in lanes {
@@ -191,14 +212,15 @@ fn check(
                     // This client only sees that no answer comes; the producers hear why.
                     let reason = lanes.iter().find_map(|lane| lane.status.last_error());
                     let reason = reason.unwrap_or_else(|| error.to_string());
-                    return vec![format!("Kafka is not reached: {reason}")];
+                    return of_kafka(format!("Kafka is not reached: {reason}"));
                 }
             };
             if state == State::Absent && questions.create {
                 match create_topic(&admin, topic, runtime) {
                     Ok(()) => tracing::info!(topic, "created the Kafka topic"),
                     Err(error) => {
-                        problems.push(format!("topic {topic} cannot be created: {error}"));
+                        let text = format!("topic {topic} cannot be created: {error}");
+                        problems.push(TopicProblem::of(topic, text));
                     }
                 }
             } else {
@@ -248,8 +270,8 @@ impl State {
         }
     }
 
-    fn problem(self, topic: &str, lane: &str) -> Option<String> {
-        Some(match self {
+    fn problem(self, topic: &str, lane: &str) -> Option<TopicProblem> {
+        let text = match self {
             State::There => return None,
             State::Absent => format!(
                 "topic {topic} of lane {lane} does not exist: create it, or set kafka.create_topics: true"
@@ -258,23 +280,29 @@ impl State {
                 "topic {topic} of lane {lane} may not be described by this Kafka user: allow it Describe and Write"
             ),
             State::Unwell(code) => format!("topic {topic} of lane {lane} cannot be used: {code}"),
-        })
+        };
+        Some(TopicProblem::of(topic, text))
     }
 }
 
 /// Holds the topics' limits against what the lane sends.
-fn compare_limits(lane: &LaneTopics, limits: &BTreeMap<String, u32>, problems: &mut Vec<String>) {
+fn compare_limits(
+    lane: &LaneTopics,
+    limits: &BTreeMap<String, u32>,
+    problems: &mut Vec<TopicProblem>,
+) {
     let known = lane.topics.iter().filter_map(|topic| Some((topic, *limits.get(topic)?)));
     for (topic, bytes) in known.clone() {
         if let Some(inline_size) = lane.inline_size
             && record::max_bytes(inline_size) > bytes
         {
-            problems.push(format!(
+            let text = format!(
                 "lanes.{}.inline_size ({inline_size} bytes) does not fit topic {topic}, which takes {bytes} \
                  bytes (max.message.bytes): write at most {}",
                 lane.lane,
                 bytes.saturating_sub(HEAD_MAX_BYTES),
-            ));
+            );
+            problems.push(TopicProblem::of(topic, text));
         }
     }
     if let Some(smallest) = known.map(|(_, bytes)| bytes).min() {

@@ -38,7 +38,7 @@ limits: { memory: 512MiB, connections: 100 }
         "landfall_object_store_open_requests 0\n".to_owned(),
         "landfall_object_store_oldest_request_seconds 0\n".to_owned(),
         // A rate of what first appears with its first value would miss that.
-        "landfall_acknowledgement_latency_seconds_bucket{le=\"1\"} 0\n".to_owned(),
+        "landfall_acknowledgement_latency_seconds_bucket{lane=\"fast\",le=\"1\"} 0\n".to_owned(),
         "landfall_object_store_latency_seconds_count 0\n".to_owned(),
         "landfall_messages_dead_lettered_total{lane=\"fast\"} 0\n".to_owned(),
         "landfall_messages_refused_total{lane=\"fast\",reason=\"shed\"} 0\n".to_owned(),

@@ -180,7 +180,7 @@ impl Checker {
         let ports = Ports { listeners: listeners.len(), admin: admin_ports };
         let descriptors = DescriptorPlan::new(names.count(), brokers, &ports, store);
         let descriptors = descriptors.and_for_process(authentication.descriptors());
-        let (limits, plan) = self.limits(&descriptors, &listeners, &authentication);
+        let (limits, plan) = self.limits(&descriptors, &listeners, &authentication, names.count());
         let count = listeners.len();
         for listener in &mut listeners {
             listener.silent = silent::share(limits.connections, count, listener.connections);

@@ -10,6 +10,7 @@ use parse::parsing::SHORT_MAX_BYTES;
 
 use crate::connection::FREE_BYTES;
 use crate::edge::SESSIONS_SHARE;
+use crate::live;
 use crate::net::ListenerSettings;
 use crate::net::tls;
 use crate::net::websocket::WEBSOCKET_COST;
@@ -59,23 +60,24 @@ pub struct MemoryPlan {
     /// Of one connection, of the kind that costs most.
     pub connection: u64,
     pub connections: u64,
-    /// Router, process, packets whose lane is not known yet, what sessions keep, the look at passwords.
+    /// Router, process, packets whose lane is not known yet, what sessions keep, the look at passwords, the
+    /// history that people are shown.
     pub fixed: u64,
     pub messages: u64,
 }
 
 impl MemoryPlan {
-    /// `evidence` is what the look at what clients bring takes.
+    /// `beside` is what the look at what clients bring takes, and what people are shown.
     pub fn new(
         limit: u64,
         connections: u32,
         listeners: &[ListenerSettings],
-        evidence: u64,
+        beside: u64,
     ) -> MemoryPlan {
         let connection = dearest_cost(listeners);
         let connections = connections_cost(connections, listeners);
         let process = LOCAL_PLANE_COST + PROCESS_COST + UNCLASSIFIED_SHARE + SESSIONS_SHARE;
-        let fixed = process + evidence;
+        let fixed = process + beside;
         let messages = limit.saturating_sub(connections + fixed);
         MemoryPlan { limit, connection, connections, fixed, messages }
     }
@@ -171,7 +173,7 @@ impl ParseDemand<'_> {
     }
 
     fn process(&self) -> u64 {
-        if self.is_beside { 0 } else { PROCESS_COST }
+        if self.is_beside { 0 } else { PROCESS_COST + live::memory_cost(0) }
     }
 
     fn windows(&self) -> u64 {

@@ -1,6 +1,6 @@
 //! The recorder: atomics by key, and Prometheus' text format of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,10 +14,29 @@ use metrics_util::registry::{Registry, Storage};
 use super::DESCRIPTIONS;
 
 /// Upper bounds of the buckets, in seconds.
-const BOUNDS_S: [f64; 16] = [
+pub const BOUNDS_S: [f64; 16] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
     60.0,
 ];
+
+/// How often something took so long: one for each of [`BOUNDS_S`], and one above them all.
+pub type Counts = [u64; BOUNDS_S.len() + 1];
+
+/// Some of what was recorded, at one moment. The default is what nothing was recorded of yet.
+#[derive(Default)]
+pub struct Recorded {
+    /// Counters and gauges.
+    pub numbers: HashMap<Series, f64>,
+    pub histograms: HashMap<Series, Counts>,
+}
+
+/// What is recorded under one name with the same labels.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Series {
+    pub name: &'static str,
+    /// Each name with its value.
+    labels: Vec<(String, String)>,
+}
 
 /// Renders what was recorded.
 #[derive(Clone)]
@@ -100,7 +119,69 @@ impl HistogramFn for Buckets {
     }
 }
 
+impl Recorded {
+    /// Counters and gauges of that name.
+    pub fn of(&self, name: &str) -> impl Iterator<Item = (&Series, f64)> {
+        let numbers = self.numbers.iter().filter(move |(series, _)| series.name == name);
+        numbers.map(|(series, number)| (series, *number))
+    }
+
+    /// Zero where it is not there.
+    pub fn number(&self, series: &Series) -> f64 {
+        self.numbers.get(series).copied().unwrap_or(0.0)
+    }
+
+    /// The histograms of that name together, all or those with that value of a label.
+    pub fn counts(&self, name: &str, label: Option<(&str, &str)>) -> Counts {
+        let is_it = |series: &Series| {
+            series.name == name && label.is_none_or(|(name, value)| series.label(name) == value)
+        };
+        let mut sum = Counts::default();
+        for (_, counts) in self.histograms.iter().filter(|(series, _)| is_it(series)) {
+            sum.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+        }
+        sum
+    }
+}
+
+impl Series {
+    fn of(name: &'static str, key: &Key) -> Series {
+        let label = |label: &metrics::Label| (label.key().to_owned(), label.value().to_owned());
+        Series { name, labels: key.labels().map(label).collect() }
+    }
+
+    /// The value of a label; empty where it is not there.
+    pub fn label(&self, name: &str) -> &str {
+        self.labels.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
+    }
+}
+
 impl MetricsHandle {
+    /// What was recorded under these names.
+    pub fn read(&self, names: &[&'static str]) -> Recorded {
+        let mut recorded = Recorded::default();
+        let wanted = |key: &Key| names.iter().find(|name| **name == key.name()).copied();
+        self.registry.visit_counters(|key, counter| {
+            if let Some(name) = wanted(key) {
+                let number = counter.load(Ordering::Relaxed) as f64;
+                recorded.numbers.insert(Series::of(name, key), number);
+            }
+        });
+        self.registry.visit_gauges(|key, gauge| {
+            if let Some(name) = wanted(key) {
+                let number = f64::from_bits(gauge.load(Ordering::Relaxed));
+                recorded.numbers.insert(Series::of(name, key), number);
+            }
+        });
+        self.registry.visit_histograms(|key, buckets| {
+            if let Some(name) = wanted(key) {
+                let count = |bucket: usize| buckets.counts[bucket].load(Ordering::Relaxed);
+                recorded.histograms.insert(Series::of(name, key), std::array::from_fn(count));
+            }
+        });
+        recorded
+    }
+
     /// Prometheus' text format, version 0.0.4.
     pub fn render(&self) -> String {
         let mut families: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -187,8 +268,15 @@ fn pair(name: &str, value: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
+
+    /// A recorder of its own, and what reads it.
+    pub fn registry() -> (impl Recorder, MetricsHandle) {
+        let registry = Arc::new(Registry::new(Atomics));
+        let handle = MetricsHandle { registry: Arc::clone(&registry), started_s: 1.0 };
+        (AtomicRecorder { registry }, handle)
+    }
 
     #[test]
     fn a_second_is_a_bound() {
@@ -199,9 +287,7 @@ mod tests {
 
     #[test]
     fn a_page_says_what_was_recorded() {
-        let registry = Arc::new(Registry::new(Atomics));
-        let handle = MetricsHandle { registry: Arc::clone(&registry), started_s: 1.0 };
-        let recorder = AtomicRecorder { registry };
+        let (recorder, handle) = registry();
         metrics::with_local_recorder(&recorder, || {
             metrics::counter!(super::super::MESSAGES_LANDED, "lane" => "fa\"st").absolute(3);
             metrics::gauge!(super::super::CONNECTIONS).set(2.5);

@@ -38,6 +38,7 @@ use super::Certificate;
 use super::certificate::EndsAtMs;
 use crate::fault::Faults;
 use crate::metrics;
+use crate::problem::{Kind, Problem};
 use crate::rate_limit::RateLimit;
 use crate::reload::Reload;
 
@@ -95,14 +96,15 @@ impl Tls {
     }
 
     /// Why hardly anybody comes in, for `/readyz`.
-    pub fn problem(&self) -> Option<String> {
+    pub fn problem(&self) -> Option<Problem> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let has_ended = self.material().ends_s < now.as_secs() as i64;
         has_ended.then(|| {
-            format!(
+            let text = format!(
                 "listener {}: a certificate of {} has expired: clients that look at the time do not come in; put a new one in its place, and it is read",
                 self.listener, self.settings.place
-            )
+            );
+            Problem::new(Kind::Certificate, &*self.listener, text)
         })
     }
 

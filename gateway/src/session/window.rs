@@ -51,6 +51,11 @@ impl Group {
     pub const fn of(lane: LaneId, carriage: Carriage) -> Group {
         Group(2 * lane.place() + matches!(carriage, Carriage::Large) as u8)
     }
+
+    /// The place of its lane among all lanes.
+    pub const fn lane_place(self) -> usize {
+        self.0 as usize / 2
+    }
 }
 
 /// A message as the window knows it.
@@ -93,6 +98,8 @@ pub struct Acknowledgement {
     pub answer: Answer,
     /// MQTT 5 reason code; v3 has none.
     pub code: u8,
+    /// Of what is acknowledged.
+    pub group: Group,
     pub received_us: u64,
 }
 
@@ -408,9 +415,9 @@ impl Window {
                 index += 1;
                 continue;
             };
-            let Publish { packet_id, received_us, .. } = publish;
+            let Publish { packet_id, received_us, group, .. } = publish;
             let answer = if publish.qos == 2 { Answer::Pubrec } else { Answer::Puback };
-            let acknowledgement = Acknowledgement { packet_id, answer, code, received_us };
+            let acknowledgement = Acknowledgement { packet_id, answer, code, group, received_us };
             if resends > 0 {
                 entry.resends -= 1;
                 self.owed -= 1;
@@ -425,7 +432,7 @@ impl Window {
             goes_on = send(acknowledgement);
             if publish.qos == 2 {
                 self.received(&publish, code);
-                self.complete(packet_id, received_us, &mut send);
+                self.complete(packet_id, group, received_us, &mut send);
             }
         }
         if self.open == 0 {
@@ -453,6 +460,7 @@ impl Window {
     fn complete(
         &mut self,
         packet_id: u16,
+        group: Group,
         received_us: u64,
         send: &mut impl FnMut(Acknowledgement) -> bool,
     ) {
@@ -467,7 +475,7 @@ impl Window {
         self.free_id(packet_id);
         for _ in 0..early {
             let (answer, code) = (Answer::Pubcomp, reason::SUCCESS);
-            send(Acknowledgement { packet_id, answer, code, received_us });
+            send(Acknowledgement { packet_id, answer, code, group, received_us });
         }
     }
 

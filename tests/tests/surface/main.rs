@@ -12,5 +12,7 @@ mod parse_try;
 mod parse_operate;
 // Clients that are not ours publish, and clients that are not ours read.
 mod clients;
+// What `/api/v1/live` shows of a gateway that works, to as many as may look.
+mod live;
 // What the benchmark counts has landed.
 mod bench;

@@ -7,6 +7,7 @@ use crate::config::memory::{self, MESSAGES_MIN, MemoryPlan};
 use crate::config::values::Size;
 use crate::config::{Limits, Secrets, written};
 use crate::identity::AuthenticationSettings;
+use crate::live;
 use crate::net::ListenerSettings;
 
 const DEFAULT_MESSAGE_SIZE: u64 = 64 * MIB;
@@ -78,6 +79,7 @@ impl Checker {
         descriptors: &DescriptorPlan,
         listeners: &[ListenerSettings],
         authentication: &AuthenticationSettings,
+        lanes: usize,
     ) -> (Limits, MemoryPlan) {
         let written: written::Limits = self.section("limits").unwrap_or_default();
         let memory = written.memory.map_or_else(memory::default_memory, |Size(memory)| memory);
@@ -90,7 +92,8 @@ impl Checker {
         if connections == 0 {
             self.faults.add("limits.connections", "is zero: write at least 1");
         }
-        let plan = MemoryPlan::new(memory, connections, listeners, evidence);
+        let beside = evidence + live::memory_cost(lanes);
+        let plan = MemoryPlan::new(memory, connections, listeners, beside);
         if plan.messages < MESSAGES_MIN {
             self.faults.add(
                 "limits.memory",

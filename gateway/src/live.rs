@@ -1,0 +1,154 @@
+//! What a person sees of a process while it works: a sample each second, made once for all who look, and the last
+//! half hour, which is kept whether anybody looks or not. The figures are those of the metrics. It knows no HTTP,
+//! and names no device.
+//!
+//! What a role has to tell is a [`Reading`]; a part that a role does not have is absent. A new part is a field
+//! of it, one of [`now::Now`], and a panel of the page.
+
+#[cfg(test)]
+mod documented;
+mod history;
+mod now;
+mod quantile;
+mod reading;
+mod sampler;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use serde::Serialize;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::metrics::Recorded;
+use history::History;
+pub use reading::{
+    ConnectionsReading, KafkaReading, LaneReading, ListenerReading, Reading, StoreReading,
+};
+pub use sampler::RECORDED;
+use sampler::Sampler;
+
+/// Between two samples.
+const SAMPLE_PAUSE: Duration = Duration::from_secs(1);
+/// Who looks at a time: each takes what is sampled, and the whole history at first.
+pub const WATCHERS_MAX: usize = 32;
+/// Bytes of a step of a lane's history as text, and of a lane in a sample: more than either ever has.
+const STEP_TEXT_BYTES: u64 = 64;
+const LANE_TEXT_BYTES: u64 = 1024;
+/// Samples that wait for one who does not read: one handed on, one in line, one about to be.
+const SAMPLES_HELD_MAX: u64 = 3;
+
+/// See the module.
+pub struct Live {
+    started: Instant,
+    sampler: Mutex<Sampler>,
+    latest: watch::Sender<Option<Event>>,
+    places: Arc<Semaphore>,
+}
+
+/// A part of the stream, as server-sent events have it.
+#[derive(Clone)]
+pub struct Event {
+    pub sequence: u64,
+    pub text: Bytes,
+}
+
+/// A place among those who look, until it is dropped.
+pub struct Place {
+    _permit: OwnedSemaphorePermit,
+}
+
+/// What comes to one who looks.
+pub struct Watching {
+    samples: watch::Receiver<Option<Event>>,
+    /// What was handed on last.
+    seen: u64,
+}
+
+/// Bytes that a process with so many lanes takes for it: the history, and what those who look hold if none of
+/// them reads.
+pub const fn memory_cost(lanes: usize) -> u64 {
+    // What was refused before it had a lane is beside them.
+    let lanes = lanes + 1;
+    let steps = (history::STEPS * lanes) as u64;
+    let held = steps * STEP_TEXT_BYTES + SAMPLES_HELD_MAX * lanes as u64 * LANE_TEXT_BYTES;
+    History::bytes(lanes) + WATCHERS_MAX as u64 * held
+}
+
+impl Live {
+    pub fn new() -> Arc<Live> {
+        Arc::new(Live {
+            started: Instant::now(),
+            sampler: Mutex::new(Sampler::new(format!("{:016x}", rand::random::<u64>()))),
+            latest: watch::Sender::new(None),
+            places: Arc::new(Semaphore::new(WATCHERS_MAX)),
+        })
+    }
+
+    /// Samples what `read` finds, for ever. It is told whether anybody looks. Cancel safe.
+    pub async fn run(&self, mut read: impl FnMut(bool) -> (Reading, Recorded)) {
+        let mut ticks = interval(SAMPLE_PAUSE);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let is_watched = self.latest.receiver_count() > 0;
+            let (reading, recorded) = read(is_watched);
+            let now = self.sampler.lock().take(
+                reading,
+                recorded,
+                self.started.elapsed(),
+                SystemTime::now(),
+            );
+            if is_watched {
+                self.latest.send_replace(Some(Event::of("now", now.sequence, &now)));
+            }
+        }
+    }
+
+    /// A place for one more who looks; None if there is none.
+    pub fn place(&self) -> Option<Place> {
+        let permit = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        Some(Place { _permit: permit })
+    }
+
+    /// What was sampled after that, or all that is kept: the first event of one who looks. Behind `after` of
+    /// another process is everything of this one.
+    pub fn begin(&self, after: Option<u64>, of_process: Option<&str>) -> (Event, Watching) {
+        let mut samples = self.latest.subscribe();
+        // What is there already is in the history.
+        samples.mark_unchanged();
+        let sampler = self.sampler.lock();
+        let after = after.filter(|_| of_process.is_none_or(|process| process == sampler.process()));
+        let past = sampler.past(after, self.started.elapsed());
+        let event = Event::of("history", past.last_sequence, &past);
+        let seen = event.sequence;
+        (event, Watching { samples, seen })
+    }
+}
+
+impl Watching {
+    /// The next sample; None when there are no more. Who comes late gets the newest only. Cancel safe.
+    pub async fn next(&mut self) -> Option<Event> {
+        loop {
+            self.samples.changed().await.ok()?;
+            let latest = self.samples.borrow_and_update().clone();
+            // It may be sampled, and in the history, before it is told.
+            if let Some(event) = latest.filter(|event| event.sequence > self.seen) {
+                self.seen = event.sequence;
+                return Some(event);
+            }
+        }
+    }
+}
+
+impl Event {
+    /// JSON has no line breaks but escaped ones, so the text is one line of data.
+    fn of(name: &str, sequence: u64, data: &impl Serialize) -> Event {
+        let mut text = format!("id: {sequence}\nevent: {name}\ndata: ").into_bytes();
+        serde_json::to_writer(&mut text, data).expect("texts and numbers can be written");
+        text.extend_from_slice(b"\n\n");
+        Event { sequence, text: text.into() }
+    }
+}

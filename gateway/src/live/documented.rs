@@ -1,0 +1,108 @@
+//! What docs/live.md says of the JSON: a test holds each key against it.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, UNIX_EPOCH};
+
+use bridge::Totals;
+use bridge::kafka::KafkaFigures;
+use bridge::objects::ObjectFigures;
+use parse::metrics as parsing;
+use serde_json::Value;
+
+use super::sampler::{RECORDED, Sampler};
+use super::*;
+use crate::admin::Readiness;
+use crate::metrics as names;
+use crate::problem::{Kind, Problem};
+
+const PAGE: &str = include_str!("../../../docs/live.md");
+const LANE: &str = "LANE";
+
+/// Of everything that may be there, something.
+fn full() -> Reading {
+    let problem = Problem::new(Kind::Files, "access", "text");
+    let figures = KafkaFigures {
+        queue_messages: 1,
+        requests: 1,
+        sent_bytes: 1,
+        round_trip_p99_s: 1.0,
+        brokers_up: 1,
+    };
+    Reading {
+        role: "gateway",
+        gateway_id: "gw".to_owned(),
+        readiness: Readiness { ready: true, reasons: Vec::new(), degraded: vec![problem] },
+        draining: false,
+        lanes: vec![LaneReading {
+            lane: LANE.to_owned(),
+            totals: Totals { received: 1, refused: [1, 0, 0, 0], ..Totals::default() },
+            held_bytes: 1,
+            limit_bytes: 1,
+            waiting_connections: 1,
+            backlog_records: 1,
+        }],
+        connections: Some(ConnectionsReading {
+            open: 1,
+            limit: 1,
+            silent: 1,
+            listeners: vec![ListenerReading { listener: "mqtt".to_owned(), open: 1, limit: 1 }],
+        }),
+        store: Some(StoreReading { figures: ObjectFigures::default(), problem: None }),
+        kafka: vec![KafkaReading {
+            lane: LANE.to_owned(),
+            is_producer_ready: true,
+            error: None,
+            figures: Some(figures),
+        }],
+    }
+}
+
+fn keys(value: &Value, place: &str, keys: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(entries) if !entries.is_empty() => {
+            let point = if place.is_empty() { "" } else { "." };
+            for (key, value) in entries {
+                // A name that is the configuration's, and no key.
+                let key = if key == LANE { format!("{{{LANE}}}") } else { format!("{point}{key}") };
+                self::keys(value, &format!("{place}{key}"), keys);
+            }
+        }
+        Value::Array(items) if items.iter().any(Value::is_object) => {
+            items.iter().for_each(|item| self::keys(item, &format!("{place}[]"), keys));
+        }
+        _ => {
+            keys.insert(place.to_owned());
+        }
+    }
+}
+
+/// The keys in the table of that section.
+fn documented(heading: &str) -> BTreeSet<String> {
+    let (_, section) = PAGE.split_once(heading).expect("the page has that section");
+    let section = section.split("\n## ").next().unwrap_or_default();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    rows.map(str::to_owned).collect()
+}
+
+#[test]
+fn each_key_is_on_the_page_and_the_page_has_no_other() {
+    let (recorder, handle) = crate::metrics::tests::registry();
+    metrics::with_local_recorder(&recorder, || {
+        metrics::counter!(names::CONNECTIONS_CLOSED, "reason" => "keep_alive").increment(1);
+        metrics::gauge!(parsing::LAG, "pool" => "fast").set(1.0);
+    });
+    let mut sampler = Sampler::new("p".to_owned());
+    let now = sampler.take(full(), handle.read(RECORDED), Duration::from_secs(1), UNIX_EPOCH);
+    let past = sampler.past(None, Duration::from_secs(1));
+    for (heading, json) in [
+        ("## What an event `now` holds", serde_json::to_value(&now)),
+        ("## What an event `history` holds", serde_json::to_value(&past)),
+    ] {
+        let mut shown = BTreeSet::new();
+        keys(&json.expect("it can be written"), "", &mut shown);
+        let documented = documented(heading);
+        let missing: Vec<_> = shown.difference(&documented).collect();
+        let unknown: Vec<_> = documented.difference(&shown).collect();
+        assert!(missing.is_empty() && unknown.is_empty(), "{missing:?} {unknown:?}");
+    }
+}
