@@ -29,6 +29,7 @@ pub mod role;
 pub mod s3;
 pub mod service;
 pub mod stub;
+pub mod terminal;
 pub mod tls;
 pub mod tools;
 pub mod wait;

@@ -33,8 +33,15 @@ impl Process {
     /// to `NAME.log`.
     #[track_caller]
     pub fn start(name: &str, mut command: Command, folder: &Path) -> Process {
-        let (out, log) = (folder.join(format!("{name}.out")), folder.join(format!("{name}.log")));
+        let (out, log) = files(name, folder);
         command.stdin(Stdio::null()).stdout(append(&out)).stderr(append(&log));
+        Process::spawn(name, command, folder)
+    }
+
+    /// Starts it with the input and output that the command says, such as those of a terminal.
+    #[track_caller]
+    pub fn spawn(name: &str, mut command: Command, folder: &Path) -> Process {
+        let (out, log) = files(name, folder);
         let child = command
             .spawn()
             .unwrap_or_else(|error| panic!("{name} cannot be started: {error}: {command:?}"));
@@ -122,6 +129,11 @@ impl Process {
         let tail = lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n");
         format!("--- {} ({})\n{tail}", self.name, self.log.display())
     }
+}
+
+/// Its standard output, and its standard error.
+fn files(name: &str, folder: &Path) -> (PathBuf, PathBuf) {
+    (folder.join(format!("{name}.out")), folder.join(format!("{name}.log")))
 }
 
 fn append(path: &Path) -> File {

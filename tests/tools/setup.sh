@@ -146,6 +146,7 @@ missing_packages() {
     command -v prometheus >/dev/null && command -v promtool >/dev/null || echo prometheus
     node_is_there || echo nodejs
     command -v npm >/dev/null || echo npm
+    command -v setsid >/dev/null || echo util-linux
 }
 
 # With a compiler, for the consumers in Java.

@@ -1,20 +1,23 @@
 //! The life of one device: it says what it has to say, and sends it until it is acknowledged, over as
 //! many connections as that takes.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rand::RngExt as _;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{sleep, sleep_until};
 
+use crate::counters::{Counters, Tally};
 use crate::fleet::{self, Device, Habits, Sayings, Version};
 use crate::ledger::{Ledger, Line};
 use crate::link::{End, Link, Signal, Way};
+use crate::orders::{Orders, Stage};
 use crate::outbox::{Message, Outbox};
 use crate::payload::Head;
+use crate::rhythm::Rhythm;
 use crate::security::Proof;
 
 /// Messages of a device that may be open at once.
@@ -27,35 +30,6 @@ pub const REFUSED: u8 = 0x80;
 const BACKOFF_MIN: Duration = Duration::from_millis(200);
 const BACKOFF_MAX: Duration = Duration::from_secs(3);
 
-/// What the whole fleet does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stage {
-    /// Devices have something to say.
-    Talking,
-    /// They say nothing new, and send until all is acknowledged.
-    Settling,
-    /// They end.
-    Ended,
-}
-
-/// Sums over the fleet.
-#[derive(Default)]
-pub struct Counters {
-    pub connected: AtomicI64,
-    pub connections: AtomicU64,
-    /// Messages handed to the network, resends included.
-    pub sent: AtomicU64,
-    pub resent: AtomicU64,
-    pub acknowledged: AtomicU64,
-    pub refused: AtomicU64,
-    /// Connections that the gateway did not let in.
-    pub turned_away: AtomicU64,
-    /// Why the last connection of the fleet that failed did so, for people.
-    pub last_trouble: Mutex<Option<String>>,
-    /// Messages that devices keep.
-    pub outstanding: AtomicI64,
-}
-
 /// What all devices share.
 #[derive(Clone)]
 pub struct World {
@@ -64,7 +38,7 @@ pub struct World {
     pub habits: Habits,
     pub ledger: Ledger,
     pub counters: Arc<Counters>,
-    pub stage: watch::Receiver<Stage>,
+    pub orders: watch::Receiver<Orders>,
 }
 
 /// One device at work.
@@ -73,8 +47,9 @@ pub struct Living {
     proof: Arc<Proof>,
     world: World,
     sayings: Sayings,
+    tally: Arc<Tally>,
     /// When the next saying is due, and what it is.
-    next_at: Instant,
+    rhythm: Rhythm,
     next: fleet::Saying,
     sequence: u64,
     outbox: Outbox,
@@ -92,7 +67,8 @@ impl Living {
         let mut sayings = device.sayings(world.habits);
         let next = sayings.next().expect("a device never falls silent");
         Living {
-            next_at: Instant::now() + next.pause,
+            rhythm: Rhythm::new(Instant::now(), next.pause),
+            tally: world.counters.tally(&device),
             next,
             sayings,
             sequence: 0,
@@ -107,6 +83,7 @@ impl Living {
     /// Lives until the fleet ends or all is said and acknowledged; says how many messages are left.
     pub async fn live(mut self) -> usize {
         let mut backoff = BACKOFF_MIN;
+        let mut ended = self.world.orders.clone();
         loop {
             if self.is_done() {
                 return self.outbox.len();
@@ -117,12 +94,16 @@ impl Living {
                 return self.outbox.len();
             }
             let part = rand::rng().random_range(0.5..1.0);
-            sleep(backoff.mul_f64(part)).await;
+            tokio::select! {
+                () = sleep(backoff.mul_f64(part)) => {}
+                // Also where whoever tells it is gone.
+                _ = ended.wait_for(|orders| orders.stage == Stage::Ended) => {}
+            }
         }
     }
 
     fn is_done(&self) -> bool {
-        match *self.world.stage.borrow() {
+        match self.world.orders.borrow().stage {
             Stage::Talking => false,
             Stage::Settling => self.outbox.len() == 0,
             Stage::Ended => true,
@@ -133,16 +114,28 @@ impl Living {
     async fn one_connection(&mut self) -> bool {
         let mut link = Link::connect(&self.world.way, &self.proof, self.device.version);
         let mut connected = false;
-        let mut stage = self.world.stage.clone();
+        let mut orders = self.world.orders.clone();
+        let cuts = orders.borrow_and_update().cuts;
         let lost = loop {
-            if connected && !self.hand_over(&link).await {
+            let told = *orders.borrow_and_update();
+            if told.cuts != cuts {
+                break true;
+            }
+            self.rhythm.follow(told.pace, Instant::now());
+            if connected && told.lets_publish() && !self.hand_over(&link).await {
                 break true;
             }
             if self.is_done() {
                 break false;
             }
-            let talks = *stage.borrow_and_update() == Stage::Talking;
-            let talks = talks && self.outbox.len() < OUTBOX_MAX;
+            let due =
+                self.rhythm.due().filter(|_| told.lets_say() && self.outbox.len() < OUTBOX_MAX);
+            let due = async {
+                match due {
+                    Some(due) => sleep_until(due.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 signal = link.next() => match signal {
                     Signal::Connected { receive_maximum } => {
@@ -159,12 +152,15 @@ impl Living {
                         break true;
                     }
                 },
-                () = sleep_until(self.next_at), if talks => self.say(),
-                _ = stage.changed() => {}
+                () = due => self.say(),
+                _ = orders.changed() => {}
             }
             self.count_outstanding();
         };
-        if !lost {
+        if lost {
+            // Without a goodbye, and before the device waits to come back.
+            drop(link);
+        } else {
             link.disconnect().await;
         }
         self.outbox.disconnected();
@@ -179,7 +175,7 @@ impl Living {
     fn say(&mut self) {
         self.sequence += 1;
         let next = self.sayings.next().expect("a device never falls silent");
-        self.next_at += next.pause;
+        self.rhythm.said(next.pause);
         let said = std::mem::replace(&mut self.next, next);
         let mut content = said.content_at(now_ms());
         let payload = content
@@ -205,12 +201,13 @@ impl Living {
             payload,
             sha256,
             attempts: 0,
+            handed_over: None,
         });
     }
 
     /// Hands over what the window takes; false when that fails, which ends the connection.
     async fn hand_over(&mut self, link: &Link) -> bool {
-        while let Some(message) = self.outbox.next() {
+        while let Some(message) = self.outbox.next(Instant::now()) {
             let line = Line::Sent {
                 device: self.device.id.clone(),
                 sequence: message.sequence,
@@ -222,10 +219,12 @@ impl Living {
                 content: Some(Box::new(message.content.clone())),
                 at_ms: now_ms(),
             };
-            let counters = &self.world.counters;
-            counters.sent.fetch_add(1, Ordering::Relaxed);
+            self.tally.sent.fetch_add(1, Ordering::Relaxed);
             if message.attempts > 1 {
-                counters.resent.fetch_add(1, Ordering::Relaxed);
+                self.tally.resent.fetch_add(1, Ordering::Relaxed);
+            }
+            if message.qos == 0 {
+                self.tally.sent_at_qos_0.fetch_add(1, Ordering::Relaxed);
             }
             // First the ledger, then the network: a double must be explained.
             if !self.world.ledger.write(line).await || !link.publish(&self.device, message) {
@@ -237,10 +236,13 @@ impl Living {
 
     async fn acknowledged(&mut self, packet_id: u16, code: u8) {
         let Some(message) = self.outbox.acknowledged(packet_id) else { return };
-        let counters = &self.world.counters;
-        counters.acknowledged.fetch_add(1, Ordering::Relaxed);
+        self.tally.acknowledged.fetch_add(1, Ordering::Relaxed);
+        if let Some(handed_over) = message.handed_over {
+            self.tally.latency.count(handed_over.elapsed());
+        }
         if code >= REFUSED {
-            counters.refused.fetch_add(1, Ordering::Relaxed);
+            self.tally.refused.fetch_add(1, Ordering::Relaxed);
+            self.world.counters.note_refused(code, &self.device.id);
         }
         let device = self.device.id.clone();
         let sequence = message.sequence;
@@ -253,22 +255,25 @@ impl Living {
 
     async fn count_end(&self, end: End) {
         let counters = &self.world.counters;
-        let (End::Refused(why) | End::Unreachable(why) | End::Lost(why)) = &end;
-        let trouble = format!("{}: {why}", self.device.id);
-        *counters.last_trouble.lock().expect("nothing panics under this lock") = Some(trouble);
+        let text = match &end {
+            End::Refused(why) => format!("connection refused: {why}"),
+            End::Unreachable(why) => format!("gateway not reached: {why}"),
+            End::Lost(why) => format!("connection lost: {why}"),
+        };
+        counters.note_trouble(&text, &self.device.id);
         if let End::Refused(why) = end {
-            counters.turned_away.fetch_add(1, Ordering::Relaxed);
+            self.tally.turned_away.fetch_add(1, Ordering::Relaxed);
+            counters.note_turned_away(&why);
             let (device, at_ms) = (self.device.id.clone(), now_ms());
             self.world.ledger.write(Line::TurnedAway { device, profile: None, why, at_ms }).await;
         }
     }
 
     async fn count_connection(&self, change: i64) {
-        let counters = &self.world.counters;
-        counters.connected.fetch_add(change, Ordering::Relaxed);
+        self.tally.connected.fetch_add(change, Ordering::Relaxed);
         let (device, at_ms) = (self.device.id.clone(), now_ms());
         let line = if change > 0 {
-            counters.connections.fetch_add(1, Ordering::Relaxed);
+            self.tally.connections.fetch_add(1, Ordering::Relaxed);
             Line::Connected { device, at_ms }
         } else {
             Line::Disconnected { device, at_ms }
@@ -278,7 +283,7 @@ impl Living {
 
     fn count_outstanding(&mut self) {
         let now = self.outbox.len() as i64;
-        self.world.counters.outstanding.fetch_add(now - self.counted, Ordering::Relaxed);
+        self.tally.outstanding.fetch_add(now - self.counted, Ordering::Relaxed);
         self.counted = now;
     }
 }

@@ -3,14 +3,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::sleep;
 
-use crate::device::{Stage, World, now_ms};
+use crate::device::{World, now_ms};
 use crate::fleet::{Device, Version};
 use crate::ledger::Line;
 use crate::link::{End, Link, Signal};
+use crate::orders::Stage;
 use crate::security::{Proof, Security};
 
 /// Between two attempts of one device.
@@ -105,10 +107,10 @@ impl Hostile {
     /// Tries to get in while the fleet talks, and until it was answered once; a device that is in stops
     /// there.
     pub async fn knock(self, world: World) -> Verdict {
-        let mut stage = world.stage.clone();
+        let mut orders = world.orders.clone();
         let mut verdict = Verdict { profile: self.profile, turned_away: 0, got_in: false };
         loop {
-            let now = *stage.borrow_and_update();
+            let now = orders.borrow_and_update().stage;
             if now == Stage::Ended || (now == Stage::Settling && verdict.turned_away > 0) {
                 return verdict;
             }
@@ -117,6 +119,7 @@ impl Hostile {
             match link.next().await {
                 Signal::Ended(End::Refused(why)) => {
                     verdict.turned_away += 1;
+                    world.counters.hostile_turned_away.fetch_add(1, Ordering::Relaxed);
                     let (profile, at_ms) = (Some(profile), now_ms());
                     world.ledger.write(Line::TurnedAway { device, profile, why, at_ms }).await;
                 }
@@ -124,13 +127,17 @@ impl Hostile {
                 Signal::Ended(End::Unreachable(_) | End::Lost(_)) => {}
                 Signal::Connected { .. } | Signal::Left(_) | Signal::Acknowledged { .. } => {
                     verdict.got_in = true;
+                    world.counters.hostile_got_in.fetch_add(1, Ordering::Relaxed);
+                    world
+                        .counters
+                        .note(&format!("a hostile device got in: {profile}"), Some(&device));
                     world.ledger.write(Line::GotIn { device, profile, at_ms: now_ms() }).await;
                     return verdict;
                 }
             }
             tokio::select! {
                 () = sleep(PAUSE) => {}
-                _ = stage.changed() => {}
+                _ = orders.wait_for(|orders| orders.stage != now) => {}
             }
         }
     }
@@ -142,16 +149,30 @@ pub fn repelled(verdicts: &[Verdict], sent_in: usize) -> bool {
         && verdicts.iter().all(|verdict| verdict.turned_away > 0 && !verdict.got_in)
 }
 
-pub fn summary(verdicts: &[Verdict], sent_in: usize) -> String {
-    let mut by_profile: BTreeMap<Profile, u64> = BTreeMap::new();
-    for verdict in verdicts {
-        *by_profile.entry(verdict.profile).or_default() += verdict.turned_away;
-    }
-    let times: Vec<String> =
-        by_profile.iter().map(|(profile, times)| format!("{} {times}", profile.name())).collect();
-    let got_in = verdicts.iter().filter(|verdict| verdict.got_in).count();
+pub fn got_in(verdicts: &[Verdict]) -> usize {
+    verdicts.iter().filter(|verdict| verdict.got_in).count()
+}
+
+/// Those that nobody answered: what would become of them is not known.
+pub fn unanswered(verdicts: &[Verdict], sent_in: usize) -> usize {
     let answered = verdicts.iter().filter(|verdict| verdict.turned_away > 0 || verdict.got_in);
-    let unanswered = sent_in - answered.count();
+    sent_in - answered.count()
+}
+
+/// How often they were turned away.
+pub fn turned_away(verdicts: &[Verdict]) -> BTreeMap<&'static str, u64> {
+    let mut by_profile = BTreeMap::new();
+    for verdict in verdicts {
+        *by_profile.entry(verdict.profile.name()).or_default() += verdict.turned_away;
+    }
+    by_profile
+}
+
+pub fn summary(verdicts: &[Verdict], sent_in: usize) -> String {
+    let by_profile = turned_away(verdicts);
+    let times: Vec<String> =
+        by_profile.iter().map(|(profile, times)| format!("{profile} {times}")).collect();
+    let (got_in, unanswered) = (got_in(verdicts), unanswered(verdicts, sent_in));
     let mut text = format!(
         "{sent_in} hostile devices, turned away {} times ({}), {got_in} got in",
         by_profile.values().sum::<u64>(),

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use crate::payload::Content;
+use crate::progress::{Unit, Work};
 
 /// Lines on their way to the file.
 const QUEUE_LINES: usize = 10_000;
@@ -174,8 +175,15 @@ pub fn read(path: &Path) -> anyhow::Result<Read> {
     let file = File::open(path).with_context(|| {
         format!("the ledger {} cannot be read: name it with --ledger", path.display())
     })?;
-    parse(BufReader::new(file).split(b'\n'))
-        .with_context(|| format!("the ledger {}", path.display()))
+    // A pipe has no length, and reading it no end that is known.
+    let bytes = file.metadata().map_or(0, |about| about.len());
+    let mut work = Work::begin("reads the ledger", Unit::Bytes, bytes);
+    let mut done = 0;
+    let texts = BufReader::new(file).split(b'\n').inspect(|text| {
+        done += text.as_ref().map_or(0, |text| text.len() as u64 + 1);
+        work.reach(done);
+    });
+    parse(texts).with_context(|| format!("the ledger {}", path.display()))
 }
 
 fn parse(texts: impl Iterator<Item = std::io::Result<Vec<u8>>>) -> anyhow::Result<Read> {

@@ -1,16 +1,23 @@
 //! `device-sim`: a fleet of simulated devices that publishes to a gateway and remembers what was
 //! acknowledged, and the proof that all of it is in Kafka.
 
+mod counters;
 mod device;
+mod figure;
 mod fleet;
+mod happenings;
 mod hostile;
+mod latency;
 mod ledger;
 mod link;
+mod orders;
 mod outbox;
 mod payload;
 mod progress;
 mod reading;
+mod rhythm;
 mod run;
+mod screen;
 mod security;
 mod show;
 mod verify;
@@ -73,6 +80,23 @@ fn println(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
+/// The same JSON without a character that a terminal might obey.
+fn ascii(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for character in json.chars() {
+        match character {
+            ' '..='~' | '\n' => escaped.push(character),
+            // Outside of strings there is none of these.
+            _ => {
+                for unit in character.encode_utf16(&mut [0; 2]) {
+                    escaped.push_str(&format!("\\u{unit:04x}"));
+                }
+            }
+        }
+    }
+    escaped
+}
+
 /// A length of time such as `60s`, `5m` or `0`.
 fn parse_length(text: &str) -> Result<std::time::Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}: write such as 60s, 5m or 1h"))
@@ -85,5 +109,15 @@ mod tests {
     #[test]
     fn the_options_do_not_contradict_each_other() {
         super::Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn what_strangers_wrote_is_harmless_as_json_too() {
+        let text = "m\u{9b}31m\u{202e}\u{7f}é🚜\n";
+        let json = serde_json::json!({ "text": text }).to_string();
+        let escaped = super::ascii(&json);
+        assert!(escaped.is_ascii() && !escaped.contains(char::is_control), "{escaped:?}");
+        let read: serde_json::Value = serde_json::from_str(&escaped).unwrap();
+        assert_eq!(read["text"], text);
     }
 }

@@ -4,6 +4,7 @@
 //! not: after a reconnect everything that is open is sent again, in the order it was first sent.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::time::Instant;
 
 use crate::payload::Content;
 
@@ -21,6 +22,8 @@ pub struct Message {
     pub sha256: String,
     /// How often it was handed to the network.
     pub attempts: u32,
+    /// The last time.
+    pub handed_over: Option<Instant>,
 }
 
 /// See the module.
@@ -62,7 +65,7 @@ impl Outbox {
     }
 
     /// The message to hand over next, if the window has room: the oldest that waits.
-    pub fn next(&mut self) -> Option<&Message> {
+    pub fn next(&mut self, now: Instant) -> Option<&Message> {
         if self.leaving.len() + self.open.len() >= self.window {
             return None;
         }
@@ -70,6 +73,7 @@ impl Outbox {
         self.leaving.push_back(sequence);
         let message = self.messages.get_mut(&sequence)?;
         message.attempts += 1;
+        message.handed_over = Some(now);
         Some(message)
     }
 
@@ -136,11 +140,12 @@ mod tests {
             payload: Vec::new(),
             sha256: String::new(),
             attempts: 0,
+            handed_over: None,
         }
     }
 
     fn next(outbox: &mut Outbox) -> Option<(u64, u32)> {
-        outbox.next().map(|message| (message.sequence, message.attempts))
+        outbox.next(Instant::now()).map(|message| (message.sequence, message.attempts))
     }
 
     #[test]

@@ -1,73 +1,128 @@
-//! What the fleet is at, on the terminal: one line that changes, or a line now and then where there is
-//! no terminal.
+//! How far something is that takes long: a line that changes on a terminal, a line now and then elsewhere.
+//! On standard error, so that standard output has what was asked for and nothing else.
 
-use std::io::{IsTerminal as _, Write as _};
-use std::sync::atomic::Ordering;
+mod speed;
+
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use crate::figure;
+use crate::screen::terminal::line_width;
+use speed::Speed;
 
-use crate::device::Counters;
+/// What is done before this time is not spoken of: on a terminal, and elsewhere.
+const TERMINAL_AFTER: Duration = Duration::from_secs(1);
+const LINES_AFTER: Duration = Duration::from_secs(5);
+/// Between two changes of the line, and between two lines.
+const TERMINAL_PAUSE: Duration = Duration::from_millis(200);
+const LINES_PAUSE: Duration = Duration::from_secs(5);
+const MEGABYTE: u64 = 1_000_000;
 
-/// Between two lines where there is no terminal.
-const LINE_PAUSE: Duration = Duration::from_secs(5);
-
-pub struct Progress {
-    bar: Option<ProgressBar>,
-    devices: u32,
-    told: Instant,
-    /// When the rate was last computed, and the acknowledgements until then.
-    measured: (Instant, u64),
-    rate: f64,
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    Things(&'static str),
+    Bytes,
 }
 
-impl Progress {
-    pub fn start(devices: u32) -> Progress {
-        let bar = std::io::stdout().is_terminal().then(|| {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stdout());
-            let style = ProgressStyle::with_template("{spinner} {elapsed} {msg}");
-            bar.with_style(style.expect("the template is right"))
-        });
+/// Some work of which it is known how much there is. Its line is gone when it is dropped.
+pub struct Work {
+    what: String,
+    unit: Unit,
+    total: u64,
+    speed: Speed,
+    began: Instant,
+    next: Instant,
+    on_terminal: bool,
+    is_shown: bool,
+}
+
+impl Work {
+    pub fn begin(what: impl Into<String>, unit: Unit, total: u64) -> Work {
+        let (began, on_terminal) = (Instant::now(), line_width().is_some());
+        let next = began + if on_terminal { TERMINAL_AFTER } else { LINES_AFTER };
+        let mut speed = Speed::default();
+        speed.reach(Duration::ZERO, 0);
+        Work { what: what.into(), unit, total, speed, began, next, on_terminal, is_shown: false }
+    }
+
+    /// So much is done.
+    pub fn reach(&mut self, done: u64) {
         let now = Instant::now();
-        Progress { bar, devices, told: now, measured: (now, 0), rate: 0.0 }
+        self.speed.reach(now.duration_since(self.began), done);
+        if now < self.next {
+            return;
+        }
+        self.next = now + if self.on_terminal { TERMINAL_PAUSE } else { LINES_PAUSE };
+        let text = told(&self.what, self.unit, done, self.total, &self.speed);
+        self.show(&text);
     }
 
-    /// Shows the sums; called a few times a second.
-    pub fn tell(&mut self, counters: &Counters, stage: &str) {
-        let acknowledged = counters.acknowledged.load(Ordering::Relaxed);
-        let elapsed = self.measured.0.elapsed();
-        if elapsed >= Duration::from_secs(1) {
-            self.rate = (acknowledged - self.measured.1) as f64 / elapsed.as_secs_f64();
-            self.measured = (Instant::now(), acknowledged);
+    /// Whoever does not look is no reason to end.
+    fn show(&mut self, text: &str) {
+        let mut out = std::io::stderr().lock();
+        let _ = match line_width().filter(|_| self.on_terminal) {
+            Some(width) => {
+                self.is_shown = true;
+                let text: String = text.chars().take(width).collect();
+                write!(out, "\r{text}\x1b[K")
+            }
+            None => writeln!(out, "{text}"),
+        };
+        let _ = out.flush();
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        if self.is_shown {
+            let _ = write!(std::io::stderr(), "\r\x1b[K");
         }
-        let text = format!(
-            "{stage}: {} of {} devices connected, {} sent ({} again), {acknowledged} acknowledged ({:.0}/s), {} outstanding",
-            counters.connected.load(Ordering::Relaxed),
-            self.devices,
-            counters.sent.load(Ordering::Relaxed),
-            counters.resent.load(Ordering::Relaxed),
-            self.rate,
-            counters.outstanding.load(Ordering::Relaxed),
+    }
+}
+
+fn told(what: &str, unit: Unit, done: u64, total: u64, speed: &Speed) -> String {
+    let amount = match unit {
+        Unit::Things(things) => {
+            let (done, total) = (figure::count(done), figure::count(total));
+            format!("{done} of {total} {things}, {}/s", figure::rate(speed.rate()))
+        }
+        Unit::Bytes => {
+            let (done, total) = (figure::count(done / MEGABYTE), figure::count(total / MEGABYTE));
+            format!("{done} of {total} MB, {} MB/s", figure::rate(speed.rate() / MEGABYTE as f64))
+        }
+    };
+    let left = match speed.left(total) {
+        Some(left) => format!("{} left", figure::clock(left)),
+        None => "time left unknown".to_owned(),
+    };
+    format!("{what}: {amount}, {left}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_says_what_how_much_and_how_long() {
+        let mut speed = Speed::default();
+        speed.reach(Duration::ZERO, 0);
+        let line = |speed: &Speed, unit| told("reads Kafka", unit, 12_000, 40_000, speed);
+        assert_eq!(
+            line(&speed, Unit::Things("records")),
+            "reads Kafka: 12,000 of 40,000 records, 0.0/s, time left unknown"
         );
-        match &self.bar {
-            Some(bar) => {
-                bar.set_message(text);
-                bar.tick();
-            }
-            None if self.told.elapsed() >= LINE_PAUSE => {
-                self.told = Instant::now();
-                // A reader that went away is no reason to end.
-                let _ = writeln!(std::io::stdout(), "{text}");
-            }
-            None => {}
-        }
-    }
-
-    /// The last words.
-    pub fn finish(self, text: &str) {
-        if let Some(bar) = self.bar {
-            bar.finish_and_clear();
-        }
-        let _ = writeln!(std::io::stdout(), "{text}");
+        speed.reach(Duration::from_secs(4), 12_000);
+        assert_eq!(
+            line(&speed, Unit::Things("records")),
+            "reads Kafka: 12,000 of 40,000 records, 3,000/s, 0:09 left"
+        );
+        let mut speed = Speed::default();
+        speed.reach(Duration::ZERO, 0);
+        speed.reach(Duration::from_secs(2), 50 * MEGABYTE);
+        assert_eq!(
+            told("reads the ledger", Unit::Bytes, 50 * MEGABYTE, 2000 * MEGABYTE, &speed),
+            "reads the ledger: 50 of 2,000 MB, 25.0 MB/s, 1:18 left"
+        );
     }
 }

@@ -1,31 +1,41 @@
 //! `device-sim run`: the fleet publishes for a while, then goes on until all is acknowledged.
 
+mod conduct;
+mod document;
+mod lines;
+mod operator;
+
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
-use tokio::time::{interval, sleep, timeout};
+use tokio::time::sleep;
 
-use crate::device::{Counters, Living, Stage, World, now_ms};
+use crate::counters::{Counters, Sums};
+use crate::device::{Living, World, now_ms};
 use crate::fleet::{self, Device, Habits};
-use crate::hostile::{self, Hostile, Profile, Verdict};
+use crate::happenings::harmless;
+use crate::hostile::{self, Hostile, Profile};
 use crate::ledger::{Ledger, Line};
-use crate::progress::Progress;
+use crate::orders::Orders;
+use crate::progress::{Unit, Work};
+use crate::screen::terminal::Terminal;
+use crate::screen::{Phase, Screen, Told};
 use crate::security::{self, Proof};
+use conduct::{Conduct, Ended, Face, Fleet};
+use document::{About, Outcome};
+use lines::Lines;
+use operator::Operator;
 
 /// Devices that connect in one second at the start; later they come as they please.
 const CONNECTS_PER_SECOND: u32 = 500;
-const TELL_PAUSE: Duration = Duration::from_millis(200);
-/// How long devices may take to say goodbye.
-const GOODBYE_WAIT: Duration = Duration::from_secs(5);
+/// What takes long before a run of many devices.
+const MAKES: &str = "makes what devices prove themselves with";
 /// Exit code of a run that ended with its standard input.
 const EXIT_ALONE: i32 = 1;
 const DEVICES_MAX: u32 = 100_000;
@@ -71,9 +81,20 @@ pub struct Arguments {
     /// How many hostile devices of each profile
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(HOSTILE_MAX)))]
     hostile_devices: u32,
-    /// End at once when standard input ends, as a pipe does when whoever holds its other end is gone
+    /// End at once when standard input ends, as a pipe does when whoever holds its other end is gone; and show
+    /// no screen, because the terminal is that one's
     #[arg(long)]
     end_with_stdin: bool,
+    /// What standard output has: what happens as text, on a terminal as a screen; or one JSON document at the
+    /// end, and text on standard error
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Text,
+    Json,
 }
 
 /// `device-sim prepare`: who the devices are, and what they are given.
@@ -141,9 +162,12 @@ fn end_with_stdin() -> anyhow::Result<()> {
 pub fn prepare(preparation: &Preparation) -> anyhow::Result<ExitCode> {
     let Preparation { devices, seed, client_prefix, made } = preparation;
     let security = made.open()?;
-    for device in fleet::fleet(*seed, *devices, client_prefix) {
+    let mut work = Work::begin(MAKES, Unit::Things("devices"), u64::from(*devices));
+    for (done, device) in (1..).zip(fleet::fleet(*seed, *devices, client_prefix)) {
         security.proof(&device.id)?;
+        work.reach(done);
     }
+    drop(work);
     crate::println(&made.told(*devices));
     Ok(ExitCode::SUCCESS)
 }
@@ -160,11 +184,13 @@ impl Cast {
         let fleet = fleet::fleet(arguments.seed, arguments.devices, &arguments.client_prefix);
         let hostile =
             hostile::cast(&security, &arguments.hostile, arguments.hostile_devices, &fleet)?;
-        let with_proof = |device: Device| {
+        let mut work = Work::begin(MAKES, Unit::Things("devices"), fleet.len() as u64);
+        let with_proof = |(done, device): (u64, Device)| {
             let proof = security.proof(&device.id)?;
+            work.reach(done);
             Ok((device, proof))
         };
-        let devices: anyhow::Result<Vec<_>> = fleet.into_iter().map(with_proof).collect();
+        let devices: anyhow::Result<Vec<_>> = (1..).zip(fleet).map(with_proof).collect();
         Ok(Cast { devices: devices?, hostile })
     }
 }
@@ -182,131 +208,120 @@ async fn fleet_run(arguments: &Arguments, habits: Habits) -> anyhow::Result<Exit
         started_ms: now_ms(),
     };
     let (ledger, writer) = Ledger::create(&arguments.ledger, first)?;
-    let counters = Arc::new(Counters::default());
-    let (stage, watched) = watch::channel(Stage::Talking);
+    let counters = Arc::new(Counters::of(devices.iter().map(|(device, _)| device)));
+    let (orders, watched) = watch::channel(Orders::first());
+    let about = About {
+        run: run.clone(),
+        gateway: format!("{host}:{port}"),
+        seed: arguments.seed,
+        ledger: arguments.ledger.display().to_string(),
+        hostile: hostile.len(),
+    };
     let world = World {
         run: run.into(),
         way: Arc::new(way),
         habits,
         ledger,
         counters: Arc::clone(&counters),
-        stage: watched,
+        orders: watched,
     };
-    let mut tasks = JoinSet::new();
+    // From here on only devices hold the ledger.
+    let fleet = begin(devices, hostile, world);
+    let terminal = match arguments.format {
+        Format::Text if !arguments.end_with_stdin => {
+            Terminal::take().context("the terminal cannot be taken")?
+        }
+        _ => None,
+    };
+    let operator = Operator::new(terminal.is_some()).context("signals cannot be heard")?;
+    let face = match terminal {
+        Some(terminal) => {
+            let told = Told {
+                gateway: harmless(&about.gateway),
+                seed: about.seed,
+                ledger: harmless(&about.ledger),
+                hostile: about.hostile,
+                keys: operator.has_keys(),
+            };
+            Face::Screen(Box::new(Screen::new(terminal, told)))
+        }
+        None => {
+            let to_stderr = arguments.format == Format::Json;
+            Face::Lines { lines: Lines::new(Instant::now()), to_stderr }
+        }
+    };
+    let conduct = Conduct::new(Arc::clone(&counters), orders, fleet, operator, face);
+    let talk = (!arguments.duration.is_zero()).then_some(arguments.duration);
+    let (ended, mut face) = conduct.lead(talk, arguments.settle).await?;
+    writer.finish().await?;
+    face.show(&counters, Phase::Ended);
+    drop(face);
+    let total = counters.total();
+    let outcome = Outcome::of(&total, &ended, about.hostile);
+    match arguments.format {
+        Format::Text => crate::println(&summary(&counters, &total, &about, &ended, arguments)),
+        Format::Json => {
+            let document = document::document(&about, &counters, &ended, outcome);
+            crate::println(&crate::ascii(&document.to_string()));
+        }
+    }
+    let is_well = outcome == Outcome::Acknowledged;
+    Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Starts everybody.
+fn begin(devices: Vec<(Device, Proof)>, hostile: Vec<Hostile>, world: World) -> Fleet {
+    let mut fleet = Fleet::new();
     for (number, (device, proof)) in devices.into_iter().enumerate() {
         let world = world.clone();
         let pause = Duration::from_secs(1) * number as u32 / CONNECTS_PER_SECOND;
-        tasks.spawn(async move {
+        fleet.spawn(async move {
             sleep(pause).await;
             Living::new(device, proof, world).live().await;
             None
         });
     }
-    let sent_in = hostile.len();
     for hostile in hostile {
         let world = world.clone();
-        tasks.spawn(async move { Some(hostile.knock(world).await) });
+        fleet.spawn(async move { Some(hostile.knock(world).await) });
     }
-    // From here on only devices hold the ledger.
-    drop(world);
-    let mut progress = Progress::start(arguments.devices);
-    talk(arguments.duration, &counters, &mut progress).await?;
-    stage.send_replace(Stage::Settling);
-    let mut verdicts = Vec::new();
-    settle(arguments.settle, &mut tasks, &mut verdicts, &counters, &mut progress).await?;
-    stage.send_replace(Stage::Ended);
-    let goodbye = async {
-        while let Some(ended) = tasks.join_next().await {
-            verdicts.extend(ended.ok().flatten());
-        }
-    };
-    if timeout(GOODBYE_WAIT, goodbye).await.is_err() {
-        tasks.shutdown().await;
-    }
-    writer.finish().await?;
-    let left = counters.outstanding.load(Ordering::Relaxed).max(0);
-    let repelled = hostile::repelled(&verdicts, sent_in);
-    let mut text = summary(&counters, left, arguments);
-    if sent_in > 0 {
-        text.push_str(&format!("\n{}", hostile::summary(&verdicts, sent_in)));
-    }
-    progress.finish(&text);
-    Ok(if left == 0 && repelled { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    fleet
 }
 
-/// Until the time is over or somebody interrupts.
-async fn talk(
-    duration: Duration,
+fn summary(
     counters: &Counters,
-    progress: &mut Progress,
-) -> anyhow::Result<()> {
-    let mut tick = interval(TELL_PAUSE);
-    let (mut interrupt, mut terminate) =
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let end = sleep(if duration.is_zero() { Duration::MAX / 4 } else { duration });
-    tokio::pin!(end);
-    loop {
-        tokio::select! {
-            () = &mut end => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            _ = terminate.recv() => return Ok(()),
-            _ = tick.tick() => progress.tell(counters, "talking"),
-        }
-    }
-}
-
-/// Until every device is done, the time is over, or somebody interrupts again.
-async fn settle(
-    limit: Duration,
-    tasks: &mut JoinSet<Option<Verdict>>,
-    verdicts: &mut Vec<Verdict>,
-    counters: &Counters,
-    progress: &mut Progress,
-) -> anyhow::Result<()> {
-    let mut tick = interval(TELL_PAUSE);
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let end = sleep(limit);
-    tokio::pin!(end);
-    loop {
-        tokio::select! {
-            () = &mut end => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            _ = tick.tick() => progress.tell(counters, "settling"),
-            ended = tasks.join_next() => match ended {
-                None => return Ok(()),
-                Some(Ok(verdict)) => verdicts.extend(verdict),
-                Some(Err(error)) => return Err(error).context("a device had a panic"),
-            },
-        }
-    }
-}
-
-fn summary(counters: &Counters, left: i64, arguments: &Arguments) -> String {
-    let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+    total: &Sums,
+    about: &About,
+    ended: &Ended,
+    arguments: &Arguments,
+) -> String {
     let mut text = format!(
         "{} sent ({} again), {} acknowledged ({} of them refused with a code), {} connections; ledger {}",
-        load(&counters.sent),
-        load(&counters.resent),
-        load(&counters.acknowledged),
-        load(&counters.refused),
-        load(&counters.connections),
+        total.sent,
+        total.resent,
+        total.acknowledged,
+        total.refused,
+        total.connections,
         arguments.ledger.display(),
     );
-    let turned_away = load(&counters.turned_away);
-    if turned_away > 0 {
-        text.push_str(&format!("\n{turned_away} connections were turned away"));
+    if total.turned_away > 0 {
+        text.push_str(&format!("\n{} connections were turned away", total.turned_away));
     }
-    if left > 0 {
+    if total.outstanding > 0 {
         text.push_str(&format!(
-            "\n{left} messages are not acknowledged after {} s: is the gateway up, and Kafka?",
-            arguments.settle.as_secs()
+            "\n{} messages are not acknowledged after {} s: is the gateway up, and Kafka?",
+            total.outstanding,
+            ended.settle.time.as_secs()
         ));
     }
-    let trouble = counters.last_trouble.lock().expect("nothing panics under this lock");
-    if let Some(trouble) = trouble.as_ref().filter(|_| left > 0 || turned_away > 0) {
+    let trouble =
+        counters.last_trouble().filter(|_| total.outstanding > 0 || total.turned_away > 0);
+    if let Some(trouble) = trouble {
         // It may hold what the gateway said.
-        let harmless = trouble.replace(char::is_control, "?");
-        text.push_str(&format!("\nthe last connection that failed, of {harmless}"));
+        text.push_str(&format!("\nthe last connection that failed, of {}", harmless(&trouble)));
+    }
+    if about.hostile > 0 {
+        text.push_str(&format!("\n{}", hostile::summary(&ended.verdicts, about.hostile)));
     }
     text
 }

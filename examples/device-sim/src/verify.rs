@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use crate::{ledger, println};
+use crate::{ascii, ledger, println};
 use judge::Verdict;
 
 /// Findings of each kind that are shown; the rest is counted.
@@ -140,37 +140,5 @@ fn list<'t>(kind: &str, count: u64, texts: impl Iterator<Item = &'t str>) {
     }
     if shown == SHOWN_FINDINGS as u64 && count > shown {
         println(&format!("{kind}: {count} in all"));
-    }
-}
-
-/// The same JSON without a character that a terminal might obey.
-fn ascii(json: &str) -> String {
-    let mut escaped = String::with_capacity(json.len());
-    for character in json.chars() {
-        match character {
-            ' '..='~' | '\n' => escaped.push(character),
-            // Outside of strings there is none of these.
-            _ => {
-                for unit in character.encode_utf16(&mut [0; 2]) {
-                    escaped.push_str(&format!("\\u{unit:04x}"));
-                }
-            }
-        }
-    }
-    escaped
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_strangers_wrote_is_harmless_as_json_too() {
-        let text = "m\u{9b}31m\u{202e}\u{7f}é🚜\n";
-        let json = serde_json::json!({ "text": text }).to_string();
-        let escaped = ascii(&json);
-        assert!(escaped.is_ascii() && !escaped.contains(char::is_control), "{escaped:?}");
-        let read: serde_json::Value = serde_json::from_str(&escaped).unwrap();
-        assert_eq!(read["text"], text);
     }
 }

@@ -14,5 +14,7 @@ mod parse_operate;
 mod clients;
 // What `/api/v1/live` shows of a gateway that works, to as many as may look.
 mod live;
+// `device-sim run` on a terminal shows what its ledger says, takes faults by key, and gives the terminal back.
+mod simulator;
 // What the benchmark counts has landed.
 mod bench;

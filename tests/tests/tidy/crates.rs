@@ -184,7 +184,6 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("humantime", &["gateway/src/config/", "gateway/src/command/", "examples/device-sim/src/"]),
     ("hyper", &["gateway/src/admin"]),
     ("hyper_util", &["gateway/src/admin"]),
-    ("indicatif", &["examples/device-sim/src/progress.rs"]),
     ("itoa", &["bridge/parse/src/canonical/"]),
     ("jaq_core", &["bridge/parse/src/jq"]),
     ("jaq_json", &["bridge/parse/src/jq"]),
@@ -234,6 +233,7 @@ const OWNERS: &[(&str, &[&str])] = &[
         "rustix",
         &[
             "bridge/src/objects/",
+            "examples/device-sim/src/screen/terminal.rs",
             "gateway/src/command/password.rs",
             "gateway/src/low_priority.rs",
             "gateway/src/process.rs",
@@ -276,6 +276,10 @@ const OWNERS: &[(&str, &[&str])] = &[
             "gateway/src/web.rs",
             "examples/device-sim/src/verify/",
         ],
+    ),
+    (
+        "unicode_width",
+        &["examples/device-sim/src/screen/row.rs", "examples/device-sim/src/happenings.rs"],
     ),
     ("webpki", &["gateway/src/net/"]),
     ("x509_parser", &["gateway/src/net/", "gateway/src/command/"]),

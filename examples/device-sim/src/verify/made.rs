@@ -12,6 +12,7 @@ use super::place::Place;
 use super::read::Raw;
 use super::reader::Reader;
 use super::source::{Made, Source};
+use crate::progress::{Unit, Work};
 
 /// Between two looks whether the parse role has caught up.
 const LOOK_PAUSE: Duration = Duration::from_millis(500);
@@ -41,7 +42,11 @@ pub fn read(
         metadata: made.metadata.is_some(),
         unordered: made.unordered.clone(),
     });
-    let end = Instant::now() + arguments.wait;
+    let begin = Instant::now();
+    let end = begin + arguments.wait;
+    let wait = arguments.wait.as_secs();
+    let waits = "waits until the parse role has caught up";
+    let mut work = Work::begin(waits, Unit::Things("seconds at most"), wait);
     loop {
         // What was made up to here is of raw records that are there now, and are read first.
         let ends = reader.ends()?;
@@ -53,6 +58,7 @@ pub fn read(
         if judge.is_complete() || Instant::now() >= end {
             return Ok(judge.end());
         }
+        work.reach(begin.elapsed().as_secs());
         std::thread::sleep(LOOK_PAUSE);
     }
 }

@@ -10,6 +10,7 @@ use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::source::Source;
+use crate::progress::{Unit, Work};
 
 /// How long Kafka may take to answer a question.
 const ANSWER_WAIT: Duration = Duration::from_secs(15);
@@ -127,6 +128,23 @@ impl Reader {
         Ok(Ends(ends))
     }
 
+    /// What is read, for people: the topics may be many.
+    fn what(&self) -> String {
+        let mut topics: Vec<&str> = self.next.keys().map(|(topic, _)| topic.as_str()).collect();
+        topics.dedup();
+        match topics[..] {
+            [] => "reads no topic".to_owned(),
+            [topic] => format!("reads {topic}"),
+            [topic, ..] => format!("reads {topic} and {} more topics", topics.len() - 1),
+        }
+    }
+
+    /// How many offsets there are up to there.
+    fn until(&self, ends: &BTreeMap<(String, i32), i64>) -> u64 {
+        let lengths = ends.iter().filter_map(|(place, end)| Some(end - self.next.get(place)?));
+        lengths.map(|length| length.max(0) as u64).sum()
+    }
+
     /// Hands over every record up to there that was not yet; of each partition in order.
     pub fn read_to(
         &mut self,
@@ -135,6 +153,8 @@ impl Reader {
     ) -> anyhow::Result<()> {
         let Ends(mut ends) = ends;
         let mut last = Instant::now();
+        let mut done = 0;
+        let mut work = Work::begin(self.what(), Unit::Things("records"), self.until(&ends));
         while !ends.is_empty() {
             let message = match self.consumer.poll(LOOK) {
                 Some(Ok(message)) => message,
@@ -160,6 +180,11 @@ impl Reader {
             let place = (message.topic().to_owned(), message.partition());
             take(&message)?;
             let next = message.offset() + 1;
+            // Offsets, not records: some of them may be no record, and what is behind the end is not counted.
+            let reached = ends.get(&place).map(|end| next.min(*end));
+            let before = self.next.get(&place).copied().unwrap_or_default();
+            done += reached.map_or(0, |reached| reached.saturating_sub(before).max(0) as u64);
+            work.reach(done);
             if ends.get(&place).is_some_and(|end| next >= *end) {
                 ends.remove(&place);
             }
