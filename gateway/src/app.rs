@@ -21,6 +21,7 @@ use crate::audit::Audit;
 use crate::config::{Drain, Settings};
 use crate::edge::{Edge, EdgeLimits};
 use crate::identity::Authentication;
+use crate::live::Latest;
 use crate::local::LocalPlane;
 use crate::low_priority::LowPriority;
 use crate::net::Bind;
@@ -99,6 +100,12 @@ impl App {
 
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.process.admin_address().ok()
+    }
+
+    /// Whoever looks is shown the latest messages too.
+    pub fn show_latest(&self, latest: Arc<Latest>) {
+        // It was not shown before.
+        let _ = self.view.latest.set(latest);
     }
 
     /// Runs until it is told to end, drains, and says how many messages were not acknowledged.

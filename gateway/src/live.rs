@@ -1,6 +1,6 @@
 //! What a person sees of a process while it works: a sample each second, made once for all who look, and the last
 //! half hour, which is kept whether anybody looks or not. The figures are those of the metrics. It knows no HTTP,
-//! and names no device.
+//! and names no device, but for what `landfall dev` shows.
 //!
 //! What a role has to tell is a [`Reading`]; a part that a role does not have is absent. A new part is a field
 //! of it, one of [`now::Now`], and a panel of the page.
@@ -8,6 +8,7 @@
 #[cfg(test)]
 mod documented;
 mod history;
+mod latest;
 mod now;
 mod quantile;
 mod reading;
@@ -24,6 +25,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::metrics::Recorded;
 use history::History;
+pub use latest::Latest;
 pub use reading::{
     ConnectionsReading, KafkaReading, LaneReading, ListenerReading, Reading, StoreReading,
 };

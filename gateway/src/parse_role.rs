@@ -188,6 +188,7 @@ impl AdminView for View {
             connections: None,
             store: None,
             kafka: Vec::new(),
+            latest: None,
         }
     }
 

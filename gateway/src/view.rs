@@ -1,7 +1,7 @@
 //! What the admin pages show, gathered from where it is counted.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bridge::kafka::KafkaStatus;
@@ -17,7 +17,7 @@ use crate::config::Settings;
 use crate::edge::Edge;
 use crate::identity::Demands;
 use crate::live::{
-    ConnectionsReading, KafkaReading, LaneReading, ListenerReading, Reading, StoreReading,
+    ConnectionsReading, KafkaReading, LaneReading, Latest, ListenerReading, Reading, StoreReading,
 };
 use crate::metrics as names;
 use crate::net::Entrance;
@@ -44,6 +44,8 @@ pub struct View {
     pub reloader: Arc<Reloader>,
     /// What makes events of messages in the same process, as only `landfall dev` has it.
     pub pools: Option<Arc<Pools>>,
+    /// The latest messages, as only `landfall dev` has them.
+    pub latest: OnceLock<Arc<Latest>>,
     /// A drain began.
     pub draining: AtomicBool,
     /// Once ready, an outage takes no gateway out of service: that would only call the herd.
@@ -98,6 +100,7 @@ impl View {
             pulses,
             reloader,
             pools: None,
+            latest: OnceLock::new(),
             draining: AtomicBool::new(false),
             was_ready: AtomicBool::new(false),
         }
@@ -285,6 +288,7 @@ impl AdminView for View {
             store: figures
                 .map(|figures| StoreReading { figures, problem: self.edge.uplink.store_problem() }),
             kafka: if is_watched { self.kafka().collect() } else { Vec::new() },
+            latest: self.latest.get().filter(|_| is_watched).map(|latest| latest.shown()),
         }
     }
 

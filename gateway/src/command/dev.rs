@@ -22,9 +22,10 @@ use url::Url;
 
 use certificates::{Certificates, DEVICE};
 
-use super::{Failure, READER, quoted, run, show, start_logging};
+use super::{Failure, READER, quoted, run, show, start_logging, tail};
 use crate::app::App;
-use crate::config::{self, Secrets, Whole};
+use crate::config::{self, Secrets};
+use crate::live::Latest;
 
 /// Records that are shown in full; afterwards there is a line of counts now and then.
 const SHOWN_RECORDS: u64 = 5;
@@ -97,12 +98,11 @@ pub fn dev(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let data_dir = make_folder(&arguments.data_dir)?;
     let object_store = Url::from_directory_path(data_dir.join("objects"))
         .map_err(|()| anyhow::anyhow!("{} is no folder for objects", data_dir.display()))?;
-    let Whole { gateway: defaults, parse: events } = config::parse_whole(FLEET, [], Secrets::Read)?;
-    let lanes = defaults.routing.lanes.values();
-    let lanes = lanes.flat_map(|lane| lane.topic.all()).cloned();
-    let events = events.iter().flat_map(|events| events.plan.written_topics()).map(str::to_owned);
-    let lanes: Vec<String> = lanes.collect();
-    let topics: Vec<String> = lanes.iter().cloned().chain(events).collect();
+    let defaults = config::parse_whole(FLEET, [], Secrets::Read)?;
+    let readable = tail::readable(&defaults);
+    let topics: Vec<String> = readable.iter().flat_map(|(_, topics)| topics).cloned().collect();
+    let lanes = defaults.gateway.routing.lanes.values();
+    let lanes: Vec<String> = lanes.flat_map(|lane| lane.topic.all()).cloned().collect();
     let embedded = match &arguments.kafka {
         Some(_) => None,
         None => Some(
@@ -152,7 +152,10 @@ pub fn dev(arguments: &Arguments) -> Result<ExitCode, Failure> {
     std::fs::write(&running_path, json)
         .with_context(|| format!("{} cannot be written", running_path.display()))?;
     let addresses = Addresses { mqtt, websocket, admin };
-    greet(arguments, &addresses, &bootstrap_servers, &data_dir)?;
+    let publish = publish(arguments, mqtt);
+    greet(arguments, &addresses, &bootstrap_servers, &data_dir, &publish)?;
+    let latest = Arc::new(Latest::new(publish, readable));
+    app.show_latest(Arc::clone(&latest));
     let mut simulator = match arguments.simulate {
         Some(devices) => Some(simulate(devices, mqtt, &data_dir, certificates.as_ref())?),
         None => None,
@@ -161,7 +164,7 @@ pub fn dev(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let shower = {
         let (stop, servers) = (Arc::clone(&stop), bootstrap_servers);
         thread::Builder::new().name("show".to_owned()).spawn(move || {
-            if let Err(error) = show_records(&servers, &topics, &lanes, &stop) {
+            if let Err(error) = show_records(&servers, &topics, &lanes, &latest, &stop) {
                 tracing::warn!(%error, "what lands cannot be shown");
             }
         })?
@@ -248,6 +251,7 @@ fn greet(
     addresses: &Addresses,
     servers: &str,
     data_dir: &Path,
+    publish: &str,
 ) -> io::Result<()> {
     let Addresses { mqtt, websocket, admin } = addresses;
     let mut out = io::stdout().lock();
@@ -278,12 +282,7 @@ fn greet(
     }
     writeln!(out, "  objects  {}", data_dir.join("objects").display())?;
     writeln!(out, "try")?;
-    writeln!(
-        out,
-        "  mosquitto_pub{} -p {} -q 1 -t devices/meter/{DEVICE}/power -m '{{\"watts\": 21}}'",
-        shown_certificate(arguments),
-        mqtt.port()
-    )?;
+    writeln!(out, "  {publish}")?;
     let folder = match arguments.data_dir.to_str() {
         Some("landfall-data") => String::new(),
         _ => format!(" --data-dir {}", quoted(&arguments.data_dir)),
@@ -291,6 +290,15 @@ fn greet(
     writeln!(out, "  landfall tail fast{folder}")?;
     writeln!(out, "  landfall tail canonical.other{folder}")?;
     writeln!(out, "tail shows canonical.meter, metadata and quarantine too")
+}
+
+/// A command that publishes a message.
+fn publish(arguments: &Arguments, mqtt: SocketAddr) -> String {
+    format!(
+        "mosquitto_pub{} -p {} -q 1 -t devices/meter/{DEVICE}/power -m '{{\"watts\": 21}}'",
+        shown_certificate(arguments),
+        mqtt.port()
+    )
 }
 
 /// How mosquitto_pub shows the device's certificate; nothing without TLS.
@@ -342,11 +350,12 @@ fn simulate(
     Ok(child)
 }
 
-/// Shows the first records that land, then how many.
+/// Shows the first records that land, then how many; and the latest to whoever looks.
 fn show_records(
     servers: &str,
     topics: &[String],
     lanes: &[String],
+    latest: &Latest,
     stop: &AtomicBool,
 ) -> anyhow::Result<()> {
     let consumer = loop {
@@ -366,8 +375,10 @@ fn show_records(
             let is_raw = lanes.contains(&record.topic);
             let (what, count) = if is_raw { ("landed", &mut seen) } else { ("made  ", &mut made) };
             *count += 1;
+            let line = show::line(&record, None);
+            latest.note(&record.topic, &line);
             if *count <= SHOWN_RECORDS {
-                writeln!(io::stdout(), "{what}  {}", show::line(&record, None))?;
+                writeln!(io::stdout(), "{what}  {line}")?;
             }
         }
         if seen > SHOWN_RECORDS && seen > told && told_at.elapsed() >= COUNTS_PAUSE {

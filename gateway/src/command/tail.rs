@@ -75,7 +75,7 @@ pub fn tail(arguments: &Arguments) -> Result<ExitCode, Failure> {
 }
 
 /// What can be read, by name, with its Kafka topics: each lane, and what is made of them.
-fn lanes(whole: &Whole) -> Vec<(String, Vec<String>)> {
+pub fn readable(whole: &Whole) -> Vec<(String, Vec<String>)> {
     let plans = whole.gateway.routing.lanes.values();
     let lanes = plans.map(|plan| (plan.name.clone(), plan.topic.all().to_vec()));
     let events = whole.parse.iter().flat_map(|events| {
@@ -96,12 +96,12 @@ fn source(arguments: &Arguments) -> Result<Source, Failure> {
             return Ok(Source {
                 servers: running.bootstrap_servers,
                 properties: BTreeMap::new(),
-                lanes: lanes(&whole),
+                lanes: readable(&whole),
                 store: Some((running.object_store, BTreeMap::new())),
             });
         }
     };
-    let lanes = lanes(&whole);
+    let lanes = readable(&whole);
     let settings = whole.gateway;
     Ok(Source {
         lanes,

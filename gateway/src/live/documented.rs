@@ -28,6 +28,8 @@ fn full() -> Reading {
         round_trip_p99_s: 1.0,
         brokers_up: 1,
     };
+    let latest = Latest::new("publish".to_owned(), [(LANE.to_owned(), vec![LANE.to_owned()])]);
+    latest.note(LANE, "line");
     Reading {
         role: "gateway",
         gateway_id: "gw".to_owned(),
@@ -54,6 +56,7 @@ fn full() -> Reading {
             error: None,
             figures: Some(figures),
         }],
+        latest: Some(latest.shown()),
     }
 }
 

@@ -3,6 +3,8 @@
 
 use serde::Serialize;
 
+use super::latest::Shown;
+
 /// See the module.
 #[derive(Debug, Serialize)]
 pub struct Now {
@@ -25,6 +27,8 @@ pub struct Now {
     pub refused: Vec<Refused>,
     pub pools: Vec<PoolNow>,
     pub history: HistoryNow,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latest: Option<Shown>,
 }
 
 #[derive(Debug, Serialize)]

@@ -4,6 +4,7 @@ use bridge::Totals;
 use bridge::kafka::KafkaFigures;
 use bridge::objects::ObjectFigures;
 
+use super::latest::Shown;
 use crate::admin::Readiness;
 
 /// See the module.
@@ -21,6 +22,8 @@ pub struct Reading {
     pub store: Option<StoreReading>,
     /// Of each lane that writes to Kafka; empty while nobody looks.
     pub kafka: Vec<KafkaReading>,
+    /// Only `landfall dev` has it; None while nobody looks.
+    pub latest: Option<Shown>,
 }
 
 /// One lane's books, and what it holds.

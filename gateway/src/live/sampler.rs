@@ -134,6 +134,7 @@ impl Sampler {
                 oldest_seconds: history.goes_back(at).as_secs(),
                 memory_bytes: history.held_bytes(),
             },
+            latest: reading.latest,
         };
         let totals = reading.lanes.iter().map(|lane| lane.totals).collect();
         self.before = Some(Before { at, totals, recorded });

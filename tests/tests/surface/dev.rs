@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use serde_json::Value;
+use tests::events::Stream;
 use tests::foreign::{kcat, mosquitto_pub};
 use tests::http;
 use tests::kafka::{Kafka, unique};
@@ -101,6 +103,19 @@ fn a_newcomer_sees_what_lands() {
     let tail = dev.beside(&["tail", "fast", "--count", "1"]);
     assert!(tail.contains(topic) && tail.contains("watts"), "{tail}");
 
+    // Whoever looks at its page sees it too, and how to publish the next one.
+    let mut live = Stream::open(dev.admin, "/api/v1/live", &[]).expect("it is shown");
+    let line = |now: &Value| {
+        let lanes = now["latest"]["lanes"].as_array()?;
+        let fast = lanes.iter().find(|lane| lane["lane"] == "fast")?;
+        fast["lines"][0].as_str().map(str::to_owned)
+    };
+    let now = live.until("now", |now| line(now).is_some());
+    assert_eq!(line(&now).as_deref(), tail.lines().next(), "as tail shows it");
+    let publish = now["latest"]["publish"].as_str().expect("a command");
+    assert!(publish.starts_with(&format!("mosquitto_pub -p {} ", dev.mqtt)), "{publish}");
+    assert!(output.contains(publish), "the same as at the start: {output}");
+
     // A large message goes to the folder, and tail follows its reference.
     let large = "large ".repeat(200_000);
     let file = dev.folder.join("large");
@@ -136,7 +151,7 @@ fn simulated_devices_are_started_and_ended_with_it() {
     until("records are shown", SOON, || dev.process.output().contains("sim-").then_some(()));
     until("the devices are connected", SOON, || {
         let status = http::get(dev.admin, "/api/v1/status").ok()?.body;
-        let status: serde_json::Value = serde_json::from_str(&status).ok()?;
+        let status: Value = serde_json::from_str(&status).ok()?;
         (status["connections"] == 5).then_some(())
     });
     let simulator = dev.simulator();
@@ -201,7 +216,7 @@ fn a_secured_gateway_needs_nothing_else() {
     });
     until("all devices are connected", SOON, || {
         let status = http::get(dev.admin, "/api/v1/status").ok()?.body;
-        let status: serde_json::Value = serde_json::from_str(&status).ok()?;
+        let status: Value = serde_json::from_str(&status).ok()?;
         (status["connections"] == 3).then_some(())
     });
     // Nobody gets in without a certificate, or as somebody else, or to somebody else's topics.

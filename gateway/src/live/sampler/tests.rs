@@ -30,6 +30,7 @@ fn reading(lanes: &[Totals], problems: Vec<Problem>) -> Reading {
         connections: None,
         store: None,
         kafka: Vec::new(),
+        latest: None,
     }
 }
 
