@@ -10,6 +10,7 @@
 
 use std::sync::Arc;
 
+use crate::ages::Ages;
 use crate::ledger::Ledger;
 use crate::message::Carriage;
 use crate::objects::Permits;
@@ -23,6 +24,8 @@ pub struct Account {
     large: Share,
     /// For its requests to the object store.
     pub(crate) permits: Permits,
+    /// Large messages that are here whole and on their way to the store.
+    pub(crate) uploads: Arc<Ages>,
 }
 
 impl Account {
@@ -34,6 +37,7 @@ impl Account {
             inline: Share::new(inline_bytes),
             large: Share::new(large_bytes),
             permits: Permits::default(),
+            uploads: Arc::default(),
         }
     }
 

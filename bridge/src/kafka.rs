@@ -4,10 +4,12 @@
 pub(crate) mod client;
 pub mod consumer;
 pub mod embedded;
+mod figures;
 pub mod group;
 pub(crate) mod native;
 pub mod properties;
 mod status;
 pub mod topics;
 
-pub use self::status::{KafkaFigures, KafkaStatus};
+pub use self::figures::{KafkaFigures, PARTITIONS_MAX, PartitionFigures, PartitionState};
+pub use self::status::KafkaStatus;

@@ -34,6 +34,14 @@ const IDLE_SLEEP: Duration = Duration::from_secs(1);
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 /// How long a reset sink may take to give everything back.
 const RESET_WAIT: Duration = Duration::from_secs(10);
+/// Between two looks of the lane's thread for its oldest message, at least; and a look takes at most one in so many
+/// parts of its time, however many messages wait.
+const OLDEST_LOOK: Duration = Duration::from_millis(500);
+const OLDEST_PART: u32 = 200;
+/// A look that is older says how old the message was that is there still: the thread does not look any more.
+const OLDEST_GOOD_FOR: Duration = Duration::from_secs(2);
+/// There is none.
+const NO_MESSAGE: u64 = u64::MAX;
 /// Without a landing for this long while messages are in flight, the lane says that it is stalled.
 pub const STALLED_AFTER: Duration = Duration::from_secs(5);
 
@@ -84,6 +92,10 @@ struct LaneStatus {
     progress_ms: AtomicU64,
     /// The sink or the backlog has records.
     has_records: AtomicBool,
+    /// Milliseconds after `started` when the oldest message came that the thread had when it looked last, or
+    /// [`NO_MESSAGE`], and when that was.
+    oldest_ms: AtomicU64,
+    looked_ms: AtomicU64,
     /// Why the sink gave a record back, since the last landing.
     last_reason: Mutex<Option<String>>,
     backlog: AtomicUsize,
@@ -115,6 +127,8 @@ impl Lane {
                 heartbeat_ms: AtomicU64::new(0),
                 progress_ms: AtomicU64::new(0),
                 has_records: AtomicBool::new(false),
+                oldest_ms: AtomicU64::new(NO_MESSAGE),
+                looked_ms: AtomicU64::new(0),
                 last_reason: Mutex::default(),
                 backlog: AtomicUsize::new(0),
                 resets: AtomicU64::new(0),
@@ -207,6 +221,15 @@ impl Lane {
         (has_records && age >= STALLED_AFTER).then_some(age)
     }
 
+    /// How long ago the oldest message came that has not landed: half a second ago, or now, where the thread does
+    /// not look. In the dead-letter lane, what came to another lane first and waits here counts from then on.
+    pub fn oldest(&self) -> Duration {
+        let queued = self.queue.lock().batch.first().map(|pending| pending.submitted.elapsed());
+        let stored = self.account.uploads.oldest();
+        let all = [queued, stored, self.status.oldest()];
+        all.into_iter().flatten().max().unwrap_or_default()
+    }
+
     /// Why records were given back last; of interest while nothing lands.
     pub fn last_reason(&self) -> Option<String> {
         self.status.last_reason.lock().clone()
@@ -226,6 +249,17 @@ impl Lane {
 impl LaneStatus {
     fn now_ms(&self) -> u64 {
         self.started.elapsed().as_millis() as u64
+    }
+
+    /// The age of the oldest message that the thread has.
+    fn oldest(&self) -> Option<Duration> {
+        let oldest_ms = self.oldest_ms.load(Ordering::Relaxed);
+        let looked_ms = self.looked_ms.load(Ordering::Relaxed);
+        let now_ms = self.now_ms();
+        let is_good = now_ms.saturating_sub(looked_ms) < OLDEST_GOOD_FOR.as_millis() as u64;
+        let at_ms = if is_good { looked_ms } else { now_ms };
+        let age_ms = at_ms.saturating_sub(oldest_ms);
+        (oldest_ms != NO_MESSAGE).then_some(Duration::from_millis(age_ms))
     }
 
     fn age(&self, at_ms: &AtomicU64) -> Duration {
@@ -302,6 +336,8 @@ struct Worker<'l> {
     quiet: Option<String>,
     /// The sink gives back what it had; nothing speaks against trying that again at once.
     resetting: bool,
+    /// When the oldest message is looked for again.
+    look_at: Instant,
 }
 
 impl<'l> Worker<'l> {
@@ -320,6 +356,7 @@ impl<'l> Worker<'l> {
             suspect_out: false,
             quiet: None,
             resetting: false,
+            look_at: Instant::now(),
         }
     }
 
@@ -373,7 +410,7 @@ impl<'l> Worker<'l> {
     }
 
     /// Leaves the heartbeat and the marks of progress.
-    fn publish_status(&self, now: Instant) {
+    fn publish_status(&mut self, now: Instant) {
         let status = &self.lane.status;
         let now_ms = now.saturating_duration_since(status.started).as_millis() as u64;
         status.heartbeat_ms.store(now_ms, Ordering::Relaxed);
@@ -384,6 +421,22 @@ impl<'l> Worker<'l> {
         }
         let backlog = self.backlogs.values().map(|backlog| backlog.records.len()).sum();
         status.backlog.store(backlog, Ordering::Relaxed);
+        if now >= self.look_at {
+            let oldest = if has_records { self.oldest() } else { None };
+            let oldest_ms = oldest.map_or(NO_MESSAGE, |submitted| {
+                submitted.saturating_duration_since(status.started).as_millis() as u64
+            });
+            status.oldest_ms.store(oldest_ms, Ordering::Relaxed);
+            status.looked_ms.store(now_ms, Ordering::Relaxed);
+            self.look_at = now + OLDEST_LOOK.max(now.elapsed() * OLDEST_PART);
+        }
+    }
+
+    /// When the oldest message came that is in the sink or waits to be tried again.
+    fn oldest(&self) -> Option<Instant> {
+        let handed = self.handed.iter().flatten().map(|handed| handed.pending.submitted);
+        let first = self.backlogs.values().filter_map(|backlog| backlog.records.first_key_value());
+        handed.chain(first.map(|(_, waiting)| waiting.pending.submitted)).min()
     }
 
     /// The sink has records.

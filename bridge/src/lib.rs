@@ -26,6 +26,7 @@ pub mod record;
 
 // What it takes, and what became of it.
 pub mod account;
+mod ages;
 pub mod balance;
 pub mod ledger;
 pub mod mailbox;

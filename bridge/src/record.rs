@@ -271,6 +271,11 @@ impl<T> RecordBatch<T> {
         self.entries.is_empty()
     }
 
+    /// What belongs to the first record.
+    pub fn first(&self) -> Option<&T> {
+        self.entries.first().map(|(_, companion)| companion)
+    }
+
     /// Forgets all records.
     pub fn clear(&mut self) {
         self.bytes.clear();

@@ -18,6 +18,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use crate::account::Reservation;
+use crate::ages::Age;
 use crate::format::{Body, Head};
 use crate::identity::Dedupe;
 use crate::lane::{Lane, Pending};
@@ -97,6 +98,8 @@ struct Whole {
     sha256: [u8; 32],
     size: u64,
     submitted: Instant,
+    /// It counts among those that are on their way to the store.
+    age: Age,
 }
 
 /// The object store failed; the message cannot be taken.
@@ -189,12 +192,14 @@ impl Upload {
         let sha256: [u8; 32] = self.hasher.finalize().into();
         let account = Arc::clone(&self.charge.account);
         let charge = std::mem::take(&mut self.charge.bytes);
+        let age = account.uploads.begin();
         let whole = Box::new(Whole {
             landing: self.landing,
             receipt: Receipt::open(account, Carriage::Large, charge, reply_to),
             sha256,
             size: self.size,
             submitted: Instant::now(),
+            age,
         });
         let last = Bytes::from(std::mem::take(&mut self.part));
         let room = self.room;
@@ -330,12 +335,14 @@ fn panic_if_asked() {
 
 impl Whole {
     fn land(self, object: &Object) {
-        let Whole { landing, receipt, sha256, size, submitted } = self;
+        let Whole { landing, receipt, sha256, size, submitted, age } = self;
         let Landing { lane, mut head, dedupe, on_landing } = landing;
         let dedupe_key = dedupe.finish(Upload::fingerprint_of(&sha256));
         let record =
             head.finish(&dedupe_key, Body::Reference { uri: object.uri(), size, sha256: &sha256 });
         lane.submit(record, Pending { receipt, on_landing, submitted });
+        // From here on the lane knows how old it is.
+        drop(age);
     }
 
     fn fail(self, object: &Object, error: &ObjectError) {
@@ -479,7 +486,14 @@ mod tests {
                 let left = (size - upload.received).min(PART_SIZE) as usize;
                 assert_eq!(upload.push(&payload[..left]), Ok(left));
             }
+            // Held up until it was seen.
+            let (hold, held) = std::sync::mpsc::sync_channel::<()>(0);
+            runtime.spawn(async move { held.recv().is_err() });
             upload.finish(Some((Arc::clone(&uploading.mailbox), 3)));
+            // The task of several parts is gone already, and the message with it.
+            let is_on_its_way = uploading.account.uploads.oldest().is_some();
+            assert_eq!(is_on_its_way, size == PART_SIZE);
+            drop(hold);
             let mut marks = Vec::new();
             until("its session never hears of it", || {
                 uploading.mailbox.collect(Waker::noop(), &mut marks);
@@ -488,6 +502,7 @@ mod tests {
             assert_eq!(marks, [Mark { slot: 3, outcome: Outcome::Failed }]);
             let used = || uploading.account.share(Carriage::Large).used();
             until("its memory stays taken", || used() == 0);
+            assert_eq!(uploading.account.uploads.oldest(), None);
             let totals = uploading.account.ledger.totals();
             assert_eq!((totals.failed, totals.in_flight), (1, 0));
         }

@@ -7,6 +7,7 @@ mod live;
 mod page;
 mod pools;
 mod reload;
+mod runbook;
 mod secured;
 pub mod tokens;
 
@@ -295,17 +296,18 @@ fn all_pages<V: AdminView>(pages: &Arc<Pages<V>>, guard: &Arc<Guard>) -> Router 
     let kept = kept.route_layer(from_fn_with_state(Arc::clone(guard), guard::always));
     let text = match (clients.is_some(), pools.is_some()) {
         (_, false) => {
-            "not found: there are / for people, /livez, /readyz, /metrics, and /api/v1/ with status, live, clients and reload\n"
+            "not found: there are / and /runbook for people, /livez, /readyz, /metrics, and /api/v1/ with status, live, clients and reload\n"
         }
         (true, true) => {
-            "not found: there are / for people, /livez, /readyz, /metrics, and /api/v1/ with status, live, clients, parse and reload\n"
+            "not found: there are / and /runbook for people, /livez, /readyz, /metrics, and /api/v1/ with status, live, clients, parse and reload\n"
         }
         (false, true) => {
-            "not found: there are / for people, /livez, /readyz, /metrics, and /api/v1/ with status, live, parse and reload\n"
+            "not found: there are / and /runbook for people, /livez, /readyz, /metrics, and /api/v1/ with status, live, parse and reload\n"
         }
     };
-    // The page itself has no figures in it.
-    let page = page::pages().route_layer(from_fn_with_state(Arc::clone(guard), guard::anybody));
+    // The page itself has no figures in it, nor has the runbook.
+    let page = page::pages().merge(runbook::pages());
+    let page = page.route_layer(from_fn_with_state(Arc::clone(guard), guard::anybody));
     signs_of_life(pages, guard).merge(page).merge(shown).merge(kept).fallback(not_found(text))
 }
 

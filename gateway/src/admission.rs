@@ -1,8 +1,11 @@
-//! How many connections there are, beside how many there may be: of the gateway, and of each listener.
+//! How many connections there are, beside how many there may be, and what they speak: of the gateway, and of each
+//! listener.
 
 use std::sync::Arc;
 
 use bridge::balance::Balance;
+
+use crate::mqtt::Version;
 
 /// See the module.
 pub struct Admission {
@@ -10,25 +13,36 @@ pub struct Admission {
     limit: u32,
     /// Sockets that are open, in whatever state.
     open: Balance,
+    /// Those whose CONNECT was accepted, by the place of its version in [`Version::ALL`].
+    speaking: [Balance; Version::ALL.len()],
 }
 
 /// A socket that counts, in the gateway and at its listener, until this is dropped.
 pub struct Admitted {
     /// In a box, because a connection has no room to spare.
-    counted_in: Box<[Arc<Admission>; 2]>,
+    counted: Box<Counted>,
+}
+
+struct Counted {
+    gateway: Arc<Admission>,
+    listener: Arc<Admission>,
+    /// What it speaks, once that is known.
+    version: Option<Version>,
 }
 
 impl Admission {
     pub fn new(limit: u32) -> Arc<Admission> {
-        Arc::new(Admission { limit, open: Balance::new("connections") })
+        let speaking = Version::ALL.map(|_| Balance::new("connections of a version"));
+        Arc::new(Admission { limit, open: Balance::new("connections"), speaking })
     }
 
     /// Counts a socket of that listener in; with it, by how many there are more than there may be, zero within
     /// both limits.
     pub fn admit(self: &Arc<Admission>, listener: &Arc<Admission>) -> (Admitted, u32) {
         let over_limit_by = self.count_in().max(listener.count_in());
-        let counted_in = Box::new([Arc::clone(self), Arc::clone(listener)]);
-        (Admitted { counted_in }, over_limit_by)
+        let (gateway, listener) = (Arc::clone(self), Arc::clone(listener));
+        let counted = Box::new(Counted { gateway, listener, version: None });
+        (Admitted { counted }, over_limit_by)
     }
 
     fn count_in(&self) -> u32 {
@@ -44,11 +58,30 @@ impl Admission {
     pub fn open(&self) -> u32 {
         self.open.taken() as u32
     }
+
+    /// Connections whose CONNECT was accepted, by version.
+    pub fn speaking(&self) -> impl Iterator<Item = (Version, u32)> {
+        let counts = self.speaking.iter().map(|count| count.taken() as u32);
+        Version::ALL.into_iter().zip(counts)
+    }
 }
 
-impl Drop for Admitted {
+impl Admitted {
+    /// Its CONNECT was accepted: it counts among those of its listener that speak the same. Once.
+    pub fn speaks(&mut self, version: Version) {
+        assert!(self.counted.version.is_none(), "a connection speaks one version");
+        self.counted.version = Some(version);
+        self.counted.listener.speaking[version as usize].take(1);
+    }
+}
+
+impl Drop for Counted {
     fn drop(&mut self) {
-        self.counted_in.iter().for_each(|admission| admission.open.give_back(1));
+        self.gateway.open.give_back(1);
+        self.listener.open.give_back(1);
+        if let Some(version) = self.version {
+            self.listener.speaking[version as usize].give_back(1);
+        }
     }
 }
 
@@ -78,13 +111,35 @@ mod tests {
         assert_eq!(gateway.admit(&many).1, 1, "the gateway has as many as it may");
     }
 
+    #[test]
+    fn who_speaks_what_counts_at_its_listener_until_it_is_gone() {
+        let (gateway, listener) = (Admission::new(9), Admission::new(9));
+        let speaking = |admission: &Admission| {
+            admission
+                .speaking()
+                .map(|(version, count)| (version.label(), count))
+                .collect::<Vec<_>>()
+        };
+        let (mut old, _) = gateway.admit(&listener);
+        let (mut new, _) = gateway.admit(&listener);
+        let (_silent, _) = gateway.admit(&listener);
+        old.speaks(Version::V31);
+        new.speaks(Version::V5);
+        assert_eq!(speaking(&listener), [("3.1", 1), ("3.1.1", 0), ("5", 1)]);
+        drop(old);
+        assert_eq!(speaking(&listener), [("3.1", 0), ("3.1.1", 0), ("5", 1)]);
+        drop(new);
+        assert_eq!(speaking(&listener), [("3.1", 0), ("3.1.1", 0), ("5", 0)]);
+        assert_eq!(listener.open(), 1);
+    }
+
     /// Else one that is counted out twice would let in one more than there may be, for ever.
     #[test]
     #[cfg_attr(debug_assertions, should_panic(expected = "connections were given back"))]
     fn one_that_goes_twice_is_found() {
         let (gateway, listener) = (Admission::new(2), Admission::new(2));
-        let both = || Box::new([Arc::clone(&gateway), Arc::clone(&listener)]);
-        let twice = || Admitted { counted_in: both() };
+        let (one, other) = (Arc::clone(&gateway), Arc::clone(&listener));
+        let twice = || Counted { gateway: one, listener: other, version: None };
         let (admitted, _) = gateway.admit(&listener);
         drop(admitted);
         drop(twice());

@@ -5,7 +5,6 @@
 //! What a role has to tell is a [`Reading`]; a part that a role does not have is absent. A new part is a field
 //! of it, one of [`now::Now`], and a panel of the page.
 
-#[cfg(test)]
 mod documented;
 mod history;
 mod latest;
@@ -17,6 +16,7 @@ mod sampler;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use bridge::kafka::PARTITIONS_MAX;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -36,11 +36,12 @@ use sampler::Sampler;
 const SAMPLE_PAUSE: Duration = Duration::from_secs(1);
 /// Who looks at a time: each takes what is sampled, and the whole history at first.
 pub const WATCHERS_MAX: usize = 32;
-/// Bytes of a step of a lane's history as text, and of a lane in a sample: more than either ever has.
-const STEP_TEXT_BYTES: u64 = 64;
-const LANE_TEXT_BYTES: u64 = 1024;
-/// Samples that wait for one who does not read: one handed on, one in line, one about to be.
-const SAMPLES_HELD_MAX: u64 = 3;
+/// Bytes of a step of a lane's history as text, of a lane and of a partition in a sample, and of all else in it
+/// and of what the connection has: more than any of them ever is.
+const STEP_TEXT_BYTES: usize = 80;
+const LANE_TEXT_BYTES: usize = 2 * 1024;
+const PARTITION_TEXT_BYTES: usize = 384;
+const REST_BYTES: usize = 32 * 1024;
 
 /// See the module.
 pub struct Live {
@@ -74,9 +75,9 @@ pub struct Watching {
 pub const fn memory_cost(lanes: usize) -> u64 {
     // What was refused before it had a lane is beside them.
     let lanes = lanes + 1;
-    let steps = (history::STEPS * lanes) as u64;
-    let held = steps * STEP_TEXT_BYTES + SAMPLES_HELD_MAX * lanes as u64 * LANE_TEXT_BYTES;
-    History::bytes(lanes) + WATCHERS_MAX as u64 * held
+    let lane =
+        history::STEPS * STEP_TEXT_BYTES + LANE_TEXT_BYTES + PARTITIONS_MAX * PARTITION_TEXT_BYTES;
+    History::bytes(lanes) + (WATCHERS_MAX * (lanes * lane + REST_BYTES)) as u64
 }
 
 impl Live {

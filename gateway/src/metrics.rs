@@ -20,6 +20,7 @@ pub const CONNECTIONS: &str = "landfall_connections";
 pub const CONNECTIONS_LIMIT: &str = "landfall_connections_limit";
 pub const LISTENER_CONNECTIONS: &str = "landfall_listener_connections";
 pub const LISTENER_CONNECTIONS_LIMIT: &str = "landfall_listener_connections_limit";
+pub const MQTT_CONNECTIONS: &str = "landfall_mqtt_connections";
 pub const SILENT_SOCKETS: &str = "landfall_silent_sockets";
 pub const CONNECTIONS_CLOSED: &str = "landfall_connections_closed_total";
 pub const TAKEOVERS: &str = "landfall_takeovers_total";
@@ -45,6 +46,7 @@ pub const LANE_MEMORY_LIMIT: &str = "landfall_lane_memory_limit_bytes";
 pub const LANE_WAITING: &str = "landfall_lane_waiting_connections";
 pub const LANE_BACKLOG: &str = "landfall_lane_backlog_records";
 pub const LANE_RESETS: &str = "landfall_lane_producer_resets_total";
+pub const LANE_OLDEST: &str = "landfall_lane_oldest_message_seconds";
 pub const LANE_STALLED: &str = "landfall_lane_stalled_seconds";
 pub const PANICS: &str = "landfall_panics_total";
 pub const BUILD_INFO: &str = "landfall_build_info";
@@ -112,6 +114,11 @@ const DESCRIPTIONS: &[(&str, &str, &str)] = &[
     (CONNECTIONS_LIMIT, "gauge", "Sockets that may be open."),
     (LISTENER_CONNECTIONS, "gauge", "Open sockets, by listener."),
     (LISTENER_CONNECTIONS_LIMIT, "gauge", "Sockets that may be open, by listener."),
+    (
+        MQTT_CONNECTIONS,
+        "gauge",
+        "Connections whose CONNECT was accepted, by listener and version of MQTT.",
+    ),
     (SILENT_SOCKETS, "gauge", "Open sockets of which no whole ClientHello or CONNECT came yet."),
     (CONNECTIONS_CLOSED, "counter", "Connections that ended, by reason."),
     (
@@ -167,6 +174,11 @@ const DESCRIPTIONS: &[(&str, &str, &str)] = &[
     ),
     (LANE_BACKLOG, "gauge", "Records that wait to be sent to Kafka again."),
     (LANE_RESETS, "counter", "Times the lane's producer was started anew."),
+    (
+        LANE_OLDEST,
+        "gauge",
+        "Age of the oldest message that came to the lane and has not landed, in seconds; 0 without one.",
+    ),
     (
         LANE_STALLED,
         "gauge",

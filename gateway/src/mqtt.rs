@@ -67,6 +67,9 @@ pub enum Version {
 }
 
 impl Version {
+    /// All of them, in the order of their places.
+    pub const ALL: [Version; 3] = [Version::V31, Version::V311, Version::V5];
+
     /// The version as people write it; bounded, so that it can label a metric.
     pub const fn label(self) -> &'static str {
         match self {

@@ -135,8 +135,10 @@ impl View {
     /// The books of all lanes, and of what was refused before it had one.
     fn lanes(&self) -> impl Iterator<Item = LaneReading> {
         // That waits in no lane.
-        let backlogs = self.edge.uplink.lanes().values().map(|lane| lane.backlog()).chain([0]);
-        self.edge.uplink.accounts().zip(backlogs).map(|(account, backlog_records)| {
+        let lanes = self.edge.uplink.lanes().values();
+        let waiting =
+            lanes.map(|lane| (lane.backlog(), lane.oldest())).chain([(0, Duration::ZERO)]);
+        self.edge.uplink.accounts().zip(waiting).map(|(account, (backlog_records, oldest))| {
             let shares = [account.share(Carriage::Inline), account.share(Carriage::Large)];
             LaneReading {
                 lane: account.name.to_string(),
@@ -145,6 +147,7 @@ impl View {
                 limit_bytes: shares.iter().map(|share| share.limit()).sum(),
                 waiting_connections: shares.iter().map(|share| share.waiting()).sum(),
                 backlog_records,
+                oldest,
             }
         })
     }
@@ -271,6 +274,7 @@ impl AdminView for View {
             listener: entrance.name.to_string(),
             open: admission.open(),
             limit: admission.limit().min(self.edge.limits.connections),
+            versions: admission.speaking().map(|(version, n)| (version.label(), n)).collect(),
         });
         let figures = self.edge.uplink.object_figures();
         Reading {
@@ -308,6 +312,10 @@ impl AdminView for View {
             let limit = admission.limit().min(self.edge.limits.connections);
             gauge!(names::LISTENER_CONNECTIONS, "listener" => listener.clone())
                 .set(admission.open());
+            for (version, count) in admission.speaking() {
+                let labels = [("listener", listener.clone()), ("version", version.label().into())];
+                gauge!(names::MQTT_CONNECTIONS, &labels).set(count);
+            }
             gauge!(names::LISTENER_CONNECTIONS_LIMIT, "listener" => listener).set(limit);
         }
         gauge!(names::SILENT_SOCKETS).set(self.silent_sockets() as f64);
@@ -354,6 +362,7 @@ impl AdminView for View {
             let name = lane.account.name.to_string();
             gauge!(names::LANE_BACKLOG, "lane" => name.clone()).set(lane.backlog() as f64);
             counter!(names::LANE_RESETS, "lane" => name.clone()).absolute(lane.resets());
+            gauge!(names::LANE_OLDEST, "lane" => name.clone()).set(lane.oldest().as_secs_f64());
             let stalled = lane.stalled_for().unwrap_or_default();
             gauge!(names::LANE_STALLED, "lane" => name.clone()).set(stalled.as_secs_f64());
             gauge!(names::KAFKA_PRODUCER_READY, "lane" => name.clone())

@@ -9,8 +9,14 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use rdkafka::error::RDKafkaErrorCode;
 
+use super::figures::KafkaFigures;
+
 /// A lane says at most this often that its Kafka is not well, however often its producer is made anew.
 const UNWELL_PAUSE: Duration = Duration::from_secs(30);
+
+/// Of the time, reading a lane's statistics takes at most one in so many parts: with thousands of partitions they
+/// are megabytes, and read every few seconds only.
+const READ_PART: u32 = 500;
 
 /// What one lane's producer tells about itself, for readiness and metrics.
 #[derive(Default)]
@@ -19,6 +25,7 @@ pub struct KafkaStatus {
     producer_ready: AtomicBool,
     /// librdkafka's last statistics, its own JSON.
     statistics: Mutex<Vec<u8>>,
+    read: Mutex<Option<Read>>,
     /// What is wrong with Kafka, apart from single records.
     trouble: Mutex<Trouble>,
     /// The smallest `max.message.bytes` of the lane's topics; zero while it is not known.
@@ -27,14 +34,11 @@ pub struct KafkaStatus {
     limits_thread: OnceLock<Thread>,
 }
 
-/// What a lane's Kafka client counts.
-pub struct KafkaFigures {
-    pub queue_messages: u64,
-    pub requests: u64,
-    pub sent_bytes: u64,
-    /// Of the slowest broker, in seconds.
-    pub round_trip_p99_s: f64,
-    pub brokers_up: usize,
+/// What was read of the statistics, and what that cost.
+struct Read {
+    at: Instant,
+    took: Duration,
+    figures: KafkaFigures,
 }
 
 impl KafkaStatus {
@@ -47,19 +51,22 @@ impl KafkaStatus {
         self.trouble.lock().reason().map(str::to_owned)
     }
 
-    /// What the last statistics say; None before the first.
+    /// What the statistics say, the last ones or, where there is much to read in them, earlier ones; None before
+    /// the first.
     pub fn figures(&self) -> Option<KafkaFigures> {
+        let mut read = self.read.lock();
+        if let Some(read) = read.as_ref()
+            && read.at.elapsed() < read.took * READ_PART
+        {
+            return Some(read.figures.clone());
+        }
+        let at = Instant::now();
+        // The lane's thread waits for no reader.
         let raw = self.statistics.lock().clone();
-        let statistics: rdkafka::Statistics = serde_json::from_slice(&raw).ok()?;
-        let round_trips = statistics.brokers.values().filter_map(|broker| broker.rtt.as_ref());
-        let up = statistics.brokers.values().filter(|broker| broker.state == "UP");
-        Some(KafkaFigures {
-            queue_messages: statistics.msg_cnt,
-            requests: statistics.tx.max(0) as u64,
-            sent_bytes: statistics.tx_bytes.max(0) as u64,
-            round_trip_p99_s: round_trips.map(|rtt| rtt.p99).max().unwrap_or(0) as f64 / 1e6,
-            brokers_up: up.count(),
-        })
+        let statistics = serde_json::from_slice(&raw).ok()?;
+        let figures = KafkaFigures::of(statistics);
+        *read = Some(Read { at, took: at.elapsed(), figures: figures.clone() });
+        Some(figures)
     }
 
     /// Notes whether the producer has its id; true if the log is to be told that Kafka is well again.
@@ -167,6 +174,24 @@ impl Trouble {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn statistics_that_cost_much_are_read_seldom() {
+        let status = KafkaStatus::default();
+        assert_eq!(status.figures(), None);
+        let told = |messages: u64| {
+            let statistics = rdkafka::Statistics { msg_cnt: messages, ..Default::default() };
+            serde_json::to_vec(&statistics).expect("it can be written")
+        };
+        let queued = || status.figures().expect("there are some").queue_messages;
+        status.set_statistics(&told(1));
+        assert_eq!(queued(), 1);
+        status.read.lock().as_mut().expect("it was read").took = Duration::from_secs(60);
+        status.set_statistics(&told(2));
+        assert_eq!(queued(), 1, "not yet");
+        status.read.lock().as_mut().expect("it was read").took = Duration::ZERO;
+        assert_eq!(queued(), 2);
+    }
 
     #[test]
     fn what_is_wrong_with_kafka_is_told_by_its_cause_and_seldom() {

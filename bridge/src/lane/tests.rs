@@ -427,6 +427,49 @@ fn a_lane_without_messages_is_not_stalled_whatever_its_thread_does() {
 }
 
 #[test]
+fn the_oldest_message_is_known_wherever_it_waits() {
+    let mut rig = Rig::new();
+    assert_eq!(rig.lane.oldest(), Duration::ZERO);
+    rig.store.set_answering(false);
+    let first = Instant::now();
+    rig.submit("a", 10);
+    let old = 2 * OLDEST_LOOK;
+    rig.wait_until("the one in the sink grows old", |rig| rig.lane.oldest() >= old);
+    assert!(rig.lane.oldest() <= first.elapsed());
+    rig.store.set_missing("b", true);
+    let second = Instant::now();
+    rig.submit("b", 10);
+    rig.store.set_answering(true);
+    rig.wait_until("the first has landed", |rig| rig.outcomes.len() == 1);
+    rig.wait_until("the one in the backlog is the oldest", |rig| {
+        let oldest = rig.lane.oldest();
+        oldest > Duration::ZERO && oldest <= second.elapsed()
+    });
+    let known = rig.lane.oldest();
+    rig.wait_until("it grows older", |rig| rig.lane.oldest() > known);
+    rig.store.set_missing("b", false);
+    rig.wait_until("nothing waits", |rig| rig.lane.oldest() == Duration::ZERO);
+    rig.settle();
+}
+
+/// Whatever it was doing when it looked last, what is there still has grown older.
+#[test]
+fn the_oldest_message_grows_older_while_the_thread_stands_still() {
+    let mut lane = Lane::new(&plan("fast", "a"), None);
+    let began = Instant::now().checked_sub(10 * OLDEST_GOOD_FOR).expect("it runs for longer");
+    let status = &mut Arc::get_mut(&mut lane).expect("nobody else has it").status;
+    status.started = began;
+    status.oldest_ms = AtomicU64::new(1000);
+    let now_ms = 10 * OLDEST_GOOD_FOR.as_millis() as u64;
+    status.looked_ms = AtomicU64::new(now_ms - 500);
+    assert_eq!(lane.oldest(), Duration::from_millis(now_ms - 1500), "as it was half a second ago");
+    lane.status.looked_ms.store(3000, Ordering::Relaxed);
+    assert!(lane.oldest() >= Duration::from_millis(now_ms - 1000));
+    lane.status.oldest_ms.store(NO_MESSAGE, Ordering::Relaxed);
+    assert_eq!(lane.oldest(), Duration::ZERO);
+}
+
+#[test]
 fn a_stalled_lane_knows_why() {
     let mut rig = Rig::new();
     rig.store.tell_fates(std::iter::repeat_n(Fate::Lose, 3));

@@ -1,12 +1,12 @@
 //! `/api/v1/live`: what [`crate::live`] samples, as server-sent events. A stream ends by itself while its
-//! connection still has time, so that a page asks again, and shows again who it is; who does not read holds what
-//! was made for him last, and no more.
+//! connection still has time, so that a page asks again, and shows again who it is; for one who does not read, nothing
+//! is kept but what was on its way already.
 
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -17,20 +17,17 @@ use axum::routing::get;
 use axum::{Extension, Router};
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame};
-use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use url::form_urlencoded;
 
 use super::CONNECTION_WAIT;
-use crate::live::{Live, Place, WATCHERS_MAX};
+use crate::live::{Live, Place, WATCHERS_MAX, Watching};
 
 /// How old the connection of a stream becomes.
 const STREAM_WAIT: Duration = Duration::from_secs(50);
 const _: () = assert!(STREAM_WAIT.as_secs() < CONNECTION_WAIT.as_secs());
 /// When those come again for whom there was no place, in seconds.
 const COME_AGAIN_S: &str = "10";
-/// Events that wait for one who does not read.
-const EVENTS_WAITING: usize = 1;
 
 /// A connection's time, and whether somebody looks through it.
 #[derive(Clone)]
@@ -42,12 +39,17 @@ pub(super) struct Stay {
 /// Somebody looks through a connection, until this is dropped.
 struct Looking(Arc<AtomicUsize>);
 
-/// A stream on its way to one who looks.
+/// A stream on its way to one who looks. It has nothing ready before somebody takes it.
 struct Stream {
-    events: mpsc::Receiver<Bytes>,
+    /// None behind the last.
+    next: Option<Next>,
+    ends: Instant,
     _place: Place,
     _looking: Looking,
 }
+
+/// The next event's text, and what comes after it; None at the end.
+type Next = Pin<Box<dyn Future<Output = Option<(Bytes, Watching)>> + Send>>;
 
 pub(super) fn pages(live: &Arc<Live>) -> Router {
     Router::new().route("/api/v1/live", get(stream)).with_state(Arc::clone(live))
@@ -74,14 +76,13 @@ async fn stream(
         Ok(after) => after,
         Err(_) => return (StatusCode::BAD_REQUEST, "write ?after=SEQUENCE\n").into_response(),
     };
-    let (sending, events) = mpsc::channel(EVENTS_WAITING);
-    let stream = Stream { events, _place: place, _looking: stay.look() };
-    let process = of_query("process");
-    let ends = stay.began + STREAM_WAIT;
-    tokio::spawn(async move {
-        // Its end, for whatever reason, is the stream's.
-        let _ = timeout_at(ends, send(&live, after, process.as_deref(), sending)).await;
-    });
+    let (past, samples) = live.begin(after, of_query("process").as_deref());
+    let stream = Stream {
+        next: Some(Box::pin(async { Some((past.text, samples)) })),
+        ends: stay.began + STREAM_WAIT,
+        _place: place,
+        _looking: stay.look(),
+    };
     let head = [
         (header::CONTENT_TYPE, "text/event-stream"),
         (header::CACHE_CONTROL, "no-store"),
@@ -91,19 +92,10 @@ async fn stream(
     (head, Body::new(stream)).into_response()
 }
 
-/// Sends what is sampled, until nobody takes it.
-async fn send(
-    live: &Live,
-    after: Option<u64>,
-    process: Option<&str>,
-    sending: mpsc::Sender<Bytes>,
-) -> Result<(), mpsc::error::SendError<Bytes>> {
-    let (past, mut samples) = live.begin(after, process);
-    sending.send(past.text).await?;
-    while let Some(sample) = samples.next().await {
-        sending.send(sample.text).await?;
-    }
-    Ok(())
+/// Waits for the next sample, until the stream ends.
+async fn sample(mut samples: Watching, ends: Instant) -> Option<(Bytes, Watching)> {
+    let event = timeout_at(ends, samples.next()).await.ok()??;
+    Some((event.text, samples))
 }
 
 impl Stay {
@@ -136,6 +128,11 @@ impl HttpBody for Stream {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.events.poll_recv(context).map(|event| event.map(|text| Ok(Frame::data(text))))
+        let Some(next) = &mut self.next else { return Poll::Ready(None) };
+        let event = ready!(next.as_mut().poll(context));
+        let ends = self.ends;
+        let (text, next) = event.map(|(text, samples)| (text, sample(samples, ends))).unzip();
+        self.next = next.map(|next| Box::pin(next) as Next);
+        Poll::Ready(text.map(|text| Ok(Frame::data(text))))
     }
 }

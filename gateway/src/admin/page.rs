@@ -53,7 +53,7 @@ fn policy() -> String {
 }
 
 /// How a policy names a text within the document (CSP 3, 2.3.1).
-fn source(text: &str) -> String {
+pub(super) fn source(text: &str) -> String {
     format!("'sha256-{}'", STANDARD.encode(Sha256::digest(text)))
 }
 

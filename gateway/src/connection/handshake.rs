@@ -521,7 +521,8 @@ impl Established {
     fn into_connection(self, edge: Arc<Edge>, opened: Opened) -> Box<Connection> {
         let Established { candidate, claim, mailbox } = self;
         let Candidate { terms, identity, device, will, kept, rest, .. } = candidate;
-        let Opened { transport, peer, admitted, rights, .. } = opened;
+        let Opened { transport, peer, mut admitted, rights, .. } = opened;
+        admitted.speaks(terms.version);
         let beginning = Beginning {
             is_v5: terms.version == Version::V5,
             asked_to_outlive: terms.asked_for_session,

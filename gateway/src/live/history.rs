@@ -45,6 +45,7 @@ struct LaneStep {
     shed: f32,
     p50_s: Option<f32>,
     p99_s: Option<f32>,
+    oldest_s: f32,
     held_bytes: u64,
 }
 
@@ -58,6 +59,7 @@ pub struct LaneSample {
     pub p50_s: Option<f64>,
     pub p99_s: Option<f64>,
     pub held_bytes: u64,
+    pub oldest_s: f64,
 }
 
 /// A sample, as the history takes it.
@@ -114,6 +116,7 @@ pub struct LanePast {
     pub acknowledgement_p50_seconds: Vec<Option<f32>>,
     pub acknowledgement_p99_seconds: Vec<Option<f32>>,
     pub held_bytes: Vec<Option<u64>>,
+    pub oldest_seconds: Vec<Option<f32>>,
 }
 
 /// The number of the step that a moment is in.
@@ -171,6 +174,7 @@ impl History {
             lane.p50_s = largest(lane.p50_s, sample.p50_s);
             lane.p99_s = largest(lane.p99_s, sample.p99_s);
             lane.held_bytes = lane.held_bytes.max(sample.held_bytes);
+            lane.oldest_s = lane.oldest_s.max(sample.oldest_s as f32);
         }
     }
 
@@ -235,6 +239,7 @@ impl LanePast {
         self.acknowledgement_p50_seconds.push(step.and_then(|(_, lane)| lane.p50_s));
         self.acknowledgement_p99_seconds.push(step.and_then(|(_, lane)| lane.p99_s));
         self.held_bytes.push(step.map(|(_, lane)| lane.held_bytes));
+        self.oldest_seconds.push(step.map(|(_, lane)| (lane.oldest_s * 1e3).round() / 1e3));
     }
 }
 
@@ -266,6 +271,7 @@ mod tests {
             received,
             p99_s: Some(received as f64 / 1e3),
             held_bytes: received,
+            oldest_s: received as f64 / 10.0,
             ..LaneSample::default()
         };
         history.add(&Sampled {
@@ -294,6 +300,7 @@ mod tests {
         assert_eq!(fast.acknowledgement_p99_seconds, [Some(0.04), Some(0.005)]);
         assert_eq!(fast.acknowledgement_p50_seconds, [None, None]);
         assert_eq!(fast.held_bytes, [Some(40), Some(5)]);
+        assert_eq!(fast.oldest_seconds, [Some(4.0), Some(0.5)]);
         assert_eq!(past.connections.as_deref(), Some(&[Some(40), Some(5)][..]));
         assert_eq!((past.first_step, past.first_sequence, past.last_sequence), (0, 1, 6));
         assert_eq!(past.lanes["none"].received_per_second, [Some(0.0), Some(0.0)]);

@@ -1,6 +1,8 @@
 //! One sample as JSON: `event: now` of `/api/v1/live`, which docs/live.md describes. Names are stable; what is no
 //! text is a number with its unit in its name.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::latest::Shown;
@@ -39,6 +41,7 @@ pub struct ProblemNow {
     pub since_seconds: u64,
     pub keeps_from_ready: bool,
     pub to_do: &'static str,
+    pub runbook: String,
 }
 
 /// What came is what became of it and what is open; the difference is what has no place in the books.
@@ -67,6 +70,7 @@ pub struct LaneNow {
     pub limit_bytes: u64,
     pub waiting_connections: usize,
     pub backlog_records: usize,
+    pub oldest_seconds: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -83,6 +87,7 @@ pub struct ListenerNow {
     pub listener: String,
     pub open: u32,
     pub limit: u32,
+    pub versions: BTreeMap<&'static str, u32>,
 }
 
 /// Connections that ended by one reason.
@@ -113,6 +118,17 @@ pub struct KafkaNow {
     pub brokers_up: Option<usize>,
     pub round_trip_p99_seconds: Option<f64>,
     pub error: Option<String>,
+    pub partitions: Vec<PartitionNow>,
+    pub partitions_left_out: usize,
+}
+
+#[derive(Debug, Serialize)]
+pub struct PartitionNow {
+    pub topic: String,
+    pub partition: i32,
+    pub state: &'static str,
+    pub leader: Option<i32>,
+    pub waiting_records: u64,
 }
 
 /// What was refused, and why.

@@ -1,5 +1,7 @@
 //! What a role tells of itself at one moment, read from where it is counted.
 
+use std::time::Duration;
+
 use bridge::Totals;
 use bridge::kafka::KafkaFigures;
 use bridge::objects::ObjectFigures;
@@ -34,6 +36,7 @@ pub struct LaneReading {
     pub limit_bytes: u64,
     pub waiting_connections: usize,
     pub backlog_records: usize,
+    pub oldest: Duration,
 }
 
 pub struct ConnectionsReading {
@@ -47,6 +50,8 @@ pub struct ListenerReading {
     pub listener: String,
     pub open: u32,
     pub limit: u32,
+    /// Connections by what they speak.
+    pub versions: Vec<(&'static str, u32)>,
 }
 
 pub struct StoreReading {

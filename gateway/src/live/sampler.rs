@@ -11,7 +11,7 @@ use parse::metrics as parsing;
 
 use super::history::{History, LaneSample, Past, Sampled, step_of};
 use super::now::{
-    ConnectionsNow, Ended, HistoryNow, KafkaNow, LaneNow, LargeNow, ListenerNow, Now,
+    ConnectionsNow, Ended, HistoryNow, KafkaNow, LaneNow, LargeNow, ListenerNow, Now, PartitionNow,
     PartitionsNow, PoolNow, ProblemNow, Refused, Sum,
 };
 use super::quantile::{quantile, since};
@@ -158,6 +158,7 @@ impl Sampler {
             since_seconds: (at - self.since[&key(problem)]).as_secs(),
             keeps_from_ready,
             to_do: problem.kind.to_do(),
+            runbook: format!("/runbook#{}", problem.kind.section()),
         })
         .collect()
     }
@@ -199,6 +200,7 @@ impl Span<'_> {
             p50_s: quantile(&counts, 0.5).map(micro),
             p99_s: quantile(&counts, 0.99).map(micro),
             held_bytes: lane.held_bytes,
+            oldest_s: lane.oldest.as_secs_f64(),
         };
         let rate = |count: u64| self.rate(0.0, count as f64);
         let now = LaneNow {
@@ -213,6 +215,7 @@ impl Span<'_> {
             limit_bytes: lane.limit_bytes,
             waiting_connections: lane.waiting_connections,
             backlog_records: lane.backlog_records,
+            oldest_seconds: rounded(lane.oldest.as_secs_f64()),
         };
         (now, sample)
     }
@@ -233,6 +236,7 @@ impl Span<'_> {
             listener: listener.listener,
             open: listener.open,
             limit: listener.limit,
+            versions: listener.versions.into_iter().collect(),
         });
         ConnectionsNow {
             open: reading.open,
@@ -351,7 +355,17 @@ impl Span<'_> {
 
 fn kafka(reading: KafkaReading) -> KafkaNow {
     let figures = reading.figures.as_ref();
+    let partitions = figures.map_or(&[][..], |figures| &figures.partitions);
+    let partitions = partitions.iter().map(|partition| PartitionNow {
+        topic: partition.topic.clone(),
+        partition: partition.partition,
+        state: partition.state.label(),
+        leader: partition.leader,
+        waiting_records: partition.waiting_records,
+    });
     KafkaNow {
+        partitions: partitions.collect(),
+        partitions_left_out: figures.map_or(0, |figures| figures.partitions_left_out),
         lane: reading.lane,
         producer_ready: reading.is_producer_ready,
         brokers_up: figures.map(|figures| figures.brokers_up),

@@ -72,6 +72,35 @@ fn the_dockerfile_is_sound_and_what_is_wrong_with_one_is_named() {
     }
 }
 
+/// A build in the image has no other files than those of its context.
+#[test]
+fn what_the_programs_have_in_them_is_in_the_build_context() {
+    const SOURCES: [&str; 4] = ["proto/", "bridge/", "gateway/", "examples/device-sim/"];
+    let context = context().expect("Docker reads .dockerignore");
+    let is_source = |file: &&String| {
+        file.ends_with(".rs") && SOURCES.iter().any(|folder| file.starts_with(folder))
+    };
+    let mut included = Vec::new();
+    for file in context.iter().filter(is_source).filter(|file| file.contains("/src/")) {
+        let path = repository().join(file);
+        let text = std::fs::read_to_string(&path).expect("it can be read");
+        // What follows is for tests, which no image has.
+        let built = text.split("[cfg(test)]").next().unwrap_or_default();
+        let names = built.split("include_str!(\"").skip(1);
+        included.extend(names.filter_map(|rest| rest.split('"').next()).map(|name| {
+            let folder = path.parent().expect("a file is in a folder");
+            let found = folder.join(name).canonicalize().expect("what is included is there");
+            let found = found.strip_prefix(repository()).expect("it is of the repository");
+            found.to_str().expect("it is UTF-8").to_owned()
+        }));
+    }
+    assert!(included.iter().any(|file| file.ends_with("RUNBOOK.md")), "{included:?}");
+    let missing: Vec<_> = included.iter().filter(|file| !context.contains(file)).collect();
+    // The formats' golden bytes are for tests in files of their own.
+    let missing: Vec<_> = missing.into_iter().filter(|file| !file.contains("golden")).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
 #[test]
 fn compose_is_sound_and_what_is_wrong_with_one_is_named() {
     let check = |file: &Path| Compose::read(file, &[SECRET])?.check();

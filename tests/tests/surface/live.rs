@@ -10,7 +10,7 @@ use tests::gateway::{Gateway, GatewayConfig};
 use tests::http;
 use tests::kafka::Kafka;
 use tests::load::Load;
-use tests::mqtt::{Client, Version};
+use tests::mqtt::{Client, Publish, Version};
 use tests::ports;
 use tests::process::Signal;
 use tests::wait::{SOON, until_true};
@@ -68,6 +68,20 @@ fn under_load_it_adds_up_and_at_rest_it_is_what_the_metrics_say() {
         assert!(now["sequence"].as_u64() > Some(sequence), "one behind the other");
         sequence = now["sequence"].as_u64().expect("a number");
     }
+    let now = stream.until("now", |now| now["connections"]["open"] == 12);
+    let listener = &now["connections"]["listeners"][0];
+    // The load's devices speak each version by turns.
+    assert_eq!(listener["versions"], json!({ "3.1": 4, "3.1.1": 4, "5": 4 }), "{listener}");
+    let version = |version| {
+        let listener = listener["listener"].as_str().expect("a name");
+        let labels = [("listener", listener), ("version", version)];
+        gateway.metrics().sum("landfall_mqtt_connections", &labels)
+    };
+    assert_eq!(["3.1", "3.1.1", "5"].map(version), [4.0; 3]);
+    let partitions = now["kafka"][1]["partitions"].as_array().expect("a list");
+    let states: Vec<&Value> = partitions.iter().map(|one| &one["state"]).collect();
+    assert_eq!(states, ["well", "well", "well"], "{partitions:?}");
+    assert!(partitions.iter().all(|one| one["topic"] == gateway.topic("fast")));
     let acknowledged = load.stop().len() as f64;
     let now =
         stream.until("now", |now| now["sum"]["in_flight"] == 0 && now["connections"]["open"] == 0);
@@ -102,6 +116,67 @@ fn under_load_it_adds_up_and_at_rest_it_is_what_the_metrics_say() {
     let connections = past["connections"].as_array().expect("a list");
     assert_eq!(connections.iter().filter_map(Value::as_u64).max(), Some(12));
     assert_eq!(rates.len(), connections.len());
+}
+
+/// What waits is seen to grow old, in the figures and in the metrics, and its partitions to be away.
+#[test]
+fn an_outage_shows_what_waits_and_how_long() {
+    let kafka = Kafka::start();
+    let gateway = GatewayConfig::new(&kafka).start_ready();
+    let mut stream = open(&gateway);
+    let mut client = Client::connect(gateway.mqtt(), Version::V5, "meter-1");
+    client.publish_acknowledged("devices/meter/meter-1/power", 1, b"lands");
+    kafka.signal(Signal::STOP);
+    client.publish(&Publish::new("devices/meter/meter-1/power", b"waits").qos1(2));
+    let in_state = |now: &Value, state: &str| {
+        let partitions = now["kafka"][1]["partitions"].as_array().into_iter().flatten();
+        let mut found = partitions.filter(|one| one["state"] == state);
+        found.any(|one| one["waiting_records"] == 1)
+    };
+    stream.until("now", |now| in_state(now, "slow"));
+    kafka.kill();
+    let now = stream.until("now", |now| number(&lane(now, "fast")["oldest_seconds"]) >= 4.0);
+    assert_eq!((&now["sum"]["in_flight"], &now["sum"]["difference"]), (&json!(1), &json!(0)));
+    assert_eq!(number(&lane(&now, "slow")["oldest_seconds"]), 0.0);
+    let oldest = gateway.metrics().sum("landfall_lane_oldest_message_seconds", &[("lane", "fast")]);
+    assert!(oldest >= 4.0, "{oldest}");
+    stream.until("now", |now| in_state(now, "away"));
+    // The sentence changes each second, and the problem is the same.
+    let stalled = |now: &Value| {
+        let problems = now["problems"].as_array().into_iter().flatten();
+        let of_kind =
+            problems.filter(|one| one["kind"] == "lane_stalled" && one["about"] == "fast");
+        of_kind.map(|one| one["since_seconds"].as_u64()).next().flatten()
+    };
+    let now = stream.until("now", |now| stalled(now) >= Some(2));
+    assert_eq!(now["ready"], true, "an outage takes no gateway out of service");
+    let stalled = now["problems"].as_array().into_iter().flatten();
+    let runbooks: Vec<&str> = stalled.filter_map(|one| one["runbook"].as_str()).collect();
+    let runbook = gateway.page("/runbook").body;
+    for link in runbooks {
+        let id = link.strip_prefix("/runbook#").expect("it is on this port");
+        assert!(runbook.contains(&format!("<h2 id=\"{id}\">")), "{id}");
+    }
+    kafka.start_again();
+    client.expect_puback(2);
+    stream.until("now", |now| {
+        now["problems"] == json!([]) && number(&lane(now, "fast")["oldest_seconds"]) == 0.0
+    });
+}
+
+#[test]
+fn the_runbook_is_there_for_whoever_may_see_the_page() {
+    let tokens = json!({ "ops": { "from_env": "OPS" } });
+    let config = config().environment("OPS", TOKEN).set("admin.authenticate.tokens", tokens);
+    let gateway = config.start();
+    let answer = gateway.page("/runbook");
+    assert_eq!(answer.code, 200);
+    assert_eq!(answer.headers["content-type"], "text/html; charset=utf-8");
+    let policy = &answer.headers["content-security-policy"];
+    assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
+    assert!(!policy.contains("script") && !answer.body.contains("<script"));
+    let foreign = http::request("GET", gateway.admin(), "/runbook", &[("host", "evil.example")]);
+    assert_eq!(foreign.expect("it answers").code, 421);
 }
 
 #[test]

@@ -20,6 +20,7 @@ fn reading(lanes: &[Totals], problems: Vec<Problem>) -> Reading {
         limit_bytes: 9,
         waiting_connections: 0,
         backlog_records: 0,
+        oldest: SECOND,
     });
     Reading {
         role: "gateway",
