@@ -1,7 +1,10 @@
 //! What the fleet is told: by the course of its run, and by whoever sits at the terminal. Pure.
 
-/// How much faster a flood is.
+use std::time::Duration;
+
+/// How much faster a flood is, and how long it lasts.
 pub const FLOOD_TIMES: u32 = 10;
+pub const FLOOD: Duration = Duration::from_secs(10);
 
 /// What the whole fleet does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -2,6 +2,8 @@
 
 // What the pages show works as it is shown, and what they name and link to is there.
 mod docs;
+// What the set-up says while somebody waits for it.
+mod setup;
 // `landfall dev` needs nothing and shows what lands.
 mod dev;
 // What `landfall explain` says of a message is what becomes of it.

@@ -171,6 +171,45 @@ fn a_fleet_is_watched_and_put_to_faults_by_key() {
     assert!(longest > 0.0 && longest < 60.0, "{told}");
 }
 
+#[test]
+fn a_refusal_is_shown_with_its_reason() {
+    let folder = Folder::new("simulator");
+    let passwords = folder.join("passwords");
+    std::fs::write(&passwords, "").expect("the test's folder can be written");
+    let gateway = GatewayConfig::new(Kafka::shared())
+        .set("listeners.0.authenticate", serde_json::json!(["password"]))
+        .set("authentication.password.file", passwords.to_str().expect("it is text"))
+        .set("access", serde_json::json!([{ "allow": ["publish"], "topic": "#" }]))
+        .start_ready();
+    let terminal = Terminal::new(80, 24);
+    let address = gateway.mqtt().to_string();
+    let command = fleet(&folder, &address, &["--password", "guessed", "--settle", "0s"]);
+    let mut process = terminal.run("device-sim", &command, &folder);
+    terminal.until("refusals", START, |screen| {
+        let row = |begin: &str| screen.lines().find(|row| row.trim_start().starts_with(begin));
+        let told = screen.lines().find(|row| row.contains("connection refused: "))?;
+        assert!(told.contains("CONNACK "), "{told}");
+        (row("refused")?.contains(" connections") && row("devices")?.contains("0 of 20"))
+            .then_some(())
+    });
+    terminal.press("q");
+    assert_eq!(until("the run has ended", SETTLE, || process.ended()).code(), Some(1));
+}
+
+#[test]
+fn what_takes_long_says_how_long() {
+    let folder = Folder::new("simulator");
+    let terminal = Terminal::new(90, 24);
+    let mut command = Command::new(program("device-sim"));
+    command.args(["prepare", "--devices", "100000", "--make-ca"]).arg(folder.join("fleet"));
+    let mut process = terminal.run("device-sim", &command, &folder);
+    terminal.until("how far it is", START, |screen| {
+        let line = screen.lines().find(|line| line.starts_with("makes what devices prove"))?;
+        (line.contains(" of 100,000 devices, ") && line.ends_with(" left")).then_some(())
+    });
+    process.kill();
+}
+
 /// A terminal with a fleet that reaches nobody, and is watched all the same.
 struct Watched {
     terminal: Terminal,

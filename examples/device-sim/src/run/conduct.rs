@@ -13,11 +13,9 @@ use super::lines::Lines;
 use super::operator::{By, Operator, Wish};
 use crate::counters::Counters;
 use crate::hostile::Verdict;
-use crate::orders::{FLOOD_TIMES, Orders, Pace, Stage};
+use crate::orders::{FLOOD, FLOOD_TIMES, Orders, Pace, Stage};
 use crate::screen::{Phase, Screen};
 
-/// How long a flood lasts.
-const FLOOD: Duration = Duration::from_secs(10);
 /// Between two looks at the sums.
 const LOOK_PAUSE: Duration = Duration::from_millis(500);
 /// How long devices may take to say goodbye.

@@ -8,7 +8,7 @@ use super::row::{Row, Style};
 use crate::counters::{Profile, Sums};
 use crate::figure;
 use crate::happenings::Happening;
-use crate::orders::FLOOD_TIMES;
+use crate::orders::{FLOOD, FLOOD_TIMES};
 
 /// From this width on, in columns, the two tables stand side by side.
 const SIDE_BY_SIDE: usize = 2 * WIDE_TABLE + GAP;
@@ -78,7 +78,7 @@ pub fn lay_out(view: &View<'_>, width: usize, height: usize) -> Vec<Row> {
     let mut rows = [head, figures, tables, view.happenings(HAPPENINGS_MIN + more)].concat();
     rows.truncate(height.saturating_sub(1));
     rows.resize(height.saturating_sub(1), Row::new());
-    rows.push(view.keys_row());
+    rows.push(view.keys_row(width));
     rows.truncate(height);
     rows.into_iter().map(|row| row.cut(width)).collect()
 }
@@ -131,9 +131,9 @@ impl View<'_> {
         let left = match self.phase {
             Phase::Talking { left } | Phase::Stopped { left } | Phase::Flood { left, .. } => left
                 .map_or("until it is ended".to_owned(), |left| {
-                    format!("{} left", figure::clock(left))
+                    format!("{} left", figure::clock(whole(left)))
                 }),
-            Phase::Settling { left } => format!("{} left at most", figure::clock(left)),
+            Phase::Settling { left } => format!("{} left at most", figure::clock(whole(left))),
             Phase::Ended => String::new(),
         };
         let row = Row::new().with(format!("{mark} "), style).with(text, style);
@@ -146,7 +146,8 @@ impl View<'_> {
         let lately = self.course.lately();
         let per_second = |rate| format!("{}/s", figure::rate(rate));
         let connected = connected.max(0) as u64;
-        let all = if connected == devices { Style::Strong } else { Style::Notice };
+        let all_are_in = connected == devices || self.phase == Phase::Ended;
+        let all = if all_are_in { Style::Strong } else { Style::Notice };
         let some = |number: u64, style| if number > 0 { style } else { Style::Plain };
         let plot = |value: fn(&Second) -> Option<f64>| {
             let room = width.saturating_sub(1 + NAME + NUMBER + RATE + 2);
@@ -311,7 +312,7 @@ impl View<'_> {
     fn happenings(&self, most: usize) -> Vec<Row> {
         let mut rows = vec![Row::new(), Row::new().with(" last events", Style::Faint)];
         if self.happenings.is_empty() {
-            rows.push(Row::new().with(" nothing worth a word", Style::Faint));
+            rows.push(Row::new().with(" none yet", Style::Faint));
         }
         for happening in self.happenings.iter().take(most) {
             let Happening { at, text, device, times } = happening;
@@ -329,17 +330,20 @@ impl View<'_> {
         rows
     }
 
-    fn keys_row(&self) -> Row {
+    fn keys_row(&self, width: usize) -> Row {
         if !self.keys {
             let text = " no keys: standard input is not this terminal; Ctrl-C ends it";
             return Row::new().with(text, Style::Faint);
         }
+        let stops = match self.phase {
+            Phase::Stopped { .. } => "go on",
+            _ => "stop",
+        };
+        let flood = format!("flood: {FLOOD_TIMES} times the rate for {} s", FLOOD.as_secs());
+        let flood = if width >= REMARKS { &*flood } else { "flood" };
         let keys: &[(&str, &str)] = match self.phase {
-            Phase::Talking { .. } | Phase::Flood { .. } => {
-                &[("s", "stop"), ("f", "flood"), ("c", "cut connections"), ("q", "quit")]
-            }
-            Phase::Stopped { .. } => {
-                &[("s", "go on"), ("f", "flood"), ("c", "cut connections"), ("q", "quit")]
+            Phase::Talking { .. } | Phase::Stopped { .. } | Phase::Flood { .. } => {
+                &[("s", stops), ("f", flood), ("c", "cut connections"), ("q", "quit")]
             }
             Phase::Settling { .. } => &[("c", "cut connections"), ("q", "quit without waiting")],
             Phase::Ended => &[],
@@ -358,6 +362,11 @@ impl Phase {
             Phase::Settling { .. } | Phase::Ended => None,
         }
     }
+}
+
+/// A second that has begun is left.
+fn whole(left: Duration) -> Duration {
+    Duration::from_secs(left.as_secs_f64().ceil() as u64)
 }
 
 /// As much of a table as has room; what has none is said in its last row.

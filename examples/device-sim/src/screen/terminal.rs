@@ -214,6 +214,50 @@ fn keys(bytes: &[u8]) -> Vec<char> {
 mod tests {
     use super::*;
 
+    /// Says to the child of the test below that it is the child.
+    const CHILD: &str = "DEVICE_SIM_TEST_PANICS";
+
+    /// In a process of its own, because a terminal is the process's: this test once more, which takes the
+    /// terminal and panics in another thread.
+    #[test]
+    fn a_panic_gives_the_terminal_back_and_is_read() {
+        use std::io::Read as _;
+        use std::process::Command;
+
+        use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
+
+        if std::env::var_os(CHILD).is_some() {
+            let terminal = Terminal::take().unwrap().expect("it runs on a terminal");
+            let panics = std::thread::spawn(|| panic!("a device fell over"));
+            assert!(panics.join().is_err());
+            // The end of the process is no end of this.
+            std::mem::forget(terminal);
+            return;
+        }
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY;
+        let hand = openpt(flags).unwrap();
+        grantpt(&hand).unwrap();
+        unlockpt(&hand).unwrap();
+        let end = ioctl_tiocgptpeer(&hand, flags).unwrap();
+        let before = format!("{:?}", tcgetattr(&end).unwrap());
+        let name = "screen::terminal::tests::a_panic_gives_the_terminal_back_and_is_read";
+        let [input, output, errors] = [(); 3].map(|()| end.try_clone().unwrap());
+        let mut command = Command::new("setsid");
+        command.arg("--ctty").arg(std::env::current_exe().unwrap());
+        command.args(["--exact", name, "--nocapture"]).env(CHILD, "1").env("TERM", "xterm");
+        command.stdin(input).stdout(output).stderr(errors);
+        assert!(command.status().unwrap().success());
+        drop(command);
+        assert_eq!(format!("{:?}", tcgetattr(&end).unwrap()), before);
+        drop(end);
+        // What nobody has read yet is there until its end, which is an error.
+        let mut said = Vec::new();
+        let _ = std::fs::File::from(hand).read_to_end(&mut said);
+        let said = String::from_utf8_lossy(&said);
+        let (taken, left) = said.split_once(LEAVE).unwrap_or_else(|| panic!("not left: {said}"));
+        assert!(taken.contains(ENTER) && left.contains("a device fell over"), "{said}");
+    }
+
     #[test]
     fn an_arrow_is_no_letter() {
         assert_eq!(keys(b"sF\r\n\x03 c"), ['s', 'f', 'c']);

@@ -146,3 +146,72 @@ fn each_phase_says_what_it_is_and_what_can_be_pressed() {
     assert!(settling.contains("q quit without waiting") && !settling.contains(" s stop"));
     assert!(text(Phase::Ended).contains("are not acknowledged"));
 }
+
+/// Forty seconds of twenty devices, with a hiccup of two.
+fn readme_course() -> Course {
+    let mut course = Course::default();
+    let latency = Histogram::default();
+    let [mut sent, mut acknowledged] = [0, 0];
+    for second in 0..=41_u64 {
+        let is_slow = (12..14).contains(&second);
+        let rate = if is_slow { 20 } else { 36 + second * 7 % 5 };
+        let slow = if is_slow { 20 } else { 3 + second % 2 };
+        (0..rate).for_each(|part| latency.count(Duration::from_micros(900 * slow + 40 * part)));
+        sent += rate;
+        acknowledged += rate * 9 / 10;
+        let of = |devices: u64, kind, firmware| {
+            let profile = Profile { kind, firmware, version: Version::V5 };
+            let sums = Sums {
+                devices,
+                connected: if second > 0 { devices as i64 } else { 0 },
+                connections: devices,
+                sent: sent * devices / 20,
+                sent_at_qos_0: (sent - acknowledged) * devices / 20,
+                acknowledged: acknowledged * devices / 20,
+                outstanding: if devices == 9 { if is_slow { 24 } else { 1 } } else { 0 },
+                latency: latency.counts(),
+                ..Sums::default()
+            };
+            (profile, sums)
+        };
+        let profiles = vec![
+            of(9, "meter", "4.2.1"),
+            of(6, "tracker", "4.2.0"),
+            of(3, "pump", "3.9.12"),
+            of(2, "camera", "4.2.1"),
+        ];
+        course.take(Duration::from_secs(second), profiles);
+    }
+    course
+}
+
+#[test]
+fn the_readme_shows_such_a_screen() {
+    let course = readme_course();
+    let (total, _) = course.lately_of(|_| true);
+    let refused = "connection refused: CONNACK NotAuthorized";
+    let happenings = [Happening {
+        at: Duration::from_secs(12),
+        text: refused.to_owned(),
+        device: Some("sim-meter-4".to_owned()),
+        times: 3,
+    }];
+    let view = View {
+        gateway: "127.0.0.1:1883",
+        seed: 7,
+        ledger: "sim.ledger",
+        elapsed: Duration::from_secs(41),
+        phase: Phase::Talking { left: Some(Duration::from_secs(259)) },
+        total: &total,
+        course: &course,
+        happenings: &happenings,
+        hostile: None,
+        keys: true,
+    };
+    let rows = lay_out(&view, 79, 24);
+    let drawn: Vec<String> = rows.iter().map(|row| row.text().trim_end().to_owned()).collect();
+    let readme = include_str!("../../../README.md");
+    let (_, shown) = readme.split_once("```text\n").expect("the README shows a screen");
+    let (shown, _) = shown.split_once("\n```").expect("the block has an end");
+    assert_eq!(drawn.join("\n"), shown, "\n{}", drawn.join("\n"));
+}
