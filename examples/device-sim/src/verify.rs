@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
+use crate::progress::{Unit, Work};
 use crate::{ascii, ledger, println};
 use judge::Verdict;
 
@@ -88,7 +89,8 @@ fn parse_pair(text: &str) -> Result<(String, String), String> {
 pub fn verify(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let ledger = ledger::read(&arguments.ledger)?;
     let source = source::Source::of(arguments)?;
-    let account = judge::Account::of(&ledger.lines).context("the ledger")?;
+    let lines = counted("takes in the ledger", "lines", &ledger.lines);
+    let account = judge::Account::of(lines).context("the ledger")?;
     let since_ms = arguments.since_start.then(|| account.started_ms());
     if arguments.canonical {
         account.knows_events().context("the ledger")?;
@@ -101,7 +103,9 @@ pub fn verify(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             None
         }
     };
-    let verdict = judge::judge(&account, &raw.all(), ledger.torn);
+    let observed = raw.all();
+    let records = counted("holds what was read against the ledger", "records", &observed);
+    let verdict = judge::judge(&account, records, ledger.torn);
     match arguments.format {
         Format::Text => show(&verdict, made.as_ref()),
         Format::Json => {
@@ -114,6 +118,15 @@ pub fn verify(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
     let is_well = verdict.findings.is_empty() && made.is_none_or(|made| made.is_well());
     Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Says how far it is.
+fn counted<'t, T>(what: &str, things: &'static str, all: &'t [T]) -> impl Iterator<Item = &'t T> {
+    let mut work = Work::begin(what, Unit::Things(things), all.len() as u64);
+    (1..).zip(all).map(move |(done, one)| {
+        work.reach(done);
+        one
+    })
 }
 
 fn show(verdict: &Verdict, made: Option<&canonical::Verdict>) {

@@ -141,7 +141,7 @@ pub struct Verdict {
 }
 
 impl Account {
-    pub fn of(lines: &[Line]) -> anyhow::Result<Account> {
+    pub fn of<'l>(lines: impl IntoIterator<Item = &'l Line>) -> anyhow::Result<Account> {
         let mut messages: BTreeMap<(String, u64), Entry> = BTreeMap::new();
         let (mut told, mut intruders) = (None, Vec::new());
         for line in lines {
@@ -223,7 +223,11 @@ impl Account {
 /// A message that was acknowledged has to be there, also as a dead letter. Order is promised per device
 /// and lane for inline messages; QoS 0 is not sent again, so that resends may pass it, and takes no
 /// part. A message is there at most as often as it was sent.
-pub fn judge(account: &Account, observed: &[Observed], torn: bool) -> Verdict {
+pub fn judge<'o>(
+    account: &'o Account,
+    observed: impl IntoIterator<Item = &'o Observed>,
+    torn: bool,
+) -> Verdict {
     let mut verdict = Verdict {
         findings: Vec::new(),
         sent: account.messages.len(),
