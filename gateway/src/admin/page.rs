@@ -15,7 +15,26 @@ use sha2::{Digest as _, Sha256};
 
 const FRAME: &str = include_str!("page/page.html");
 const STYLE: &str = include_str!("page/page.css");
-const SCRIPT: &str = include_str!("page/page.js");
+/// One script of several files, each of which uses what is above it.
+const SCRIPT: &str = concat!(
+    "\"use strict\";\n",
+    include_str!("page/numbers.js"),
+    include_str!("page/elements.js"),
+    include_str!("page/history.js"),
+    include_str!("page/plots.js"),
+    include_str!("page/panels/well.js"),
+    include_str!("page/panels/latest.js"),
+    include_str!("page/panels/lanes.js"),
+    include_str!("page/panels/sum.js"),
+    include_str!("page/panels/connections.js"),
+    include_str!("page/panels/kafka.js"),
+    include_str!("page/panels/large.js"),
+    include_str!("page/panels/refused.js"),
+    include_str!("page/panels/pools.js"),
+    include_str!("page/panels.js"),
+    include_str!("page/feed.js"),
+    include_str!("page/page.js"),
+);
 /// Where they go in the frame, alone in their elements.
 const STYLE_PLACE: &str = "{{style}}";
 const SCRIPT_PLACE: &str = "{{script}}";
