@@ -72,11 +72,19 @@ const HEAD_LINES_MAX: usize = 200;
 /// Reads a request's head, for servers that say what they are told to: how many bytes its body has; None when
 /// the connection is over.
 pub fn read_head(reader: &mut impl BufRead) -> Option<u64> {
-    let (mut length, mut line) = (0, String::new());
+    read_request(reader).map(|(_, length)| length)
+}
+
+/// The same: what is asked for, and how many bytes its body has.
+pub fn read_request(reader: &mut impl BufRead) -> Option<(String, u64)> {
+    let (mut path, mut length, mut line) = (None, 0, String::new());
     for _ in 0..HEAD_LINES_MAX {
         line.clear();
         if reader.read_line(&mut line).ok()? == 0 {
             return None;
+        }
+        if path.is_none() {
+            path = Some(line.split(' ').nth(1).unwrap_or_default().to_owned());
         }
         let text = line.trim().to_ascii_lowercase();
         if text.is_empty() {
@@ -86,5 +94,5 @@ pub fn read_head(reader: &mut impl BufRead) -> Option<u64> {
             length = value.trim().parse().ok()?;
         }
     }
-    Some(length)
+    path.map(|path| (path, length))
 }

@@ -5,6 +5,7 @@
 //! Nothing here uses Landfall's own codec, reader or configuration types: a fault in them must not
 //! hide itself.
 
+pub mod browser;
 pub mod chart;
 pub mod docs;
 pub mod events;
@@ -28,6 +29,7 @@ pub mod raw;
 pub mod role;
 pub mod s3;
 pub mod service;
+pub mod stage;
 pub mod stub;
 pub mod terminal;
 pub mod tls;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
+use tests::browser;
 use tests::foreign;
 use tests::gateway::{Gateway, GatewayConfig};
 use tests::kafka::Kafka;
@@ -21,7 +22,6 @@ use tests::websocket::{
 };
 
 const ORIGIN: &str = "https://console.example.com";
-const BROWSERS: [&str; 3] = ["chromium", "chromium-headless-shell", "google-chrome"];
 /// More than a lane takes inline.
 const LARGE: usize = 700 * 1024;
 
@@ -485,13 +485,7 @@ fn tungstenite_speaks_with_the_gateway() {
 
 #[test]
 fn a_page_in_a_browser_publishes_over_wss() {
-    let paths = std::env::var_os("PATH").unwrap_or_default();
-    let mut programs =
-        std::env::split_paths(&paths).flat_map(|folder| BROWSERS.map(|it| folder.join(it)));
-    let Some(browser) = programs.find(|program| program.exists()) else {
-        let why = "there is no Chromium: apt-get install chromium-headless-shell";
-        return tests::not_run("a web page in a browser over WSS", why);
-    };
+    let Some(browser) = browser::program("a web page in a browser over WSS") else { return };
     let secured = start_secured(json!({ "path": "/mqtt", "origins": [ORIGIN] }));
     let url = secured.url();
     let browser = browser.display().to_string();

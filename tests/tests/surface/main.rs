@@ -6,6 +6,8 @@ mod docs;
 mod setup;
 // `landfall dev` needs nothing and shows what lands.
 mod dev;
+// The page for people says what is, to everybody, and takes no text for markup.
+mod page;
 // What `landfall explain` says of a message is what becomes of it.
 mod explain;
 // What `landfall parse try` shows of a payload, proposes for one, and says of one that fails.

@@ -92,6 +92,9 @@ function outline(list, top, filled) {
   return parts.join("") || false;
 }
 
+/** Steps of a table's row: a minute. */
+const ROW_STEPS = 12;
+
 /** The table behind plots: a row for each minute, the newest first. It is drawn while it is open. */
 class Minutes {
   /** `columns` are `{ name, unit, how }`. */

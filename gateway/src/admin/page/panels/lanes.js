@@ -12,7 +12,13 @@ function lanesPanel(body) {
   const told = element("span", { class: "quiet" });
   slider.addEventListener("input", () => page.lookBack(STEPS_MAX - Number(slider.value)));
   body.append(
-    element("div", { class: "back" }, element("label", { for: "back" }, "Figures of"), slider, told),
+    element(
+      "div",
+      { class: "back" },
+      element("label", { for: "back" }, "Plots of the last 30 minutes, figures of"),
+      slider,
+      told,
+    ),
   );
   const lanes = new Repeat(body, laneRow);
   return (data) => {
