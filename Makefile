@@ -34,12 +34,13 @@ export RUST_TEST_THREADS
 
 step := tests/tools/step.sh
 
-.PHONY: help dev test generate soak rebalances bench storm backlog fuzz
+.PHONY: help dev test generate screenshots soak rebalances bench storm backlog fuzz
 
 help:
 	@echo 'make dev       a gateway with a Kafka inside and $(DEVICES) simulated devices (ARGS="--mqtt-port 1884" DEVICES=50)'
 	@echo 'make test      formatting, lints and all tests, the end-to-end ones with real servers (TEST="--test promises durable")'
 	@echo 'make generate  writes what is made of code: the chart'\''s schema, and tables in README, docs and ARCHITECTURE'
+	@echo 'make screenshots  takes the pictures of the page for people in docs/images, which takes two minutes'
 	@echo 'make soak      $(SOAK_DEVICES) devices for $(SOAK_SECONDS) s, the gateway killed five times (SOAK_DEVICES=1000 SOAK_SECONDS=600)'
 	@echo 'make rebalances  parse roles that are killed, stopped and replaced $(REBALANCES) times, and brokers $(BROKERS_KILLED) times, while a fleet talks (REBALANCES=100)'
 	@echo 'make bench     what Landfall costs beside mosquitto and a bare Kafka producer (ROWS=window50,paced20k REPETITIONS=3 BENCH_SECONDS=4)'
@@ -70,6 +71,12 @@ test:
 generate:
 	@tests/tools/setup.sh build
 	@cargo run --quiet -p tests --bin generate -- write
+
+# The tests of the page take them, and see that they are of the page as it is.
+screenshots:
+	@$(step) setup tests/tools/setup.sh test
+	@$(step) build cargo build --workspace --bins
+	@LANDFALL_PICTURES=$(CURDIR)/docs/images $(step) screenshots cargo test -p tests --test surface -- page_live::
 
 # One end-to-end test, as long as one likes.
 soak:

@@ -288,6 +288,19 @@ impl Page {
         self.until("it is said", &format!("document.body.innerText.includes({text})"));
     }
 
+    /// The cells of the tables whose caption begins like this, row by row.
+    #[track_caller]
+    pub fn table(&mut self, caption: &str) -> Vec<Vec<String>> {
+        let rows = self.ask(&format!(
+            "[...document.querySelectorAll('table')]
+                .filter((table) => table.caption.textContent.startsWith({}))
+                .flatMap((table) => [...table.tBodies[0].rows])
+                .map((row) => [...row.cells].map((cell) => cell.textContent.replace(/\\s/g, ' ')))",
+            json!(caption)
+        ));
+        serde_json::from_value(rows).expect("rows of texts")
+    }
+
     /// Presses a key, such as `Tab`, `Enter` or `ArrowLeft`.
     #[track_caller]
     pub fn press(&mut self, key: &str) {

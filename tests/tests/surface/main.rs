@@ -8,6 +8,8 @@ mod setup;
 mod dev;
 // The page for people says what is, to everybody, and takes no text for markup.
 mod page;
+// The page of a gateway at work: a fleet, an outage, a drain, a token, too many who look.
+mod page_live;
 // What `landfall explain` says of a message is what becomes of it.
 mod explain;
 // What `landfall parse try` shows of a payload, proposes for one, and says of one that fails.

@@ -81,19 +81,6 @@ fn problem(text: &str) -> Value {
     })
 }
 
-/// The cells of the table with this caption.
-#[track_caller]
-fn table(page: &mut Page, caption: &str) -> Vec<Vec<String>> {
-    let rows = page.ask(&format!(
-        "[...document.querySelectorAll('table')]
-            .filter((table) => table.caption.textContent.startsWith({}))
-            .flatMap((table) => [...table.tBodies[0].rows])
-            .map((row) => [...row.cells].map((cell) => cell.textContent.replace(/\\s/g, ' ')))",
-        json!(caption)
-    ));
-    serde_json::from_value(rows).expect("rows of texts")
-}
-
 /// Pages of the browser on a stage; None where there is no browser.
 fn staged(look: Look) -> Option<(Gateway, Stage, Page)> {
     let browser = Browser::shared()?;
@@ -174,14 +161,14 @@ fn each_figure_stands_where_it_is_looked_for() {
         row(&[&["fast"], &terms[..]].concat()),
         row(&[&["none: before it had one"], &terms[..]].concat()),
     ];
-    assert_eq!(table(&mut page, "The sum by lane"), sum);
-    assert_eq!(table(&mut page, "By listener"), [row(&["mqtt", "3", "1 000", "0", "1", "2"])]);
-    assert_eq!(table(&mut page, "Why they ended"), [row(&["keep_alive", "3", "0 /s"])]);
+    assert_eq!(page.table("The sum by lane"), sum);
+    assert_eq!(page.table("By listener"), [row(&["mqtt", "3", "1 000", "0", "1", "2"])]);
+    assert_eq!(page.table("Why they ended"), [row(&["keep_alive", "3", "0 /s"])]);
     // What never happened is not shown.
     let refused = row(&["message", "fast", "shed", "12", "1.5 /s"]);
-    assert_eq!(table(&mut page, "What was refused"), [refused]);
+    assert_eq!(page.table("What was refused"), [refused]);
     let pool = row(&["orders", "1 200", "1 min 1 s", "2 s", "3", "0", "1", "10 /s", "0 /s"]);
-    assert_eq!(table(&mut page, "Pools"), [pool]);
+    assert_eq!(page.table("Pools"), [pool]);
     let link = page.ask("document.querySelector('.problem a').href");
     assert_eq!(link, format!("{}runbook#landfalllandingstopped", stage.url()));
     let title = page.ask("document.title");
@@ -269,7 +256,7 @@ fn a_page_that_stays_open_for_a_day_does_not_grow() {
             .map(|at| json!({ "reason": format!("{at}-{step}"), "count": 1, "per_second": 0 }));
         told["connections"]["ended"] = reasons.collect();
         told["lanes"][0]["acknowledgement_p99_seconds"] =
-            if step % 3 == 0 { Value::Null } else { json!(0.001 * step as f64) };
+            if step.is_multiple_of(3) { Value::Null } else { json!(0.001 * step as f64) };
         told
     };
     let size = "[document.querySelectorAll('*').length, page.history.length,
@@ -324,7 +311,7 @@ fn the_last_half_hour_is_the_gateways_and_what_came_since() {
     page.until("it is drawn", "document.querySelector('.lane details') !== null");
     page.ask("document.querySelector('.lane details').open = true");
     page.until("the table is drawn", "document.querySelector('.lane tbody tr') !== null");
-    assert_eq!(table(&mut page, "The last 30 minutes of lane fast")[0][1], "7.8 /s");
+    assert_eq!(page.table("The last 30 minutes of lane fast")[0][1], "7.8 /s");
 
     // Who comes again says what it has, and a gap stays one.
     stage.begin_anew();

@@ -3,6 +3,8 @@
 /** What is drawn of the past: half an hour in steps of 5 s, as the gateway keeps it. */
 const STEPS_MAX = 360;
 const STEP_SECONDS = 5;
+/** How much of it plots show, in steps: the least that has all that is known, so that a start is seen too. */
+const SPANS = [24, 60, 120, STEPS_MAX];
 /** Samples of a step, which has one each second unless a clock is odd. */
 const SAMPLES_MAX = 2 * STEP_SECONDS;
 
@@ -129,6 +131,11 @@ class History {
       if (list.length > STEPS_MAX) list.shift();
     }
     this.length = Math.min(STEPS_MAX, this.length + 1);
+  }
+
+  /** Steps that plots show. */
+  get span() {
+    return SPANS.find((span) => this.length <= span);
   }
 
   /** From the oldest step to the one that is not over. */

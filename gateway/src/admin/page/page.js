@@ -39,13 +39,13 @@ const page = {
   },
 
   lookBack(steps) {
-    this.back = Math.min(STEPS_MAX, Math.max(0, steps));
+    this.back = Math.max(0, steps);
     this.drawSoon();
   },
 
   /** A pointer over a plot; null when it leaves. */
   point(steps) {
-    this.pointed = steps === null ? null : Math.min(STEPS_MAX, Math.max(0, steps));
+    this.pointed = steps === null ? null : Math.min(this.history.span, Math.max(0, steps));
     this.drawSoon();
   },
 
@@ -62,6 +62,7 @@ const page = {
   draw() {
     const { now, history, time, latest } = this;
     if (now === null) return;
+    this.back = Math.min(this.back, history.span);
     const data = { now, history, time, latest, back: this.pointed ?? this.back };
     say(byId("who"), now.gateway_id ?? "");
     say(byId("about"), `${now.role ?? ""} ${now.version ?? ""}, runs for ${long(now.uptime_seconds)}`);

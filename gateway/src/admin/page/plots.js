@@ -1,6 +1,5 @@
 // Plots of the last half hour as SVG, and the tables behind them.
 
-const PLOT_WIDTH = STEPS_MAX;
 const PLOT_HEIGHT = 100;
 /** What is at the limit stands so far below the edge, and is seen. */
 const PLOT_TOP = 4;
@@ -14,16 +13,15 @@ class Plot {
   constructor(title, whose, unit, lines, least, low = false) {
     Object.assign(this, { unit, lines, least });
     this.top = element("span");
-    this.grid = drawing("path", { class: "grid", d: "M120 0V100M240 0V100" });
+    this.grid = drawing("path", { class: "grid" });
     this.paths = lines.map(({ tone }) => drawing("path", { "data-tone": tone }));
     this.cursor = drawing("path", { class: "cursor" });
     this.picture = drawing(
       "svg",
       {
-        viewBox: `0 0 ${PLOT_WIDTH} ${PLOT_HEIGHT}`,
         preserveAspectRatio: "none",
         role: "img",
-        "aria-label": `${title}${whose && `, ${whose}`}: plot of the last 30 minutes, of which the table has the values`,
+        "aria-label": `${title}${whose && `, ${whose}`}: plot of what was, of which the table has the values`,
       },
       this.grid,
       ...this.paths,
@@ -39,7 +37,7 @@ class Plot {
     this.node = element("figure", { class: low ? "plot low" : "plot" }, caption, this.picture, legend);
     this.picture.addEventListener("pointermove", (event) => {
       const { left, width } = this.picture.getBoundingClientRect();
-      page.point(Math.round((1 - (event.clientX - left) / width) * STEPS_MAX));
+      page.point(Math.round((1 - (event.clientX - left) / width) * page.history.span));
     });
     this.picture.addEventListener("pointerleave", () => page.point(null));
   }
@@ -48,7 +46,9 @@ class Plot {
    * One list for each line, of which the last value is that of the step that is not over. With a limit, that is
    * the top. What is current is told in place of the last values.
    */
-  show(lists, back, { limit = null, current = [] } = {}) {
+  show(lists, { history: { span }, back }, { limit = null, current = [] } = {}) {
+    mark(this.picture, "viewBox", `0 0 ${span} ${PLOT_HEIGHT}`);
+    mark(this.grid, "d", `M${span / 3} 0V${PLOT_HEIGHT}M${(2 * span) / 3} 0V${PLOT_HEIGHT}`);
     const largest = lists.flat().reduce((most, value) => (value > most ? value : most), this.least);
     const top = Math.max(limit ?? 0, limit === null ? roundUp(largest) : largest);
     say(this.top, limit === null ? `to ${this.unit(top)}` : `of ${this.unit(limit)}`);
@@ -57,22 +57,22 @@ class Plot {
       const filled = tone === "came" || tone === "warn";
       // What has to stand out has no line where there is nothing.
       const drawn = raised ? list.map((value) => value || null) : list;
-      mark(this.paths[at], "d", outline(drawn, top, filled));
+      mark(this.paths[at], "d", (tone === "warn" ? bars : outline)(drawn, span, top, filled));
       const value = (back === 0 ? current[at] : null) ?? list[list.length - 1 - back];
       say(this.values[at], this.unit(value));
       mark(this.values[at], "data-raised", Boolean(raised && value > 0));
     });
-    mark(this.cursor, "d", back > 0 && `M${PLOT_WIDTH - back} 0V${PLOT_HEIGHT}`);
+    mark(this.cursor, "d", back > 0 && `M${span - back} 0V${PLOT_HEIGHT}`);
   }
 }
 
 /** A path along the values; where there is none it is interrupted. */
-function outline(list, top, filled) {
+function outline(list, span, top, filled) {
   const parts = [];
   let begin = null;
   list.forEach((value, at) => {
     // The newest stands at the right.
-    const x = PLOT_WIDTH - (list.length - 1 - at);
+    const x = span - (list.length - 1 - at);
     if (x < 0 || !isNumber(value)) return;
     const y = PLOT_HEIGHT - (value / top) * (PLOT_HEIGHT - PLOT_TOP);
     const place = `${x} ${Math.round(y * 10) / 10}`;
@@ -88,6 +88,18 @@ function outline(list, top, filled) {
       if (filled) parts.push(`V${PLOT_HEIGHT}H${begin}Z`);
       begin = null;
     }
+  });
+  return parts.join("") || false;
+}
+
+/** A bar for each value that is not nothing, joined to those beside it: what was for a step, and then no more. */
+function bars(list, span, top) {
+  const parts = [];
+  list.forEach((value, at) => {
+    const x = span - (list.length - 1 - at);
+    if (x <= 0 || !(value > 0)) return;
+    const y = PLOT_HEIGHT - (value / top) * (PLOT_HEIGHT - PLOT_TOP);
+    parts.push(`M${x - 1} ${PLOT_HEIGHT}V${Math.round(y * 10) / 10}h1V${PLOT_HEIGHT}Z`);
   });
   return parts.join("") || false;
 }

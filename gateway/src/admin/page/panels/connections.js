@@ -18,12 +18,13 @@ function connectionsPanel(body) {
   ]);
   const none = element("p", { class: "quiet" }, "None has ended.");
   body.append(facts, plot.node, minutes.node, listeners.node, reasons.node, none);
-  return ({ now, history, time, back }) => {
+  return (data) => {
+    const { now, history, time } = data;
     const { open, limit, silent, ended = [] } = now.connections;
     const quiet = silent > 0 ? `, and ${plural(silent, "socket", "sockets")} that said nothing yet` : "";
     say(facts, `${count(open)} open of at most ${count(limit)}${quiet}`);
     const list = history.values(CONNECTIONS);
-    plot.show([list], back, { current: [open] });
+    plot.show([list], data, { current: [open] });
     minutes.show([list], time);
     listeners.show(
       now.connections.listeners.map(({ listener, open, limit, versions = {} }) => {

@@ -1,28 +1,17 @@
 // The lanes: what comes, what lands, how long it takes, what it holds, and how that was.
 
 function lanesPanel(body) {
-  const slider = element("input", {
-    id: "back",
-    type: "range",
-    min: 0,
-    max: STEPS_MAX,
-    step: 1,
-    value: STEPS_MAX,
-  });
-  const told = element("span", { class: "quiet" });
-  slider.addEventListener("input", () => page.lookBack(STEPS_MAX - Number(slider.value)));
-  body.append(
-    element(
-      "div",
-      { class: "back" },
-      element("label", { for: "back" }, "Plots of the last 30 minutes, figures of"),
-      slider,
-      told,
-    ),
-  );
+  const slider = element("input", { id: "back", type: "range", min: 0, max: 0, step: 1 });
+  const [label, told] = [element("label", { for: "back" }), element("span", { class: "quiet" })];
+  slider.addEventListener("input", () => page.lookBack(Number(slider.max) - Number(slider.value)));
+  body.append(element("div", { class: "back" }, label, slider, told));
   const lanes = new Repeat(body, laneRow);
   return (data) => {
-    const { now, back, time } = data;
+    const { now, back, time, history } = data;
+    say(label, `Plots of the last ${long(history.span * STEP_SECONDS)}, figures of`);
+    mark(slider, "max", history.span);
+    // Not while a pointer says another time.
+    slider.value = history.span - page.back;
     const ago = back * STEP_SECONDS;
     say(told, back === 0 ? "now" : `${long(ago)} ago, ${clock(time - ago * 1000)}`);
     mark(slider, "aria-valuetext", back === 0 ? "now" : `${long(ago)} ago`);
@@ -82,7 +71,8 @@ function laneRow() {
     node.querySelector("details")?.remove();
     node.append(minutes.node);
   };
-  const show = ({ lane: figures, history, time, back }) => {
+  const show = (data) => {
+    const { lane: figures, history, time } = data;
     if (figures.lane !== lane) begin(figures.lane);
     const waits = figures.waiting_connections;
     say(waiting, waits > 0 ? `${plural(waits, "connection waits", "connections wait")} for memory; ` : "");
@@ -97,7 +87,7 @@ function laneRow() {
     const current = Object.keys(LANE_FIGURES).map((figure) => figures[figure]);
     const part = (begin, end, limit) => [
       lists.slice(begin, end),
-      back,
+      data,
       { limit, current: current.slice(begin, end) },
     ];
     drawn[0].show(...part(0, 3));

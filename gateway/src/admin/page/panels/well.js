@@ -14,14 +14,7 @@ function wellPanel(body) {
   const list = element("ol", { class: "problems", "aria-label": "What is wrong" });
   const more = element("p", { class: "quiet" });
   const columns = [{ name: "problems", unit: count, how: LARGEST }];
-  const before = new Plot(
-    "Problems, the last 30 minutes",
-    "",
-    count,
-    [{ name: "problems", tone: "warn" }],
-    1,
-    true,
-  );
+  const before = new Plot("Problems", "", count, [{ name: "at a time", tone: "warn" }], 1, true);
   const minutes = new Minutes("Problems of the last 30 minutes", columns);
   const beside = element(
     "div",
@@ -51,7 +44,8 @@ function wellPanel(body) {
     };
     return [node, show];
   });
-  return ({ now, history, time, back }) => {
+  return (data) => {
+    const { now, history, time } = data;
     const [state, text, glyph] = verdictOf(now);
     mark(verdict, "data-state", state);
     say(sign, glyph);
@@ -74,7 +68,7 @@ function wellPanel(body) {
     vitals.show("oldest not landed", duration(worst("oldest_seconds")));
     vitals.show("connections", count(now.connections?.open));
     const list = history.values(PROBLEMS);
-    before.show([list], back);
+    before.show([list], data, { current: [now.problems?.length] });
     minutes.show([list], time);
   };
 }
