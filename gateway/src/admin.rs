@@ -206,6 +206,12 @@ impl Admin {
         self.port.local_addr()
     }
 
+    /// Where people open it in a browser.
+    pub fn url(&self) -> io::Result<String> {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        Ok(format!("{scheme}://{}/", self.address()?))
+    }
+
     pub fn serve<V: AdminView>(
         self,
         view: Arc<V>,

@@ -114,11 +114,12 @@ impl App {
         let watched = Arc::clone(&edge);
         process.background().spawn(async move { watched.rights.watch(&watched.clients).await });
         process.background().spawn(Arc::clone(&view.reloader).run(settings.reload_at_hangup));
+        let page = process.page_url().ok();
         let running = process.serve(Arc::clone(&view))?;
         let unacknowledged = running.block_on(async {
             let told_to_end = process::told_to_end()?;
             let mut accepting = Accepting::start(listeners, &edge);
-            tracing::info!(gateway_id = settings.routing.gateway_id, "the gateway runs");
+            tracing::info!(gateway_id = settings.routing.gateway_id, page, "the gateway runs");
             let end = tokio::select! {
                 () = told_to_end => Ok(()),
                 lost = accepting.lost() => Err(lost),

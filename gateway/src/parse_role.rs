@@ -81,10 +81,11 @@ impl ParseApp {
     pub fn run(self) -> anyhow::Result<()> {
         let ParseApp { process, view, topics, drain } = self;
         process.background().spawn(Arc::clone(&view.reloader).run(true));
+        let page = process.page_url().ok();
         let running = process.serve(Arc::clone(&view))?;
         let ended = running.block_on(async {
             let told_to_end = process::told_to_end()?;
-            tracing::info!(name = view.name, "the parse role runs");
+            tracing::info!(name = view.name, page, "the parse role runs");
             let end = tokio::select! {
                 () = told_to_end => Ok(()),
                 lost = lost(&view.pools) => Err(lost),

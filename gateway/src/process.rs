@@ -99,6 +99,11 @@ impl Process {
         self.admin.address()
     }
 
+    /// Where people open it in a browser.
+    pub fn page_url(&self) -> io::Result<String> {
+        self.admin.url()
+    }
+
     /// What of its admin port may be read anew.
     pub fn reloads(&self) -> Vec<Arc<dyn Reload>> {
         self.admin.reloads()

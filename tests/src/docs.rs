@@ -27,7 +27,11 @@ pub fn pages(root: &Path) -> Vec<Page> {
     let mut paths: Vec<PathBuf> = PAGES.iter().map(PathBuf::from).collect();
     for entry in std::fs::read_dir(root.join("docs")).expect("there is documentation") {
         let name = entry.expect("the folder can be read").file_name();
-        paths.push(Path::new("docs").join(name));
+        let path = Path::new("docs").join(name);
+        // Pictures lie beside them.
+        if path.extension().is_some_and(|extension| extension == "md") {
+            paths.push(path);
+        }
     }
     paths.sort();
     let read = |path: PathBuf| {

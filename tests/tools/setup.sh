@@ -224,7 +224,7 @@ debian_packages() {
     say "apt-get took $((SECONDS - begin)) s"
 }
 
-# A Chromium for the one test that wants a browser. Where there is none, that test says so, and nothing else is
+# A Chromium for the tests that want a browser. Where there is none, they say so, and nothing else is
 # the worse for it.
 browser() {
     command -v chromium chromium-headless-shell google-chrome >/dev/null && return
@@ -232,7 +232,7 @@ browser() {
     say "apt-get install chromium-headless-shell (a browser for one test, 100 MB) ..."
     doing=chromium
     try env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium-headless-shell ||
-        say "there is no browser: the test that wants one is not run"
+        say "there is no browser: the tests that want one are not run"
 }
 
 # Debian starts an installed mosquitto on port 1883, which `landfall dev` wants, and an installed

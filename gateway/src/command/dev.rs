@@ -256,6 +256,7 @@ fn greet(
     let Addresses { mqtt, websocket, admin } = addresses;
     let mut out = io::stdout().lock();
     writeln!(out, "landfall dev runs; end it with Ctrl-C")?;
+    writeln!(out, "  page     http://{admin}/ in a browser")?;
     match arguments.tls {
         false => {
             writeln!(out, "  MQTT     {mqtt}")?;

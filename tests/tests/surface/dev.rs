@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
+use tests::browser::{Browser, Look};
 use tests::events::Stream;
 use tests::foreign::{kcat, mosquitto_pub};
 use tests::http;
@@ -130,6 +131,21 @@ fn a_newcomer_sees_what_lands() {
     let servers = dev.told("Kafka").split(',').next().map(str::to_owned).expect("an address");
     let read = kcat(&["-C", "-e", "-q", "-b", &servers, "-t", "landfall.fast", "-f", "%k %h\n"]);
     assert_eq!(read.trim(), "m-1 content-type=application/protobuf");
+
+    // Its page shows what landed too, as text, and a line that publishes one more.
+    if let Some(browser) = Browser::shared() {
+        let mut page = browser.open(Look::NARROW);
+        page.go(&dev.told("page").replace(" in a browser", ""));
+        page.until_it_says("{\"watts\": 21}");
+        let line = page.ask("document.querySelector('.publish code').textContent");
+        let line = line.as_str().expect("a command").replace("watts", "<b>watts</b>");
+        let published = Command::new("sh").args(["-c", &line]).status();
+        assert!(published.is_ok_and(|status| status.success()), "{line}");
+        page.until_it_says("{\"<b>watts</b>\": 21}");
+        assert_eq!(page.ask("document.querySelectorAll('main b').length"), 0);
+        assert_eq!(page.barriers(), [""; 0]);
+        assert_eq!(page.errors(), [""; 0]);
+    }
 
     assert_eq!(dev.process.terminate(END), Some(0), "{}", dev.process.log());
     assert!(!dev.folder.join("landfall-data/dev.json").exists(), "tail would still look for it");

@@ -220,11 +220,11 @@ fn what_anybody_says_is_text_and_fits_and_everybody_can_read_it() {
     told["refused"][0]["reason"] = json!(MARKUP);
     told["refused"][0]["lane"] = json!(long);
     told["pools"][0]["pool"] = json!(long);
+    told["latest"] =
+        json!({ "publish": MARKUP, "lanes": [{ "lane": long, "lines": [MARKUP, long] }] });
     stage.tell("now", &told);
-    let message = json!({ "lane": long, "text": MARKUP, "time": "2026-11-27T18:20:50Z" });
-    stage.tell("latest", &json!({ "publish": MARKUP, "messages": [message] }));
     page.go(&stage.url());
-    page.until("all is drawn", "document.querySelectorAll('.messages li').length === 1");
+    page.until("all is drawn", "document.querySelectorAll('.messages li').length === 2");
     page.until("all is drawn", "document.querySelectorAll('.problem').length === 2");
     // The names of the plots are told to those who hear the page, and are no markup either.
     assert_eq!(page.ask("document.querySelectorAll('main img, main b, main script').length"), 0);

@@ -129,8 +129,6 @@ const feed = {
     const value = JSON.parse(data);
     if (kind === "history") {
       page.history.take(value);
-    } else if (kind === "latest") {
-      page.latest = value;
     } else if (kind === "now") {
       this.heard(value);
     }
@@ -146,7 +144,6 @@ const feed = {
     this.pause = 0;
     say(byId("clock"), clock(page.time));
     entitle(...verdictOf(now));
-    if (anew) page.latest = null;
     if (this.lostAt !== null) {
       const away = long((performance.now() - this.lostAt) / 1000);
       const text = anew

@@ -2,7 +2,6 @@
 
 const page = {
   now: null,
-  latest: null,
   history: new History(),
   /** When `now` came, by a clock that does not jump, and what the gateway's clock said then. */
   heardAt: null,
@@ -60,10 +59,10 @@ const page = {
   },
 
   draw() {
-    const { now, history, time, latest } = this;
+    const { now, history, time } = this;
     if (now === null) return;
     this.back = Math.min(this.back, history.span);
-    const data = { now, history, time, latest, back: this.pointed ?? this.back };
+    const data = { now, history, time, back: this.pointed ?? this.back };
     say(byId("who"), now.gateway_id ?? "");
     say(byId("about"), `${now.role ?? ""} ${now.version ?? ""}, runs for ${long(now.uptime_seconds)}`);
     const kept = now.history ?? {};

@@ -7,15 +7,15 @@ const NO_LANE = "none";
 /**
  * Each panel has a title, a hint for who sees it for the first time, and `make`: it puts its elements into the
  * panel's node, once, and returns what draws them, which is called each second with
- * `{ now, history, time, back, latest }`. Where `when` is not true there is nothing to show. Half a panel stands
+ * `{ now, history, time, back }`. Where `when` is not true there is nothing to show. Half a panel stands
  * beside another one on a wide screen.
  */
 const PANELS = [
   { title: "Is it well?", make: wellPanel },
   {
     title: "Latest messages",
-    hint: "What landed last, as landfall tail shows it.",
-    when: ({ latest }) => latest !== null,
+    hint: "What landed last and what was made of it, as landfall tail shows it; and a line that publishes one more.",
+    when: ({ now }) => Boolean(now.latest),
     make: latestPanel,
   },
   {

@@ -1,18 +1,25 @@
 // The latest messages of each lane, and a line to publish one: only `landfall dev` tells them.
 
-/** Messages that are drawn at most. */
-const MESSAGES_MAX = 30;
+/** Lines of a lane that are drawn at most. */
+const LINES_MAX = 20;
 
 function latestPanel(body) {
   const line = element("code");
   const copied = element("span", { role: "status" });
   const button = element("button", { type: "button" }, "Copy");
   const publish = element("div", { class: "publish" }, element("pre", {}, line), button, copied);
-  const list = element("ol", { class: "messages" });
-  const messages = new Repeat(list, () => {
-    const node = element("li");
-    const show = ({ time, lane, text }) => say(node, `${clock(Date.parse(time))}  ${lane}  ${text}`);
-    return [node, show];
+  const blocks = element("div");
+  const lanes = new Repeat(blocks, () => {
+    const [name, list] = [element("h3", { class: "name" }), element("ol", { class: "messages" })];
+    const lines = new Repeat(list, () => {
+      const node = element("li");
+      return [node, (text) => say(node, text)];
+    });
+    const show = (lane) => {
+      say(name, lane.lane);
+      lines.show(lane.lines.slice(0, LINES_MAX));
+    };
+    return [element("section", {}, name, list), show];
   });
   button.addEventListener("click", async () => {
     try {
@@ -25,10 +32,10 @@ function latestPanel(body) {
     }
     setTimeout(() => say(copied, ""), 3000);
   });
-  body.append(publish, list);
-  return ({ latest }) => {
+  body.append(publish, blocks);
+  return ({ now: { latest } }) => {
     mark(publish, "hidden", !latest.publish);
     say(line, latest.publish);
-    messages.show((latest.messages ?? []).slice(0, MESSAGES_MAX));
+    lanes.show(latest.lanes.slice(0, ROWS_MAX));
   };
 }
