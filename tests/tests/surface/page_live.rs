@@ -24,13 +24,13 @@ const PAGES: usize = 32;
 const NAME_MAX: usize = 64;
 /// Names a folder for pictures of the page, which are taken when the fleet has talked long enough to see something.
 const PICTURES: &str = "LANDFALL_PICTURES";
-const PICTURES_WAIT: Duration = Duration::from_secs(45);
+const PICTURES_WAIT: Duration = Duration::from_secs(40);
 /// A picture in the documentation is no larger, in bytes.
 const PICTURE_MAX: usize = 150_000;
 /// Beside the pictures: what the page was made of when they were taken.
 const PICTURED: &str = "docs/images/page.sha256";
 /// What the pages of the documentation show.
-const PICTURE: Look = Look { width: 1200, height: 840, dark: false };
+const PICTURE: Look = Look { width: 1200, height: 780, dark: false };
 
 fn url(gateway: &Gateway) -> String {
     format!("http://{}/", gateway.admin())
@@ -112,6 +112,11 @@ fn a_fleet_an_outage_and_the_end_are_seen_as_they_are() {
     assert!(latency.as_str().is_some_and(|text| text.ends_with("s")), "{latency}");
     // It adds up while messages come.
     assert_eq!(page.ask("document.querySelector('.difference dd').textContent"), "0");
+    // Twenty devices of the older and the newer versions.
+    page.until("all are there", "page.now.connections.open === 20 && !page.waits");
+    let versions = page.table("By listener").remove(0).split_off(3);
+    let connected: u32 = versions.iter().map(|count| count.parse::<u32>().expect("a number")).sum();
+    assert_eq!(connected, 20, "{versions:?}");
     wait_for_pictures();
     take(&mut page, "page-well.png", PICTURE);
     assert_eq!(page.barriers(), [""; 0]);
@@ -129,6 +134,19 @@ fn a_fleet_an_outage_and_the_end_are_seen_as_they_are() {
     page.until("nothing lands", &format!("parseFloat({}) === 0", vital("landed")));
     page.until_it_says("lane fast: nothing landed for");
     page.until_it_says("what waits lands by itself afterwards");
+    let away = "document.querySelectorAll('.partitions [data-state=away]').length > 0";
+    page.until("partitions are away", away);
+    page.until(
+        "what waits grows old",
+        &format!("/^[1-9][0-9.]*\\ss$|min/.test({})", vital("oldest not landed")),
+    );
+    let section = page.ask(
+        "(async () => {
+            const { href, hash } = document.querySelector('.problem a');
+            return (await (await fetch(href)).text()).includes(`id=\"${hash.slice(1)}\"`);
+        })()",
+    );
+    assert_eq!(section, true, "the runbook has the section that a problem leads to");
     assert!(
         page.table("The sum by lane").iter().all(|row| row.last().is_some_and(|cell| cell == "0"))
     );

@@ -11,7 +11,7 @@ function kafkaPanel(body) {
     const [facts, error] = [element("p", { class: "facts" }), element("p", { class: "error" })];
     const [ready, rest] = [element("span"), element("span")];
     facts.append(ready, rest);
-    const topics = element("div");
+    const [topics, left] = [element("div"), element("p", { class: "quiet" })];
     const drawn = new Repeat(topics, topicRow);
     const show = (lane) => {
       say(name, lane.lane);
@@ -28,8 +28,10 @@ function kafkaPanel(body) {
         byTopic.get(partition.topic).push(partition);
       }
       drawn.show([...byTopic].slice(0, ROWS_MAX));
+      const more = lane.partitions_left_out;
+      say(left, more > 0 ? `and ${plural(more, "partition", "partitions")} more, none worse than these` : "");
     };
-    return [element("section", {}, name, facts, error, topics), show];
+    return [element("section", {}, name, facts, error, topics, left), show];
   });
   return ({ now }) => lanes.show(now.kafka);
 }
