@@ -262,7 +262,7 @@ impl Page {
     #[track_caller]
     pub fn until(&mut self, what: &str, expression: &str) {
         let end = Instant::now() + START;
-        while self.ask(expression) != json!(true) {
+        while self.ask(expression) != true {
             if Instant::now() > end {
                 panic!(
                     "{what}: not within {:?}: {expression}\n{}\n{:?}",

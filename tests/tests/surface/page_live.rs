@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tests::browser::{Browser, Look, Page};
 use tests::events::Stream;
 use tests::gateway::{Gateway, GatewayConfig};
@@ -313,7 +313,7 @@ fn too_many_pages_are_told_so_and_a_gateway_that_hangs_is_lost_until_it_goes_on(
     page.until_it_says("the gateway is back, it was away for");
     assert_eq!(page.ask("'stale' in document.body.dataset"), false);
     until_true("the history goes on", SOON, || {
-        page.ask("page.history.values(CONNECTIONS).at(-1)") == Value::from(1)
+        page.ask("page.history.values(CONNECTIONS).at(-1)") == 1
     });
 }
 
