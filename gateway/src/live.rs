@@ -41,7 +41,7 @@ pub const WATCHERS_MAX: usize = 32;
 const STEP_TEXT_BYTES: usize = 80;
 const LANE_TEXT_BYTES: usize = 2 * 1024;
 const PARTITION_TEXT_BYTES: usize = 384;
-const REST_BYTES: usize = 32 * 1024;
+const REST_BYTES: usize = 64 * 1024;
 
 /// See the module.
 pub struct Live {
@@ -119,9 +119,8 @@ impl Live {
     /// What was sampled after that, or all that is kept: the first event of one who looks. Behind `after` of
     /// another process is everything of this one.
     pub fn begin(&self, after: Option<u64>, of_process: Option<&str>) -> (Event, Watching) {
-        let mut samples = self.latest.subscribe();
         // What is there already is in the history.
-        samples.mark_unchanged();
+        let samples = self.latest.subscribe();
         let sampler = self.sampler.lock();
         let after = after.filter(|_| of_process.is_none_or(|process| process == sampler.process()));
         let past = sampler.past(after, self.started.elapsed());

@@ -21,6 +21,7 @@ pub struct Now {
     pub ready: bool,
     pub draining: bool,
     pub problems: Vec<ProblemNow>,
+    pub problems_left_out: usize,
     pub sum: Option<Sum>,
     pub lanes: Vec<LaneNow>,
     pub connections: Option<ConnectionsNow>,

@@ -20,6 +20,10 @@ use crate::admin::Readiness;
 use crate::metrics::{self as names, Counts, Recorded, Series};
 use crate::problem::{Kind, Problem};
 
+/// Problems that are shown one by one, those that keep from being ready first: of a cluster without its topics there
+/// is one for each.
+const PROBLEMS_MAX: usize = 32;
+
 /// What of the recorder is shown.
 pub const RECORDED: &[&str] = &[
     names::ACKNOWLEDGEMENT_LATENCY,
@@ -98,7 +102,9 @@ impl Sampler {
             reading.lanes.iter().enumerate().map(|(place, lane)| span.lane(place, lane)).unzip();
         let sum = (!lanes.is_empty()).then(|| lanes.iter().map(|lane| lane.sum).sum());
         let refused = span.refused(&reading.lanes);
-        let problems = self.problems(&reading.readiness, at);
+        let mut problems = self.problems(&reading.readiness, at);
+        let count = problems.len();
+        problems.truncate(PROBLEMS_MAX);
         let history = self.history.get_or_insert_with(|| {
             let names = reading.lanes.iter().map(|lane| lane.lane.clone()).collect();
             History::new(names, reading.connections.is_some())
@@ -109,7 +115,7 @@ impl Sampler {
             seconds,
             lanes: &samples,
             connections: reading.connections.as_ref().map_or(0, |connections| connections.open),
-            problems: problems.len() as u32,
+            problems: count as u32,
         });
         let now = Now {
             sequence: self.sequence,
@@ -122,6 +128,7 @@ impl Sampler {
             uptime_seconds: at.as_secs(),
             ready: reading.readiness.ready,
             draining: reading.draining,
+            problems_left_out: count - problems.len(),
             problems,
             sum,
             lanes,

@@ -11,6 +11,7 @@ use tests::http;
 use tests::kafka::Kafka;
 use tests::load::Load;
 use tests::mqtt::{Client, Publish, Version};
+use tests::parse_role::{self, PRESS, PRESS_TOPIC, ParseRole};
 use tests::ports;
 use tests::process::Signal;
 use tests::wait::{SOON, until_true};
@@ -162,6 +163,40 @@ fn an_outage_shows_what_waits_and_how_long() {
     stream.until("now", |now| {
         now["problems"] == json!([]) && number(&lane(now, "fast")["oldest_seconds"]) == 0.0
     });
+}
+
+/// A role that nobody connects to has no lanes, and the same port.
+#[test]
+fn a_parse_role_shows_its_pools() {
+    let kafka = Kafka::shared();
+    let gateway = parse_role::with_press(kafka, GatewayConfig::new(kafka)).start_ready();
+    let mut role = ParseRole::start(&gateway, &json!({}), &[]);
+    role.until_ready();
+    let token = format!("Bearer {}", parse_role::TOKEN);
+    let stream = Stream::open(role.admin(), LIVE, &[("authorization", &token)]);
+    let mut stream = stream.expect("it answers");
+    let pool = |now: &Value, name: &str| {
+        let pools = now["pools"].as_array().into_iter().flatten();
+        pools.into_iter().find(|pool| pool["pool"] == name).cloned().unwrap_or_default()
+    };
+    let mut device = Client::connect(gateway.mqtt(), Version::V5, "press-1");
+    device.publish_acknowledged(PRESS_TOPIC, 1, br#"{"force": 7}"#);
+    let now = stream.until("now", |now| pool(now, PRESS)["events_per_second"].as_f64() > Some(0.0));
+    assert_eq!((&now["role"], &now["gateway_id"]), (&json!("parse"), &json!("parse-test")));
+    assert_eq!((&now["sum"], &now["lanes"]), (&Value::Null, &json!([])));
+    assert_eq!((&now["connections"], &now["large"]), (&Value::Null, &Value::Null));
+    assert_eq!(pool(&now, PRESS)["freshness_target_seconds"], 1.0);
+    assert_eq!(pool(&now, "metadata")["freshness_target_seconds"], Value::Null);
+    device.publish_acknowledged(PRESS_TOPIC, 2, br#"{"force": "hard"}"#);
+    let now = stream.until("now", |now| pool(now, PRESS)["partitions"]["stopped"] == 1);
+    let problems = now["problems"].as_array().expect("a list");
+    let told = |kind: &str| problems.iter().find(|one| one["kind"] == kind);
+    let stopped = told("pool_stopped").unwrap_or_else(|| panic!("{problems:?}"));
+    assert_eq!(stopped["about"], PRESS);
+    assert_eq!(stopped["runbook"], "/runbook#landfallparsestopped");
+    let lag = role.metrics().sum("landfall_parse_lag_messages", &[("pool", PRESS)]);
+    assert_eq!(number(&pool(&now, PRESS)["lag"]), lag);
+    assert_eq!(http::get(role.admin(), "/runbook").expect("it answers").code, 200);
 }
 
 #[test]

@@ -121,6 +121,22 @@ fn a_problem_is_the_same_while_its_text_counts_seconds() {
 }
 
 #[test]
+fn of_very_many_problems_some_are_shown_and_the_rest_is_counted() {
+    let mut sampler = sampler();
+    let mut take = |seconds, count: usize| {
+        let problems = (0..count).map(|number| problem(&number.to_string(), "text")).collect();
+        at(&mut sampler, seconds, reading(&[], problems))
+    };
+    take(1.0, PROBLEMS_MAX + 9);
+    let now = take(2.0, PROBLEMS_MAX + 9);
+    assert_eq!((now.problems.len(), now.problems_left_out), (PROBLEMS_MAX, 9));
+    assert!(now.problems.iter().all(|problem| problem.since_seconds == 1));
+    assert_eq!(take(3.0, 2).problems_left_out, 0);
+    let past = sampler.past(None, 3 * SECOND);
+    assert_eq!(past.problems, [Some(PROBLEMS_MAX as u32 + 9)], "of all of them");
+}
+
+#[test]
 fn what_the_recorder_counts_is_shown_by_reason() {
     let registry = crate::metrics::tests::registry();
     let (recorder, handle) = registry;
