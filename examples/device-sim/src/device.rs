@@ -94,10 +94,11 @@ impl Living {
                 return self.outbox.len();
             }
             let part = rand::rng().random_range(0.5..1.0);
+            let done = if self.outbox.len() == 0 { Stage::Settling } else { Stage::Ended };
             tokio::select! {
                 () = sleep(backoff.mul_f64(part)) => {}
                 // Also where whoever tells it is gone.
-                _ = ended.wait_for(|orders| orders.stage == Stage::Ended) => {}
+                _ = ended.wait_for(|orders| orders.stage >= done) => {}
             }
         }
     }

@@ -263,7 +263,7 @@ fn the_terminal_is_given_back_however_a_run_ends() {
         if let Some(signal) = signal {
             watched.process.signal(signal);
             watched.terminal.until("it settles", SOON, |screen| {
-                (screen.contains("settling: waiting for") && screen.contains("left at most"))
+                (screen.contains("settling: waiting for") && screen.contains(" at most"))
                     .then_some(())
             });
             watched.process.signal(signal);

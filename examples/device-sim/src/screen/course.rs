@@ -6,8 +6,10 @@ use std::time::Duration;
 use crate::counters::{Profile, Sums};
 use crate::latency::Counts;
 
-/// Rates are the mean of so many seconds, and percentiles are of what was acknowledged in them.
-pub const SECONDS: usize = 5;
+/// Rates are the mean of so many seconds.
+const RATE_SECONDS: usize = 3;
+/// Percentiles are of what was acknowledged in so many seconds.
+pub const LATENCY_SECONDS: usize = 5;
 /// Seconds of history.
 pub const HISTORY: usize = 120;
 
@@ -65,7 +67,7 @@ impl Course {
             });
         }
         self.samples.push_back(Sample { at, total, profiles });
-        while self.samples.len() > SECONDS + 1 {
+        while self.samples.len() > LATENCY_SECONDS + 1 {
             self.samples.pop_front();
         }
         while self.seconds.len() > HISTORY {
@@ -87,30 +89,32 @@ impl Course {
 
     /// The whole fleet's.
     pub fn lately(&self) -> Lately {
-        match (self.samples.front(), self.samples.back()) {
-            (Some(first), Some(last)) => {
-                between(&first.total, &last.total, last.at.saturating_sub(first.at))
-            }
-            _ => Lately::default(),
-        }
+        self.lately_by(|sample| sample.total.clone()).1
     }
 
     /// That of devices of some profiles, and their sums as they were last taken.
     pub fn lately_of(&self, takes: impl Fn(&Profile) -> bool) -> (Sums, Lately) {
-        let sums = |sample: &Sample| {
+        self.lately_by(|sample| {
             let mut sums = Sums::default();
             let parts = sample.profiles.iter().filter(|(profile, _)| takes(profile));
             parts.for_each(|(_, part)| sums.add(part));
             sums
+        })
+    }
+
+    fn lately_by(&self, sums: impl Fn(&Sample) -> Sums) -> (Sums, Lately) {
+        let behind = self.samples.len().saturating_sub(1 + RATE_SECONDS);
+        let recent = self.samples.get(behind);
+        let (Some(oldest), Some(recent), Some(last)) =
+            (self.samples.front(), recent, self.samples.back())
+        else {
+            return (Sums::default(), Lately::default());
         };
-        match (self.samples.front(), self.samples.back()) {
-            (Some(first), Some(last)) => {
-                let (then, now) = (sums(first), sums(last));
-                let lately = between(&then, &now, last.at.saturating_sub(first.at));
-                (now, lately)
-            }
-            _ => (Sums::default(), Lately::default()),
-        }
+        let now = sums(last);
+        let rates = between(&sums(recent), &now, last.at.saturating_sub(recent.at));
+        let latency = now.latency.since(&sums(oldest).latency);
+        let (p50, p99) = (latency.percentile(0.5), latency.percentile(0.99));
+        (now, Lately { p50, p99, ..rates })
     }
 
     /// The profiles of the fleet.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::course::{Course, Lately, SECONDS, Second};
+use super::course::{Course, LATENCY_SECONDS, Lately, Second};
 
 use super::row::{Row, Style};
 use crate::counters::{Profile, Sums};
@@ -25,7 +25,9 @@ const NUMBER: usize = 12;
 const RATE: usize = 12;
 /// Rows of happenings, at least and at most.
 const HAPPENINGS_MIN: usize = 2;
-const HAPPENINGS_MAX: usize = 6;
+const HAPPENINGS_MAX: usize = 12;
+/// From this height on, in rows, they have a heading.
+const HEADINGS: usize = 28;
 
 /// What the fleet is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,12 +72,12 @@ pub fn lay_out(view: &View<'_>, width: usize, height: usize) -> Vec<Row> {
     let figures = view.figures(width);
     let mut left = height.saturating_sub(head.len() + figures.len() + 1);
     // What happened last is worth more than who did how much.
-    let happenings = 1 + view.happenings.len().clamp(1, HAPPENINGS_MIN);
-    left = left.saturating_sub(1 + happenings);
+    // Their room is theirs also before they happen, so that nothing moves when they do.
+    left = left.saturating_sub(1 + usize::from(height >= HEADINGS) + HAPPENINGS_MIN);
     let tables = view.tables(width, left);
     left = left.saturating_sub(tables.len());
-    let more = (HAPPENINGS_MAX - HAPPENINGS_MIN).min(left);
-    let mut rows = [head, figures, tables, view.happenings(HAPPENINGS_MIN + more)].concat();
+    let most = (HAPPENINGS_MIN + left).min(HAPPENINGS_MAX);
+    let mut rows = [head, figures, tables, view.happenings(most, height)].concat();
     rows.truncate(height.saturating_sub(1));
     rows.resize(height.saturating_sub(1), Row::new());
     rows.push(view.keys_row(width));
@@ -133,7 +135,7 @@ impl View<'_> {
                 .map_or("until it is ended".to_owned(), |left| {
                     format!("{} left", figure::clock(whole(left)))
                 }),
-            Phase::Settling { left } => format!("{} left at most", figure::clock(whole(left))),
+            Phase::Settling { left } => format!("{} at most", figure::clock(whole(left))),
             Phase::Ended => String::new(),
         };
         let row = Row::new().with(format!("{mark} "), style).with(text, style);
@@ -207,7 +209,7 @@ impl View<'_> {
                 (format!("p50 {}", figure::length(lately.p50)), Style::Plain),
                 &format!("p99 {}", figure::length(lately.p99)),
                 plot(|second| second.p99),
-                format!("of acknowledgements in the last {SECONDS} s"),
+                format!("of acknowledgements in the last {LATENCY_SECONDS} s"),
             ),
         ];
         let Sums { refused, turned_away, .. } = *self.total;
@@ -309,9 +311,12 @@ impl View<'_> {
         rows
     }
 
-    fn happenings(&self, most: usize) -> Vec<Row> {
-        let mut rows = vec![Row::new(), Row::new().with(" last events", Style::Faint)];
-        if self.happenings.is_empty() {
+    fn happenings(&self, most: usize, height: usize) -> Vec<Row> {
+        let mut rows = vec![Row::new()];
+        if height >= HEADINGS {
+            rows.push(Row::new().with(" last events", Style::Faint));
+        }
+        if self.happenings.is_empty() && height >= HEADINGS {
             rows.push(Row::new().with(" none yet", Style::Faint));
         }
         for happening in self.happenings.iter().take(most) {

@@ -139,10 +139,7 @@ fn each_phase_says_what_it_is_and_what_can_be_pressed() {
     let flood = text(Phase::Flood { flood_left: Duration::from_millis(7200), left: None });
     assert!(flood.contains("10 times the rate for 8 s") && flood.contains("until it is ended"));
     let settling = text(Phase::Settling { left: Duration::from_secs(59) });
-    assert!(
-        settling.contains("waiting for ") && settling.contains("0:59 left at most"),
-        "{settling}"
-    );
+    assert!(settling.contains("waiting for ") && settling.contains("0:59 at most"), "{settling}");
     assert!(settling.contains("q quit without waiting") && !settling.contains(" s stop"));
     assert!(text(Phase::Ended).contains("are not acknowledged"));
 }
