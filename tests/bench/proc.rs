@@ -17,6 +17,22 @@ pub fn cpu_seconds(id: u32) -> Result<f64, String> {
     }
 }
 
+/// CPU seconds that the process's thread of that name has used, to the nanosecond.
+pub fn thread_cpu_seconds(id: u32, name: &str) -> f64 {
+    let tasks = format!("/proc/{id}/task");
+    let of_name = std::fs::read_dir(&tasks)
+        .unwrap_or_else(|error| panic!("{tasks} cannot be read, has the process ended? {error}"))
+        .filter_map(Result::ok)
+        .find(|task| {
+            let comm = std::fs::read_to_string(task.path().join("comm"));
+            comm.is_ok_and(|comm| comm.trim_end() == name)
+        });
+    let task = of_name.unwrap_or_else(|| panic!("{id} has no thread {name}"));
+    let told = std::fs::read_to_string(task.path().join("schedstat")).expect("Linux tells it");
+    let nanoseconds = told.split(' ').next().and_then(|one| one.parse::<f64>().ok());
+    nanoseconds.expect("the first number of schedstat") / 1e9
+}
+
 /// Resident bytes of a process now.
 pub fn resident_bytes(id: u32) -> u64 {
     status_bytes(id, "VmRSS:")

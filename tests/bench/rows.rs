@@ -7,6 +7,7 @@ pub mod secured;
 mod start;
 mod traffic;
 mod uploads;
+mod watched;
 mod window;
 
 use std::cell::OnceCell;
@@ -37,12 +38,13 @@ const WARM_UP: Duration = Duration::from_secs(1);
 type Row = fn(&Bench) -> Vec<Line>;
 
 /// By name, in the order of the table.
-const ROWS: [(&str, Row); 19] = [
+const ROWS: [(&str, Row); 20] = [
     ("window50", window::few),
     ("window5000", window::many),
     ("pages", window::pages),
     ("paced20k", paced::fast),
     ("paced5k", paced::slow),
+    ("watched", watched::row),
     ("idle", idle::row),
     ("traffic", traffic::row),
     ("uploads", uploads::row),
@@ -62,8 +64,8 @@ const ROWS: [(&str, Row); 19] = [
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
 pub struct Options {
-    /// Only these: window50, window5000, pages, paced20k, paced5k, idle, traffic, uploads, start, handshakes,
-    /// tls50, idle-tls, idle-websocket, parse-json, parse-list, parse-csv, parse-gzip, parse-lag, parse-paced
+    /// Only these: window50, window5000, pages, paced20k, paced5k, watched, idle, traffic, uploads, start,
+    /// handshakes, tls50, idle-tls, idle-websocket, parse-json, parse-list, parse-csv, parse-gzip, parse-lag, parse-paced
     #[arg(long, value_delimiter = ',')]
     pub rows: Vec<String>,
     /// Seconds that a repetition is measured
