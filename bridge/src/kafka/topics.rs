@@ -1,7 +1,7 @@
 //! Whether the lanes' Kafka topics are there, and take what the lanes send. Asked at start until all is
 //! well, then now and then, on a thread of its own: Kafka may be away for hours.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
@@ -230,8 +230,10 @@ fn check(
     }
     if questions.limits {
         beat();
-        let topics = lanes.iter().flat_map(|lane| &lane.topics).map(String::as_str).collect();
-        let (limits, why_not) = max_message_bytes(&admin, topics, runtime);
+        // librdkafka takes no answer for good where it was asked twice for the same, as lanes may share a topic.
+        let topics: BTreeSet<&str> =
+            lanes.iter().flat_map(|lane| &lane.topics).map(String::as_str).collect();
+        let (limits, why_not) = max_message_bytes(&admin, &topics, runtime);
         if why_not.is_some() && why_not != *untold {
             tracing::warn!(
                 reason = why_not,
@@ -334,12 +336,11 @@ fn create_topic(admin: &Admin, topic: &str, runtime: &Handle) -> Result<(), Stri
 /// The topics' limits in bytes, and why not of all, where Kafka does not tell it.
 fn max_message_bytes(
     admin: &Admin,
-    topics: Vec<&str>,
+    topics: &BTreeSet<&str>,
     runtime: &Handle,
 ) -> (BTreeMap<String, u32>, Option<String>) {
     let options = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT));
-    let asked = topics.len();
-    let resources: Vec<_> = topics.into_iter().map(ResourceSpecifier::Topic).collect();
+    let resources: Vec<_> = topics.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
     let results = match runtime.block_on(admin.describe_configs(&resources, &options)) {
         Ok(results) => results,
         Err(error) => return (BTreeMap::new(), Some(error.to_string())),
@@ -353,6 +354,7 @@ fn max_message_bytes(
     let limits: BTreeMap<String, u32> =
         results.into_iter().filter_map(Result::ok).filter_map(limit).collect();
     // Without the right to know it, the answer may also just lack them.
-    let why_not = why_not.or_else(|| (limits.len() < asked).then(|| "it has none".to_owned()));
+    let why_not =
+        why_not.or_else(|| (limits.len() < topics.len()).then(|| "it has none".to_owned()));
     (limits, why_not)
 }

@@ -572,5 +572,7 @@ fn a_message_that_stops_its_partition_waits_for_an_operator() {
     assert_eq!(kept[0].header("landfall-source"), Some(at.as_bytes()));
     assert_eq!(inputs.outcomes("priority")[3], (3, "operator".to_owned()));
     wait::until_true("it runs", SETTLE, || standing(&member, "stopped").is_none());
+    // Pools that write to the same topics asked Kafka what those take, and were told.
+    assert!(!member.process.log().contains("Kafka does not tell"), "{}", member.process.log());
     assert_eq!(member.process.terminate(SETTLE), Some(0), "{}", member.process.log());
 }
