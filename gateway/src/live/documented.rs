@@ -155,6 +155,7 @@ fn each_key_is_on_the_page_and_the_page_has_no_other() {
     let mut sampler = Sampler::new("p".to_owned());
     let now = sampler.take(full(), handle.read(RECORDED), Duration::from_secs(1), UNIX_EPOCH);
     let past = sampler.past(None, Duration::from_secs(1));
+    assert!(!serde_json::to_string(&now).expect("it can be written").contains("-0.0"), "{now:?}");
     for (heading, json) in [
         ("## What an event `now` holds", serde_json::to_value(&now)),
         ("## What an event `history` holds", serde_json::to_value(&past)),

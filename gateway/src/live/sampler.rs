@@ -354,8 +354,8 @@ impl Span<'_> {
                 held: partitions("held"),
                 stopped: partitions("stopped"),
             },
-            events_per_second: events,
-            failures_per_second: failures,
+            events_per_second: rounded(events),
+            failures_per_second: rounded(failures),
         }
     }
 }
@@ -411,7 +411,8 @@ impl std::iter::Sum for Sum {
 
 /// As many digits as somebody reads.
 fn rounded(number: f64) -> f64 {
-    (number * 1e3).round() / 1e3
+    // A sum of nothing is -0, which nobody wants to read.
+    (number * 1e3).round() / 1e3 + 0.0
 }
 
 /// Seconds, to the microsecond.
