@@ -54,7 +54,11 @@ async fn decide(
         ),
         Ordered::Runs => failed(
             StatusCode::CONFLICT,
-            "that partition is neither held nor stopped (or what was decided of it is being done), so there is nothing to decide",
+            "that partition is neither held nor stopped, so there is nothing to decide",
+        ),
+        Ordered::Decided => failed(
+            StatusCode::CONFLICT,
+            "that message was decided a moment ago, and that is not done yet: ask again in a second",
         ),
         Ordered::StandsAt(offset) => failed(
             StatusCode::CONFLICT,

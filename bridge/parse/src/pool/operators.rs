@@ -72,6 +72,7 @@ impl<W> Inner<W> {
                 state,
                 reason,
                 offset: slot.stands_at().filter(|_| state != Status::Running),
+                decided: None,
                 committed,
                 lag,
                 lag_seconds: age.or((lag == Some(0)).then_some(0.0)),

@@ -51,6 +51,8 @@ pub struct PartitionStatus {
     pub reason: Option<String>,
     /// The message that it is held or stopped at.
     pub offset: Option<i64>,
+    /// What an operator decided of that message, until it is done.
+    pub decided: Option<What>,
     /// From where on it is read if the pool ends.
     pub committed: Option<i64>,
     /// Messages behind that; None while Kafka has not said.
@@ -64,13 +66,6 @@ impl PartitionStatus {
     fn is(&self, partition: &Partition) -> bool {
         self.topic == partition.topic && self.partition == partition.partition
     }
-
-    /// Somebody decided, and the pool was not at it yet.
-    fn is_decided(&mut self, what: What) {
-        self.state = Status::Running;
-        self.offset = None;
-        self.reason = Some(format!("an operator decided: {}", what.label()));
-    }
 }
 
 /// What an operator decides of a message at which a partition stands.
@@ -80,7 +75,8 @@ pub struct Order {
     pub what: What,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum What {
     /// It is tried again now.
     Retry,
@@ -104,8 +100,10 @@ pub enum Ordered {
     Taken,
     /// The partition is not here.
     NotHere,
-    /// It is, and nothing keeps it, or what was ordered before is being done.
+    /// It is, and nothing keeps it.
     Runs,
+    /// What was ordered before is not done yet.
+    Decided,
     /// It stands at another message.
     StandsAt(i64),
     /// Too many wait already.
@@ -147,8 +145,8 @@ impl Control {
         self.ending.load(Ordering::Acquire)
     }
 
-    /// Has the pool do it in its next round, if the partition stands at that message. Until it was done, the
-    /// partition is shown as running: what is ordered behind it is refused, and not taken and forgotten.
+    /// Has the pool do it in its next round, if the partition stands at that message. What is ordered before that
+    /// was done is refused, and not taken and forgotten.
     pub fn order(&self, order: Order) -> Ordered {
         let mut partitions = self.partitions.lock();
         let at = &order.at;
@@ -160,11 +158,14 @@ impl Control {
             Some(offset) => return Ordered::StandsAt(offset),
             None => return Ordered::Runs,
         }
+        if one.decided.is_some() {
+            return Ordered::Decided;
+        }
         let mut orders = self.orders.lock();
         if orders.len() >= ORDERS_MAX {
             return Ordered::TooMany;
         }
-        one.is_decided(order.what);
+        one.decided = Some(order.what);
         orders.push(order);
         drop((orders, partitions));
         self.wake();
@@ -184,7 +185,7 @@ impl Control {
         let mut shown = self.partitions.lock();
         for Order { at, what } in self.orders.lock().iter() {
             if let Some(one) = partitions.iter_mut().find(|one| one.is(&at.partition)) {
-                one.is_decided(*what);
+                one.decided = Some(*what);
             }
         }
         for status in Status::ALL {
@@ -249,6 +250,7 @@ mod tests {
             state: Status::Stopped,
             reason: Some("truncated".to_owned()),
             offset: Some(3),
+            decided: None,
             committed: Some(3),
             lag: Some(2),
             lag_seconds: None,
@@ -261,14 +263,15 @@ mod tests {
         show();
         assert_eq!(order(What::Retry, 4), Ordered::StandsAt(3));
         assert_eq!(order(What::Retry, 3), Ordered::Taken);
-        assert_eq!(order(What::Skip, 3), Ordered::Runs);
-        assert_eq!(control.partitions()[0].state, Status::Running);
+        assert_eq!(order(What::Skip, 3), Ordered::Decided);
+        assert_eq!(control.partitions()[0].decided, Some(What::Retry));
         // The pool tells how it is before it took the order.
         show();
-        assert_eq!(order(What::Skip, 3), Ordered::Runs);
+        assert_eq!(order(What::Skip, 3), Ordered::Decided);
         assert_eq!(control.take_orders().len(), 1);
         // It was tried again, and is as bad as before.
         show();
+        assert_eq!(control.partitions()[0].decided, None);
         assert_eq!(order(What::Skip, 3), Ordered::Taken);
     }
 }

@@ -325,7 +325,7 @@ fn a_partition_that_stops_goes_on_when_somebody_decides() {
     let pool = rig.pool(Copies { bad: "m-2 4", ..Copies::default() }, rig.kafka_sink());
     let stopped = || {
         let partitions = pool.control.partitions();
-        partitions.into_iter().find(|one| one.state == Status::Stopped)
+        partitions.into_iter().find(|one| one.state == Status::Stopped && one.decided.is_none())
     };
     until("it stops", || stopped().is_some());
     let at = stopped().expect("it stands");

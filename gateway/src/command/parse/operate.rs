@@ -212,6 +212,7 @@ mod tests {
             state,
             reason: None,
             offset: None,
+            decided: None,
             committed: Some(40),
             lag: Some(0),
             lag_seconds: Some(0.0),

@@ -240,7 +240,8 @@ fn inline(value: &Value) -> Payload {
 /// The partition of the fast pool that stands at a message, if one does.
 fn standing(member: &Member, state: &str) -> Option<Value> {
     let mut all = member.partitions("fast").into_iter();
-    all.find(|one| one["state"] == state && !one["offset"].is_null())
+    // Of what an operator decided and is not done yet nobody knows how it stands.
+    all.find(|one| one["state"] == state && !one["offset"].is_null() && one["decided"].is_null())
 }
 
 #[test]
