@@ -13,16 +13,16 @@ const NO_LANE = "none";
 const PANELS = [
   { title: "Is it well?", make: wellPanel },
   {
-    title: "Latest messages",
-    hint: "What landed last and what was made of it, as landfall tail shows it; and a line that publishes one more.",
-    when: ({ now }) => Boolean(now.latest),
-    make: latestPanel,
-  },
-  {
     title: "Lanes",
     hint: "A lane is a way into Kafka with a queue and memory of its own. Received came from devices, landed is confirmed by Kafka and only then acknowledged, shed was left out for lack of room (QoS 0 only).",
     when: ({ now }) => now.lanes?.length > 0,
     make: lanesPanel,
+  },
+  {
+    title: "Latest messages",
+    hint: "What landed last and what was made of it, as landfall tail shows it; and a line that publishes one more.",
+    when: ({ now }) => Boolean(now.latest),
+    make: latestPanel,
   },
   {
     title: "No message without an outcome",

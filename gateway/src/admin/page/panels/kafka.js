@@ -19,7 +19,7 @@ function kafkaPanel(body) {
       mark(ready, "data-raised", !lane.producer_ready);
       const trip = lane.round_trip_p99_seconds;
       const brokers = isNumber(lane.brokers_up) ? `, ${plural(lane.brokers_up, "broker", "brokers")}` : "";
-      say(rest, brokers + (isNumber(trip) ? `, round trip p99 ${duration(trip)}` : ""));
+      say(rest, brokers + (trip > 0 ? `, round trip p99 ${duration(trip)}` : ""));
       say(error, lane.error);
       mark(error, "hidden", !lane.error);
       const byTopic = new Map();

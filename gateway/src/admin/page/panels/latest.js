@@ -1,14 +1,14 @@
 // The latest messages of each lane, and a line to publish one: only `landfall dev` tells them.
 
-/** Lines of a lane that are drawn at most. */
-const LINES_MAX = 20;
+/** Lines of a lane that are drawn at most: there are many lanes. */
+const LINES_MAX = 3;
 
 function latestPanel(body) {
   const line = element("code");
   const copied = element("span", { role: "status" });
   const button = element("button", { type: "button" }, "Copy");
   const publish = element("div", { class: "publish" }, element("pre", {}, line), button, copied);
-  const blocks = element("div");
+  const blocks = element("div", { class: "blocks wide" });
   const lanes = new Repeat(blocks, () => {
     const [name, list] = [element("h3", { class: "name" }), element("ol", { class: "messages" })];
     const lines = new Repeat(list, () => {
