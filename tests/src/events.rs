@@ -85,13 +85,15 @@ impl Stream {
     /// The next event of that name for which it is so.
     #[track_caller]
     pub fn until(&mut self, name: &str, mut is_so: impl FnMut(&Value) -> bool) -> Value {
+        let mut last = Value::Null;
         for _ in 0..PATIENCE.as_secs() {
             let event = self.event();
             if event.name == name && is_so(&event.data) {
                 return event.data;
             }
+            last = event.data;
         }
-        panic!("it did not become so in {PATIENCE:?}")
+        panic!("it did not become so in {PATIENCE:?}, and is {last}")
     }
 
     /// Whatever the server still sends, to the end of the connection.

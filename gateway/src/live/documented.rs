@@ -150,7 +150,7 @@ fn each_key_is_on_the_page_and_the_page_has_no_other() {
     let (recorder, handle) = crate::metrics::tests::registry();
     metrics::with_local_recorder(&recorder, || {
         metrics::counter!(names::CONNECTIONS_CLOSED, "reason" => "keep_alive").increment(1);
-        metrics::gauge!(parsing::LAG, "pool" => "fast").set(1.0);
+        metrics::gauge!(parsing::WINDOW_LIMIT, "pool" => "fast").set(1.0);
     });
     let mut sampler = Sampler::new("p".to_owned());
     let now = sampler.take(full(), handle.read(RECORDED), Duration::from_secs(1), UNIX_EPOCH);

@@ -39,6 +39,7 @@ pub const RECORDED: &[&str] = &[
     parsing::LAG,
     parsing::LAG_SECONDS,
     parsing::PARTITIONS,
+    parsing::WINDOW_LIMIT,
 ];
 
 /// See the module.
@@ -325,8 +326,9 @@ impl Span<'_> {
 
     /// The pools that make events of messages, as they tell the recorder.
     fn pools(&self) -> Vec<PoolNow> {
-        let names: BTreeSet<&str> =
-            self.recorded.of(parsing::LAG).map(|(series, _)| series.label("pool")).collect();
+        // Of each pool from its start on; what lies behind it is told later.
+        let limits = self.recorded.of(parsing::WINDOW_LIMIT);
+        let names: BTreeSet<&str> = limits.map(|(series, _)| series.label("pool")).collect();
         names.into_iter().map(|name| self.pool(name)).collect()
     }
 
@@ -339,10 +341,13 @@ impl Span<'_> {
             let mut known = of(parsing::PARTITIONS);
             known.find(|(series, _)| series.label("state") == state).map_or(0, |(_, n)| n as u64)
         };
-        let events = of(parsing::EVENTS).map(|(series, count)| self.rate_of(series, count)).sum();
-        let failed = of(parsing::MESSAGES);
-        let failed = failed.filter(|(series, _)| series.label("outcome") == "quarantined");
-        let failures = failed.map(|(series, count)| self.rate_of(series, count)).sum();
+        let rates = |series: &mut dyn Iterator<Item = (&Series, f64)>| {
+            // An empty sum of fractions is -0, and JSON says so.
+            series.fold(0.0, |sum, (series, count)| sum + self.rate_of(series, count))
+        };
+        let events = rates(&mut of(parsing::EVENTS));
+        let failed = |(series, _): &(&Series, f64)| series.label("outcome") == "quarantined";
+        let failures = rates(&mut of(parsing::MESSAGES).filter(failed));
         let number = |metric| of(metric).map(|(_, number)| number).next();
         PoolNow {
             pool: name.to_owned(),

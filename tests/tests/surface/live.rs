@@ -172,6 +172,7 @@ fn a_parse_role_shows_its_pools() {
     let gateway = parse_role::with_press(kafka, GatewayConfig::new(kafka)).start_ready();
     let mut role = ParseRole::start(&gateway, &json!({}), &[]);
     role.until_ready();
+    // Pools are there from the start, whatever they were told of their partitions yet.
     let token = format!("Bearer {}", parse_role::TOKEN);
     let stream = Stream::open(role.admin(), LIVE, &[("authorization", &token)]);
     let mut stream = stream.expect("it answers");

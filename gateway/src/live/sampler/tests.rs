@@ -189,6 +189,32 @@ fn what_the_recorder_counts_is_shown_by_reason() {
     assert_eq!(past.lanes["lane-0"].acknowledgement_p99_seconds, [Some(29.8)], "the largest");
 }
 
+/// A pool is there before anything is known of its partitions, and what it does not do is no negative number.
+#[test]
+fn a_pool_is_shown_from_its_start_on() {
+    let (recorder, handle) = crate::metrics::tests::registry();
+    let mut sampler = sampler();
+    let mut take = |seconds: u32| {
+        let reading = reading(&[], Vec::new());
+        sampler.take(reading, handle.read(RECORDED), SECOND * seconds, UNIX_EPOCH)
+    };
+    metrics::with_local_recorder(&recorder, || {
+        metrics::gauge!(parsing::WINDOW_LIMIT, "pool" => "fast").set(1.0);
+        let pool = &take(1).pools[0];
+        assert_eq!((&*pool.pool, pool.lag, pool.freshness_target_seconds), ("fast", 0, None));
+        assert!(pool.events_per_second.is_sign_positive());
+        assert!(pool.failures_per_second.is_sign_positive());
+        for parser in ["one", "other"] {
+            let labels = [("pool", "fast"), ("parser", parser)];
+            metrics::counter!(parsing::EVENTS, &labels).increment(3);
+            let failed = [labels[0], labels[1], ("outcome", "quarantined")];
+            metrics::counter!(parsing::MESSAGES, &failed).increment(1);
+        }
+        let pool = &take(3).pools[0];
+        assert_eq!((pool.events_per_second, pool.failures_per_second), (3.0, 1.0));
+    });
+}
+
 #[test]
 fn a_role_without_lanes_has_the_rest() {
     let mut sampler = sampler();
