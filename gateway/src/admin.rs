@@ -2,6 +2,7 @@
 //! they answer while everything else burns. What names a device or changes something is behind [`guard`].
 
 mod clients;
+mod document;
 mod guard;
 mod live;
 mod page;

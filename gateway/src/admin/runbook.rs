@@ -1,48 +1,16 @@
 //! The runbook at `/runbook`: charts/landfall/RUNBOOK.md inside the binary, as a page that an operator has in the
 //! worst hour without the Internet. It has no script, and names nothing of this process.
 
+mod markdown;
+
 use std::fmt::Write as _;
-use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use bytes::Bytes;
 
-use super::page::source;
-
-mod markdown;
+use super::document::{Document, source};
 
 const RUNBOOK: &str = include_str!("../../../charts/landfall/RUNBOOK.md");
 const STYLE: &str = include_str!("runbook/runbook.css");
-
-/// The document as it is sent, and what is said about it.
-struct Runbook {
-    text: Bytes,
-    headers: HeaderMap,
-}
-
-impl Runbook {
-    fn new() -> Runbook {
-        let policy = format!(
-            "default-src 'none'; style-src {}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-            source(STYLE)
-        );
-        let policy = HeaderValue::try_from(policy).expect("hashes and words are in ASCII");
-        let fixed = |text| HeaderValue::from_static(text);
-        let headers: [(HeaderName, HeaderValue); 5] = [
-            (header::CONTENT_TYPE, fixed("text/html; charset=utf-8")),
-            (header::CONTENT_SECURITY_POLICY, policy),
-            (header::X_CONTENT_TYPE_OPTIONS, fixed("nosniff")),
-            (header::REFERRER_POLICY, fixed("no-referrer")),
-            // The next release has another one.
-            (header::CACHE_CONTROL, fixed("no-store")),
-        ];
-        Runbook { text: document().into(), headers: headers.into_iter().collect() }
-    }
-}
 
 /// The whole page: what sections there are, and the runbook.
 fn document() -> String {
@@ -58,11 +26,7 @@ fn document() -> String {
 }
 
 pub fn pages() -> Router {
-    Router::new().route("/runbook", get(show)).with_state(Arc::new(Runbook::new()))
-}
-
-async fn show(State(runbook): State<Arc<Runbook>>) -> Response {
-    (runbook.headers.clone(), runbook.text.clone()).into_response()
+    Document::new(document(), &format!("style-src {}", source(STYLE))).at("/runbook")
 }
 
 #[cfg(test)]
