@@ -53,7 +53,7 @@ dev:
 	@[ -x "$${CARGO_TARGET_DIR:-target}/debug/landfall" ] || \
 		echo 'The first build compiles all that Landfall is made of: about two minutes on two cores. Cargo says how far it is.'
 	@cargo build -p gateway -p device-sim
-	@exec cargo run --quiet -p gateway --bin landfall -- dev --simulate $(DEVICES) $(ARGS)
+	@exec "$${CARGO_TARGET_DIR:-target}/debug/landfall" dev --simulate $(DEVICES) $(ARGS)
 
 # The end-to-end tests start the programs that `build` leaves in the target folder.
 test:
