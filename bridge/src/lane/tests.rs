@@ -128,9 +128,13 @@ impl Rig {
         self.wait_until("not all have an outcome", |rig| {
             rig.outcomes.len() == rig.submitted as usize
         });
+        // The outcomes of a round are told one by one, and put into the books together.
+        self.wait_until("the books never end", |rig| {
+            let account = &rig.lane.account;
+            account.ledger.totals().in_flight == 0 && account.share(Carriage::Inline).used() == 0
+        });
         let totals = self.lane.account.ledger.totals();
         assert_eq!(totals.received, u64::from(self.submitted));
-        assert_eq!(totals.in_flight, 0);
         let count = |wanted: fn(&Outcome) -> bool| {
             self.outcomes.values().filter(|outcome| wanted(outcome)).count() as u64
         };
@@ -138,7 +142,6 @@ impl Rig {
         assert_eq!(totals.failed, count(|outcome| *outcome == Outcome::Failed));
         let dead = count(|outcome| matches!(outcome, Outcome::DeadLettered(_)));
         assert_eq!(totals.dead_lettered, dead);
-        assert_eq!(self.lane.account.share(Carriage::Inline).used(), 0);
     }
 
     fn all(&self, outcome: Outcome) -> bool {
