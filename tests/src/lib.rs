@@ -28,6 +28,7 @@ pub mod proxy;
 pub mod raw;
 pub mod role;
 pub mod s3;
+pub mod server;
 pub mod service;
 pub mod stage;
 pub mod stub;

@@ -1,14 +1,13 @@
 //! An HTTP service that says what a test tells it to: a key server, or one that knows clients.
 
 use std::io::{BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::net::TcpStream;
+use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
 use crate::http::read_head;
-use crate::ports;
+use crate::server::{Server, Shared};
 
 /// Who hangs looks so often whether it may end.
 const LOOK: Duration = Duration::from_millis(50);
@@ -29,78 +28,50 @@ pub enum Says {
 }
 
 /// A service; it ends with this.
-pub struct Service {
-    address: SocketAddr,
-    shared: Arc<Shared>,
-}
+pub struct Service(Server<Told>);
 
-struct Shared {
+struct Told {
     says: Mutex<Says>,
     /// The bodies of the requests that came.
     asked: Mutex<Vec<String>>,
-    ended: AtomicBool,
 }
 
 impl Service {
     pub fn start(says: Says) -> Service {
-        let listener = ports::listen();
-        let address = listener.local_addr().expect("a bound socket has an address");
-        let shared = Arc::new(Shared {
-            says: Mutex::new(says),
-            asked: Mutex::default(),
-            ended: AtomicBool::new(false),
-        });
-        let accepting = Arc::clone(&shared);
-        thread::spawn(move || {
-            for client in listener.incoming().flatten() {
-                if accepting.ended.load(Ordering::Acquire) {
-                    return;
-                }
-                let shared = Arc::clone(&accepting);
-                thread::spawn(move || while answer(&client, &shared).is_some() {});
-            }
-        });
-        Service { address, shared }
+        let told = Told { says: Mutex::new(says), asked: Mutex::default() };
+        Service(Server::start(told, answer))
     }
 
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        format!("http://{}{path}", self.0.address)
     }
 
     /// From now on it says something else.
     pub fn says(&self, says: Says) {
-        *self.shared.says.lock().expect("no thread of it panics") = says;
+        *self.0.state().says.lock().expect("no thread of it panics") = says;
     }
 
     /// The bodies of the requests that came so far.
     pub fn asked(&self) -> Vec<String> {
-        self.shared.asked.lock().expect("no thread of it panics").clone()
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        self.shared.ended.store(true, Ordering::Release);
-        // Wakes the accepting thread, which then sees the end.
-        let _ = TcpStream::connect(self.address);
+        self.0.state().asked.lock().expect("no thread of it panics").clone()
     }
 }
 
 /// Reads one request and answers it; None when the connection is over.
-fn answer(mut stream: &TcpStream, shared: &Shared) -> Option<()> {
+fn answer(mut stream: &TcpStream, shared: &Shared<Told>) -> Option<()> {
     let mut reader = BufReader::new(stream);
     let length = read_head(&mut reader)?;
     let mut body = String::new();
     reader.take(length).read_to_string(&mut body).ok()?;
-    let says = || shared.says.lock().map(|says| says.clone()).ok();
+    let says = || shared.state.says.lock().map(|says| says.clone()).ok();
     let hangs = |says: Says| match says {
         Says::Nothing => true,
         Says::NothingTo(word) => body.contains(word),
         _ => false,
     };
-    shared.asked.lock().ok()?.push(body.clone());
+    shared.state.asked.lock().ok()?.push(body.clone());
     while hangs(says()?) {
-        if shared.ended.load(Ordering::Acquire) {
+        if shared.has_ended() {
             return None;
         }
         thread::sleep(LOOK);

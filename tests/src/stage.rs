@@ -3,31 +3,25 @@
 
 use std::io::{BufReader, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::http;
-use crate::ports;
+use crate::server::{Server, Shared};
 
 /// How often a stream looks for something to say.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// A server of the page; it ends with this.
-pub struct Stage {
-    address: SocketAddr,
-    shared: Arc<Shared>,
-}
+pub struct Stage(Server<Play>);
 
-#[derive(Default)]
-struct Shared {
+struct Play {
     /// The whole answer to who asks for the page.
     page: String,
     script: Mutex<Script>,
-    ended: AtomicBool,
 }
 
 /// What streams say.
@@ -53,24 +47,11 @@ impl Stage {
         let length = page.body.len();
         let page =
             format!("HTTP/1.1 200 OK\r\n{headers}Content-Length: {length}\r\n\r\n{}", page.body);
-        let listener = ports::listen();
-        let address = listener.local_addr().expect("a bound socket has an address");
-        let shared = Arc::new(Shared { page, ..Shared::default() });
-        let accepting = Arc::clone(&shared);
-        thread::spawn(move || {
-            for client in listener.incoming().flatten() {
-                if accepting.ended.load(Ordering::Acquire) {
-                    return;
-                }
-                let shared = Arc::clone(&accepting);
-                thread::spawn(move || while answer(&client, &shared).is_some() {});
-            }
-        });
-        Stage { address, shared }
+        Stage(Server::start(Play { page, script: Mutex::default() }, answer))
     }
 
     pub fn url(&self) -> String {
-        format!("http://{}/", self.address)
+        format!("http://{}/", self.0.address)
     }
 
     /// One more event, such as `now`, for all who listen and all who come.
@@ -105,26 +86,18 @@ impl Stage {
     }
 
     fn script(&self) -> MutexGuard<'_, Script> {
-        self.shared.script.lock().expect("no thread of it panics")
-    }
-}
-
-impl Drop for Stage {
-    fn drop(&mut self) {
-        self.shared.ended.store(true, Ordering::Release);
-        // Wakes the accepting thread, which then sees the end.
-        let _ = TcpStream::connect(self.address);
+        self.0.state().script.lock().expect("no thread of it panics")
     }
 }
 
 /// Answers one request; None when the connection is over.
-fn answer(mut stream: &TcpStream, shared: &Shared) -> Option<()> {
+fn answer(mut stream: &TcpStream, shared: &Shared<Play>) -> Option<()> {
     let (path, _) = http::read_request(&mut BufReader::new(stream))?;
     if !path.starts_with("/api/v1/live") {
-        return stream.write_all(shared.page.as_bytes()).ok();
+        return stream.write_all(shared.state.page.as_bytes()).ok();
     }
     let (refusal, cuts) = {
-        let mut script = shared.script.lock().ok()?;
+        let mut script = shared.state.script.lock().ok()?;
         script.asked.push(path);
         (script.refusal.clone(), script.cuts)
     };
@@ -134,9 +107,9 @@ fn answer(mut stream: &TcpStream, shared: &Shared) -> Option<()> {
     let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n";
     stream.write_all(head.as_bytes()).ok()?;
     let mut said = 0;
-    while !shared.ended.load(Ordering::Acquire) {
+    while !shared.has_ended() {
         let more = {
-            let script = shared.script.lock().ok()?;
+            let script = shared.state.script.lock().ok()?;
             if script.cuts != cuts {
                 break;
             }

@@ -3,70 +3,44 @@
 
 use std::io::{BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::http::read_head;
-use crate::ports;
+use crate::server::{Server, Shared};
 
 /// A failing server; it ends with this.
-pub struct Stub {
-    address: SocketAddr,
-    shared: Arc<Shared>,
-}
+pub struct Stub(Server<Failing>);
 
-#[derive(Default)]
-struct Shared {
+struct Failing {
+    code: u16,
     requests: AtomicU64,
-    ended: AtomicBool,
 }
 
 impl Stub {
     /// Answers every request with this code and nothing else.
     pub fn answering(code: u16) -> Stub {
-        let listener = ports::listen();
-        let address = listener.local_addr().expect("a bound socket has an address");
-        let shared = Arc::new(Shared::default());
-        let accepting = Arc::clone(&shared);
-        thread::spawn(move || {
-            for client in listener.incoming().flatten() {
-                if accepting.ended.load(Ordering::Acquire) {
-                    return;
-                }
-                let shared = Arc::clone(&accepting);
-                thread::spawn(move || while answer(&client, code, &shared).is_some() {});
-            }
-        });
-        Stub { address, shared }
+        Stub(Server::start(Failing { code, requests: AtomicU64::new(0) }, answer))
     }
 
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.0.address
     }
 
     /// Requests that were answered.
     pub fn requests(&self) -> u64 {
-        self.shared.requests.load(Ordering::Acquire)
-    }
-}
-
-impl Drop for Stub {
-    fn drop(&mut self) {
-        self.shared.ended.store(true, Ordering::Release);
-        // Wakes the accepting thread, which then sees the end.
-        let _ = TcpStream::connect(self.address);
+        self.0.state().requests.load(Ordering::Acquire)
     }
 }
 
 /// Reads one request with its body and answers it; None when the connection is over.
-fn answer(mut stream: &TcpStream, code: u16, shared: &Shared) -> Option<()> {
+fn answer(mut stream: &TcpStream, shared: &Shared<Failing>) -> Option<()> {
     let mut reader = BufReader::new(stream);
     let length = read_head(&mut reader)?;
     std::io::copy(&mut reader.take(length), &mut std::io::sink()).ok()?;
-    if shared.ended.load(Ordering::Acquire) {
+    if shared.has_ended() {
         return None;
     }
-    shared.requests.fetch_add(1, Ordering::AcqRel);
+    let Failing { code, requests } = &shared.state;
+    requests.fetch_add(1, Ordering::AcqRel);
     write!(stream, "HTTP/1.1 {code} Stub\r\nContent-Length: 0\r\n\r\n").ok()
 }
