@@ -76,7 +76,7 @@ generate:
 screenshots:
 	@$(step) setup tests/tools/setup.sh test
 	@$(step) build cargo build --workspace --bins
-	@LANDFALL_PICTURES=$(CURDIR)/docs/images $(step) screenshots cargo test -p tests --test surface -- page_live::
+	@LANDFALL_PICTURES=$(CURDIR)/docs/images $(step) screenshots cargo test --workspace --test surface -- page_live::
 
 # One end-to-end test, as long as one likes.
 soak:

@@ -416,8 +416,7 @@ impl std::iter::Sum for Sum {
 
 /// As many digits as somebody reads.
 fn rounded(number: f64) -> f64 {
-    // A sum of nothing is -0, which nobody wants to read.
-    (number * 1e3).round() / 1e3 + 0.0
+    (number * 1e3).round() / 1e3
 }
 
 /// Seconds, to the microsecond.
