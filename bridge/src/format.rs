@@ -84,6 +84,13 @@ impl Format {
         }
     }
 
+    /// The id of the message that a record is of. None for a record that is not in this format.
+    pub(crate) fn message_id(self, record: Record<'_>) -> Option<[u8; 16]> {
+        match self {
+            Format::Envelope => envelope::message_id(record),
+        }
+    }
+
     /// A dead letter that says what this record said, and why it is one. None for a record that is not in
     /// this format.
     pub(crate) fn dead_letter(self, record: Record<'_>, reason: &str) -> Option<Letter> {

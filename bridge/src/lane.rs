@@ -18,10 +18,12 @@ use parking_lot::Mutex;
 
 use crate::account::Account;
 use crate::dead_letters::DeadLetters;
+use crate::format::Format;
 use crate::lanes::LanePlan;
 use crate::outcome::{Fault, Outcome};
 use crate::receipt::{Receipt, Tally};
 use crate::record::{self, Record, RecordBatch, RecordBuf};
+use crate::repeats::Repeats;
 use crate::sink::{AppendError, Decided, Sink, Token, Verdict};
 
 /// A gathered batch is handed over early when it has this many bytes.
@@ -67,12 +69,16 @@ pub struct Lane {
     pub inline_size: u32,
     /// The first of its Kafka topics; the only one of the dead-letter lane.
     pub(crate) topic: Box<str>,
+    /// Of its records.
+    format: Format,
     queue: Mutex<Queue>,
     state: AtomicU8,
     thread: OnceLock<Thread>,
     gather: Duration,
     /// Where records go that the sink refuses for good; none for the dead-letter lane itself.
     dead_letters: Option<DeadLetters>,
+    /// Of all lanes.
+    repeats: Arc<Repeats>,
     landing_latency: metrics::Histogram,
     status: LaneStatus,
 }
@@ -100,6 +106,8 @@ struct LaneStatus {
     last_reason: Mutex<Option<String>>,
     backlog: AtomicUsize,
     resets: AtomicU64,
+    /// How many of all repeats are this lane's.
+    repeats: AtomicU64,
     finished: AtomicBool,
 }
 
@@ -110,17 +118,23 @@ pub struct LaneThread {
 }
 
 impl Lane {
-    pub(crate) fn new(plan: &LanePlan, dead_letters: Option<DeadLetters>) -> Arc<Lane> {
+    pub(crate) fn new(
+        plan: &LanePlan,
+        dead_letters: Option<DeadLetters>,
+        repeats: Arc<Repeats>,
+    ) -> Arc<Lane> {
         let name = plan.name.clone();
         Arc::new(Lane {
             account: Arc::new(Account::new(&name, plan.inline_memory, plan.large_memory)),
             inline_size: plan.inline_size,
             topic: plan.topic.all().first().map_or("", String::as_str).into(),
+            format: plan.format,
             queue: Mutex::default(),
             state: AtomicU8::new(IDLE),
             thread: OnceLock::new(),
             gather: plan.gather,
             dead_letters,
+            repeats,
             landing_latency: metrics::histogram!(crate::metrics::LANDING_LATENCY, "lane" => name),
             status: LaneStatus {
                 started: Instant::now(),
@@ -132,6 +146,7 @@ impl Lane {
                 last_reason: Mutex::default(),
                 backlog: AtomicUsize::new(0),
                 resets: AtomicU64::new(0),
+                repeats: AtomicU64::new(0),
                 finished: AtomicBool::new(false),
             },
         })
@@ -182,6 +197,16 @@ impl Lane {
                 pending.receipt.resolve(Outcome::Failed);
             }
         }
+    }
+
+    /// A record goes to Kafka, or becomes a dead letter, of which a producer had taken one before.
+    fn note_repeat(&self, record: Record<'_>) {
+        let Some(id) = self.format.message_id(record) else {
+            tracing::error!("a record that its format cannot read is handed over again");
+            return;
+        };
+        self.repeats.note(id);
+        self.status.repeats.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Bytes of the records that wait for the lane's thread.
@@ -244,6 +269,11 @@ impl Lane {
     pub fn resets(&self) -> u64 {
         self.status.resets.load(Ordering::Relaxed)
     }
+
+    /// How often it handed a message over again that a producer had taken before.
+    pub fn repeats(&self) -> u64 {
+        self.status.repeats.load(Ordering::Relaxed)
+    }
 }
 
 impl LaneStatus {
@@ -304,15 +334,23 @@ struct Backlog {
 struct Waiting {
     record: RecordBuf,
     pending: Pending,
+    past: Past,
+}
+
+/// What came of a record when it was handed over before; of a new one, nothing.
+#[derive(Clone, Copy, Default)]
+struct Past {
     /// It failed as too large together with others: it is sent alone, to know whose fault it was.
     suspect: bool,
+    /// A producer took it, so it may be in Kafka.
+    taken: bool,
 }
 
 /// A record that the sink has.
 struct Handed {
     pending: Pending,
     sequence: u64,
-    suspect: bool,
+    past: Past,
 }
 
 /// The lane's thread.
@@ -454,22 +492,16 @@ impl<'l> Worker<'l> {
                 || self.quiet.is_some()
                 || (!self.backlogs.is_empty() && self.backlogs.contains_key(record.topic()));
             if behind {
-                self.hold(record.to_owned(), pending, sequence, false, None);
+                self.hold(record.to_owned(), pending, sequence, Past::default(), None);
             } else {
-                self.append(record, pending, sequence, false);
+                self.append(record, pending, sequence, Past::default());
             }
         });
         self.incoming = incoming;
     }
 
     /// Gives one record to the sink; what it does not take goes where it belongs. True if it took it.
-    fn append(
-        &mut self,
-        record: Record<'_>,
-        pending: Pending,
-        sequence: u64,
-        suspect: bool,
-    ) -> bool {
+    fn append(&mut self, record: Record<'_>, pending: Pending, sequence: u64, past: Past) -> bool {
         let token = match self.free.pop() {
             Some(token) => token,
             None => {
@@ -479,8 +511,8 @@ impl<'l> Worker<'l> {
         };
         let pause = match self.sink.append(record, token) {
             Ok(()) => {
-                self.handed[token] = Some(Handed { pending, sequence, suspect });
-                self.suspect_out |= suspect;
+                self.handed[token] = Some(Handed { pending, sequence, past });
+                self.suspect_out |= past.suspect;
                 return true;
             }
             Err(AppendError::TooLarge) => {
@@ -490,6 +522,9 @@ impl<'l> Worker<'l> {
             }
             Err(AppendError::Refused(reason)) => {
                 self.free.push(token);
+                if past.taken {
+                    self.lane.note_repeat(record);
+                }
                 self.lane.dead_letter(record, pending, Fault::Record, &reason);
                 return false;
             }
@@ -498,7 +533,7 @@ impl<'l> Worker<'l> {
             Err(AppendError::Away | AppendError::NoTopic) => RETRY_PAUSE,
         };
         self.free.push(token);
-        self.hold(record.to_owned(), pending, sequence, suspect, Some(pause));
+        self.hold(record.to_owned(), pending, sequence, past, Some(pause));
         false
     }
 
@@ -508,12 +543,12 @@ impl<'l> Worker<'l> {
         record: RecordBuf,
         pending: Pending,
         sequence: u64,
-        suspect: bool,
+        past: Past,
         pause: Option<Duration>,
     ) {
         let topic = record.as_record().topic().to_owned();
         let backlog = self.backlogs.entry(topic).or_default();
-        backlog.records.insert(sequence, Waiting { record, pending, suspect });
+        backlog.records.insert(sequence, Waiting { record, pending, past });
         if let Some(pause) = pause {
             let at = Instant::now() + pause;
             backlog.retry_at = Some(backlog.retry_at.map_or(at, |known| known.max(at)));
@@ -540,15 +575,18 @@ impl<'l> Worker<'l> {
             let Some(mut backlog) = self.backlogs.remove(&topic) else { continue };
             backlog.retry_at = None;
             while let Some(entry) = backlog.records.first_entry() {
-                if entry.get().suspect && self.has_handed() {
+                if entry.get().past.suspect && self.has_handed() {
                     // A suspect travels alone: it waits until the sink has nothing else.
                     self.quiet = self.quiet.take().or_else(|| Some(topic.clone()));
                     break;
                 }
                 let (sequence, waiting) = backlog.records.pop_first().expect("there is a first");
-                let Waiting { record, pending, suspect } = waiting;
-                let taken = self.append(record.as_record(), pending, sequence, suspect);
-                if (!taken && self.backlogs.contains_key(&topic)) || suspect {
+                let Waiting { record, pending, past } = waiting;
+                let taken = self.append(record.as_record(), pending, sequence, past);
+                if taken && past.taken {
+                    self.lane.note_repeat(record.as_record());
+                }
+                if (!taken && self.backlogs.contains_key(&topic)) || past.suspect {
                     break;
                 }
             }
@@ -582,8 +620,8 @@ impl<'l> Worker<'l> {
                 continue;
             };
             self.free.push(token);
-            let Handed { pending, sequence, suspect } = handed;
-            self.suspect_out &= !suspect;
+            let Handed { pending, sequence, past } = handed;
+            self.suspect_out &= !past.suspect;
             match verdict {
                 Verdict::Durable => {
                     landed = true;
@@ -591,7 +629,7 @@ impl<'l> Worker<'l> {
                     self.lane.landing_latency.record(latency);
                     pending.receipt.resolve_into(pending.on_landing, &mut self.tally);
                 }
-                Verdict::TooLarge(record) if suspect => {
+                Verdict::TooLarge(record) if past.suspect => {
                     self.lane.dead_letter(
                         record.as_record(),
                         pending,
@@ -601,7 +639,8 @@ impl<'l> Worker<'l> {
                 }
                 Verdict::TooLarge(record) => {
                     self.reset_wanted = true;
-                    self.hold(record, pending, sequence, true, Some(Duration::ZERO));
+                    let past = Past { suspect: true, taken: true };
+                    self.hold(record, pending, sequence, past, Some(Duration::ZERO));
                 }
                 Verdict::Refused { record, reason } => {
                     self.lane.dead_letter(record.as_record(), pending, Fault::Record, &reason);
@@ -609,8 +648,12 @@ impl<'l> Worker<'l> {
                 Verdict::Undecided { record, reason } => {
                     tracing::debug!(lane = &*self.lane.account.name, %reason, "a record is tried again");
                     given_back = Some(reason);
-                    let pause = if self.resetting { Duration::ZERO } else { RETRY_PAUSE };
-                    self.hold(record, pending, sequence, suspect, Some(pause));
+                    let past = Past { taken: true, ..past };
+                    self.hold(record, pending, sequence, past, Some(self.retry_pause()));
+                }
+                Verdict::Unsent { record, reason } => {
+                    given_back = Some(reason);
+                    self.hold(record, pending, sequence, past, Some(self.retry_pause()));
                 }
             }
         }
@@ -624,6 +667,11 @@ impl<'l> Worker<'l> {
             // A reset gives everything back and says nothing of Kafka.
             *status.last_reason.lock() = given_back.map(Cow::into_owned);
         }
+    }
+
+    /// How long what was given back waits.
+    fn retry_pause(&self) -> Duration {
+        if self.resetting { Duration::ZERO } else { RETRY_PAUSE }
     }
 
     /// Starts the sink anew and lines up everything it had, to be sent again in order.

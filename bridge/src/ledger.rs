@@ -2,6 +2,7 @@
 //!
 //! received = landed + dead-lettered + refused + failed + in flight. In flight counts live receipts.
 
+use std::iter::Sum;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::balance::Balance;
@@ -46,6 +47,19 @@ impl Totals {
     pub fn difference(&self) -> i64 {
         let decided = self.landed + self.dead_lettered + self.failed + self.refused_total();
         self.received.wrapping_sub(decided + self.in_flight) as i64
+    }
+}
+
+impl Sum for Totals {
+    fn sum<I: Iterator<Item = Totals>>(totals: I) -> Totals {
+        totals.fold(Totals::default(), |sum, lane| Totals {
+            received: sum.received + lane.received,
+            in_flight: sum.in_flight + lane.in_flight,
+            landed: sum.landed + lane.landed,
+            dead_lettered: sum.dead_lettered + lane.dead_lettered,
+            failed: sum.failed + lane.failed,
+            refused: std::array::from_fn(|reason| sum.refused[reason] + lane.refused[reason]),
+        })
     }
 }
 
@@ -131,6 +145,22 @@ mod tests {
         assert_eq!((totals.received, totals.in_flight, totals.refused_total()), (5, 1, 1));
         assert!(totals.add_up());
         assert!(!Totals { landed: 3, ..totals }.add_up());
+    }
+
+    #[test]
+    fn a_sum_has_what_each_lane_has() {
+        let lane = |n: u64| Totals {
+            received: 20 * n,
+            in_flight: n,
+            landed: 2 * n,
+            dead_lettered: 3 * n,
+            failed: 4 * n,
+            refused: std::array::from_fn(|reason| reason as u64 + n),
+        };
+        let sum: Totals = [lane(1), lane(10)].into_iter().sum();
+        let refused = std::array::from_fn(|reason| 2 * reason as u64 + 11);
+        assert_eq!(sum, Totals { refused, ..lane(11) });
+        assert_eq!(sum.difference(), lane(1).difference() + lane(10).difference());
     }
 
     /// While messages pass, a person sees books that add up; and books that are wrong are seen to be.

@@ -32,6 +32,7 @@ pub mod ledger;
 pub mod mailbox;
 pub mod outcome;
 pub mod receipt;
+pub mod repeats;
 pub mod share;
 
 // How it lands.
@@ -56,5 +57,6 @@ pub use message::Carriage;
 pub use objects::Store;
 pub use outcome::{Fault, Outcome, Refusal};
 pub use receipt::Receipt;
+pub use repeats::Repeats;
 pub use uplink::{Decided, Full, Passage, ReplyTo, Uplink};
 pub use upload::Upload;

@@ -35,6 +35,8 @@ pub enum Verdict {
     /// Not stored, as far as is known; trying again may help. Later records are not stored before it:
     /// a sink in which that could happen is broken.
     Undecided { record: RecordBuf, reason: Cow<'static, str> },
+    /// The same, and the store was never given it: the sink kept it back.
+    Unsent { record: RecordBuf, reason: Cow<'static, str> },
 }
 
 /// Why a record was not taken.
@@ -67,7 +69,7 @@ pub trait Sink: Send {
     /// by then it may keep until its reset: whoever waits for a verdict looks here too.
     fn is_broken(&self) -> bool;
 
-    /// Gives up on everything undecided, which comes from [`Sink::poll`] as undecided, and starts
+    /// Gives up on everything undecided, which comes from [`Sink::poll`] as undecided or unsent, and starts
     /// anew. What was given up may have been stored all the same.
     fn reset(&mut self);
 }

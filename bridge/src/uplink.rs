@@ -10,12 +10,13 @@ use crate::account::{Account, Reservation};
 use crate::classify::Routing;
 use crate::dead_letters::DeadLetters;
 use crate::lane::{Lane, LaneThread, SinkFactory};
-use crate::lanes::{LaneId, Lanes};
+use crate::lanes::{LaneId, LanePlan, Lanes};
 use crate::mailbox::Mailbox;
 use crate::message::{Carriage, Message};
 use crate::metadata::EventTimeFault;
 use crate::objects::{ObjectFigures, Store};
 use crate::outcome::Refusal;
+use crate::repeats::Repeats;
 
 pub use decided::{Decided, Inline, Large, Passage, ReplyTo};
 
@@ -38,6 +39,7 @@ pub struct Uplink {
     /// For messages that were refused before anything of them was read.
     unclassified: Arc<Account>,
     store: Option<Store>,
+    repeats: Arc<Repeats>,
     /// Messages whose event time counts as absent, by [`EventTimeFault`].
     event_time_faults: [AtomicU64; EventTimeFault::ALL.len()],
 }
@@ -47,17 +49,20 @@ impl Uplink {
     /// so.
     pub fn new(routing: Routing, store: Option<Store>) -> Uplink {
         assert_eq!(routing.has_store, store.is_some(), "the store that is configured was opened");
-        let dead_letter = Lane::new(&routing.lanes[LaneId::DEAD_LETTER], None);
+        let repeats = Arc::new(Repeats::default());
+        let lane = |plan: &LanePlan, letters| Lane::new(plan, letters, Arc::clone(&repeats));
+        let dead_letter = lane(&routing.lanes[LaneId::DEAD_LETTER], None);
         let letters = |format| DeadLetters::new(format, Arc::clone(&dead_letter), store.clone());
-        let lanes = routing.lanes.map(|lane, plan| match lane == LaneId::DEAD_LETTER {
+        let lanes = routing.lanes.map(|id, plan| match id == LaneId::DEAD_LETTER {
             true => Arc::clone(&dead_letter),
-            false => Lane::new(plan, Some(letters(plan.format))),
+            false => lane(plan, Some(letters(plan.format))),
         });
         Uplink {
             routing,
             lanes,
             unclassified: Arc::new(Account::new("none", UNCLASSIFIED_SHARE, 0)),
             store,
+            repeats,
             event_time_faults: Default::default(),
         }
     }
@@ -83,6 +88,11 @@ impl Uplink {
     /// The books of all lanes, and of what was refused before it had one.
     pub fn accounts(&self) -> impl Iterator<Item = &Arc<Account>> {
         self.lanes.values().map(|lane| &lane.account).chain([&self.unclassified])
+    }
+
+    /// The messages that lanes handed over again.
+    pub fn repeats(&self) -> &Arc<Repeats> {
+        &self.repeats
     }
 
     /// How the object store is doing; None where there is none.

@@ -407,6 +407,7 @@ mod tests {
                 large_memory: SHARE,
             },
             None,
+            Arc::default(),
         );
         let url = Url::from_directory_path(std::env::temp_dir()).expect("an absolute path");
         let objects = Objects::open(&url, &BTreeMap::new()).expect("the folder is there");

@@ -4,6 +4,7 @@
 mod clients;
 mod document;
 mod guard;
+mod ledger;
 mod live;
 mod page;
 mod pools;
@@ -26,6 +27,7 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
+use bridge::Repeats;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -114,6 +116,8 @@ pub struct Operated<'v> {
     pub reloader: &'v Arc<Reloader>,
     /// Who is connected, and where it is told what operators do.
     pub clients: Option<(&'v Arc<Clients>, &'v Arc<Audit>)>,
+    /// Which messages its lanes handed over again; they name no device.
+    pub repeats: Option<&'v Arc<Repeats>>,
     /// What makes events of messages.
     pub pools: Option<&'v Arc<Pools>>,
 }
@@ -286,13 +290,16 @@ async fn sample<V: AdminView>(pages: Arc<Pages<V>>) {
 
 /// What is on `admin.bind`.
 fn all_pages<V: AdminView>(pages: &Arc<Pages<V>>, guard: &Arc<Guard>) -> Router {
-    let shown = Router::new()
+    let Operated { reloader, clients, repeats, pools } = pages.view.operated();
+    let mut shown = Router::new()
         .route("/metrics", get(metrics::<V>))
         .route("/api/v1/status", get(status::<V>))
         .with_state(Arc::clone(pages))
-        .merge(live::pages(&pages.live))
-        .route_layer(from_fn_with_state(Arc::clone(guard), guard::if_configured));
-    let Operated { reloader, clients, pools } = pages.view.operated();
+        .merge(live::pages(&pages.live));
+    if let Some(repeats) = repeats {
+        shown = shown.merge(ledger::pages(pages, repeats));
+    }
+    let shown = shown.route_layer(from_fn_with_state(Arc::clone(guard), guard::if_configured));
     let mut kept = reload::pages(reloader);
     if let Some((clients, audit)) = clients {
         kept = kept.merge(clients::pages(clients, audit));
@@ -303,10 +310,10 @@ fn all_pages<V: AdminView>(pages: &Arc<Pages<V>>, guard: &Arc<Guard>) -> Router 
     let kept = kept.route_layer(from_fn_with_state(Arc::clone(guard), guard::always));
     let text = match (clients.is_some(), pools.is_some()) {
         (_, false) => {
-            "not found: there are / and /runbook for people, /livez, /readyz, /metrics, and /api/v1/ with status, live, clients and reload\n"
+            "not found: there are / and /runbook for people, /livez, /readyz, /metrics, and /api/v1/ with status, ledger, live, clients and reload\n"
         }
         (true, true) => {
-            "not found: there are / and /runbook for people, /livez, /readyz, /metrics, and /api/v1/ with status, live, clients, parse and reload\n"
+            "not found: there are / and /runbook for people, /livez, /readyz, /metrics, and /api/v1/ with status, ledger, live, clients, parse and reload\n"
         }
         (false, true) => {
             "not found: there are / and /runbook for people, /livez, /readyz, /metrics, and /api/v1/ with status, live, parse and reload\n"

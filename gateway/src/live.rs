@@ -46,6 +46,7 @@ const REST_BYTES: usize = 64 * 1024;
 /// See the module.
 pub struct Live {
     started: Instant,
+    started_at: SystemTime,
     sampler: Mutex<Sampler>,
     latest: watch::Sender<Option<Event>>,
     places: Arc<Semaphore>,
@@ -84,10 +85,21 @@ impl Live {
     pub fn new() -> Arc<Live> {
         Arc::new(Live {
             started: Instant::now(),
+            started_at: SystemTime::now(),
             sampler: Mutex::new(Sampler::new(format!("{:016x}", rand::random::<u64>()))),
             latest: watch::Sender::new(None),
             places: Arc::new(Semaphore::new(WATCHERS_MAX)),
         })
+    }
+
+    /// Tells this process from the one before and the one after it.
+    pub fn process(&self) -> String {
+        self.sampler.lock().process().to_owned()
+    }
+
+    /// When it began, by the machine's clock.
+    pub fn started_at(&self) -> SystemTime {
+        self.started_at
     }
 
     /// Samples what `read` finds, for ever. It is told whether anybody looks. Cancel safe.

@@ -46,6 +46,7 @@ pub const LANE_MEMORY_LIMIT: &str = "landfall_lane_memory_limit_bytes";
 pub const LANE_WAITING: &str = "landfall_lane_waiting_connections";
 pub const LANE_BACKLOG: &str = "landfall_lane_backlog_records";
 pub const LANE_RESETS: &str = "landfall_lane_producer_resets_total";
+pub const LANE_HANDED_OVER_AGAIN: &str = "landfall_lane_records_handed_over_again_total";
 pub const LANE_OLDEST: &str = "landfall_lane_oldest_message_seconds";
 pub const LANE_STALLED: &str = "landfall_lane_stalled_seconds";
 pub const PANICS: &str = "landfall_panics_total";
@@ -174,6 +175,11 @@ const DESCRIPTIONS: &[(&str, &str, &str)] = &[
     ),
     (LANE_BACKLOG, "gauge", "Records that wait to be sent to Kafka again."),
     (LANE_RESETS, "counter", "Times the lane's producer was started anew."),
+    (
+        LANE_HANDED_OVER_AGAIN,
+        "counter",
+        "Records that went to the lane's producer again after one had taken them: they may be in Kafka twice.",
+    ),
     (
         LANE_OLDEST,
         "gauge",

@@ -194,7 +194,12 @@ impl AdminView for View {
     }
 
     fn operated(&self) -> Operated<'_> {
-        Operated { reloader: &self.reloader, clients: None, pools: Some(&self.pools) }
+        Operated {
+            reloader: &self.reloader,
+            clients: None,
+            repeats: None,
+            pools: Some(&self.pools),
+        }
     }
 
     fn collect_metrics(&self) {

@@ -300,6 +300,7 @@ impl AdminView for View {
         Operated {
             reloader: &self.reloader,
             clients: Some((&self.edge.clients, &self.edge.audit)),
+            repeats: Some(self.edge.uplink.repeats()),
             pools: self.pools.as_ref(),
         }
     }
@@ -362,6 +363,8 @@ impl AdminView for View {
             let name = lane.account.name.to_string();
             gauge!(names::LANE_BACKLOG, "lane" => name.clone()).set(lane.backlog() as f64);
             counter!(names::LANE_RESETS, "lane" => name.clone()).absolute(lane.resets());
+            counter!(names::LANE_HANDED_OVER_AGAIN, "lane" => name.clone())
+                .absolute(lane.repeats());
             gauge!(names::LANE_OLDEST, "lane" => name.clone()).set(lane.oldest().as_secs_f64());
             let stalled = lane.stalled_for().unwrap_or_default();
             gauge!(names::LANE_STALLED, "lane" => name.clone()).set(stalled.as_secs_f64());

@@ -269,6 +269,14 @@ impl Gateway {
         serde_json::from_str(&body).unwrap_or_else(|error| panic!("no JSON ({error}): {body}"))
     }
 
+    /// `/api/v1/ledger`, of what was handed over again from that number on.
+    #[track_caller]
+    pub fn ledger(&self, after: u64) -> Value {
+        let answer = self.page(&format!("/api/v1/ledger?after={after}"));
+        assert_eq!(answer.code, 200, "{answer:?}");
+        answer.json()
+    }
+
     /// One lane of `/api/v1/status`.
     #[track_caller]
     pub fn lane(&self, name: &str) -> Value {

@@ -6,13 +6,13 @@
 
 use std::borrow::Cow;
 
-use prost::encoding::WireType;
+use prost::encoding::{DecodeContext, WireType};
 use proto::v1;
 
 use super::{Body, Stamp, letter};
 use crate::message::Message;
 use crate::metadata::Metadata;
-use crate::record::RecordBuf;
+use crate::record::{Record, RecordBuf};
 
 /// What a record's head takes beside the texts that a device chooses, in bytes: the Kafka topic's name,
 /// headers, ids, times, gateway, lane and a dead letter's reason, with their lengths.
@@ -45,6 +45,21 @@ pub(super) fn finish(dedupe_key: &[u8; 16], body: Body<'_>, record: &mut RecordB
         bytes(2, dedupe_key, out);
         write_body(body, out);
     });
+}
+
+/// The id that the envelope of a record has, which comes before everything long.
+pub(super) fn message_id(record: Record<'_>) -> Option<[u8; 16]> {
+    let mut rest = record.value();
+    while !rest.is_empty() {
+        let (tag, wire_type) = prost::encoding::decode_key(&mut rest).ok()?;
+        if (tag, wire_type) == (1, WireType::LengthDelimited) {
+            let length = prost::encoding::decode_varint(&mut rest).ok()?;
+            return rest.split_at_checked(usize::try_from(length).ok()?)?.0.try_into().ok();
+        }
+        let context = DecodeContext::default();
+        prost::encoding::skip_field(wire_type, tag, &mut rest, context).ok()?;
+    }
+    None
 }
 
 /// The most that [`begin`] writes.

@@ -111,6 +111,7 @@ fn run(name: &str, topics: &[&str], dead_letter: Option<Arc<Lane>>) -> Running {
             large_memory: 0,
         },
         dead_letter.map(|lane| DeadLetters::new(Format::Envelope, lane, None)),
+        Arc::default(),
     );
     let stored = Stored::default();
     let sink = Batches { stored: Arc::clone(&stored), batches: Vec::new(), returned: Vec::new() };
@@ -131,7 +132,11 @@ fn run(name: &str, topics: &[&str], dead_letter: Option<Arc<Lane>>) -> Running {
 }
 
 fn submit(lane: &Lane, topic: &str, key: &str, size: usize, mailbox: &Arc<Mailbox>, slot: u32) {
-    let envelope = proto::v1::Envelope { device_id: "x".repeat(size), ..Default::default() };
+    let envelope = proto::v1::Envelope {
+        message_id: vec![0; 16],
+        device_id: "x".repeat(size),
+        ..Default::default()
+    };
     let mut record = RecordBuf::default();
     record.begin(topic, 0);
     record.key(|out| out.extend_from_slice(key.as_bytes()));

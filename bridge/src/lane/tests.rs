@@ -1,5 +1,6 @@
 //! A lane on a sink in memory that fails as it is told to.
 
+use std::collections::BTreeSet;
 use std::task::{Wake, Waker};
 
 use prost::Message as _;
@@ -29,10 +30,14 @@ struct Rig {
     store: Arc<MemoryStore>,
     dead_store: Arc<MemoryStore>,
     lane: Arc<Lane>,
+    dead: Arc<Lane>,
+    repeats: Arc<Repeats>,
     threads: Vec<LaneThread>,
     mailbox: Arc<Mailbox>,
     submitted: u32,
     outcomes: BTreeMap<u32, Outcome>,
+    /// Messages that are dead letters after a sink had taken them and could not say what became of them.
+    letters_in_doubt: Vec<u32>,
 }
 
 fn plan(name: &str, topic: &str) -> LanePlan {
@@ -62,18 +67,22 @@ impl Rig {
     fn with_dead_letters(inline_size: u32, objects: Option<Store>) -> Rig {
         let (store, dead_store) = (MemoryStore::new(), MemoryStore::new());
         let dead = LanePlan { inline_size, ..plan("dead-letter", DEAD) };
-        let dead = Lane::new(&dead, None);
+        let repeats = Arc::<Repeats>::default();
+        let dead = Lane::new(&dead, None, Arc::clone(&repeats));
         let letters = DeadLetters::new(Format::Envelope, Arc::clone(&dead), objects);
-        let lane = Lane::new(&plan("fast", "a"), Some(letters));
+        let lane = Lane::new(&plan("fast", "a"), Some(letters), Arc::clone(&repeats));
         let threads = vec![started(&lane, &store), started(&dead, &dead_store)];
         Rig {
             store,
             dead_store,
             lane,
+            dead,
+            repeats,
             threads,
             mailbox: Arc::default(),
             submitted: 0,
             outcomes: BTreeMap::new(),
+            letters_in_doubt: Vec::new(),
         }
     }
 
@@ -86,6 +95,7 @@ impl Rig {
         let account = Arc::clone(&self.lane.account);
         let receipt = Receipt::open(account, Carriage::Inline, CHARGE, reply_to);
         let envelope = v1::Envelope {
+            message_id: u128::from(number).to_be_bytes().to_vec(),
             device_id: "m-1".into(),
             payload_size: number.into(),
             payload: Some(Payload::Inline(vec![b'x'; payload_bytes].into())),
@@ -142,6 +152,22 @@ impl Rig {
         assert_eq!(totals.failed, count(|outcome| *outcome == Outcome::Failed));
         let dead = count(|outcome| matches!(outcome, Outcome::DeadLettered(_)));
         assert_eq!(totals.dead_lettered, dead);
+        let mut again = taken_again(&self.store);
+        again.extend(taken_again(&self.dead_store));
+        again.extend(&self.letters_in_doubt);
+        again.sort_unstable();
+        assert_eq!(self.repeats(), again, "what was handed over again, and nothing else, is noted");
+    }
+
+    /// The messages that were handed over again, in the order of their numbers.
+    fn repeats(&self) -> Vec<u32> {
+        let page = self.repeats.since(0);
+        assert_eq!(page.count, page.ids.len() as u64, "a test has a page of them at most");
+        assert_eq!(page.count, self.lane.repeats() + self.dead.repeats());
+        let number = |id: String| uuid::Uuid::parse_str(&id).expect("an id").as_u128() as u32;
+        let mut numbers: Vec<u32> = page.ids.into_iter().map(number).collect();
+        numbers.sort_unstable();
+        numbers
     }
 
     fn all(&self, outcome: Outcome) -> bool {
@@ -166,6 +192,21 @@ fn numbers(store: &MemoryStore, topic: &str) -> Vec<u32> {
     of_topic.map(|record| envelope_of(&record).payload_size as u32).collect()
 }
 
+/// Numbers of the messages that sinks took after they had been sent, as often as that was.
+fn taken_again(store: &MemoryStore) -> Vec<u32> {
+    let (mut sent, mut again) = (BTreeSet::new(), Vec::new());
+    for (record, is_sent) in store.taken() {
+        let number = envelope_of(&record.as_record()).payload_size as u32;
+        if sent.contains(&number) {
+            again.push(number);
+        }
+        if is_sent {
+            sent.insert(number);
+        }
+    }
+    again
+}
+
 fn envelope_of(record: &Record<'_>) -> v1::Envelope {
     v1::Envelope::decode(record.value()).expect("an envelope")
 }
@@ -180,6 +221,7 @@ fn whatever_the_sink_loses_each_message_lands_once_and_in_order() {
             0..2 => Fate::Lose,
             2..6 => Fate::Full,
             6 => Fate::Break,
+            7 => Fate::KeepBack,
             _ => Fate::Store,
         }));
         let mut sent: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
@@ -227,8 +269,52 @@ fn a_sink_that_breaks_is_reset_and_nothing_is_lost() {
     assert!(rig.outcomes.is_empty(), "nothing was decided by a reset");
     rig.store.set_answering(true);
     rig.settle();
-    assert_eq!(numbers(&rig.store, "a"), [first, second].concat());
+    assert_eq!(numbers(&rig.store, "a"), [&first[..], &second[..]].concat());
     assert_eq!(rig.lane.resets(), 1);
+    assert_eq!(rig.repeats(), first, "the sink had taken no others");
+}
+
+/// Whatever kept it from a producer, and whoever it waited behind: it is handed over for the first time.
+#[test]
+fn what_no_sink_had_sent_is_not_handed_over_again() {
+    let mut rig = Rig::new();
+    rig.store.set_missing("b", true);
+    rig.store.tell_fates([Fate::Full, Fate::Break, Fate::RefuseAtOnce]);
+    (0..10).for_each(|_| _ = rig.submit("a", 10));
+    (0..3).for_each(|_| _ = rig.submit("b", 10));
+    rig.wait_until("the backlog holds them", |rig| rig.lane.backlog() == 3);
+    rig.store.set_missing("b", false);
+    rig.settle();
+    assert_eq!((rig.repeats.since(0).count, rig.lane.resets()), (0, 1));
+    rig.store.tell_fates([Fate::KeepBack, Fate::KeepBack]);
+    rig.submit("a", 10);
+    rig.settle();
+    rig.store.tell_fates([Fate::Refuse]);
+    rig.dead_store.tell_fates([Fate::Full]);
+    rig.submit("a", 10);
+    rig.settle();
+    assert!(rig.repeats().is_empty(), "the letter of what Kafka refused is handed over once");
+}
+
+#[test]
+fn each_hand_over_after_the_first_is_noted_with_its_message() {
+    let mut rig = Rig::new();
+    rig.store.tell_fates([Fate::Lose, Fate::Full, Fate::Lose, Fate::KeepBack]);
+    let often = rig.submit("a", 10);
+    rig.settle();
+    assert_eq!(rig.repeats(), [often; 3], "whatever became of it the last time");
+    rig.store.tell_fates([Fate::Refuse]);
+    rig.dead_store.tell_fates([Fate::Lose]);
+    let letter = rig.submit("a", 10);
+    rig.settle();
+    assert_eq!((rig.repeats(), rig.dead.repeats()), (vec![often, often, often, letter], 1));
+    // Nobody knows whether its record is in Kafka, and now its letter is too.
+    rig.store.tell_fates([Fate::Lose, Fate::RefuseAtOnce]);
+    let in_doubt = rig.submit("a", 10);
+    rig.letters_in_doubt.push(in_doubt);
+    rig.settle();
+    assert_eq!(rig.outcomes[&in_doubt], Outcome::DeadLettered(Fault::Record));
+    assert_eq!(rig.repeats(), [often, often, often, letter, in_doubt]);
 }
 
 #[test]
@@ -244,6 +330,7 @@ fn one_message_too_large_is_alone_a_dead_letter() {
     assert!(rig.all(Outcome::Landed), "{:?}", rig.outcomes);
     assert_eq!(numbers(&rig.store, "a"), small);
     assert_eq!(numbers(&rig.dead_store, DEAD), [large]);
+    assert!(rig.repeats().contains(&large), "it was sent alone");
 }
 
 /// A suspect that shares a batch with the next message too large would take the blame for it.
@@ -417,7 +504,7 @@ fn whoever_is_owed_an_answer_is_woken_for_it() {
 /// Its thread stands still, and so do the marks that it leaves.
 #[test]
 fn a_lane_without_messages_is_not_stalled_whatever_its_thread_does() {
-    let mut lane = Lane::new(&plan("fast", "a"), None);
+    let mut lane = Lane::new(&plan("fast", "a"), None, Arc::default());
     let began = Instant::now().checked_sub(2 * STALLED_AFTER).expect("the machine runs for longer");
     Arc::get_mut(&mut lane).expect("nobody else has it").status.started = began;
     assert!(lane.silent_for() > STALLED_AFTER);
@@ -458,7 +545,7 @@ fn the_oldest_message_is_known_wherever_it_waits() {
 /// Whatever it was doing when it looked last, what is there still has grown older.
 #[test]
 fn the_oldest_message_grows_older_while_the_thread_stands_still() {
-    let mut lane = Lane::new(&plan("fast", "a"), None);
+    let mut lane = Lane::new(&plan("fast", "a"), None, Arc::default());
     let began = Instant::now().checked_sub(10 * OLDEST_GOOD_FOR).expect("it runs for longer");
     let status = &mut Arc::get_mut(&mut lane).expect("nobody else has it").status;
     status.started = began;

@@ -150,7 +150,9 @@ impl Run {
                 }
                 Verdict::TooLarge(back) => Back::TooLarge(back),
                 Verdict::Refused { record, .. } => Back::Refused(record),
-                Verdict::Undecided { record, .. } => Back::Undecided(record),
+                Verdict::Undecided { record, .. } | Verdict::Unsent { record, .. } => {
+                    Back::Undecided(record)
+                }
             };
             assert_eq!(back.record(), &record, "a record comes back as it was given");
             self.back.insert(token, back);

@@ -138,7 +138,7 @@ impl KafkaSink {
                 | None => {
                     may_go = false;
                     let reason = "what it waited for did not land".into();
-                    Verdict::Undecided { record, reason }
+                    Verdict::Unsent { record, reason }
                 }
             };
             decided.push(Decided { token, verdict });
@@ -201,7 +201,8 @@ impl Sink for KafkaSink {
         for Decided { token, verdict } in &mut decided[new..] {
             if let Verdict::TooLarge(record)
             | Verdict::Refused { record, .. }
-            | Verdict::Undecided { record, .. } = verdict
+            | Verdict::Undecided { record, .. }
+            | Verdict::Unsent { record, .. } = verdict
             {
                 record.set_timestamp_ms(self.timestamps_ms[*token]);
             }

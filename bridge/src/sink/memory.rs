@@ -20,6 +20,8 @@ pub enum Fate {
     Store,
     /// It comes back undecided, and so does what is behind it in its batch.
     Lose,
+    /// It is kept back, and comes back without having been sent.
+    KeepBack,
     /// It can never be stored; known at once or after a while.
     Refuse,
     RefuseAtOnce,
@@ -40,6 +42,7 @@ pub struct MemoryStore {
 
 struct State {
     stored: Vec<RecordBuf>,
+    taken: Vec<(RecordBuf, bool)>,
     missing: BTreeSet<String>,
     value_max: usize,
     breaks_when_too_large: bool,
@@ -64,6 +67,7 @@ impl MemoryStore {
         Arc::new(MemoryStore {
             state: Mutex::new(State {
                 stored: Vec::new(),
+                taken: Vec::new(),
                 missing: BTreeSet::new(),
                 value_max: usize::MAX,
                 breaks_when_too_large: false,
@@ -117,6 +121,11 @@ impl MemoryStore {
     /// What is durable, in the order in which it was stored.
     pub fn stored(&self) -> Vec<RecordBuf> {
         self.state.lock().stored.clone()
+    }
+
+    /// Every record that was taken, in order and as often as it was, and whether it was sent and not kept back.
+    pub fn taken(&self) -> Vec<(RecordBuf, bool)> {
+        self.state.lock().taken.clone()
     }
 
     /// How many records were taken and are not decided.
@@ -192,7 +201,10 @@ impl State {
         let mut lost = BTreeSet::new();
         for (token, record, fate) in batch {
             let topic = topic(&record);
-            let verdict = if too_large.contains(&topic) {
+            let verdict = if fate == Fate::KeepBack {
+                lost.insert(topic);
+                Verdict::Unsent { record, reason: "kept back".into() }
+            } else if too_large.contains(&topic) {
                 Verdict::TooLarge(record)
             } else if lost.contains(&topic) {
                 Verdict::Undecided { record, reason: "one before it was lost".into() }
@@ -240,10 +252,14 @@ impl Sink for MemorySink {
                     queue.broken = true;
                     Err(AppendError::Broken)
                 }
-                Fate::Forget => Ok(()),
+                Fate::Forget => {
+                    state.taken.push((record.to_owned(), true));
+                    Ok(())
+                }
                 Fate::Panic => panic!("as the test told"),
                 fate => {
                     queue.taken.push((token, record.to_owned(), fate));
+                    state.taken.push((record.to_owned(), fate != Fate::KeepBack));
                     Ok(())
                 }
             }
@@ -264,8 +280,12 @@ impl Sink for MemorySink {
     fn reset(&mut self) {
         self.with_queue(|queue| {
             queue.broken = false;
-            for (token, record, _) in queue.taken.drain(..) {
-                let verdict = Verdict::Undecided { record, reason: "given up".into() };
+            for (token, record, fate) in queue.taken.drain(..) {
+                let reason = "given up".into();
+                let verdict = match fate {
+                    Fate::KeepBack => Verdict::Unsent { record, reason },
+                    _ => Verdict::Undecided { record, reason },
+                };
                 queue.decided.push(Decided { token, verdict });
             }
         });

@@ -61,13 +61,13 @@ pub struct MemoryPlan {
     pub connection: u64,
     pub connections: u64,
     /// Router, process, packets whose lane is not known yet, what sessions keep, the look at passwords, the
-    /// history that people are shown.
+    /// history that people are shown, the messages that were handed over again.
     pub fixed: u64,
     pub messages: u64,
 }
 
 impl MemoryPlan {
-    /// `beside` is what the look at what clients bring takes, and what people are shown.
+    /// `beside` is what the look at what clients bring takes, what people are shown, and what is noted of messages.
     pub fn new(
         limit: u64,
         connections: u32,

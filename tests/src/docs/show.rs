@@ -56,6 +56,8 @@ const ADMIN_PORT: &str = "8080";
 const VALUES: &str = "values of the chart";
 /// JSON of `/api/v1/status`.
 const STATUS: &str = "the status page";
+/// JSON of `/api/v1/ledger`.
+const LEDGER: &str = "the ledger page";
 /// JSON of a canonical topic.
 const EVENT: &str = "an event";
 /// How long a command may take, in seconds.
@@ -169,7 +171,8 @@ impl Stage {
                 command.arg(ENVELOPE).arg(&block.text);
                 output(command)?;
             }
-            ("json", Some(STATUS)) => self.status(block)?,
+            ("json", Some(STATUS)) => self.answers("/api/v1/status", block)?,
+            ("json", Some(LEDGER)) => self.answers("/api/v1/ledger", block)?,
             ("json", Some(EVENT)) => parse::canonical::read::read(block.text.trim()).map(|_| ())?,
             ("json", Some(METADATA)) => metadata(&block.text)?,
             (language, None) => {
@@ -199,10 +202,9 @@ impl Stage {
     }
 
     /// The page has the keys that are shown, and no others.
-    fn status(&mut self, block: &Block) -> Result<(), String> {
+    fn answers(&mut self, path: &str, block: &Block) -> Result<(), String> {
         let shown: Value = serde_json::from_str(&block.text).map_err(|error| error.to_string())?;
-        let answer =
-            http::get(self.dev().admin, "/api/v1/status").map_err(|error| error.to_string())?;
+        let answer = http::get(self.dev().admin, path).map_err(|error| error.to_string())?;
         let found: Value = serde_json::from_str(&answer.body).map_err(|error| error.to_string())?;
         let (shown, found) = (shape(&shown), shape(&found));
         if shown == found {

@@ -1,10 +1,10 @@
 //! A proxy in front of Kafka that answers chosen ProduceRequests itself, with an error, and lets all else
 //! pass: a real broker gives few errors when it is asked to, and what it makes of the requests behind the
-//! refused one is the question.
+//! refused one is the question. It can also say that of a request which the broker stored.
 //!
 //! It knows the shapes of Kafka's protocol that librdkafka uses here; another one ends the test.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -42,6 +42,8 @@ pub struct Refusing {
 #[derive(Default)]
 struct State {
     rule: Option<Rule>,
+    /// The broker gets what is refused, and its answer goes nowhere.
+    stores: bool,
     refused: u64,
 }
 
@@ -49,6 +51,13 @@ struct State {
 enum Answer {
     OfBroker,
     Refusal { frame: Vec<u8>, due: Instant },
+    InsteadOfBroker { frame: Vec<u8> },
+}
+
+/// How a request is refused.
+struct Refusal {
+    frame: Vec<u8>,
+    stores: bool,
 }
 
 impl Refusing {
@@ -69,12 +78,23 @@ impl Refusing {
 
     /// From now on the rule says which requests are refused.
     pub fn refuse(&self, rule: impl FnMut(&Append) -> Option<i16> + Send + 'static) {
-        lock(&self.state).rule = Some(Box::new(rule));
+        self.set(Some(Box::new(rule)), false);
+    }
+
+    /// From now on the broker gets all requests, and the rule says of which the client is told that they were
+    /// refused.
+    pub fn deny(&self, rule: impl FnMut(&Append) -> Option<i16> + Send + 'static) {
+        self.set(Some(Box::new(rule)), true);
     }
 
     /// From now on all requests pass.
     pub fn release(&self) {
-        lock(&self.state).rule = None;
+        self.set(None, false);
+    }
+
+    fn set(&self, rule: Option<Rule>, stores: bool) {
+        let mut state = lock(&self.state);
+        (state.rule, state.stores) = (rule, stores);
     }
 
     /// How many requests were refused so far.
@@ -92,26 +112,37 @@ fn carry(client: &TcpStream, server: &TcpStream, state: &Mutex<State>) -> io::Re
     let (awaited, answers) = mpsc::channel();
     let answers = {
         let (server, client) = (server.try_clone()?, client.try_clone()?);
-        thread::spawn(move || carry_answers(server, client, &answers))
+        thread::spawn(move || {
+            let result = carry_answers(&server, &client, &answers);
+            // A broker that dies closes the connection, also of a client that only waits.
+            close([&client, &server]);
+            result
+        })
     };
-    let result = carry_requests(client.try_clone()?, server.try_clone()?, awaited, state);
+    let result = carry_requests(client, server, awaited, state);
     close([client, server]);
     let _ = answers.join();
     result
 }
 
 fn carry_requests(
-    mut client: TcpStream,
-    mut server: TcpStream,
+    client: &TcpStream,
+    server: &TcpStream,
     awaited: Sender<Answer>,
     state: &Mutex<State>,
 ) -> io::Result<()> {
     loop {
-        let frame = read_frame(&mut client)?;
+        let frame = read_frame(client)?;
         let answer = match refusal(&frame, state) {
-            Some(frame) => Answer::Refusal { frame, due: Instant::now() + DELAY },
+            Some(Refusal { frame: answer, stores: true }) => {
+                write_frame(server, &frame)?;
+                Answer::InsteadOfBroker { frame: answer }
+            }
+            Some(Refusal { frame, stores: false }) => {
+                Answer::Refusal { frame, due: Instant::now() + DELAY }
+            }
             None => {
-                write_frame(&mut server, &frame)?;
+                write_frame(server, &frame)?;
                 Answer::OfBroker
             }
         };
@@ -120,24 +151,29 @@ fn carry_requests(
 }
 
 fn carry_answers(
-    mut server: TcpStream,
-    mut client: TcpStream,
+    server: &TcpStream,
+    client: &TcpStream,
     answers: &Receiver<Answer>,
 ) -> io::Result<()> {
     for answer in answers {
         let frame = match answer {
-            Answer::OfBroker => read_frame(&mut server)?,
+            Answer::OfBroker => read_frame(server)?,
             Answer::Refusal { frame, due } => {
                 thread::sleep(due.saturating_duration_since(Instant::now()));
                 frame
             }
+            Answer::InsteadOfBroker { frame } => {
+                // Then it is stored.
+                read_frame(server)?;
+                frame
+            }
         };
-        write_frame(&mut client, &frame)?;
+        write_frame(client, &frame)?;
     }
     Ok(())
 }
 
-fn read_frame(from: &mut TcpStream) -> io::Result<Vec<u8>> {
+fn read_frame(mut from: impl Read) -> io::Result<Vec<u8>> {
     let mut length = [0; 4];
     from.read_exact(&mut length)?;
     let length = u32::from_be_bytes(length) as usize;
@@ -147,7 +183,7 @@ fn read_frame(from: &mut TcpStream) -> io::Result<Vec<u8>> {
     Ok(frame)
 }
 
-fn write_frame(to: &mut TcpStream, frame: &[u8]) -> io::Result<()> {
+fn write_frame(mut to: impl Write, frame: &[u8]) -> io::Result<()> {
     let mut bytes = Vec::with_capacity(4 + frame.len());
     bytes.put_u32(frame.len() as u32);
     bytes.extend_from_slice(frame);
@@ -155,7 +191,7 @@ fn write_frame(to: &mut TcpStream, frame: &[u8]) -> io::Result<()> {
 }
 
 /// The answer to a request that the rule refuses.
-fn refusal(frame: &[u8], state: &Mutex<State>) -> Option<Vec<u8>> {
+fn refusal(frame: &[u8], state: &Mutex<State>) -> Option<Refusal> {
     let mut rest = frame;
     let (api, version, correlation_id) = (rest.get_i16(), rest.get_i16(), rest.get_i32());
     if api != PRODUCE {
@@ -166,7 +202,8 @@ fn refusal(frame: &[u8], state: &Mutex<State>) -> Option<Vec<u8>> {
     let mut state = lock(state);
     let code = state.rule.as_mut()?(&append)?;
     state.refused += 1;
-    Some(produce_response(correlation_id, &append, code))
+    let frame = produce_response(correlation_id, &append, code);
+    Some(Refusal { frame, stores: state.stores })
 }
 
 /// Reads a ProduceRequest behind its correlation id.

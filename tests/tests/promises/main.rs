@@ -7,6 +7,8 @@ mod durable;
 mod errors;
 // A message takes the lane that its metadata says, no lane waits for another, and the sums hold.
 mod lanes;
+// The ledger's books add up, and it tells of what Kafka may have twice.
+mod ledger;
 // Large messages go to the object store while they arrive, and never in the way of small ones.
 mod large;
 // Resends, acknowledgements, QoS 2, wills and takeovers: what a device is told is so.

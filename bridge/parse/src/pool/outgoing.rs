@@ -138,7 +138,9 @@ impl<W: Work> Inner<W> {
                     Setback::NeverTaken(format!("Kafka takes no record of {bytes} bytes there"))
                 }
                 Verdict::Refused { reason, .. } => Setback::NeverTaken(reason.into_owned()),
-                Verdict::Undecided { reason, .. } => Setback::Later(reason.into_owned()),
+                Verdict::Undecided { reason, .. } | Verdict::Unsent { reason, .. } => {
+                    Setback::Later(reason.into_owned())
+                }
             };
             if let Some(slot) = desk.failed(token) {
                 drop(desk);

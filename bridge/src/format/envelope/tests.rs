@@ -206,7 +206,7 @@ fn fields(mut message: &[u8]) -> Vec<(u32, Vec<u8>)> {
     while !message.is_empty() {
         let start = message;
         let (tag, wire_type) = prost::encoding::decode_key(&mut message).expect("a key");
-        let context = prost::encoding::DecodeContext::default();
+        let context = DecodeContext::default();
         prost::encoding::skip_field(wire_type, tag, &mut message, context).expect("a field");
         fields.push((tag, start[..start.len() - message.len()].to_vec()));
     }
@@ -222,6 +222,9 @@ proptest! {
         prop_assert_eq!(decoded.as_ref(), Ok(&meant));
         // Not a byte more or less either: no field twice, none with its default.
         prop_assert_eq!(fields(&written), fields(&meant.encode_to_vec()));
+        let mut record = RecordBuf::default();
+        record.value(|out| out.extend_from_slice(&written));
+        prop_assert_eq!(message_id(record.as_record()), Some(parts.message_id));
     }
 
     #[test]
@@ -230,6 +233,25 @@ proptest! {
         prop_assert!(text.len() <= 200 + "…".len());
         let kept = text.strip_suffix('…').unwrap_or(&text);
         prop_assert!(reason.starts_with(kept) && (reason.len() > 200 || text == reason));
+    }
+}
+
+/// The id of a record is found wherever another writer of protobuf puts it, and what is no id is none.
+#[test]
+fn only_an_id_is_taken_for_one() {
+    let id_of = |value: &[u8]| {
+        let mut record = RecordBuf::default();
+        record.value(|out| out.extend_from_slice(value));
+        message_id(record.as_record())
+    };
+    let id = [[0x0a, 16].as_slice(), &[7; 16]].concat();
+    assert_eq!(id_of(&id), Some([7; 16]));
+    let behind_others = [&[0x18, 1, 0x2a, 2, b'm', b'1'], id.as_slice()].concat();
+    assert_eq!(id_of(&behind_others), Some([7; 16]));
+    let short = [[0x0a, 15].as_slice(), &[7; 15]].concat();
+    let endless = [0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01];
+    for none in [&[], &id[..17], &short, &endless, b"no envelope", &[0x2a, 9, 1], &[0x18, 1]] {
+        assert_eq!(id_of(none), None, "{none:?}");
     }
 }
 

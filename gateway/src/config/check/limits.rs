@@ -1,6 +1,8 @@
 //! What the gateway may take: memory, connections and descriptors, each of which has to be enough for all
 //! that are planned to hold it.
 
+use bridge::repeats;
+
 use super::{Checker, KIB, MIB};
 use crate::config::descriptors::{self, DEFAULT_CONNECTIONS_MIN, DescriptorPlan};
 use crate::config::memory::{self, MESSAGES_MIN, MemoryPlan};
@@ -92,7 +94,7 @@ impl Checker {
         if connections == 0 {
             self.faults.add("limits.connections", "is zero: write at least 1");
         }
-        let beside = evidence + live::memory_cost(lanes);
+        let beside = evidence + live::memory_cost(lanes) + repeats::MEMORY_COST;
         let plan = MemoryPlan::new(memory, connections, listeners, beside);
         if plan.messages < MESSAGES_MIN {
             self.faults.add(
