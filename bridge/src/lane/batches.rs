@@ -57,9 +57,10 @@ impl Sink for Batches {
 
     fn poll(&mut self, decided: &mut Vec<Decided>) {
         decided.append(&mut self.returned);
-        for Batch { topic, records, .. } in
-            self.batches.extract_if(.., |batch| batch.began.elapsed() >= ROUND_TRIP)
-        {
+        // By one moment for all: no batch becomes due while those before it are passed over.
+        let now = Instant::now();
+        let is_due = |batch: &mut Batch| now.saturating_duration_since(batch.began) >= ROUND_TRIP;
+        for Batch { topic, records, .. } in self.batches.extract_if(.., is_due) {
             let size: usize =
                 records.iter().map(|(_, record)| record.as_record().value().len()).sum();
             for (token, record) in records {

@@ -1,8 +1,8 @@
 //! A sink in memory, for tests: a store that behaves as Kafka does where it matters to a lane, at the
 //! pace and with the faults that a test asks for.
 //!
-//! What was taken within the store's linger is one batch: it fails as too large together, and what
-//! comes behind a lost record is lost with it.
+//! What was taken within the store's linger is one batch: it fails as too large together. What comes
+//! behind a lost record is lost with it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::sink::{AppendError, Decided, Sink, Token, Verdict};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     Store,
-    /// It comes back undecided, and so does what is behind it in its batch.
+    /// It comes back undecided, and so does what is behind it until its lane knows.
     Lose,
     /// It is kept back, and comes back without having been sent.
     KeepBack,
@@ -58,6 +58,8 @@ struct State {
 struct Queue {
     taken: Vec<(Token, RecordBuf, Fate)>,
     decided: Vec<Decided>,
+    /// Topics of which a record is lost and its lane was not told yet: what comes behind is lost with it.
+    lost: BTreeSet<String>,
     broken: bool,
 }
 
@@ -198,7 +200,7 @@ impl State {
             .filter(|(_, record, _)| is_too_large(record))
             .map(|(_, record, _)| topic(record))
             .collect();
-        let mut lost = BTreeSet::new();
+        let lost = &mut queue.lost;
         for (token, record, fate) in batch {
             let topic = topic(&record);
             let verdict = if fate == Fate::KeepBack {
@@ -271,6 +273,12 @@ impl Sink for MemorySink {
         let mut state = self.store.state.lock();
         let queue = state.queues.get_mut(&self.id).expect("it is there as long as the sink");
         decided.append(&mut queue.decided);
+        let lost = std::mem::take(&mut queue.lost);
+        for (_, record, fate) in &mut queue.taken {
+            if *fate == Fate::Store && lost.contains(record.as_record().topic()) {
+                *fate = Fate::Lose;
+            }
+        }
     }
 
     fn is_broken(&self) -> bool {
