@@ -18,6 +18,7 @@ pub mod image;
 pub mod kafka;
 pub mod load;
 pub mod mqtt;
+pub mod network;
 mod not_run;
 pub mod parse_role;
 pub mod pki;

@@ -173,7 +173,7 @@ missing_packages() {
     java_is_there || echo default-jdk-headless
     command -v mvn >/dev/null || echo maven
     command -v mosquitto_pub >/dev/null || echo mosquitto-clients
-    command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || echo mosquitto
+    is_there mosquitto || echo mosquitto
     command -v kcat >/dev/null || echo kcat
     command -v curl >/dev/null || echo curl
     command -v openssl >/dev/null || echo openssl
@@ -181,8 +181,13 @@ missing_packages() {
     command -v prometheus >/dev/null && command -v promtool >/dev/null || echo prometheus
     node_is_there || echo nodejs
     command -v npm >/dev/null || echo npm
-    command -v setsid >/dev/null || echo util-linux
+    command -v setsid >/dev/null && command -v unshare >/dev/null || echo util-linux
+    is_there nft || echo nftables
+    is_there ip && is_there ss || echo iproute2
 }
+
+# Also where Debian puts what only root looks for.
+is_there() { command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ]; }
 
 # With a compiler, for the consumers in Java.
 java_is_there() {
