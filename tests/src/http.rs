@@ -66,8 +66,63 @@ pub fn request(
     Ok(Answer { code, headers, body })
 }
 
-/// Lines of a request's head that a server of the tests reads.
+/// Lines of a head that a server of the tests reads.
 const HEAD_LINES_MAX: usize = 200;
+
+/// The head of a request or of an answer, as it came.
+pub struct Head(String);
+
+impl Head {
+    /// None when the connection is over, or what comes is no head.
+    pub fn read(reader: &mut impl BufRead) -> Option<Head> {
+        let mut text = String::new();
+        for _ in 0..HEAD_LINES_MAX {
+            let begin = text.len();
+            if reader.read_line(&mut text).ok()? == 0 {
+                return None;
+            }
+            if text[begin..].trim().is_empty() {
+                return Some(Head(text));
+            }
+        }
+        None
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+
+    /// Of a request.
+    pub fn method(&self) -> &str {
+        self.word(0)
+    }
+
+    /// What a request asks for: its path and its query.
+    pub fn target(&self) -> &str {
+        self.word(1)
+    }
+
+    /// Of an answer.
+    pub fn status(&self) -> Option<u16> {
+        self.word(1).parse().ok()
+    }
+
+    /// A header's value, by its name in small letters.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let pairs = self.0.lines().skip(1).filter_map(|line| line.split_once(':'));
+        let mut named = pairs.filter(|(key, _)| key.eq_ignore_ascii_case(name));
+        named.next().map(|(_, value)| value.trim())
+    }
+
+    /// Whether the client sends its body when it was told to (RFC 9110, 10.1.1).
+    pub fn expects_continue(&self) -> bool {
+        self.header("expect").is_some_and(|what| what.eq_ignore_ascii_case("100-continue"))
+    }
+
+    fn word(&self, place: usize) -> &str {
+        self.0.lines().next().and_then(|line| line.split(' ').nth(place)).unwrap_or_default()
+    }
+}
 
 /// Reads a request's head, for servers that say what they are told to: how many bytes its body has; None when
 /// the connection is over.
@@ -77,22 +132,10 @@ pub fn read_head(reader: &mut impl BufRead) -> Option<u64> {
 
 /// The same: what is asked for, and how many bytes its body has.
 pub fn read_request(reader: &mut impl BufRead) -> Option<(String, u64)> {
-    let (mut path, mut length, mut line) = (None, 0, String::new());
-    for _ in 0..HEAD_LINES_MAX {
-        line.clear();
-        if reader.read_line(&mut line).ok()? == 0 {
-            return None;
-        }
-        if path.is_none() {
-            path = Some(line.split(' ').nth(1).unwrap_or_default().to_owned());
-        }
-        let text = line.trim().to_ascii_lowercase();
-        if text.is_empty() {
-            break;
-        }
-        if let Some(value) = text.strip_prefix("content-length:") {
-            length = value.trim().parse().ok()?;
-        }
-    }
-    path.map(|path| (path, length))
+    let head = Head::read(reader)?;
+    let length = match head.header("content-length") {
+        Some(length) => length.parse().ok()?,
+        None => 0,
+    };
+    Some((head.target().to_owned(), length))
 }

@@ -32,7 +32,7 @@ pub mod s3;
 pub mod server;
 pub mod service;
 pub mod stage;
-pub mod stub;
+pub mod store;
 pub mod terminal;
 pub mod tls;
 pub mod tools;

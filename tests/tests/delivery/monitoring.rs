@@ -21,7 +21,7 @@ use tests::parse_role::{self, PRESS, PRESS_TOPIC, ParseRole};
 use tests::pki::{Authority, Leaf};
 use tests::prometheus::{Alert, Prometheus, Target};
 use tests::s3::S3;
-use tests::stub::Stub;
+use tests::store::Store;
 use tests::tls::Tls;
 use tests::tools::{Folder, repository};
 use tests::wait::{SOON, START, until, until_true};
@@ -408,7 +408,7 @@ fn until_fires(prometheus: &Prometheus, pod: &str, name: &str) -> Alert {
 #[test]
 fn a_real_prometheus_answers_every_query_and_raises_the_right_alerts() {
     let kafka = Kafka::start();
-    let store = Stub::answering(500);
+    let store = Store::refusing(500);
     let everything = Everything::start(&kafka);
     let healthy = &everything.gateway;
     let mut without_store = GatewayConfig::new(&kafka)

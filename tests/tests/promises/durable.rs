@@ -13,7 +13,7 @@ use tests::mqtt::{Client, Publish, Version};
 use tests::ports;
 use tests::proxy::Proxy;
 use tests::s3::S3;
-use tests::stub::Stub;
+use tests::store::Store;
 use tests::wait::{START, until_true};
 
 /// Long enough for an acknowledgement to come if nothing held it.
@@ -72,7 +72,7 @@ fn no_acknowledgement_leaves_before_kafka_answered() {
 fn a_failing_object_store_holds_only_large_messages() {
     /// More than a window: what waits for the store takes one place of it, not those of what passes.
     const SMALL: u16 = 120;
-    let store = Stub::answering(500);
+    let store = Store::refusing(500);
     let kafka = Kafka::shared();
     let gateway = GatewayConfig::new(kafka)
         .set("object_store", S3::section("nowhere", store.address()))

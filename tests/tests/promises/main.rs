@@ -11,6 +11,8 @@ mod lanes;
 mod ledger;
 // Large messages go to the object store while they arrive, and never in the way of small ones.
 mod large;
+// A store that refuses, dawdles, breaks off and lies costs no message that was acknowledged.
+mod store;
 // Resends, acknowledgements, QoS 2, wills and takeovers: what a device is told is so.
 mod session;
 // What strangers can hold open, send and leave undone has a bound.
