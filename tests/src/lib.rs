@@ -7,6 +7,7 @@
 
 pub mod browser;
 pub mod chart;
+pub mod clock;
 pub mod docs;
 pub mod events;
 pub mod exposition;

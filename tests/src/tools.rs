@@ -137,7 +137,7 @@ impl Drop for Folder {
 }
 
 /// The folder of this process, after those of processes that are gone were swept away.
-fn run_folder() -> &'static Path {
+pub(crate) fn run_folder() -> &'static Path {
     static RUN: OnceLock<PathBuf> = OnceLock::new();
     RUN.get_or_init(|| {
         let target = profile_folder();

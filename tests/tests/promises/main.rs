@@ -15,6 +15,8 @@ mod large;
 mod store;
 // Resends, acknowledgements, QoS 2, wills and takeovers: what a device is told is so.
 mod session;
+// A time of day that jumps moves what is written of it, and nothing that waits.
+mod clock;
 // What strangers can hold open, send and leave undone has a bound.
 mod bounds;
 // The memory limit holds, whatever is asked for.
