@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::clock::Clock;
 use crate::exposition::Metrics;
 use crate::http::{self, Answer};
 use crate::kafka::{Kafka, unique};
+use crate::limits::Limits;
 use crate::process::{Process, Signal};
 use crate::tools::{Folder, program};
 use crate::{ports, wait};
@@ -39,6 +41,7 @@ pub struct GatewayConfig {
     prefix: String,
     /// The built program, unless it is the tree's as it is now.
     program: Option<PathBuf>,
+    limits: Option<Limits>,
 }
 
 impl GatewayConfig {
@@ -70,7 +73,15 @@ impl GatewayConfig {
             "kafka": { "bootstrap_servers": bootstrap_servers, "properties": other_timings() },
             "lanes": lanes,
         });
-        GatewayConfig { value, environment: Vec::new(), mqtt, admin, prefix, program: None }
+        GatewayConfig {
+            value,
+            environment: Vec::new(),
+            mqtt,
+            admin,
+            prefix,
+            program: None,
+            limits: None,
+        }
     }
 
     /// Writes a key, such as `limits.window_messages`, `lanes.fast.inline_size` or `listeners.1.bind`; the
@@ -105,6 +116,19 @@ impl GatewayConfig {
     /// Runs another build of the program.
     pub fn program(mut self, path: &Path) -> GatewayConfig {
         self.program = Some(path.to_owned());
+        self
+    }
+
+    /// Runs it under limits of the system.
+    pub fn limits(mut self, limits: Limits) -> GatewayConfig {
+        self.limits = Some(limits);
+        self
+    }
+
+    /// Runs it by another clock than the machine's.
+    pub fn clock(mut self, clock: &Clock) -> GatewayConfig {
+        let variables = clock.environment();
+        self.environment.extend(variables.map(|(name, value)| (name.to_owned(), value)));
         self
     }
 
@@ -163,7 +187,10 @@ impl GatewayConfig {
 
 fn launch(config: &GatewayConfig, folder: &Path, file: &Path) -> Process {
     let path = config.program.clone().unwrap_or_else(|| program("landfall"));
-    let mut command = Command::new(path);
+    let mut command = match &config.limits {
+        Some(limits) => limits.command(&path),
+        None => Command::new(path),
+    };
     command.arg("run").arg("--config").arg(file).current_dir(folder);
     for (name, _) in std::env::vars_os() {
         // The configuration of whoever runs the tests is not the tests' own.

@@ -17,6 +17,7 @@ pub mod gateway;
 pub mod http;
 pub mod image;
 pub mod kafka;
+pub mod limits;
 pub mod load;
 pub mod mqtt;
 pub mod network;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tests::clock::Clock;
 use tests::freshness::now_ms;
-use tests::gateway::{Gateway, GatewayConfig};
+use tests::gateway::GatewayConfig;
 use tests::kafka::Kafka;
 use tests::mqtt::{Client, Version};
 use tests::wait::START;
@@ -14,18 +14,10 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// Between a message and its landing here; the jumps are by far longer.
 const CLOSE_MS: i64 = 60_000;
 
-fn under(clock: &Clock, kafka: &Kafka) -> Gateway {
-    let mut config = GatewayConfig::new(kafka);
-    for (name, value) in clock.environment() {
-        config = config.environment(name, &value);
-    }
-    config.start_ready()
-}
-
 #[test]
 fn a_time_of_day_that_jumps_holds_up_nobody() {
     let (kafka, clock) = (Kafka::shared(), Clock::start());
-    let gateway = under(&clock, kafka);
+    let gateway = GatewayConfig::new(kafka).clock(&clock).start_ready();
     let mut client = Client::connect(gateway.mqtt(), Version::V5, "m-1");
     let mut sent = 0;
     let mut publish = || {

@@ -3,16 +3,15 @@
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tests::gateway::{Gateway, GatewayConfig};
 use tests::kafka::Kafka;
+use tests::limits::Limits;
 use tests::mqtt::property::Property;
 use tests::mqtt::{Client, Connect, Packet, Publish, Seen, Version, encode};
-use tests::tools::{Folder, program};
+use tests::tools::Folder;
 use tests::wait::{SOON, START, until_true, until_true_at_any_pace};
 
 const MIB: u64 = 1024 * 1024;
@@ -303,11 +302,9 @@ fn the_head_of_an_upload_counts_although_its_payload_is_small() {
 #[test]
 fn half_requests_to_the_admin_port_shut_out_nobody() {
     const REQUESTS: usize = 1100;
-    const DESCRIPTORS: usize = 1024;
-    let folder = Folder::new("descriptors");
-    let script = with_descriptors(&folder, DESCRIPTORS);
+    const DESCRIPTORS: u64 = 1024;
     let (config, limit) = smallest(100);
-    let gateway = config.program(&script).start_ready();
+    let gateway = config.limits(Limits::new().descriptors(DESCRIPTORS)).start_ready();
     let half = |number| {
         let mut stream = TcpStream::connect(gateway.admin()).expect("the admin port accepts");
         let head = format!("GET /metrics HTTP/1.1\r\nx-{number}: {}", "x".repeat(12_000));
@@ -321,24 +318,11 @@ fn half_requests_to_the_admin_port_shut_out_nobody() {
     until_true("each of them has an end", START, || requests.iter().all(is_closed));
 }
 
-/// The program, as one that may have so many descriptors.
-fn with_descriptors(folder: &Folder, limit: usize) -> PathBuf {
-    let script = folder.join("landfall");
-    let landfall = program("landfall");
-    let text = format!("#!/bin/sh\nulimit -n {limit}\nexec {} \"$@\"\n", landfall.display());
-    std::fs::write(&script, text).expect("the folder can be written");
-    let executable = std::fs::Permissions::from_mode(0o755);
-    std::fs::set_permissions(&script, executable).expect("the folder is the test's");
-    script
-}
-
 #[test]
 fn devices_that_stay_leave_descriptors_for_a_kafka_that_comes_back() {
     let kafka = Kafka::start();
-    let folder = Folder::new("descriptors");
-    let script = with_descriptors(&folder, 1024);
     let config = GatewayConfig::new(&kafka).set("limits.memory", "512MiB");
-    let gateway = config.program(&script).start_ready();
+    let gateway = config.limits(Limits::new().descriptors(1024)).start_ready();
     let status = gateway.page("/api/v1/status").body;
     let status: serde_json::Value = serde_json::from_str(&status).expect("it is JSON");
     let connections = status["connections_limit"].as_u64().expect("it is a number");
