@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 
 use crate::account::Account;
 use crate::dead_letters::DeadLetters;
+use crate::fail_point;
 use crate::format::Format;
 use crate::lanes::LanePlan;
 use crate::outcome::{Fault, Outcome};
@@ -401,6 +402,7 @@ impl<'l> Worker<'l> {
     fn run(mut self) {
         let mut take_at = Instant::now();
         loop {
+            fail_point::ask_thread();
             self.settle();
             if self.sink.is_broken() || self.reset_wanted {
                 self.reset();

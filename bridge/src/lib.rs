@@ -43,6 +43,7 @@ pub mod uplink;
 pub mod upload;
 
 // What it lands in, and what everybody needs.
+pub mod fail_point;
 pub mod kafka;
 pub mod metrics;
 pub mod objects;

@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 
 use crate::account::Reservation;
 use crate::ages::Age;
+use crate::fail_point;
 use crate::format::{Body, Head};
 use crate::identity::Dedupe;
 use crate::lane::{Lane, Pending};
@@ -207,8 +208,7 @@ impl Upload {
             None => {
                 let object = self.object;
                 self.runtime.spawn(async move {
-                    #[cfg(feature = "test-hooks")]
-                    panic_if_asked();
+                    fail_point::ask("upload");
                     let put = object.put(last).await;
                     drop(room);
                     match put {
@@ -282,8 +282,7 @@ impl Progress {
 
 /// Writes the parts of one object as they come. Ends with the object completed or aborted.
 async fn write_parts(object: Arc<Object>, mut steps: mpsc::UnboundedReceiver<Step>, end: TaskEnd) {
-    #[cfg(feature = "test-hooks")]
-    panic_if_asked();
+    fail_point::ask("upload");
     let mut parts = match object.put_parts().await {
         Ok(parts) => parts,
         Err(error) => return object.log_failure(&error),
@@ -321,15 +320,6 @@ async fn write_parts(object: Arc<Object>, mut steps: mpsc::UnboundedReceiver<Ste
                 return parts.abort().await;
             }
         }
-    }
-}
-
-/// The fault that a test asks for: while the file that this variable names is there, no task gets further.
-#[cfg(feature = "test-hooks")]
-fn panic_if_asked() {
-    let file = std::env::var_os("LANDFALL_TEST_UPLOADS_PANIC");
-    if file.is_some_and(|file| std::path::Path::new(&file).exists()) {
-        panic!("a test asked for it");
     }
 }
 

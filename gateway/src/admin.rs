@@ -27,7 +27,7 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
-use bridge::Repeats;
+use bridge::{Repeats, fail_point};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -356,6 +356,7 @@ async fn accept(listener: TcpListener, tls: Option<Arc<Tls>>, router: Router) {
     let mut open: VecDeque<Open> = VecDeque::with_capacity(CONNECTIONS_MAX);
     let (log, tls_log) = (RateLimit::default(), Arc::new(RateLimit::default()));
     loop {
+        fail_point::ask_thread();
         let (stream, address) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {

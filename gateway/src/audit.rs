@@ -17,6 +17,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::thread;
 use std::time::{Duration, Instant};
 
+use bridge::fail_point;
 use metrics::counter;
 use parking_lot::Mutex;
 
@@ -226,6 +227,7 @@ impl Writer {
     fn run(mut self) {
         let mut round = Instant::now() + ROUND;
         loop {
+            fail_point::ask_thread();
             let wait = round.saturating_duration_since(Instant::now());
             let is_over = match self.messages.recv_timeout(wait) {
                 Ok(Message::Line(line)) => {

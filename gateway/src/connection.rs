@@ -32,6 +32,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bridge::Signals;
+use bridge::fail_point;
 use bridge::message::Device;
 use tokio::time::Sleep;
 
@@ -303,6 +304,7 @@ impl Connection {
 
     /// Looks at everything that may have happened.
     fn turn(&mut self, context: &mut Context<'_>) -> Result<(), Close> {
+        fail_point::ask_thread();
         let clock = Clock::read();
         let Collected { signals, decided, fault } = self.session.collect(context.waker());
         let decided = decided || self.outbound.acks_left;

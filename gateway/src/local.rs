@@ -46,9 +46,6 @@ const OUTBOX_MESSAGES_MAX: usize = 8192;
 const OUTBOX_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// What a message takes in a queue beside its topic and payload, in bytes.
 const DELIVERY_COST: usize = 64;
-/// A client that subscribes to this makes the router's thread panic.
-#[cfg(feature = "test-hooks")]
-const PANIC_FILTER: &str = "$landfall/test/router-panic";
 
 /// The local plane of one gateway. Ends its thread and its router when it is dropped.
 pub struct LocalPlane {
@@ -103,8 +100,6 @@ struct Shared {
     closing: AtomicBool,
     /// The supervisor's.
     pulse: Pulse,
-    #[cfg(feature = "test-hooks")]
-    panic_router: AtomicBool,
     counts: Counts,
     /// Bytes in the queues of all subscribers, and of what they were given and is not sent.
     queued_bytes: AtomicUsize,
@@ -146,8 +141,6 @@ impl LocalPlane {
             work: Notify::new(),
             closing: AtomicBool::new(false),
             pulse: Pulse::default(),
-            #[cfg(feature = "test-hooks")]
-            panic_router: AtomicBool::new(false),
             counts: Counts::default(),
             queued_bytes: AtomicUsize::new(0),
         });
@@ -247,12 +240,6 @@ impl Subscriber {
     /// Subscribes to a filter whose syntax was checked. A filter that is there already stays; with
     /// `no_local` or without is what was said last.
     pub fn subscribe(&mut self, filter: &str, no_local: bool) -> Result<(), SubscribeError> {
-        #[cfg(feature = "test-hooks")]
-        if filter == PANIC_FILTER {
-            self.shared.panic_router.store(true, Ordering::Release);
-            self.shared.work.notify_one();
-            return Ok(());
-        }
         if filter.len() > TOPIC_MAX_BYTES {
             return Err(SubscribeError::FilterTooLong);
         }

@@ -5,6 +5,7 @@ use std::io;
 use std::num::NonZero;
 use std::thread::available_parallelism;
 
+use bridge::fail_point;
 use tokio::runtime::{Builder, Runtime};
 
 /// Below every thread that serves sockets: with it a thread that competes with those gets a tenth.
@@ -37,7 +38,11 @@ impl LowPriority {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, NotDone> {
-        self.runtime().spawn(async move { work() }).await.map_err(|_| NotDone)
+        let work = async move {
+            fail_point::ask_thread();
+            work()
+        };
+        self.runtime().spawn(work).await.map_err(|_| NotDone)
     }
 
     /// Drops it when nothing else wants the core: closing a socket and forgetting its keys takes as long as

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::clock::Clock;
 use crate::exposition::Metrics;
+use crate::fail_points::FailPoints;
 use crate::http::{self, Answer};
 use crate::kafka::{Kafka, unique};
 use crate::limits::Limits;
@@ -130,6 +131,12 @@ impl GatewayConfig {
         let variables = clock.environment();
         self.environment.extend(variables.map(|(name, value)| (name.to_owned(), value)));
         self
+    }
+
+    /// Has it fail where a test wants it to.
+    pub fn fail_points(self, points: &FailPoints) -> GatewayConfig {
+        let (name, folder) = points.environment();
+        self.environment(name, &folder)
     }
 
     /// Where its devices are going to connect.

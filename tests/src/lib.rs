@@ -11,6 +11,7 @@ pub mod clock;
 pub mod docs;
 pub mod events;
 pub mod exposition;
+pub mod fail_points;
 pub mod foreign;
 pub mod freshness;
 pub mod gateway;

@@ -19,6 +19,7 @@ use rdkafka::metadata::MetadataTopic;
 use tokio::runtime::Handle;
 
 use super::{KafkaStatus, client};
+use crate::fail_point;
 use crate::record::{self, HEAD_MAX_BYTES};
 
 /// How long one request to Kafka may take.
@@ -141,6 +142,7 @@ impl Topics {
             }
             let mut untold = None;
             while !shared.stop.load(Ordering::Acquire) {
+                fail_point::ask_thread();
                 let beat = || shared.beat();
                 let problems = check(&config, questions, &lanes, &runtime, &beat, &mut untold);
                 let well = problems.is_empty();

@@ -19,6 +19,7 @@ use super::permits::Permits;
 use super::reaction::{Fault, Reaction};
 use super::request::{Done, Failed, observed, or_panic, persist};
 use super::{Backend, ObjectError, Objects, Remote};
+use crate::fail_point;
 
 /// How often an object is looked for that should be there, and how long is waited in between.
 const LOOKS: u32 = 3;
@@ -296,6 +297,7 @@ impl Objects {
     pub async fn watch(self: Arc<Objects>, gateway_id: String) {
         let mut pause = PROBE_PAUSE_MIN;
         loop {
+            fail_point::ask("store-watch");
             match self.ask(&gateway_id).await {
                 Ok(()) => {
                     self.health.probe_worked();

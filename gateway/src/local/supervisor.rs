@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
+use bridge::fail_point;
 use tokio::time::{Instant, sleep, timeout};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -205,8 +206,8 @@ impl Serving<'_> {
         if shared.closing.load(Ordering::Acquire) {
             return Err(End::Closing);
         }
-        #[cfg(feature = "test-hooks")]
-        if shared.panic_router.swap(false, Ordering::AcqRel) {
+        fail_point::ask_thread();
+        if fail_point::fails("router") {
             self.router.end();
         }
         if self.is_full() {

@@ -279,23 +279,6 @@ fn fifty_rebuilds_leave_threads_and_memory_flat() {
     assert!(growth < 32 * 1024 * 1024, "50 rebuilds cost {growth} bytes");
 }
 
-#[cfg(feature = "test-hooks")]
-#[test]
-fn a_router_that_panics_is_replaced_and_subscriptions_work_again() {
-    let plane = LocalPlane::start().unwrap();
-    let mut client = Client::new(&plane, &["a/#"]);
-    for deaths in 1..=2 {
-        client.until_heard(&plane, "a/b");
-        client.subscriber.subscribe(PANIC_FILTER, false).unwrap();
-        let until = Instant::now() + SOON;
-        while plane.shared.counts.rebuilt_died.load(Ordering::Relaxed) < deaths {
-            assert!(Instant::now() < until, "the router's death is not noticed");
-            thread::sleep(Duration::from_millis(10));
-        }
-    }
-    client.until_heard(&plane, "a/b");
-}
-
 #[test]
 fn no_local_keeps_a_clients_own_messages_from_it_and_from_nobody_else() {
     let plane = LocalPlane::start().unwrap();

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bridge::fail_point;
 use socket2::{Domain, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -106,6 +107,7 @@ impl Listener {
     /// Accepts until `stop` says so or is dropped.
     pub async fn run(self, edge: Arc<Edge>, mut stop: watch::Receiver<bool>) {
         loop {
+            fail_point::ask("listener");
             let accepted = tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => return,

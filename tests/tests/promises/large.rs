@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use proto::v1::Reference;
 use proto::v1::envelope::Payload;
 use sha2::{Digest as _, Sha256};
+use tests::fail_points::FailPoints;
 use tests::gateway::{Gateway, GatewayConfig};
 use tests::kafka::{Kafka, Record, unique};
 use tests::mqtt::property::Property;
@@ -120,7 +121,7 @@ fn many_at_once_arrive_whole_and_small_ones_pass() {
     until_true("its memory is given back", SOON, || gateway.lane("slow")["memory_used_bytes"] == 0);
 }
 
-/// While a file is there, the task of each upload panics, as a library's did for an endpoint that it did
+/// The task of each upload panics, as a library's did for an endpoint that it did
 /// not understand.
 #[test]
 fn whoever_waits_for_a_task_that_panicked_gets_an_answer() {
@@ -130,16 +131,15 @@ fn whoever_waits_for_a_task_that_panicked_gets_an_answer() {
     let kafka = Kafka::shared();
     let (s3, bucket) = (S3::shared(), unique("bucket"));
     s3.create_bucket(&bucket);
-    let folder = Folder::new("panics");
-    let panics = folder.join("panics");
+    let points = FailPoints::start();
     let gateway = GatewayConfig::new(kafka)
         .set("object_store", S3::section(&bucket, s3.address()))
         // Room for a part of each, and for none that is read ahead.
         .set("lanes.slow.large_memory", "24MiB")
-        .environment("LANDFALL_TEST_UPLOADS_PANIC", &panics.to_string_lossy())
+        .fail_points(&points)
         .start_ready();
     let mut small = Client::connect(gateway.mqtt(), Version::V5, "small");
-    std::fs::write(&panics, "").expect("the test's folder can be written");
+    points.begin("upload");
     let mut clients = Vec::new();
     for number in 0..4 {
         let id = format!("camera-{number}");
@@ -183,7 +183,7 @@ fn whoever_waits_for_a_task_that_panicked_gets_an_answer() {
     assert!(counted >= 5.0, "{counted} panics are counted");
     assert!(gateway.log().contains("panicked"), "{}", gateway.log());
 
-    std::fs::remove_file(&panics).expect("it was just written");
+    points.end("upload");
     let mut client = Client::connect(gateway.mqtt(), Version::V5, "camera-0");
     client.publish_acknowledged("devices/camera/camera-0/video", 1, &payload(1, 12 * MIB));
 }

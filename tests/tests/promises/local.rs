@@ -3,14 +3,13 @@
 use std::thread;
 use std::time::Duration;
 
+use tests::fail_points::FailPoints;
 use tests::gateway::GatewayConfig;
 use tests::kafka::Kafka;
 use tests::load::{Load, assert_landed_in_order};
 use tests::mqtt::{Client, Connect, Packet, Publish, Seen, Version, encode};
 use tests::wait::{SOON, START, until_true};
 
-/// Kills the router's thread; only builds for tests know it.
-const PANIC_FILTER: &str = "$landfall/test/router-panic";
 const A_WHILE: Duration = Duration::from_millis(500);
 
 fn subscribe(client: &mut Client, filter: &str) {
@@ -85,7 +84,8 @@ fn a_client_that_says_no_local_does_not_hear_itself() {
 #[test]
 fn a_router_that_panics_costs_the_uplink_nothing() {
     let kafka = Kafka::shared();
-    let gateway = GatewayConfig::new(kafka).start_ready();
+    let points = FailPoints::start();
+    let gateway = GatewayConfig::new(kafka).fail_points(&points).start_ready();
     let mut publisher = Client::connect(gateway.mqtt(), Version::V5, "publisher");
     let mut subscriber = Client::connect(gateway.mqtt(), Version::V311, "subscriber");
     subscribe(&mut subscriber, "devices/meter/publisher/#");
@@ -96,8 +96,7 @@ fn a_router_that_panics_costs_the_uplink_nothing() {
     let load = Load::start(gateway.mqtt(), 4);
     for deaths in 1..=3 {
         let acknowledged = load.acknowledged();
-        let mut killer = Client::connect(gateway.mqtt(), Version::V5, "killer");
-        subscribe(&mut killer, PANIC_FILTER);
+        points.once("router");
         until_true("the router is replaced", START, || {
             // On a busy machine its silence may be seen before its death.
             let rebuilds = |reason| {

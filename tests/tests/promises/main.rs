@@ -39,6 +39,8 @@ mod events;
 mod parse;
 // What data teams are given to read with, in Python, Java and Go, sees the same values.
 mod readers;
+// A panic in any kind of thread or task is told, and costs no more than that kind.
+mod panics;
 // The faults that tests ask for are not in the program that users build.
 mod faults;
 // The bridge's Kafka sink keeps on a real Kafka what every sink has to keep.
