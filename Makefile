@@ -5,9 +5,17 @@ SHELL := /bin/bash
 ARGS ?=
 # Simulated devices of `make dev`.
 DEVICES ?= 10
-# The fleet of `make soak`, and how long it talks.
-SOAK_DEVICES ?= 200
+# Which cells `make faults` plays, such as CELLS=gateway-killed,kafka-paused+storm; without it, all of them.
+CELLS ?=
+# How often each, from which seed on, and how many at once.
+RUNS ?= 1
+SEED ?= 1
+JOBS ?= 2
+# How long the cell `soak` talks, and with how many devices.
 SOAK_SECONDS ?= 60
+SOAK_DEVICES ?= 200
+# Which faults `make mutants` puts into the gateway, such as MUTANTS=swapped; without it, all of them.
+MUTANTS ?=
 # Rebalances of each storm of `make rebalances`, what its fleet says in a second, and how many brokers are killed.
 REBALANCES ?= 24
 STORM_RATE ?= 200
@@ -34,14 +42,15 @@ export RUST_TEST_THREADS
 
 step := tests/tools/step.sh
 
-.PHONY: help dev test generate screenshots soak rebalances bench storm backlog fuzz
+.PHONY: help dev test generate screenshots faults mutants rebalances bench storm backlog fuzz
 
 help:
 	@echo 'make dev       a gateway with a Kafka inside and $(DEVICES) simulated devices (ARGS="--mqtt-port 1884" DEVICES=50)'
 	@echo 'make test      formatting, lints and all tests, the end-to-end ones with real servers (TEST="--test promises durable")'
 	@echo 'make generate  writes what is made of code: the chart'\''s schema, and tables in README, docs and ARCHITECTURE'
 	@echo 'make screenshots  takes the pictures of the page for people in docs/images, which takes two minutes'
-	@echo 'make soak      $(SOAK_DEVICES) devices for $(SOAK_SECONDS) s, the gateway killed five times (SOAK_DEVICES=1000 SOAK_SECONDS=600)'
+	@echo 'make faults    breaks what Landfall stands on, a cell at a time, and sees that nothing acknowledged is lost (CELLS=gateway-killed RUNS=3 SEED=7; CELLS=soak SOAK_SECONDS=600)'
+	@echo 'make mutants   puts faults into the gateway, and sees that cells of `make faults` find them (MUTANTS=swapped)'
 	@echo 'make rebalances  parse roles that are killed, stopped and replaced $(REBALANCES) times, and brokers $(BROKERS_KILLED) times, while a fleet talks (REBALANCES=100)'
 	@echo 'make bench     what Landfall costs beside mosquitto and a bare Kafka producer (ROWS=window50,paced20k REPETITIONS=3 BENCH_SECONDS=4)'
 	@echo 'make storm     $(STORM_DEVICES) devices fall away at once and come back over TLS, while others publish (STORM_DEVICES=5000)'
@@ -78,12 +87,17 @@ screenshots:
 	@$(step) build cargo build --workspace --bins
 	@LANDFALL_PICTURES=$(CURDIR)/docs/images $(step) screenshots cargo test --workspace --test surface -- page_live::
 
-# One end-to-end test, as long as one likes.
-soak:
+# What was played on this commit is not played again: an interrupted run goes on.
+faults:
 	@$(step) setup tests/tools/setup.sh test
 	@$(step) build cargo build --workspace --bins
-	@LANDFALL_SOAK_DEVICES=$(SOAK_DEVICES) LANDFALL_SOAK_SECONDS=$(SOAK_SECONDS) $(step) soak \
-		cargo test --workspace --test promises -- --nocapture fleet::a_gateway_killed_again_and_again_loses_nothing
+	@exec cargo run --quiet -p tests --bin faults -- run $(if $(CELLS),--cells=$(CELLS)) --runs=$(RUNS) --seed=$(SEED) \
+		--jobs=$(JOBS) --soak-seconds=$(SOAK_SECONDS) --soak-devices=$(SOAK_DEVICES)
+
+mutants:
+	@$(step) setup tests/tools/setup.sh test
+	@$(step) build cargo build --workspace --bins
+	@exec cargo run --quiet -p tests --bin faults -- mutants $(if $(MUTANTS),--mutants=$(MUTANTS)) --seed=$(SEED)
 
 # The storms of the parse role, as long as one likes: one after another, so that each has the machine.
 rebalances:

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::sections::cell;
 
 /// Where the map looks, each with how many folders deep.
-const FOLDERS: [(&str, usize); 8] = [
+const FOLDERS: [(&str, usize); 9] = [
     ("proto/src", 9),
     ("bridge/src", 9),
     ("bridge/parse/src", 9),
@@ -16,6 +16,7 @@ const FOLDERS: [(&str, usize); 8] = [
     ("examples/device-sim/src", 9),
     ("tests/src", 0),
     ("tests/tests", 1),
+    ("tests/faults", 1),
     ("tests/generate", 0),
 ];
 

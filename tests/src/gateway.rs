@@ -342,6 +342,11 @@ impl Gateway {
         self.process.wait(deadline).code()
     }
 
+    /// It runs no more, for whatever reason.
+    pub fn has_ended(&mut self) -> bool {
+        self.process.ended().is_some()
+    }
+
     /// Starts it again on the same ports, with the same configuration; it need not be ready.
     #[track_caller]
     pub fn start_again(&mut self) {

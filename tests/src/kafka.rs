@@ -232,13 +232,18 @@ impl Kafka {
     /// How many records the topic has had: the sum of its end offsets.
     #[track_caller]
     pub fn count(&self, topic: &str) -> u64 {
+        self.ends(topic).into_iter().sum::<i64>() as u64
+    }
+
+    /// The offsets of the next records, by partition.
+    #[track_caller]
+    pub fn ends(&self, topic: &str) -> Vec<i64> {
         let client: BaseConsumer = self.client().create().expect("a client needs no server");
-        let partitions = records::partitions(&client, topic);
-        let end = |partition| {
-            let (_, end) = client.fetch_watermarks(topic, partition, PATIENCE).expect("it answers");
-            end as u64
-        };
-        partitions.into_iter().map(end).sum()
+        let mut partitions = records::partitions(&client, topic);
+        partitions.sort_unstable();
+        let end =
+            |partition| client.fetch_watermarks(topic, partition, PATIENCE).expect("it answers").1;
+        partitions.into_iter().map(end).collect()
     }
 
     /// Writes one record as any other producer would.

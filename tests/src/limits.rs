@@ -84,6 +84,7 @@ pub struct MemoryGroup {
 /// What the files of a group are called.
 struct Files {
     limit: &'static str,
+    used: &'static str,
     peak: &'static str,
     /// Has a line `oom_kill N`.
     events: &'static str,
@@ -91,11 +92,16 @@ struct Files {
 
 const VERSION_1: Files = Files {
     limit: "memory.limit_in_bytes",
+    used: "memory.usage_in_bytes",
     peak: "memory.max_usage_in_bytes",
     events: "memory.oom_control",
 };
-const VERSION_2: Files =
-    Files { limit: "memory.max", peak: "memory.peak", events: "memory.events" };
+const VERSION_2: Files = Files {
+    limit: "memory.max",
+    used: "memory.current",
+    peak: "memory.peak",
+    events: "memory.events",
+};
 
 impl MemoryGroup {
     /// A group with so many bytes, or why this machine gives none.
@@ -118,10 +124,21 @@ impl MemoryGroup {
         set.unwrap_or_else(|error| panic!("{}: {error}", self.folder.display()));
     }
 
+    /// What its processes have now, in bytes; what the kernel keeps for them of files is part of it.
+    #[track_caller]
+    pub fn used(&self) -> u64 {
+        self.number(self.files.used)
+    }
+
     /// The most that its processes had at a time, in bytes.
     #[track_caller]
     pub fn peak(&self) -> u64 {
-        self.read(self.files.peak).trim().parse().expect("the kernel says a number")
+        self.number(self.files.peak)
+    }
+
+    #[track_caller]
+    fn number(&self, file: &str) -> u64 {
+        self.read(file).trim().parse().expect("the kernel says a number")
     }
 
     /// How many of its processes the kernel killed.

@@ -86,10 +86,15 @@ impl Client {
     /// A connection on which nothing was sent yet.
     #[track_caller]
     pub fn open(address: SocketAddr, version: Version) -> Client {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE);
-        let stream = stream.unwrap_or_else(|error| panic!("{address} does not answer: {error}"));
-        stream.set_nodelay(true).expect("a connected socket takes options");
-        Client { stream: Wire::Tcp(stream), version, received: Vec::new() }
+        let client = Client::try_open(address, version);
+        client.unwrap_or_else(|error| panic!("{address} does not answer: {error}"))
+    }
+
+    /// The same with a peer that may be away.
+    pub fn try_open(address: SocketAddr, version: Version) -> io::Result<Client> {
+        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        stream.set_nodelay(true)?;
+        Ok(Client { stream: Wire::Tcp(stream), version, received: Vec::new() })
     }
 
     /// The same from another address of this machine, which has all of 127/8: another network.

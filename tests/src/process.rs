@@ -2,7 +2,7 @@
 //! outlives the test, not even when the test program itself is killed.
 
 use std::fs::File;
-use std::io::{PipeWriter, Write as _};
+use std::io::{PipeReader, PipeWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, OnceLock};
@@ -35,6 +35,19 @@ impl Process {
     pub fn start(name: &str, mut command: Command, folder: &Path) -> Process {
         let (out, log) = files(name, folder);
         command.stdin(Stdio::null()).stdout(append(&out)).stderr(append(&log));
+        Process::spawn(name, command, folder)
+    }
+
+    /// The same, with its standard input from a pipe.
+    #[track_caller]
+    pub fn start_with_input(
+        name: &str,
+        mut command: Command,
+        input: PipeReader,
+        folder: &Path,
+    ) -> Process {
+        let (out, log) = files(name, folder);
+        command.stdin(input).stdout(append(&out)).stderr(append(&log));
         Process::spawn(name, command, folder)
     }
 

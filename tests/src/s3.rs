@@ -115,6 +115,11 @@ impl S3 {
         keys
     }
 
+    /// The folder in which each bucket is one.
+    pub fn buckets(&self) -> PathBuf {
+        self.folder.join("buckets")
+    }
+
     /// The file behind an object, for a test that changes or removes it.
     pub fn file(&self, bucket: &str, key: &str) -> PathBuf {
         self.bucket(bucket).join(key)
@@ -136,7 +141,7 @@ impl S3 {
     }
 
     fn bucket(&self, name: &str) -> PathBuf {
-        self.folder.join("buckets").join(name)
+        self.buckets().join(name)
     }
 }
 

@@ -1,11 +1,15 @@
 //! What a test has a Kafka change: topics, rights, what groups committed.
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier,
+    TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::KafkaResult;
 use rdkafka::util::Timeout;
 use rdkafka::{Offset, TopicPartitionList};
+use serde_json::{Value, json};
 
 use super::{Kafka, PATIENCE, java};
 use crate::process::Process;
@@ -15,10 +19,83 @@ impl Kafka {
     /// Adds or removes rights, as Kafka's own tool does; it needs a broker with an authorizer.
     #[track_caller]
     pub fn change_rights(&self, arguments: &[&str]) {
-        let mut command = java(&self.folder, "org.apache.kafka.tools.AclCommand");
+        self.tool("kafka-acls", "org.apache.kafka.tools.AclCommand", arguments);
+    }
+
+    /// Every client may send so many bytes in a second; None takes that back.
+    #[track_caller]
+    pub fn throttle(&self, bytes_per_second: Option<u32>) {
+        let change = match bytes_per_second {
+            Some(rate) => ["--add-config".to_owned(), format!("producer_byte_rate={rate}")],
+            None => ["--delete-config".to_owned(), "producer_byte_rate".to_owned()],
+        };
+        let [change, what] = &change;
+        let all = ["--alter", "--entity-type", "clients", "--entity-default", change, what];
+        self.tool("kafka-configs", "kafka.admin.ConfigCommand", &all);
+    }
+
+    /// Has each partition of the topics led by the next of its replicas.
+    #[track_caller]
+    pub fn move_leaders(&self, topics: &[&str]) {
+        let client: BaseConsumer = self.client().create().expect("a client needs no server");
+        let next = |topic: &&str| {
+            let metadata = client.fetch_metadata(Some(topic), PATIENCE).expect("Kafka answers");
+            let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+            let led_by_next = partitions.map(|partition| {
+                let mut replicas = partition.replicas().to_vec();
+                let leader = replicas.iter().position(|replica| *replica == partition.leader());
+                let next = leader.map_or(0, |index| (index + 1) % replicas.len());
+                replicas.rotate_left(next);
+                json!({ "topic": topic, "partition": partition.id(), "replicas": replicas })
+            });
+            led_by_next.collect::<Vec<Value>>()
+        };
+        let partitions: Vec<Value> = topics.iter().flat_map(next).collect();
+        let file = self.folder.join("reassignment.json");
+        let plan = json!({ "version": 1, "partitions": partitions });
+        std::fs::write(&file, plan.to_string()).expect("the test's folder can be written");
+        let file = file.to_string_lossy();
+        self.tool(
+            "kafka-reassign",
+            "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
+            &["--reassignment-json-file", &file, "--execute"],
+        );
+        self.tool(
+            "kafka-leaders",
+            "org.apache.kafka.tools.LeaderElectionCommand",
+            &["--election-type", "preferred", "--all-topic-partitions"],
+        );
+    }
+
+    /// Runs one of Kafka's own tools against this broker.
+    #[track_caller]
+    fn tool(&self, name: &str, class: &str, arguments: &[&str]) {
+        let mut command = java(&self.folder, class);
         command.args(["--bootstrap-server", &self.address()]).args(arguments);
-        let status = Process::start("kafka-acls", command, &self.folder).wait(wait::START);
-        assert!(status.success(), "Kafka's rights cannot be changed: {}", self.folder.display());
+        let mut process = Process::start(name, command, &self.folder);
+        let status = process.wait(wait::START);
+        assert!(status.success(), "{name} {arguments:?}: {}", process.tail());
+    }
+
+    /// Changes a setting of a topic, such as `max.message.bytes`; its others become the broker's.
+    #[track_caller]
+    pub fn set_topic(&self, topic: &str, name: &str, value: &str) {
+        let change = AlterConfig::new(ResourceSpecifier::Topic(topic)).set(name, value);
+        let done =
+            self.administer(async |admin, options| admin.alter_configs([&change], options).await);
+        assert!(done.iter().all(Result::is_ok), "{topic} does not change: {done:?}");
+    }
+
+    /// The brokers that lead the topic's partitions, by partition.
+    #[track_caller]
+    pub fn leaders(&self, topic: &str) -> Vec<i32> {
+        let client: BaseConsumer = self.client().create().expect("a client needs no server");
+        let metadata = client.fetch_metadata(Some(topic), PATIENCE).expect("Kafka answers");
+        let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+        let mut leaders: Vec<(i32, i32)> =
+            partitions.map(|partition| (partition.id(), partition.leader())).collect();
+        leaders.sort_unstable();
+        leaders.into_iter().map(|(_, leader)| leader).collect()
     }
 
     /// Makes a topic with such settings as `max.message.bytes`.

@@ -1,7 +1,7 @@
 //! The properties of MQTT 5 (2.2.2): a number and a value of the type that the number has. The
 //! constants are the numbers that tests name.
 
-use super::packet::decode::Bytes;
+use super::packet::decode::{Bytes, Malformed};
 use super::packet::encode;
 
 pub const MESSAGE_EXPIRY_INTERVAL: u8 = 0x02;
@@ -78,23 +78,23 @@ pub(super) fn write(properties: &[Property], out: &mut Vec<u8>) {
     out.extend(bytes);
 }
 
-pub(super) fn read(bytes: &mut Bytes<'_>) -> Vec<Property> {
-    let length = bytes.variable() as usize;
-    let mut own = Bytes(bytes.take(length));
+pub(super) fn read(bytes: &mut Bytes<'_>) -> Result<Vec<Property>, Malformed> {
+    let length = bytes.variable()? as usize;
+    let mut own = Bytes(bytes.take(length)?);
     let mut properties = Vec::new();
     while !own.0.is_empty() {
-        let number = own.byte();
+        let number = own.byte()?;
         let value = match number {
-            0x01 | 0x17 | 0x19 | 0x24 | 0x25 | 0x28 | 0x29 | 0x2a => Value::Byte(own.byte()),
-            0x13 | 0x21 | 0x22 | 0x23 => Value::TwoBytes(own.two()),
-            0x02 | 0x11 | 0x18 | 0x27 => Value::FourBytes(own.four()),
-            0x0b => Value::Variable(own.variable()),
-            0x09 | 0x16 => Value::Binary(own.binary()),
-            0x26 => Value::Pair(own.text(), own.text()),
-            0x03 | 0x08 | 0x12 | 0x15 | 0x1a | 0x1c | 0x1f => Value::Text(own.text()),
-            other => panic!("the gateway sent a property that MQTT 5 does not have: {other:#04x}"),
+            0x01 | 0x17 | 0x19 | 0x24 | 0x25 | 0x28 | 0x29 | 0x2a => Value::Byte(own.byte()?),
+            0x13 | 0x21 | 0x22 | 0x23 => Value::TwoBytes(own.two()?),
+            0x02 | 0x11 | 0x18 | 0x27 => Value::FourBytes(own.four()?),
+            0x0b => Value::Variable(own.variable()?),
+            0x09 | 0x16 => Value::Binary(own.binary()?),
+            0x26 => Value::Pair(own.text()?, own.text()?),
+            0x03 | 0x08 | 0x12 | 0x15 | 0x1a | 0x1c | 0x1f => Value::Text(own.text()?),
+            other => return Err(format!("a property that MQTT 5 does not have: {other:#04x}")),
         };
         properties.push(Property { number, value });
     }
-    properties
+    Ok(properties)
 }

@@ -67,30 +67,25 @@ fn verify(folder: &Path, gateway: &Gateway, more: &[&str]) -> (Option<i32>, Stri
     (code, process.log())
 }
 
-/// A short run, unless `make soak` says otherwise.
 #[test]
 fn a_gateway_killed_again_and_again_loses_nothing() {
     const KILLS: u32 = 5;
-    let told = |name: &str, default: u64| match std::env::var(name) {
-        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")),
-        Err(_) => default,
-    };
-    let devices = told("LANDFALL_SOAK_DEVICES", 60);
-    let seconds = told("LANDFALL_SOAK_SECONDS", 15);
+    const DEVICES: u64 = 60;
+    const SECONDS: u64 = 15;
     let kafka = Kafka::shared();
     let (mut gateway, _) = gateway(kafka);
     let folder = Folder::new("fleet");
-    let rate = (2 * devices).to_string();
+    let rate = (2 * DEVICES).to_string();
     let parsing = parse_role(&gateway, &folder);
-    let mut fleet = run(&folder, &gateway, &devices.to_string(), &rate, &format!("{seconds}s"));
+    let mut fleet = run(&folder, &gateway, &DEVICES.to_string(), &rate, &format!("{SECONDS}s"));
     for kill in 0..KILLS {
         // All of them while the fleet talks, each at another moment of its rhythm.
-        let pause = Duration::from_secs(seconds) / (KILLS + 2);
+        let pause = Duration::from_secs(SECONDS) / (KILLS + 2);
         thread::sleep(pause + Duration::from_millis(37) * kill);
         gateway.kill();
         gateway.start_again();
     }
-    let ended = fleet.wait(SETTLE + Duration::from_secs(seconds)).code();
+    let ended = fleet.wait(SETTLE + Duration::from_secs(SECONDS)).code();
     assert_eq!(ended, Some(0), "{}", fleet.log());
     let canonical = ["--canonical", "--wait", "60s"];
     let (code, said) = verify(&folder, &gateway, &canonical);

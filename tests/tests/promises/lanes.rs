@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use prost::Message as _;
 use proto::v1::{DeviceEnvelope, IdentityTrust};
-use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
-use rdkafka::client::DefaultClientContext;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tests::gateway::{Gateway, GatewayConfig};
@@ -214,7 +212,7 @@ fn a_record_too_large_for_kafka_harms_none_beside_it() {
     let mut client = Client::connect(gateway.mqtt(), Version::V5, "m-1");
     client.publish_acknowledged("devices/meter/m-1/power", 1, b"first");
     // Somebody lowers the topic's limit while the gateway runs.
-    limit_messages(kafka, &gateway.topic("fast"), 20_000);
+    kafka.set_topic(&gateway.topic("fast"), "max.message.bytes", "20000");
     let size = |id: u16| if id == 25 { 60_000 } else { 1_000 };
     for id in 2..50 {
         client
@@ -347,7 +345,7 @@ fn a_limit_lowered_under_load_harms_nobody() {
     let mut large = Client::connect(gateway.mqtt(), Version::V5, "large");
     load.goes_on(1_000);
     // A batch of the load is larger than this, each of its messages smaller.
-    limit_messages(&kafka, &gateway.topic("fast"), 2_000);
+    kafka.set_topic(&gateway.topic("fast"), "max.message.bytes", "2000");
     for id in 1..=3 {
         large.publish(&Publish::new("devices/meter/large/power", &[7; 5_000]).qos1(id));
         match large.read(START) {
@@ -360,17 +358,6 @@ fn a_limit_lowered_under_load_harms_nobody() {
     assert_landed_in_order(&load.stop(), &kafka.read_all(&gateway.topic("fast")));
     assert_eq!(kafka.count(&gateway.topic("dead-letter")), 3);
     sums_hold(&gateway);
-}
-
-fn limit_messages(kafka: &Kafka, topic: &str, bytes: u32) {
-    let admin: AdminClient<DefaultClientContext> = kafka.client().create().expect("a client");
-    let limit = bytes.to_string();
-    let change = AlterConfig::new(ResourceSpecifier::Topic(topic)).set("max.message.bytes", &limit);
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let results = runtime
-        .block_on(admin.alter_configs([&change], &AdminOptions::new()))
-        .expect("Kafka answers");
-    assert!(results.iter().all(Result::is_ok), "{results:?}");
 }
 
 #[test]

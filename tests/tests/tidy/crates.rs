@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::source::Source;
 use crate::tree::Tree;
 use crate::{Edit, Rule};
 
@@ -81,6 +82,36 @@ pub const RULES: &[Rule] = &[
             (
                 Edit::New("bridge/src/record/stranger.rs", "use crate::{metrics, lane::Lane};\n"),
                 "lane, lanes, record",
+            ),
+        ],
+    },
+    Rule {
+        says: "who judges what a gateway did under faults shares no code with it",
+        faults: judges,
+        breaks: &[
+            (
+                Edit::New("tests/faults/judge/stranger.rs", "use proto::v1::Envelope;\n"),
+                "tests/faults/judge/stranger.rs:1: proto",
+            ),
+            (
+                Edit::New("tests/faults/fleet/stranger.rs", "fn f() {\n    bridge::f();\n}\n"),
+                "tests/faults/fleet/stranger.rs:2: bridge",
+            ),
+            (
+                Edit::Instead(
+                    "tests/faults/landed.rs",
+                    "use tests::wait;",
+                    "use tests::{kafka::Kafka, wait};",
+                ),
+                "kafka::",
+            ),
+            (
+                Edit::Instead(
+                    "tests/faults/books.rs",
+                    "\nuse std::",
+                    "\nuse gateway::run;\nuse std::",
+                ),
+                "gateway",
             ),
         ],
     },
@@ -420,6 +451,28 @@ fn circles(tree: &Tree) -> Vec<String> {
     let found: BTreeSet<Vec<&str>> = all.keys().map(circle).filter(|one| !one.is_empty()).collect();
     let unknown = found.into_iter().filter(|circle| *circle != KNOWN_CIRCLE);
     unknown.map(|circle| format!("bridge/src: {} know each other", circle.join(", "))).collect()
+}
+
+/// Those who keep the books and those who judge by them.
+const JUDGES: [&str; 4] =
+    ["tests/faults/books", "tests/faults/fleet", "tests/faults/judge", "tests/faults/landed"];
+
+fn judges(tree: &Tree) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut finds = |path: &str, source: &Source, at: usize, name: &str| {
+        let line = source.line(at);
+        faults.push(format!("{path}:{line}: {name} is the gateway's, or reads Kafka as it does"));
+    };
+    for (path, source) in tree.product(&JUDGES) {
+        for name in ["bridge", "gateway", "parse", "proto", "rdkafka"] {
+            for at in source.names(name).filter(|at| is_path(&source.code[at + name.len()..])) {
+                finds(path, source, at, name);
+            }
+        }
+        // The harness's own way to read records is rdkafka.
+        source.anywhere("kafka::").for_each(|at| finds(path, source, at, "kafka::"));
+    }
+    faults
 }
 
 /// The modules that one depends on, and those that these depend on.

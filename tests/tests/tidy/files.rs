@@ -20,6 +20,7 @@ pub const RULES: &[Rule] = &[
             ),
             (Edit::New("tests/tools/stranger.py", "import sys\n"), "tests/tools/stranger.py:1:"),
             (Edit::New("tests/tools/stranger/main.go", "package main\n"), "stranger/main.go:1:"),
+            (Edit::New("tests/tools/Stranger.java", "class Stranger {}\n"), "Stranger.java:1:"),
         ],
     },
     Rule {
@@ -76,7 +77,7 @@ fn heads(tree: &Tree) -> Vec<String> {
         let first = lines.next().unwrap_or_default();
         let (line, comment) = match path.rsplit('.').next() {
             Some("rs") => (first, "//! "),
-            Some("go" | "js") => (first, "// "),
+            Some("go" | "java" | "js") => (first, "// "),
             Some("py") => (first, "\"\"\""),
             Some("sh") => (lines.next().unwrap_or_default(), "# "),
             _ => continue,

@@ -1,0 +1,121 @@
+//! `faults mutants`: shows that the harness sees. Each file of `mutants` is a fault that is put into a copy of the
+//! gateway's code; the cell that it names has to find it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use clap::Args;
+use tests::tools::repository;
+
+use crate::programs::Programs;
+use crate::run;
+use crate::say::say;
+
+/// Where the faults are, from the repository's root.
+const MUTANTS: &str = "tests/faults/mutants";
+/// Seeds that a mutant is looked for with.
+const SEEDS: u64 = 3;
+
+#[derive(Args)]
+pub struct Options {
+    /// Such as early-acknowledgement; all of them, where none is named
+    #[arg(long, value_delimiter = ',')]
+    mutants: Vec<String>,
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+/// A fault to put in.
+struct Mutant {
+    name: String,
+    patch: PathBuf,
+    /// The cell that finds it, and a word of what it says then.
+    cell: String,
+    finds: String,
+}
+
+pub fn run(options: &Options) -> ExitCode {
+    let mut mutants = match all() {
+        Ok(mutants) => mutants,
+        Err(why) => {
+            eprintln!("{why}");
+            return ExitCode::from(64);
+        }
+    };
+    mutants.retain(|mutant| options.mutants.is_empty() || options.mutants.contains(&mutant.name));
+    let mut rows = Vec::new();
+    let mut missed = 0;
+    for mutant in &mutants {
+        let found = find(mutant, options.seed);
+        missed += usize::from(found.is_err());
+        let said = found.unwrap_or_else(|why| format!("**NOT FOUND**: {why}"));
+        let row = format!("| {} | {} | {said} |", mutant.name, mutant.cell);
+        say(&row);
+        rows.push(row);
+    }
+    say(format!("\n| mutant | cell | what it found |\n|---|---|---|\n{}", rows.join("\n")));
+    if missed == 0 && !mutants.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The mutants, by their files: lines of `cell: …` and `finds: …` stand before the patch.
+fn all() -> Result<Vec<Mutant>, String> {
+    let folder = repository().join(MUTANTS);
+    let entries = std::fs::read_dir(&folder).map_err(|error| format!("{MUTANTS}: {error}"))?;
+    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    files.retain(|file| file.extension().is_some_and(|kind| kind == "patch"));
+    files.sort();
+    files.into_iter().map(|file| mutant(&file)).collect()
+}
+
+fn mutant(patch: &Path) -> Result<Mutant, String> {
+    let text = std::fs::read_to_string(patch).map_err(|error| error.to_string())?;
+    let said = |key: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(": "));
+        line.map(str::to_owned).ok_or_else(|| format!("{}: no line `{key}: …`", patch.display()))
+    };
+    let name = patch.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(Mutant { name, patch: patch.to_owned(), cell: said("cell")?, finds: said("finds")? })
+}
+
+/// The seed and the finding that it was found by.
+fn find(mutant: &Mutant, seed: u64) -> Result<String, String> {
+    let gateway = build(mutant)?;
+    let programs = Programs::with_gateway(gateway).built();
+    for seed in seed..seed + SEEDS {
+        let outcome = run::once(&mutant.cell, seed, &format!("mutant-{}", mutant.name), &programs);
+        if let Some(finding) = outcome.findings.iter().find(|found| found.contains(&mutant.finds)) {
+            return Ok(format!("seed {seed}: {finding}"));
+        }
+    }
+    Err(format!("{SEEDS} seeds, and none says `{}`", mutant.finds))
+}
+
+/// Builds the gateway with the fault, in a copy of the committed tree.
+fn build(mutant: &Mutant) -> Result<PathBuf, String> {
+    let copy = run::target_folder().join("faults-mutant");
+    let target = run::target_folder().join("faults-mutant-target");
+    let git = |arguments: &[&str], folder: &Path| {
+        did(Command::new("git").args(arguments).current_dir(folder))
+    };
+    if !copy.exists() {
+        git(&["worktree", "prune"], repository())?;
+        let place = copy.to_string_lossy().into_owned();
+        git(&["worktree", "add", "--detach", &place, "HEAD"], repository())?;
+    }
+    let head = Command::new("git").args(["rev-parse", "HEAD"]).current_dir(repository()).output();
+    let head = head.map_err(|error| error.to_string())?.stdout;
+    git(&["checkout", "--force", "--detach", String::from_utf8_lossy(&head).trim()], &copy)?;
+    git(&["apply", &mutant.patch.to_string_lossy()], &copy)?;
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--quiet", "--package", "gateway", "--bin", "landfall", "--target-dir"]);
+    did(cargo.arg(&target).current_dir(&copy))?;
+    Ok(target.join("debug/landfall"))
+}
+
+fn did(command: &mut Command) -> Result<(), String> {
+    let said = command.output().map_err(|error| format!("{command:?}: {error}"))?;
+    match said.status.success() {
+        true => Ok(()),
+        false => Err(format!("{command:?}: {}", String::from_utf8_lossy(&said.stderr))),
+    }
+}
