@@ -73,7 +73,7 @@ impl Cell {
             {
                 Ok(cell)
             }
-            [_, _] => Err(format!("{name}: the two need different rigs")),
+            [_, _] => Err(format!("{name}: the two need different rigs, or the same part of one")),
             _ => Err(format!("{name}: one fault, or two")),
         }
     }
@@ -163,6 +163,10 @@ mod tests {
             // What stands before Kafka is one thing.
             ("answers-lost+kafka-errors", "different rigs"),
             ("answers-lost+broker-killed", "different rigs"),
+            // Both would end the same.
+            ("store-killed+descriptors", "different rigs"),
+            ("kafka-killed+kafka-paused", "different rigs"),
+            ("retention+topic-deleted", "different rigs"),
         ] {
             let told = Cell::named(wrong).map(|cell| cell.name).expect_err(wrong);
             assert!(told.contains(why), "{told}");

@@ -59,7 +59,10 @@ pub fn run(options: Options) -> ExitCode {
     let programs = options.programs.built();
     let kept = options.folder.join(format!("{}-{}", cell.name, options.seed));
     let played = play(&cell, options.seed, options.soak, &programs, &kept);
-    let instead = Namespace::unavailable().filter(|_| !Namespace::is_here()).map(str::to_owned);
+    let swallows = Setting::of(&cell.faults, options.soak).is_some_and(|setting| setting.swallows);
+    let why =
+        || Namespace::unavailable().unwrap_or("it was played outside of a network of its own");
+    let instead = swallows.then(|| format!("a proxy swallowed what was to vanish: {}", why()));
     let outcome = Outcome {
         about: cell.about(),
         known: cell.expects().known.map(str::to_owned),

@@ -113,8 +113,8 @@ fn publish(
     note(format!("i {device} 1 1 60 {digest} {topic} {}\n", now_ms()));
     let begin = Instant::now();
     let bytes = encode::publish(version, &Publish::new(&topic, &payload).qos1(1));
-    client.try_send(&bytes).ok()?;
-    while begin.elapsed() < PATIENCE && coming.load(Ordering::Acquire) {
+    let sent = client.try_send(&bytes).is_ok();
+    while sent && begin.elapsed() < PATIENCE && coming.load(Ordering::Acquire) {
         match client.read(Duration::from_secs(1)) {
             Seen::Packet(Packet::Puback { packet_id: 1, code, .. }) => {
                 let kind = if code < 0x80 { 'o' } else { 'n' };

@@ -17,6 +17,8 @@ pub struct Setting {
     /// A proxy stands between the gateway and the store, between devices and the gateway.
     pub store_proxy: bool,
     pub devices_proxy: bool,
+    /// A proxy swallows bytes where packets were to vanish.
+    pub swallows: bool,
     /// Between the gateway and the object store is a server that does what it is told.
     pub scripted_store: bool,
     pub devices: u32,
@@ -41,8 +43,18 @@ pub struct Setting {
     /// The gateway is in a group of which the memory can be taken away.
     pub memory_group: bool,
     pub soak: Soak,
+    /// What a fault has for itself.
+    taken: Vec<Part>,
     /// Two faults of which one needs the other's place.
     conflict: bool,
+}
+
+/// A part of the rig that a fault ends, or needs as it is, so that no other may end it meanwhile.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Part {
+    Kafka,
+    Store,
+    Fleet,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -62,6 +74,7 @@ impl Default for Setting {
             kafka: Front::Nothing,
             store_proxy: false,
             devices_proxy: false,
+            swallows: false,
             scripted_store: false,
             devices: 60,
             rate: 400,
@@ -75,6 +88,7 @@ impl Default for Setting {
             descriptors: None,
             memory_group: false,
             soak: Soak::default(),
+            taken: Vec::new(),
             conflict: false,
         }
     }
@@ -89,6 +103,12 @@ impl Setting {
         (is_possible && !setting.conflict).then_some(setting)
     }
 
+    /// The fault has this part for itself.
+    pub fn takes(&mut self, part: Part) {
+        self.conflict |= self.taken.contains(&part);
+        self.taken.push(part);
+    }
+
     /// Something stands before Kafka.
     pub fn put(&mut self, front: Front) {
         self.conflict |= self.kafka != Front::Nothing && self.kafka != front;
@@ -100,6 +120,7 @@ impl Setting {
         if !Link::needs_proxy() {
             return;
         }
+        self.swallows = true;
         match link {
             Link::Kafka => self.put(Front::Proxy),
             Link::Store => self.store_proxy = true,
@@ -110,6 +131,7 @@ impl Setting {
     /// Three brokers, for a fault of one.
     pub fn cluster(&mut self) {
         self.brokers = 3;
+        self.takes(Part::Kafka);
     }
 
     pub fn key(&mut self, name: &str, value: impl Into<Value>) {

@@ -53,6 +53,8 @@ struct Counted {
 
 struct Look {
     at_ms: u64,
+    /// When the last of its answers was there.
+    until_ms: u64,
     alive: Result<(), String>,
     /// The answer of `/readyz`, if there was one.
     ready: Option<(u16, String)>,
@@ -90,7 +92,7 @@ impl Watch {
         if ready.as_ref() != said_last {
             say(format!("{at_ms} /readyz: {ready:?}"));
         }
-        self.looks.push(Look { at_ms, alive, ready });
+        self.looks.push(Look { at_ms, until_ms: now_ms() + 1, alive, ready });
         self.read_again(rig);
         if let Some(id) = rig.gateway_id() {
             self.resident_mib = self.resident_mib.max(resident_bytes(id) / (1024 * 1024));
@@ -119,7 +121,10 @@ impl Watch {
     pub fn findings(&self, rig: &Rig, marks: &Marks, expects: &Expects) -> Vec<String> {
         let mut findings = Vec::new();
         let broken = marks.broken.expect("the cell's fault is over");
-        let expected = |look: &&Look| !marks.away.iter().any(|away| away.has(look.at_ms));
+        let expected = |look: &&Look| {
+            let asked = Span { from_ms: look.at_ms, to_ms: look.until_ms };
+            !marks.away.iter().any(|away| away.meets(asked))
+        };
         let answering = || self.looks.iter().filter(expected);
         let dead: Vec<&str> =
             answering().filter_map(|look| look.alive.as_ref().err().map(String::as_str)).collect();

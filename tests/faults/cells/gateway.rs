@@ -7,6 +7,7 @@ use tests::process::Signal;
 
 use crate::cell::{Draw, Expects, Fault};
 use crate::rig::Rig;
+use crate::setting::Part;
 
 pub const FAULTS: &[Fault] = &[
     Fault {
@@ -37,7 +38,12 @@ pub const FAULTS: &[Fault] = &[
         name: "gateway-drained",
         about: "the gateway is told to end while Kafka stands still, while the store does, while all is well, and \
                 while nobody publishes",
-        setting: |setting| setting.large = true,
+        setting: |setting| {
+            setting.takes(Part::Kafka);
+            setting.takes(Part::Store);
+            setting.takes(Part::Fleet);
+            setting.large = true;
+        },
         run: drained,
         expects: Expects::NOTHING,
     },
@@ -45,6 +51,7 @@ pub const FAULTS: &[Fault] = &[
         name: "panics",
         about: "a thread or task of each kind panics; a gateway that is not alive then is started anew",
         setting: |setting| {
+            setting.takes(Part::Store);
             setting.with_faults = true;
             setting.large = true;
         },
@@ -81,6 +88,7 @@ pub const FAULTS: &[Fault] = &[
         name: "fleet-killed",
         about: "the fleet's process is killed 5 times under load, and goes on with what it had kept",
         setting: |setting| {
+            setting.takes(Part::Fleet);
             setting.large = true;
             setting.synced = true;
         },

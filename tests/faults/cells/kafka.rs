@@ -7,13 +7,15 @@ use tests::process::Signal;
 
 use crate::cell::{Draw, Expects, Fault};
 use crate::rig::Rig;
-use crate::setting::Front;
+use crate::setting::{Front, Part};
 
 pub const FAULTS: &[Fault] = &[
     Fault {
         name: "kafka-terminated",
         about: "Kafka is told to end, and is back after 20 s (SIGTERM)",
-        setting: |_| {},
+        setting: |setting| {
+            setting.takes(Part::Kafka);
+        },
         run: |rig, _| {
             rig.broker().terminate();
             thread::sleep(Duration::from_secs(20));
@@ -24,7 +26,10 @@ pub const FAULTS: &[Fault] = &[
     Fault {
         name: "kafka-killed",
         about: "Kafka is killed 3 times under load, each time for some seconds (SIGKILL)",
-        setting: |setting| setting.large = true,
+        setting: |setting| {
+            setting.takes(Part::Kafka);
+            setting.large = true;
+        },
         run: |rig, draw| {
             for _ in 0..3 {
                 rig.broker().kill();
@@ -38,7 +43,9 @@ pub const FAULTS: &[Fault] = &[
     Fault {
         name: "kafka-paused",
         about: "Kafka's process stands still for 60 s (SIGSTOP)",
-        setting: |_| {},
+        setting: |setting| {
+            setting.takes(Part::Kafka);
+        },
         run: |rig, _| {
             rig.broker().signal(Signal::STOP);
             thread::sleep(Duration::from_secs(60));
@@ -111,14 +118,18 @@ pub const FAULTS: &[Fault] = &[
     Fault {
         name: "topic-deleted",
         about: "a topic is deleted under load and made again after some seconds",
-        setting: |_| {},
+        setting: |setting| {
+            setting.takes(Part::Kafka);
+        },
         run: |rig, draw| remade(rig, draw, rig.setting().partitions),
         expects: Expects { degraded: Some("fast"), ..Expects::NOTHING },
     },
     Fault {
         name: "topic-smaller",
         about: "a topic is deleted under load and made again with 5 partitions in place of 24",
-        setting: |_| {},
+        setting: |setting| {
+            setting.takes(Part::Kafka);
+        },
         run: |rig, draw| remade(rig, draw, 5),
         expects: Expects {
             degraded: Some("fast"),
@@ -129,7 +140,10 @@ pub const FAULTS: &[Fault] = &[
     Fault {
         name: "partitions-added",
         about: "a topic gets 12 more partitions under load, three times",
-        setting: |setting| setting.partitions = 6,
+        setting: |setting| {
+            setting.takes(Part::Kafka);
+            setting.partitions = 6;
+        },
         run: |rig, draw| {
             for more in 1..=3 {
                 rig.broker().grow_topic(rig.topic("fast"), 6 + 12 * more);
@@ -144,14 +158,18 @@ pub const FAULTS: &[Fault] = &[
     Fault {
         name: "retention",
         about: "Kafka forgets the older half of a topic's records, every 3 s, while it is written",
-        setting: |_| {},
+        setting: |setting| {
+            setting.takes(Part::Kafka);
+        },
         run: retention,
         expects: Expects { pubacks: true, ..Expects::NOTHING },
     },
     Fault {
         name: "too-large",
         about: "a topic takes only 20 kB for some seconds, twice: what is larger is a dead letter, its neighbours land",
-        setting: |_| {},
+        setting: |setting| {
+            setting.takes(Part::Kafka);
+        },
         run: |rig, draw| {
             for _ in 0..2 {
                 rig.broker().set_topic(rig.topic("fast"), "max.message.bytes", "20000");
@@ -165,7 +183,9 @@ pub const FAULTS: &[Fault] = &[
     Fault {
         name: "throttled",
         about: "a quota lets every producer send 20 kB/s for 20 s",
-        setting: |_| {},
+        setting: |setting| {
+            setting.takes(Part::Kafka);
+        },
         run: |rig, _| {
             rig.broker().throttle(Some(20_000));
             thread::sleep(Duration::from_secs(20));
@@ -177,6 +197,7 @@ pub const FAULTS: &[Fault] = &[
         name: "rights-lost",
         about: "the gateway loses its rights on a topic for 10 s, twice",
         setting: |setting| {
+            setting.takes(Part::Kafka);
             for (name, value) in [
                 (
                     "authorizer.class.name",

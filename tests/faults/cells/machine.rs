@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::clients::{connect, noise};
 use crate::cell::{Draw, Expects, Fault};
 use crate::rig::Rig;
+use crate::setting::Part;
 
 /// Counts connections that ended, by reason.
 const TURNED_AWAY: &str = "landfall_connections_closed_total";
@@ -37,6 +38,8 @@ pub const FAULTS: &[Fault] = &[
         about: "all connections that 1,100 descriptors allow are taken while Kafka is killed and the S3 server comes \
                 back: who is too many is turned away",
         setting: |setting| {
+            setting.takes(Part::Kafka);
+            setting.takes(Part::Store);
             setting.descriptors = Some(1100);
             setting.large = true;
         },

@@ -8,7 +8,7 @@ use tests::store::{Kind, Order};
 
 use crate::cell::{Expects, Fault};
 use crate::rig::Rig;
-use crate::setting::Setting;
+use crate::setting::{Part, Setting};
 
 pub const FAULTS: &[Fault] = &[
     Fault {
@@ -78,7 +78,10 @@ pub const FAULTS: &[Fault] = &[
     Fault {
         name: "store-killed",
         about: "the S3 server is killed and started again 30 times under uploads in parts (SIGKILL)",
-        setting: |setting| setting.large = true,
+        setting: |setting| {
+            setting.takes(Part::Store);
+            setting.large = true;
+        },
         run: |rig, draw| {
             for _ in 0..30 {
                 thread::sleep(draw.pause(100, 1200));
