@@ -1,5 +1,6 @@
 //! The fault harness in short: a few cells of `make faults`, played as it plays them; and what it is made of fits.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -48,6 +49,19 @@ fn a_cell_that_is_not_there_is_told() {
             }),
         "{said}"
     );
+}
+
+/// A cell that is new has been played too.
+#[test]
+fn the_kept_table_has_a_row_for_each_cell() {
+    let table = std::fs::read_to_string(repository().join("tests/faults/RESULTS.md"));
+    let table = table.expect("it is committed");
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| ")?.split(' ').next());
+    let rows: BTreeSet<&str> = rows.map(|name| name.trim_matches('*')).collect();
+    let (_, said) = faults(&["list"]);
+    let cells = said.lines().filter_map(|line| line.split(' ').next());
+    let missing: Vec<&str> = cells.filter(|name| !rows.contains(name)).collect();
+    assert!(missing.is_empty(), "not in RESULTS.md: {missing:?}");
 }
 
 /// Whoever changes what a mutant changes has to change it too.
