@@ -25,7 +25,12 @@ impl Programs {
     pub fn built(self) -> Programs {
         let gateway = self.gateway.unwrap_or_else(tests::tools::without_faults);
         let with_faults = self.with_faults.unwrap_or_else(|| tests::tools::program("landfall"));
-        Programs { gateway: Some(gateway), with_faults: Some(with_faults) }
+        // It is started from another folder.
+        let whole = |path: PathBuf| {
+            let whole = path.canonicalize();
+            whole.unwrap_or_else(|error| panic!("there is no program {}: {error}", path.display()))
+        };
+        Programs { gateway: Some(whole(gateway)), with_faults: Some(whole(with_faults)) }
     }
 
     pub fn gateway(&self, with_faults: bool) -> &Path {

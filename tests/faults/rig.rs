@@ -32,6 +32,8 @@ use crate::timeline::Timeline;
 const LANES: [&str; 4] = ["priority", "fast", "slow", "dead-letter"];
 /// What the gateway may take of the machine's memory.
 pub const MEMORY_MIB: u64 = 512;
+/// How many may be connected, where nothing else is asked for.
+pub const CONNECTIONS: u64 = 4000;
 /// What a group has where nothing is wrong, and what it has beside what is taken where something is.
 const GROUP_BYTES: u64 = 1024 * 1024 * 1024;
 const LITTLE_BYTES: u64 = 1024 * 1024;
@@ -384,12 +386,8 @@ fn configured(
         .set("object_store", S3::section(BUCKET, store))
         .set("limits.memory", format!("{MEMORY_MIB}MiB"))
         .program(programs.gateway(setting.with_faults));
-    let config = match setting.descriptors {
+    match setting.descriptors {
         Some(_) => config,
-        None => config.set("limits.connections", 2000),
-    };
-    let keys = setting.keys.iter();
-    let config = keys.fold(config, |config, (name, value)| config.set(name, value.clone()));
-    let environment = setting.environment.iter();
-    environment.fold(config, |config, (name, value)| config.environment(name, value))
+        None => config.set("limits.connections", CONNECTIONS),
+    }
 }

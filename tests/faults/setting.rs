@@ -1,7 +1,6 @@
 //! What a cell's rig is made of, as its faults need it.
 
 use clap::Args;
-use serde_json::Value;
 
 use crate::cell::Fault;
 use crate::links::Link;
@@ -28,10 +27,6 @@ pub struct Setting {
     pub large: bool,
     /// The fleet's books are on the disk before a message leaves.
     pub synced: bool,
-    /// Further keys of the gateway's configuration.
-    pub keys: Vec<(String, Value)>,
-    /// Environment of the gateway's process.
-    pub environment: Vec<(String, String)>,
     /// Further lines of Kafka's `server.properties`.
     pub properties: Vec<(String, String)>,
     /// The gateway is a build in which faults can be asked for.
@@ -80,8 +75,6 @@ impl Default for Setting {
             rate: 400,
             large: false,
             synced: false,
-            keys: Vec::new(),
-            environment: Vec::new(),
             properties: Vec::new(),
             with_faults: false,
             clock: false,
@@ -132,10 +125,6 @@ impl Setting {
     pub fn cluster(&mut self) {
         self.brokers = 3;
         self.takes(Part::Kafka);
-    }
-
-    pub fn key(&mut self, name: &str, value: impl Into<Value>) {
-        self.keys.push((name.to_owned(), value.into()));
     }
 }
 

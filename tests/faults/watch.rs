@@ -13,7 +13,7 @@ use tests::http;
 
 use crate::cell::Expects;
 use crate::landed::MessageId;
-use crate::rig::{MEMORY_MIB, Rig};
+use crate::rig::{CONNECTIONS, MEMORY_MIB, Rig};
 use crate::say::say;
 use crate::timeline::{Marks, Span, now_ms};
 
@@ -28,6 +28,8 @@ const REST: Duration = Duration::from_secs(30);
 /// What a process needs beside the memory that is planned for messages, in MiB: its program, and what the allocator
 /// and librdkafka keep.
 const BESIDE_MIB: u64 = 192;
+/// A descriptor for each connection that may be there, and those that it plans for Kafka, the store and its pages.
+const DESCRIPTORS_MAX: u64 = CONNECTIONS + 640;
 /// What the gateway's folder may take: its log.
 const DISK_MIB: u64 = 16;
 
@@ -154,6 +156,9 @@ impl Watch {
         }
         if self.resident_mib > MEMORY_MIB + BESIDE_MIB {
             findings.push(format!("the gateway took {} MiB of memory", self.resident_mib));
+        }
+        if self.descriptors > DESCRIPTORS_MAX {
+            findings.push(format!("the gateway had {} descriptors", self.descriptors));
         }
         let disk_mib = folder_mib(rig.gateway().folder());
         if disk_mib > DISK_MIB {
