@@ -250,21 +250,16 @@ impl Rig {
 
     /// SIGTERM, and a new process when the old one has drained.
     pub fn restart_gateway(&self) {
-        self.timeline.away(|| {
-            let mut gateway = self.gateway();
-            self.timeline.ended();
-            end(&mut gateway);
-            gateway.start_again();
-        });
+        self.restart_gateway_after(|| ());
     }
 
-    /// SIGTERM while `broken`, which is whole again before a new process starts.
-    pub fn restart_gateway_while(&self, broken: impl FnOnce()) {
+    /// The same, with something that is done between the two.
+    pub fn restart_gateway_after(&self, between: impl FnOnce()) {
         self.timeline.away(|| {
             let mut gateway = self.gateway();
             self.timeline.ended();
             end(&mut gateway);
-            broken();
+            between();
             gateway.start_again();
         });
     }

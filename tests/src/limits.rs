@@ -1,19 +1,16 @@
-//! Limits of the system that a test puts a program under: descriptors and address space of a process, and memory of
-//! a control group, beyond which the kernel kills.
+//! Limits of the system that a test puts a program under: descriptors of a process, and memory of a control group,
+//! beyond which the kernel kills.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
-
 /// Puts itself under the limits, and then the program takes its place.
 const BEGIN: &str = r#"
     [ -z "$DESCRIPTORS" ] || ulimit -n "$DESCRIPTORS" || exit 126
-    [ -z "$SPACE_KIB" ] || ulimit -v "$SPACE_KIB" || exit 126
     [ -z "$GROUP" ] || echo $$ >"$GROUP/cgroup.procs" || exit 126
-    unset DESCRIPTORS SPACE_KIB GROUP
+    unset DESCRIPTORS GROUP
     exec "$0" "$@"
 "#;
 
@@ -21,7 +18,6 @@ const BEGIN: &str = r#"
 #[derive(Clone, Default)]
 pub struct Limits {
     descriptors: Option<u64>,
-    address_space_bytes: Option<u64>,
     group: Option<PathBuf>,
 }
 
@@ -36,12 +32,6 @@ impl Limits {
         self
     }
 
-    /// So many bytes of address space, resident or not.
-    pub fn address_space(mut self, bytes: u64) -> Limits {
-        self.address_space_bytes = Some(bytes);
-        self
-    }
-
     /// In this group, which has to outlive it.
     pub fn group(mut self, group: &MemoryGroup) -> Limits {
         self.group = Some(group.folder.clone());
@@ -52,27 +42,11 @@ impl Limits {
     pub fn command(&self, program: &Path) -> Command {
         let mut command = Command::new("sh");
         command.args(["-c", BEGIN]).arg(program);
-        let number = |value: Option<u64>| value.map_or_else(String::new, |value| value.to_string());
-        command.env("DESCRIPTORS", number(self.descriptors));
-        command.env("SPACE_KIB", number(self.address_space_bytes.map(|bytes| bytes / 1024)));
+        let descriptors = self.descriptors.map_or_else(String::new, |count| count.to_string());
+        command.env("DESCRIPTORS", descriptors);
         command.env("GROUP", self.group.as_deref().unwrap_or(Path::new("")));
         command
     }
-}
-
-/// From now on a running process has at most so many descriptors; what it has open stays. Says how many it could
-/// have before, so that they can be given back.
-#[track_caller]
-pub fn set_descriptors(process: u32, count: u64) -> u64 {
-    let id = i32::try_from(process).ok().and_then(Pid::from_raw).expect("it is a process");
-    // "Max open files", what it has, what it may have at the most.
-    let limits = fs::read_to_string(format!("/proc/{process}/limits")).expect("it runs");
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
-    let most = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
-    let limit = Rlimit { current: Some(count), maximum: most };
-    let before = prlimit(Some(id), Resource::Nofile, limit);
-    let before = before.unwrap_or_else(|error| panic!("{process} takes no limit: {error}"));
-    before.current.unwrap_or(u64::MAX)
 }
 
 /// A control group with a limit of memory; it goes with this, when its processes are gone.
@@ -204,22 +178,13 @@ mod tests {
 
     #[test]
     fn a_program_has_what_it_was_given() {
-        let limits = Limits::new().descriptors(77).address_space(512 * MIB);
+        let limits = Limits::new().descriptors(77);
         let said = limits
             .command(Path::new("/bin/sh"))
-            .args(["-c", "ulimit -Hn; ulimit -n; ulimit -v; echo \"$SPACE_KIB$GROUP\""])
+            .args(["-c", "ulimit -Hn; ulimit -n; echo \"$DESCRIPTORS$GROUP\""])
             .output()
             .expect("sh can be started");
-        assert_eq!(String::from_utf8_lossy(&said.stdout), "77\n77\n524288\n\n");
-    }
-
-    #[test]
-    fn descriptors_are_taken_from_who_runs_and_given_back() {
-        let mut sleep = Command::new("sleep").arg("600").spawn().expect("sleep can be started");
-        let before = set_descriptors(sleep.id(), 9);
-        let between = set_descriptors(sleep.id(), before);
-        assert_eq!((between, set_descriptors(sleep.id(), before)), (9, before));
-        sleep.kill().and_then(|()| sleep.wait()).expect("it is ours");
+        assert_eq!(String::from_utf8_lossy(&said.stdout), "77\n77\n\n");
     }
 
     #[test]

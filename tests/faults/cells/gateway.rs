@@ -135,11 +135,11 @@ fn drained(rig: &Rig, draw: &mut Draw) {
     thread::sleep(draw.pause(1000, 3000));
     rig.broker().signal(Signal::STOP);
     thread::sleep(draw.pause(200, 4000));
-    rig.restart_gateway_while(|| rig.broker().signal(Signal::CONT));
+    rig.restart_gateway_after(|| rig.broker().signal(Signal::CONT));
     thread::sleep(draw.pause(1000, 3000));
     rig.s3.signal(Signal::STOP);
     thread::sleep(draw.pause(200, 4000));
-    rig.restart_gateway_while(|| rig.s3.signal(Signal::CONT));
+    rig.restart_gateway_after(|| rig.s3.signal(Signal::CONT));
     thread::sleep(draw.pause(1000, 3000));
     rig.publishers.pause();
     thread::sleep(draw.pause(1000, 3000));
