@@ -2,6 +2,7 @@
 //! `/livez` or the end of the process says so, and the process is started again.
 
 use std::net::TcpStream;
+use std::time::Duration;
 
 use tests::fail_points::FailPoints;
 use tests::gateway::{Gateway, GatewayConfig};
@@ -10,6 +11,8 @@ use tests::mqtt::{Client, Publish, Version};
 use tests::wait::{SOON, START, until_true};
 
 const TOPIC: &str = "devices/meter/m-1/power";
+/// A task that has answered ends its turn within this.
+const AT_REST: Duration = Duration::from_millis(500);
 /// The message failed: whoever sent it sends it again.
 const FAILED: u8 = 0x83;
 
@@ -47,6 +50,10 @@ fn a_lane_without_its_thread_fails_what_it_has_and_is_not_alive() {
 fn a_connection_whose_task_panics_ends_alone() {
     let (gateway, points, mut client) = start();
     let mut other = Client::connect(gateway.mqtt(), Version::V5, "m-2");
+    other.ping();
+    other.expect_pingresp();
+    // Its task has nothing more to do: the next that comes to its turn is the other.
+    std::thread::sleep(AT_REST);
     points.once("edge");
     client.publish(&Publish::new(TOPIC, b"22").qos1(2));
     client.expect_closed(SOON);
@@ -67,7 +74,7 @@ fn a_local_plane_that_panics_begins_again() {
     let mut other = Client::connect(gateway.mqtt(), Version::V5, "m-2");
     until_true("subscriptions work again", START, || {
         other.publish(&Publish::new("a/b", b"hello"));
-        matches!(client.read(std::time::Duration::from_millis(200)), tests::mqtt::Seen::Packet(_))
+        matches!(client.read(Duration::from_millis(200)), tests::mqtt::Seen::Packet(_))
     });
     assert_eq!((told(&gateway, "local-plane"), gateway.page("/livez").code), (1.0, 200));
 }
