@@ -46,7 +46,7 @@ pub struct ProblemNow {
 }
 
 /// What came is what became of it and what is open; the difference is what has no place in the books.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Sum {
     pub received: u64,
     pub landed: u64,

@@ -101,7 +101,8 @@ impl Sampler {
         let span = Span { before: before.as_ref(), recorded: &recorded, seconds };
         let (lanes, samples): (Vec<LaneNow>, Vec<LaneSample>) =
             reading.lanes.iter().enumerate().map(|(place, lane)| span.lane(place, lane)).unzip();
-        let sum = (!lanes.is_empty()).then(|| lanes.iter().map(|lane| lane.sum).sum());
+        let totals = reading.lanes.iter().map(|lane| lane.totals);
+        let sum = (!lanes.is_empty()).then(|| totals.sum::<Totals>().into());
         let refused = span.refused(&reading.lanes);
         let mut problems = self.problems(&reading.readiness, at);
         let count = problems.len();
@@ -397,20 +398,6 @@ impl From<Totals> for Sum {
             in_flight: totals.in_flight,
             difference: totals.difference(),
         }
-    }
-}
-
-impl std::iter::Sum for Sum {
-    fn sum<I: Iterator<Item = Sum>>(sums: I) -> Sum {
-        sums.fold(Sum::default(), |one, other| Sum {
-            received: one.received + other.received,
-            landed: one.landed + other.landed,
-            dead_lettered: one.dead_lettered + other.dead_lettered,
-            refused: one.refused + other.refused,
-            failed: one.failed + other.failed,
-            in_flight: one.in_flight + other.in_flight,
-            difference: one.difference + other.difference,
-        })
     }
 }
 
