@@ -7,12 +7,13 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use tests::freshness::{now_ms, passages, took};
+use tests::proc;
 
+use crate::machine;
 use crate::report::percentile;
 use crate::rows::Bench;
 use crate::rows::parse::{LARGE, Lanes, MEMORY_MAX, beside, told, until_all, until_late};
 use crate::table::{self, Aim, Line, mebibytes, milliseconds, seconds, thousands};
-use crate::{machine, proc};
 
 const SMALL: usize = 1024 * 1024;
 /// How old a message of the fast lane may become, in milliseconds.

@@ -19,7 +19,6 @@ mod load;
 mod machine;
 mod mosquitto;
 mod pages;
-mod proc;
 mod readings;
 mod relay;
 mod report;

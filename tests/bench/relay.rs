@@ -14,9 +14,9 @@ use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 use serde::{Deserialize, Serialize};
 use tests::freshness::SOURCE;
+use tests::proc;
 
 use crate::bare::producer_config;
-use crate::proc;
 use crate::report;
 
 /// Records that are written one after the other before reports are asked for.

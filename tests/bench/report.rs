@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tests::proc;
 
 use crate::clock::Span;
-use crate::proc;
 
 /// A load from its first to its last message, and the span that was measured.
 #[derive(Clone, Debug, Serialize, Deserialize)]

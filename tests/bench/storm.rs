@@ -14,6 +14,7 @@ use std::time::Duration;
 use serde_json::json;
 use tests::gateway::Gateway;
 use tests::pki::Files;
+use tests::proc;
 use tests::process::Process;
 use tests::wait;
 
@@ -23,7 +24,7 @@ use crate::rows::Bench;
 use crate::rows::secured::{certificate, open_to_all, secured};
 
 use crate::table::{self, Aim, Line, milliseconds, seconds, times};
-use crate::{machine, proc, raise_descriptor_limit_to};
+use crate::{machine, raise_descriptor_limit_to};
 
 /// Descriptors that a process needs beside its connections.
 const OTHER_DESCRIPTORS: usize = 2000;

@@ -32,7 +32,7 @@ pub struct Expects {
     pub degraded: Option<&'static str>,
     /// Devices may be told that a message can never land: there is a dead letter of each.
     pub dead_letters: bool,
-    /// It is known to fail, and why: reported, and held against nobody.
+    /// It is known to fail, and why: reported, and only a loss is held against it.
     pub known: Option<&'static str>,
 }
 

@@ -15,7 +15,7 @@ pub struct Outcome {
     /// What the gateway was built from.
     pub commit: String,
     pub took_s: u64,
-    /// Why it is known to fail; then it is held against nobody.
+    /// Why it is known to fail; then only a loss is held against it.
     pub known: Option<String>,
     /// What this machine could not do, and what was done in its place.
     pub instead: Option<String>,
@@ -50,7 +50,7 @@ pub struct Numbers {
 
 impl Outcome {
     pub fn is_good(&self) -> bool {
-        self.findings.is_empty() || self.known.is_some()
+        self.findings.is_empty() || (self.known.is_some() && self.numbers.lost == 0)
     }
 
     /// Where it is kept among those of its commit.
@@ -109,6 +109,12 @@ pub fn table(outcomes: &[Outcome]) -> String {
     for cell in &cells {
         out.push_str(&row(cell, &rows[cell]));
     }
+    for outcome in outcomes {
+        if let Some(instead) = &outcome.instead {
+            let _ =
+                writeln!(out, "\n`{}`, seed {}, otherwise: {instead}", outcome.cell, outcome.seed);
+        }
+    }
     for outcome in outcomes.iter().filter(|outcome| !outcome.findings.is_empty()) {
         let known = outcome.known.as_ref().map_or(String::new(), |why| format!(" (known: {why})"));
         let _ = write!(out, "\n`{}`, seed {}{known}:\n", outcome.cell, outcome.seed);
@@ -135,7 +141,7 @@ fn row(cell: &str, runs: &[&Outcome]) -> String {
         (0, None) => cell.to_owned(),
         _ => format!("**{cell}**"),
     };
-    let instead = if runs.iter().any(|run| run.instead.is_some()) { " (by a proxy)" } else { "" };
+    let instead = if runs.iter().any(|run| run.instead.is_some()) { " (otherwise)" } else { "" };
     format!(
         "| {name}{instead} | {} | {} | {} | {}{deleted} | {} | {} / {} / {} / {} | {} | {} | {} / {} / {} |\n",
         runs.len(),

@@ -14,7 +14,7 @@ use crate::outcome::{Numbers, Outcome};
 use crate::probe::{self, Visit};
 use crate::programs::Programs;
 use crate::reckoning::Seen;
-use crate::rig::Rig;
+use crate::rig::{Rig, memory_group};
 use crate::say::{note, say};
 use crate::setting::{Setting, Soak};
 use crate::timeline::now_ms;
@@ -58,11 +58,9 @@ pub fn run(options: Options) -> ExitCode {
     let begin = Instant::now();
     let programs = options.programs.built();
     let kept = options.folder.join(format!("{}-{}", cell.name, options.seed));
-    let played = play(&cell, options.seed, options.soak, &programs, &kept);
-    let swallows = Setting::of(&cell.faults, options.soak).is_some_and(|setting| setting.swallows);
-    let why =
-        || Namespace::unavailable().unwrap_or("it was played outside of a network of its own");
-    let instead = swallows.then(|| format!("a proxy swallowed what was to vanish: {}", why()));
+
+    let setting = Setting::of(&cell.faults, options.soak).expect("its name was looked up");
+    let played = play(&cell, options.seed, &setting, &programs, &kept);
     let outcome = Outcome {
         about: cell.about(),
         known: cell.expects().known.map(str::to_owned),
@@ -70,7 +68,7 @@ pub fn run(options: Options) -> ExitCode {
         seed: options.seed,
         commit: options.commit,
         took_s: begin.elapsed().as_secs(),
-        instead,
+        instead: instead(&setting),
         numbers: played.0,
         findings: played.1,
     };
@@ -80,16 +78,25 @@ pub fn run(options: Options) -> ExitCode {
     if outcome.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// What this machine could not do, and what was done in its place.
+fn instead(setting: &Setting) -> Option<String> {
+    if setting.swallows {
+        let why = Namespace::unavailable().unwrap_or("played outside of a network of its own");
+        return Some(format!("a proxy swallowed what was to vanish: {why}"));
+    }
+    let group = setting.memory_group.then(memory_group);
+    group?.err().map(|why| format!("somebody killed it in the kernel's place: {why}"))
+}
+
 fn play(
     cell: &Cell,
     seed: u64,
-    soak: Soak,
+    setting: &Setting,
     programs: &Programs,
     kept: &Path,
 ) -> (Numbers, Vec<String>) {
-    let setting = Setting::of(&cell.faults, soak).expect("its name was looked up");
     let mut draw = Draw::new(seed);
-    let rig = Rig::start(&setting, programs, draw.seed());
+    let rig = Rig::start(setting, programs, draw.seed());
     let looking = AtomicBool::new(true);
     let seen = thread::scope(|scope| {
         let looking = EndsWith(&looking);

@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sha2::{Digest as _, Sha256};
 use tests::mqtt::{Client, Connect, Packet, Publish, Seen, Version, encode};
 
+use crate::books::{Line, Sha256};
 use crate::cell::Expects;
 use crate::timeline::{Marks, Span, now_ms};
 
@@ -46,15 +46,14 @@ pub fn while_true(gateway: SocketAddr, books: &Path, coming: &AtomicBool) -> Vec
             if !coming.load(Ordering::Acquire) {
                 break;
             }
-            if waiting.fetch_add(1, Ordering::AcqRel) < WAITING_MAX {
+            if waiting.load(Ordering::Acquire) < WAITING_MAX {
+                waiting.fetch_add(1, Ordering::AcqRel);
                 let (books, visits, waiting) = (&books, &visits, &waiting);
                 scope.spawn(move || {
                     let visit = visit(gateway, number, books, coming);
                     visits.lock().expect("no visit panics here").push(visit);
                     waiting.fetch_sub(1, Ordering::AcqRel);
                 });
-            } else {
-                waiting.fetch_sub(1, Ordering::AcqRel);
             }
             thread::sleep(PAUSE);
         }
@@ -104,28 +103,30 @@ fn publish(
     let topic = format!("devices/probe/{device}/state");
     let mut payload = format!("{device} 1 60\n").into_bytes();
     payload.resize(60, b'.');
-    let digest = Sha256::digest(&payload);
-    let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    let note = |line: String| {
+    let note = |line: Line<'_>| {
         let mut books = books.lock().expect("nothing panics under this lock");
-        books.write_all(line.as_bytes()).expect("the cell's folder can be written");
+        writeln!(books, "{line}").expect("the cell's folder can be written");
     };
-    note(format!("i {device} 1 1 60 {digest} {topic} {}\n", now_ms()));
+    let (seq, size, sha256) = (1, payload.len(), Sha256::of(&payload));
+    note(Line::Invoked { device, seq, qos: 1, size, sha256, topic: &topic, at: now_ms() });
     let begin = Instant::now();
     let bytes = encode::publish(version, &Publish::new(&topic, &payload).qos1(1));
     let sent = client.try_send(&bytes).is_ok();
     while sent && begin.elapsed() < PATIENCE && coming.load(Ordering::Acquire) {
         match client.read(Duration::from_secs(1)) {
             Seen::Packet(Packet::Puback { packet_id: 1, code, .. }) => {
-                let kind = if code < 0x80 { 'o' } else { 'n' };
-                note(format!("{kind} {device} 1 {} {code:02x}\n", now_ms()));
-                return (code < 0x80).then(|| begin.elapsed());
+                let (at, is_good) = (now_ms(), code < 0x80);
+                note(match is_good {
+                    true => Line::Acknowledged { device, seq, at, code },
+                    false => Line::Negative { device, seq, at, code },
+                });
+                return is_good.then(|| begin.elapsed());
             }
             Seen::Silence => {}
             _ => break,
         }
     }
-    note(format!("u {device} 1 {} gone\n", now_ms()));
+    note(Line::GivenUp { device, seq, at: now_ms(), why: "gone" });
     None
 }
 
@@ -143,8 +144,11 @@ pub fn worst(visits: &[Visit], marks: &Marks) -> [Duration; 3] {
 
 /// Who waited too long, or in vain.
 pub fn findings(visits: &[Visit], marks: &Marks, expects: &Expects, alone: bool) -> Vec<String> {
-    let broken = marks.broken.expect("the cell's fault is over");
     let mut findings = Vec::new();
+    if !alone {
+        return findings;
+    }
+    let broken = marks.broken.expect("the cell's fault is over");
     let mut found = |what: &str, late: Vec<&Visit>| {
         if let Some(first) = late.first() {
             let after_s = (first.at_ms as f64 - broken.from_ms as f64) / 1000.0;
@@ -154,9 +158,6 @@ pub fn findings(visits: &[Visit], marks: &Marks, expects: &Expects, alone: bool)
             ));
         }
     };
-    if !alone {
-        return findings;
-    }
     let late = |wait: Option<Duration>| wait.is_none_or(|wait| wait > WAIT_MAX);
     let expecting = || expecting(visits, marks);
     if !expects.turned_away {

@@ -37,7 +37,7 @@ impl Publishers {
         let running = Mutex::new(launch(setting, gateway, seed, folder));
         let folder = folder.to_owned();
         let fleet = Publishers { gateway, setting: setting.clone(), seed, folder, running };
-        fleet.until_ready(1);
+        fleet.until_ready();
         fleet
     }
 
@@ -79,15 +79,12 @@ impl Publishers {
         self.running.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    fn until_ready(&self, times: usize) {
+    fn until_ready(&self) {
         let mut running = self.running();
-        let said = |running: &Running| {
-            running.process.output().lines().filter(|line| *line == READY).count() >= times
-        };
         wait::until_true("the fleet is connected", wait::START, || {
             let ended = running.process.ended();
             assert!(ended.is_none(), "the fleet has ended: {}", running.process.tail());
-            said(&running)
+            running.process.output().lines().any(|line| line == READY)
         });
     }
 }

@@ -97,13 +97,10 @@ impl Rig {
         let address = store_proxy.as_ref().map_or(address, Proxy::address);
         let config = configured(setting, programs, &kafka[0], &servers, address);
         let clock = setting.clock.then(Clock::start);
-        let by_the_clock = clock.iter().flat_map(Clock::environment);
-        let config =
-            by_the_clock.fold(config, |config, (name, value)| config.environment(name, &value));
+        let config = clock.iter().fold(config, GatewayConfig::clock);
         let points = setting.with_faults.then(FailPoints::start);
-        let config = points.iter().fold(config, |config, points| config.fail_points(points));
-        let group =
-            setting.memory_group.then(|| MemoryGroup::new(GROUP_BYTES)).and_then(Result::ok);
+        let config = points.iter().fold(config, GatewayConfig::fail_points);
+        let group = setting.memory_group.then(memory_group).and_then(Result::ok);
         let config = config.limits(limits(setting, group.as_ref()));
         let topics = LANES.map(|lane| config.topic(lane));
         let gateway = config.start_ready();
@@ -199,7 +196,8 @@ impl Rig {
         });
     }
 
-    /// The kernel kills it for want of memory while something takes more, or somebody does where the machine has no groups; then a new process.
+    /// The kernel kills it for want of memory while something takes more, or somebody does where the machine has no
+    /// groups; then a new process.
     pub fn starve_gateway<T>(&self, taking: impl FnOnce() -> T) {
         let Some(group) = &self.group else { return self.kill_gateway(Duration::ZERO) };
         self.timeline.away(|| {
@@ -345,6 +343,11 @@ fn end(gateway: &mut Gateway) {
     let code = gateway.terminate();
     // What it could not land it says, with another code.
     assert!(code.is_some(), "a gateway that was told to end: {}", gateway.log());
+}
+
+/// Of which the memory is taken away; or why the machine has none.
+pub fn memory_group() -> Result<MemoryGroup, String> {
+    MemoryGroup::new(GROUP_BYTES)
 }
 
 fn limits(setting: &Setting, group: Option<&MemoryGroup>) -> Limits {

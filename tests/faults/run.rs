@@ -8,10 +8,10 @@ use std::sync::Mutex;
 use std::thread;
 
 use clap::Args;
-use sha2::{Digest as _, Sha256};
 use tests::network::Namespace;
 use tests::tools::repository;
 
+use crate::books::Sha256;
 use crate::cell::{Cell, Draw};
 use crate::cells;
 use crate::outcome::{Outcome, table};
@@ -147,9 +147,7 @@ fn commit(program: &Path) -> String {
         return head;
     }
     let program = std::fs::read(program).expect("the gateway is built");
-    let digest = Sha256::digest(&program);
-    let digest: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    format!("{head}-{digest}")
+    format!("{head}-{:.8}", Sha256::of(&program).to_string())
 }
 
 pub fn target_folder() -> PathBuf {
@@ -210,7 +208,8 @@ fn broken_off(turn: &Turn, commit: &str, how: &str, log: &Path) -> Outcome {
         seed: turn.seed,
         commit: commit.to_owned(),
         took_s: 0,
-        known: cell.expects().known.map(str::to_owned),
+        // It is known to fail in another way.
+        known: None,
         instead: None,
         numbers: Default::default(),
         findings: vec![format!(

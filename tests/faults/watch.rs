@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tests::exposition::Metrics;
 use tests::http;
+use tests::proc;
 
 use crate::cell::Expects;
 use crate::landed::MessageId;
@@ -97,18 +98,23 @@ impl Watch {
         self.looks.push(Look { at_ms, until_ms: now_ms() + 1, alive, ready });
         self.read_again(rig);
         if let Some(id) = rig.gateway_id() {
-            self.resident_mib = self.resident_mib.max(resident_bytes(id) / (1024 * 1024));
-            self.descriptors = self.descriptors.max(descriptors(id).unwrap_or_default());
+            let resident = proc::resident_bytes_if_running(id).unwrap_or_default();
+            self.resident_mib = self.resident_mib.max(resident / (1024 * 1024));
+            let descriptors = proc::descriptors_if_running(id).unwrap_or_default();
+            self.descriptors = self.descriptors.max(descriptors as u64);
         }
     }
 
-    /// The ids that came since the last time; another process counts from the beginning.
+    /// All ids that came since the last time, page by page.
     fn read_again(&mut self, rig: &Rig) {
+        while self.read_page(rig).is_some_and(|is_last| !is_last) {}
+    }
+
+    /// The next of them; another process counts from the beginning. Says whether these are the last; None where
+    /// nobody answers.
+    fn read_page(&mut self, rig: &Rig) -> Option<bool> {
         let Counted { process, next } = &self.counted;
-        let Some(ledger) = ledger(rig, &format!("/api/v1/ledger?after={next}&process={process}"))
-        else {
-            return;
-        };
+        let ledger = ledger(rig, &format!("/api/v1/ledger?after={next}&process={process}"))?;
         let list = &ledger["handed_over_again"];
         let number = |name: &str| list[name].as_u64().expect("the ledger counts");
         let now = ledger["process"].as_str().expect("a process has a name").to_owned();
@@ -117,6 +123,7 @@ impl Watch {
         let ids = list["ids"].as_array().expect("the ledger lists ids");
         self.again.extend(ids.iter().filter_map(|id| id.as_str()?.parse::<MessageId>().ok()));
         self.counted = Counted { process: now, next: number("next") };
+        Some(number("next") >= number("count"))
     }
 
     /// What of it is wrong, by what was to be expected.
@@ -223,18 +230,6 @@ fn ledger(rig: &Rig, path: &str) -> Option<Value> {
 fn is_degraded(body: &str) -> bool {
     let said: Value = serde_json::from_str(body).unwrap_or_default();
     said["degraded"].as_array().is_none_or(|degraded| !degraded.is_empty())
-}
-
-/// What a process has of the machine's memory; nothing when it is gone.
-fn resident_bytes(id: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
-    kib.unwrap_or_default() * 1024
-}
-
-fn descriptors(id: u32) -> Option<u64> {
-    Some(std::fs::read_dir(format!("/proc/{id}/fd")).ok()?.count() as u64)
 }
 
 fn folder_mib(folder: &Path) -> u64 {

@@ -26,6 +26,7 @@ mod not_run;
 pub mod parse_role;
 pub mod pki;
 pub mod ports;
+pub mod proc;
 pub mod process;
 pub mod prometheus;
 pub mod proxy;

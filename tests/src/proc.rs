@@ -1,4 +1,4 @@
-//! What the system knows of a process: its CPU time and its memory.
+//! What the system knows of a process: its CPU time, its memory and its descriptors.
 
 /// Ticks of `/proc/PID/stat` in a second: Linux fixes it for what programs see.
 const TICKS: f64 = 100.0;
@@ -34,20 +34,41 @@ pub fn thread_cpu_seconds(id: u32, name: &str) -> f64 {
 }
 
 /// Resident bytes of a process now.
+#[track_caller]
 pub fn resident_bytes(id: u32) -> u64 {
+    running(id, resident_bytes_if_running(id))
+}
+
+/// The same of a process that may end at any moment.
+pub fn resident_bytes_if_running(id: u32) -> Option<u64> {
     status_bytes(id, "VmRSS:")
 }
 
 /// The most resident bytes that a process ever had.
+#[track_caller]
 pub fn peak_resident_bytes(id: u32) -> u64 {
-    status_bytes(id, "VmHWM:")
+    running(id, status_bytes(id, "VmHWM:"))
 }
 
-fn status_bytes(id: u32, name: &str) -> u64 {
-    let path = format!("/proc/{id}/status");
-    let status = std::fs::read_to_string(&path)
-        .unwrap_or_else(|error| panic!("{path} cannot be read, has the process ended? {error}"));
-    let line = status.lines().find_map(|line| line.strip_prefix(name));
-    let kilobytes = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
-    kilobytes.unwrap_or_else(|| panic!("{path} has no {name}")) * 1024
+/// Descriptors that a process has open now.
+#[track_caller]
+pub fn descriptors(id: u32) -> usize {
+    running(id, descriptors_if_running(id))
+}
+
+/// The same of a process that may end at any moment.
+pub fn descriptors_if_running(id: u32) -> Option<usize> {
+    Some(std::fs::read_dir(format!("/proc/{id}/fd")).ok()?.count())
+}
+
+#[track_caller]
+fn running<T>(id: u32, told: Option<T>) -> T {
+    told.unwrap_or_else(|| panic!("nothing is known of process {id}: has it ended?"))
+}
+
+/// None for a process that has ended, also when nobody has waited for it yet.
+fn status_bytes(id: u32, name: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
 }

@@ -5,11 +5,12 @@ use std::thread;
 use std::time::Duration;
 
 use tests::gateway::Gateway;
+use tests::proc;
 
 use super::Bench;
+use crate::idle;
 use crate::mosquitto::Mosquitto;
 use crate::table::{Aim, Line, kilobytes, median, spread};
-use crate::{idle, proc};
 
 const CONNECTIONS: usize = 10_000;
 /// How long connecting may take.

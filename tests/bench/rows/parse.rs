@@ -9,12 +9,12 @@ use proto::v1::Reference;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use tests::freshness::{self, Stop, at_pace, now_ms, passages, took};
 use tests::kafka::{Kafka, Record, unique};
+use tests::proc;
 use tests::raw::{self, RawWriter};
 use tests::role::{Role, RoleConfig};
 use tests::s3::S3;
 
 use super::Bench;
-use crate::proc;
 use crate::readings::{self, Shape};
 use crate::relay::{Form, RelayReport};
 use crate::report::percentile;

@@ -3,10 +3,12 @@
 use std::thread;
 use std::time::Duration;
 
+use tests::proc;
+
 use super::idle::{CONNECT_WAIT, SETTLE};
 use super::{Bench, Load};
 use crate::table::{Aim, Line, kilobytes, median, spread};
-use crate::{idle, proc, traffic};
+use crate::{idle, traffic};
 
 const CONNECTIONS: usize = 2_000;
 const MESSAGES: usize = 1_000;

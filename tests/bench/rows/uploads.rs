@@ -9,10 +9,10 @@ use proto::v1::Reference;
 use proto::v1::envelope::Payload;
 use sha2::{Digest as _, Sha256};
 use tests::kafka::{Record, unique};
+use tests::proc;
 use tests::s3::S3;
 
 use super::Bench;
-use crate::proc;
 use crate::report::UploadReport;
 use crate::table::{Aim, Line, mebibytes, seconds};
 use crate::upload::{self, CHUNK};

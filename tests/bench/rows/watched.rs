@@ -8,9 +8,9 @@ use std::time::Instant;
 
 use tests::events::Stream;
 use tests::gateway::Gateway;
+use tests::proc;
 
 use super::{Bench, Load, Repetitions, SYSTEM, cores};
-use crate::proc;
 use crate::table::{Aim, Line, core, kilobytes, median, spread};
 
 const CONNECTIONS: usize = 2000;

@@ -4,6 +4,8 @@
 use std::fmt::{self, Display, Formatter};
 use std::str::FromStr;
 
+use sha2::Digest as _;
+
 /// The hash of a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sha256(pub [u8; 32]);
@@ -165,6 +167,12 @@ impl<'a> Fields<'a> {
 }
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+impl Sha256 {
+    pub fn of(payload: &[u8]) -> Sha256 {
+        Sha256(sha2::Sha256::digest(payload).into())
+    }
+}
 
 impl Display for Sha256 {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

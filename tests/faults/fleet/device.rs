@@ -11,12 +11,12 @@ use tokio::time::sleep;
 use super::character::Character;
 use super::draw::Draw;
 use super::link::{Gone, Link};
-use super::message::{Message, hash};
+use super::message::Message;
 use super::outbox::{Answer, Outbox, Sending};
 use super::pace::Pace;
 use super::resume::Left;
 use super::{Orders, Phase, Shared};
-use crate::books::Line;
+use crate::books::{Line, Sha256};
 
 /// How long a device waits for its CONNACK.
 const CONNACK_PATIENCE: Duration = Duration::from_secs(10);
@@ -215,7 +215,7 @@ impl Device {
             let (device, at) = (self.character.name.as_str(), Shared::unix_ms());
             let line = match is_first {
                 true => {
-                    let sha256 = hash(&payload);
+                    let sha256 = Sha256::of(&payload);
                     Line::Invoked { device, seq, qos, size, sha256, topic, at }
                 }
                 false => Line::SentAgain { device, seq, at },

@@ -3,11 +3,8 @@
 
 use std::io::Write as _;
 
-use sha2::{Digest as _, Sha256 as Hasher};
-
 use super::character::Character;
 use super::draw::Draw;
-use crate::books::Sha256;
 
 const SMALL: (u64, u64) = (60, 400);
 const MIDDLE: (u64, u64) = (2_000, 60_000);
@@ -103,15 +100,12 @@ impl Payloads {
     }
 }
 
-pub fn hash(payload: &[u8]) -> Sha256 {
-    Sha256(Hasher::digest(payload).into())
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::books::Sha256;
 
     const SEED: u64 = 7;
 
@@ -126,7 +120,7 @@ mod tests {
             let head = format!("{} {seq} {}\n", device.name, message.size);
             assert!(payload.starts_with(head.as_bytes()), "{message:?}");
             assert_eq!(payload, Payloads::new(SEED).make(&device, &message));
-            assert!(hashes.insert(hash(&payload)), "{message:?} has another one's hash");
+            assert!(hashes.insert(Sha256::of(&payload)), "{message:?} has another one's hash");
         }
     }
 

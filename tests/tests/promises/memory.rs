@@ -11,6 +11,7 @@ use tests::kafka::Kafka;
 use tests::limits::Limits;
 use tests::mqtt::property::Property;
 use tests::mqtt::{Client, Connect, Packet, Publish, Seen, Version, encode};
+use tests::proc::peak_resident_bytes;
 use tests::tools::Folder;
 use tests::wait::{SOON, START, until_true, until_true_at_any_pace};
 
@@ -35,15 +36,6 @@ fn smallest(connections: usize) -> (GatewayConfig, u64) {
         .set("limits.connections", connections)
         .set("limits.memory", format!("{memory}MiB"));
     (config, memory * MIB)
-}
-
-/// The most that the process ever had resident, in bytes.
-fn peak(gateway: &Gateway) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.id()));
-    let status = status.expect("the gateway runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kilobytes = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
-    kilobytes.expect("the system says it") * 1024
 }
 
 fn resident(gateway: &Gateway) -> u64 {
@@ -112,13 +104,13 @@ fn answers_that_nobody_reads_stay_within_it() {
     for (kind, packet) in kinds {
         let (config, limit) = smallest(CLIENTS);
         let gateway = config.start_ready();
-        let before = peak(&gateway);
+        let before = peak_resident_bytes(gateway.id());
         let clients = narrow(&gateway, CLIENTS, Version::V5);
         let packets = packet.repeat((64 * 1024_usize).div_ceil(packet.len()));
         flood(&clients, &packets, usize::MAX / packets.len());
-        assert_held(kind, peak(&gateway), limit);
+        assert_held(kind, peak_resident_bytes(gateway.id()), limit);
         let planned = CLIENTS as u64 * CONNECTION + READ_EARLY;
-        assert_held(kind, peak(&gateway) - before, planned);
+        assert_held(kind, peak_resident_bytes(gateway.id()) - before, planned);
         assert_serves(&gateway);
     }
 }
@@ -145,7 +137,7 @@ fn messages_that_nobody_reads_stay_within_it() {
         let topic = format!("devices/meter/own/{number}");
         publisher.publish_acknowledged(&topic, 1, &vec![7; 500_000]);
     }
-    assert_held("messages", peak(&gateway), limit);
+    assert_held("messages", peak_resident_bytes(gateway.id()), limit);
     assert_serves(&gateway);
     // Who is ended in the middle of one gets no other packet into it.
     let successor = Client::connect(gateway.mqtt(), Version::V5, "c-1");
@@ -185,7 +177,7 @@ fn what_sessions_keep_stays_within_it() {
     let used = metrics.sum("landfall_sessions_memory_used_bytes", &[]);
     let most = metrics.sum("landfall_sessions_memory_limit_bytes", &[]);
     assert!(used <= most, "{used} of {most}");
-    assert_held("sessions", peak(&gateway), limit);
+    assert_held("sessions", peak_resident_bytes(gateway.id()), limit);
     assert_serves(&gateway);
 }
 
@@ -236,7 +228,7 @@ fn what_is_kept_of_connects_starves_nothing_that_is_under_way() {
         client.send(&encode::connect(&wordy(0)));
         matches!(client.read(SOON), Seen::Packet(Packet::Connack { code: 0, .. }))
     });
-    assert_held("CONNECT", peak(&gateway), limit);
+    assert_held("CONNECT", peak_resident_bytes(gateway.id()), limit);
     assert_serves(&gateway);
 }
 
@@ -313,7 +305,7 @@ fn half_requests_to_the_admin_port_shut_out_nobody() {
         stream
     };
     let requests: Vec<TcpStream> = (0..REQUESTS).map(half).collect();
-    assert_held("half requests", peak(&gateway), limit);
+    assert_held("half requests", peak_resident_bytes(gateway.id()), limit);
     assert_serves(&gateway);
     until_true("each of them has an end", START, || requests.iter().all(is_closed));
 }
@@ -384,7 +376,7 @@ fn half_connects_hold_up_nobody_who_has_a_session() {
         held() == holding
     };
     assert!((0..3).any(|_| passes_them()), "it waits for their end");
-    assert_held("half CONNECTs", peak(&gateway), limit);
+    assert_held("half CONNECTs", peak_resident_bytes(gateway.id()), limit);
     assert_serves(&gateway);
 }
 

@@ -13,6 +13,7 @@ use tests::load::Load;
 use tests::mqtt::{Client, Publish, Version};
 use tests::parse_role::{self, PRESS, PRESS_TOPIC, ParseRole};
 use tests::ports;
+use tests::proc;
 use tests::process::Signal;
 use tests::wait::{SOON, until_true};
 
@@ -338,7 +339,7 @@ fn a_thousand_pages_are_told_to_come_later_and_shut_nobody_out() {
     const PAGES: usize = 1000;
     let gateway = config().start();
     let admin = gateway.admin();
-    let descriptors = || descriptors(&gateway);
+    let descriptors = || proc::descriptors(gateway.id());
     let before = descriptors();
     let mut served: Vec<Stream> = Vec::new();
     let mut turned_away = 0;
@@ -387,9 +388,4 @@ fn alive(admin: SocketAddr) {
     let began = Instant::now();
     assert_eq!(http::get(admin, "/livez").expect("it answers").code, 200);
     assert!(began.elapsed() < SOON);
-}
-
-fn descriptors(gateway: &Gateway) -> usize {
-    let folder = format!("/proc/{}/fd", gateway.id());
-    std::fs::read_dir(folder).expect("the gateway runs").count()
 }

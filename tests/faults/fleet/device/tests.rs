@@ -151,7 +151,7 @@ async fn comes_back(bench: &Bench, version: Version, session: Session, connack: 
     let books = bench.read();
     let message = books.message(&name, seq(&first)).expect("it is in the books before it is sent");
     assert_eq!((message.size, &message.topic), (first.payload.len(), &first.topic));
-    assert_eq!(message.sha256, hash(&first.payload));
+    assert_eq!(message.sha256, Sha256::of(&first.payload));
     peer.answer(&first).await;
     let open = peer.publish().await;
     drop(peer);
