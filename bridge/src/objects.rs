@@ -78,7 +78,7 @@ pub struct Objects {
 #[derive(Clone)]
 pub struct Store {
     pub objects: Arc<Objects>,
-    /// The runtime that uploads run on; never the one that serves sockets.
+    /// The runtime that uploads run on; never the one that serves small messages.
     pub runtime: Handle,
 }
 

@@ -21,6 +21,7 @@ use crate::audit::Audit;
 use crate::config::{Drain, Settings};
 use crate::edge::{Edge, EdgeLimits};
 use crate::identity::Authentication;
+use crate::large::LargeThreads;
 use crate::live::Latest;
 use crate::local::LocalPlane;
 use crate::low_priority::LowPriority;
@@ -45,6 +46,7 @@ type KafkaStatuses = Lanes<Arc<KafkaStatus>>;
 pub struct App {
     settings: Settings,
     process: Process,
+    large: LargeThreads,
     listeners: Vec<Listener>,
     edge: Arc<Edge>,
     view: Arc<View>,
@@ -62,7 +64,8 @@ impl App {
         let access = settings.access.as_ref().map(|settings| Arc::new(Access::new(settings)));
         let entrances = entrances(&settings, &authentication, access.as_ref())?;
         let listeners = bind(&settings, &entrances, &process)?;
-        let store = open_store(&settings, &process)?;
+        let large = LargeThreads::start()?;
+        let store = open_store(&settings, &large)?;
         let pools = plan.map(|plan| {
             let client = format!("landfall-parse-{}", settings.routing.gateway_id);
             Pools::start(&client, plan, &settings.kafka, store.clone(), settings.drain.deadline)
@@ -77,7 +80,8 @@ impl App {
         let low_priority =
             LowPriority::start().context("the low-priority threads cannot be started")?;
         let (audit, limits) = (open_audit(&settings)?, edge_limits(&settings));
-        let edge = Edge::new(uplink, local, low_priority, audit, limits, settings.drain.wills);
+        let (carriers, wills) = (large.handle().clone(), settings.drain.wills);
+        let edge = Edge::new(uplink, local, low_priority, carriers, audit, limits, wills);
         let edge = Arc::new(edge);
         let changing = Arc::clone(&edge);
         authentication.follow(process.background(), move || changing.rights.change());
@@ -86,11 +90,13 @@ impl App {
         parts.extend(authentication.reloads());
         parts.extend(entrances.iter().flat_map(|entrance| entrance.reloads()));
         let reloader = reloader(&settings, &process, &edge, parts);
-        let pulses = process.pulses();
+        let mut pulses = process.pulses();
+        pulses.push(large.pulse());
         let view = Arc::clone(&edge);
         let mut view = View::new(&settings, view, entrances, kafka, known_topics, pulses, reloader);
         view.pools = pools;
-        Ok(App { settings, process, listeners, edge, view: Arc::new(view), lanes, topics })
+        let view = Arc::new(view);
+        Ok(App { settings, process, large, listeners, edge, view, lanes, topics })
     }
 
     /// Where the listeners are that are no files, in the order of the configuration.
@@ -110,7 +116,7 @@ impl App {
 
     /// Runs until it is told to end, drains, and says how many messages were not acknowledged.
     pub fn run(self) -> anyhow::Result<u64> {
-        let App { settings, process, listeners, edge, view, lanes, topics } = self;
+        let App { settings, process, large, listeners, edge, view, lanes, topics } = self;
         let watched = Arc::clone(&edge);
         process.background().spawn(async move { watched.rights.watch(&watched.clients).await });
         process.background().spawn(Arc::clone(&view.reloader).run(settings.reload_at_hangup));
@@ -132,6 +138,7 @@ impl App {
         });
         topics.stop();
         lanes.into_iter().for_each(LaneThread::stop);
+        large.end();
         running.end();
         edge.audit.finish();
         unacknowledged
@@ -194,10 +201,11 @@ fn open_audit(settings: &Settings) -> anyhow::Result<Audit> {
 }
 
 /// The store for large payloads, which is asked from here on whether it takes any.
-fn open_store(settings: &Settings, process: &Process) -> anyhow::Result<Option<Store>> {
+fn open_store(settings: &Settings, large: &LargeThreads) -> anyhow::Result<Option<Store>> {
     let Some(store) = &settings.object_store else { return Ok(None) };
     let objects = Arc::new(Objects::open(&store.url, &store.options)?);
-    let runtime = process.background().clone();
+    let runtime = large.handle().clone();
+    // There, too, so that no connection to the store is served by other threads.
     runtime.spawn(Arc::clone(&objects).watch(settings.routing.gateway_id.clone()));
     Ok(Some(Store { objects, runtime }))
 }

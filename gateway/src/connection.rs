@@ -222,6 +222,13 @@ struct Connection {
     timer: Pin<Box<Sleep>>,
 }
 
+/// Why a connection is not served any more where it was.
+enum Leaves {
+    Ends(Close),
+    /// A large message begins to arrive, or is whole.
+    Moves,
+}
+
 /// Serves one socket to its end.
 pub fn serve(edge: Arc<Edge>, accepted: Accepted) -> impl Future<Output = ()> + Send + 'static {
     // In a box of its own, and the connection in another: the task has no room for both.
@@ -238,7 +245,11 @@ impl Connection {
     /// Runs to the end.
     async fn run(mut self: Box<Self>) {
         let close = match self.take_what_came_early() {
-            Ok(()) => poll_fn(|context| self.poll_run(context)).await,
+            Ok(()) => {
+                let Some((connection, close)) = self.live().await else { return };
+                self = connection;
+                close
+            }
             Err(close) => close,
         };
         // A successor gets its CONNACK when the claim is gone: before that, what was not submitted
@@ -250,6 +261,32 @@ impl Connection {
         close.count();
         self.tell_end(&close);
         Box::pin(self.part(close)).await;
+    }
+
+    /// Is served until something ends it, which is what it returns; by the threads for large messages while one
+    /// arrives. None: a panic there ended it.
+    async fn live(mut self: Box<Self>) -> Option<(Box<Self>, Close)> {
+        loop {
+            if let Leaves::Ends(close) = poll_fn(|context| self.poll_run(context)).await {
+                return Some((self, close));
+            }
+            let moved = {
+                let large = self.shared.edge.large.clone();
+                large.spawn(self.live_among_large())
+            };
+            match moved.await.ok()? {
+                (connection, Leaves::Moves) => self = connection,
+                (connection, Leaves::Ends(close)) => return Some((connection, close)),
+            }
+        }
+    }
+
+    /// Is served until what arrives is whole, or something ends it.
+    async fn live_among_large(mut self: Box<Self>) -> (Box<Self>, Leaves) {
+        self.inbound.among_large = true;
+        let leaves = poll_fn(|context| self.poll_run(context)).await;
+        self.inbound.among_large = false;
+        (self, leaves)
     }
 
     /// Tells the audit log of an end that was decided over the client's head.
@@ -295,10 +332,11 @@ impl Connection {
         Ok(())
     }
 
-    fn poll_run(&mut self, context: &mut Context<'_>) -> Poll<Close> {
+    fn poll_run(&mut self, context: &mut Context<'_>) -> Poll<Leaves> {
         match self.turn(context) {
+            Ok(()) if self.inbound.is_misplaced() => Poll::Ready(Leaves::Moves),
             Ok(()) => Poll::Pending,
-            Err(close) => Poll::Ready(close),
+            Err(close) => Poll::Ready(Leaves::Ends(close)),
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use bridge::text::escape;
 use bridge::{Signals, Uplink};
+use tokio::runtime::Handle;
 
 use crate::admission::Admission;
 use crate::arrivals::Arrivals;
@@ -52,6 +53,8 @@ pub struct Edge {
     pub local: LocalPlane,
     /// Where a handshake's arithmetic is done.
     pub low_priority: LowPriority,
+    /// Where connections are served while a large message of theirs arrives.
+    pub large: Handle,
     pub clients: Arc<Clients>,
     pub audit: Arc<Audit>,
     pub limits: EdgeLimits,
@@ -94,6 +97,7 @@ impl Edge {
         uplink: Arc<Uplink>,
         local: LocalPlane,
         low_priority: LowPriority,
+        large: Handle,
         audit: Audit,
         limits: EdgeLimits,
         wills_at_drain: bool,
@@ -108,6 +112,7 @@ impl Edge {
             uplink,
             local,
             low_priority,
+            large,
             clients: Clients::new(),
             audit: Arc::new(audit),
             limits,
@@ -209,6 +214,7 @@ pub(crate) mod tests {
         let local = LocalPlane::start().expect("a thread can be started");
         let limits = EdgeLimits { message_size: 16 * 1024, window: WINDOW, connections: 8 };
         let low_priority = LowPriority::start().expect("threads can be started");
-        Arc::new(Edge::new(uplink, local, low_priority, Audit::off(), limits, false))
+        let large = low_priority.handle().clone();
+        Arc::new(Edge::new(uplink, local, low_priority, large, Audit::off(), limits, false))
     }
 }

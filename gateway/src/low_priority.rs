@@ -51,6 +51,11 @@ impl LowPriority {
         self.runtime().spawn(async move { drop(remains) });
     }
 
+    #[cfg(test)]
+    pub(crate) fn handle(&self) -> &tokio::runtime::Handle {
+        self.runtime().handle()
+    }
+
     fn runtime(&self) -> &Runtime {
         self.runtime.as_ref().expect("only drop takes it")
     }
@@ -65,8 +70,8 @@ impl Drop for LowPriority {
     }
 }
 
-/// On Linux a nice value belongs to a thread.
-fn step_back() {
+/// Puts the thread that calls it behind those that serve sockets. On Linux a nice value belongs to a thread.
+pub fn step_back() {
     if let Err(error) = rustix::process::setpriority_process(None, NICE) {
         tracing::warn!(%error, "the low-priority threads have the priority of all others");
     }

@@ -20,7 +20,7 @@ use crate::panics;
 use crate::pulse::Pulse;
 use crate::reload::Reload;
 
-/// The threads that serve what can wait: the object store, admin requests to Kafka.
+/// The threads that serve what can wait: admin requests to Kafka, files that changed.
 const BACKGROUND: &str = "background";
 const BACKGROUND_THREADS: usize = 1;
 /// Tasks that a thread of a runtime runs between two looks at its sockets, and sockets that such a look tells
@@ -34,7 +34,7 @@ const SOCKETS_PER_IDLE_LOOK: usize = 128;
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
 
 /// The signs of life of a process's runtimes, by their threads' name.
-pub type Pulses = [(&'static str, Arc<Pulse>); 2];
+pub type Pulses = Vec<(&'static str, Arc<Pulse>)>;
 
 /// A process that is built and bound; it serves nothing yet.
 pub struct Process {
@@ -77,6 +77,7 @@ impl Process {
         };
         let pulses = [(front, &runtimes.front), (BACKGROUND, &runtimes.background)];
         let pulses = pulses.map(|(name, runtime)| (name, Pulse::of_runtime(runtime.handle())));
+        let pulses = pulses.into();
         let admin = Admin::bind(admin)?;
         Ok(Process { metrics, admin, runtimes, pulses })
     }

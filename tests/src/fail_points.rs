@@ -9,7 +9,7 @@ use crate::tools::Folder;
 /// Where a gateway looks.
 const FOLDER: &str = "LANDFALL_TEST_FAILS";
 
-/// What is to fail. Kinds are names of threads (`lane-fast`, `edge`, `admin`, `local-plane`, `low-priority`,
+/// What is to fail. Kinds are names of threads (`lane-fast`, `edge`, `large`, `admin`, `local-plane`, `low-priority`,
 /// `kafka-topics`, `audit`), and `upload`, `store-watch`, `listener` and `router`.
 pub struct FailPoints(Folder);
 

@@ -1,5 +1,7 @@
 //! What the system knows of a process: its CPU time, its memory and its descriptors.
 
+use std::path::PathBuf;
+
 /// Ticks of `/proc/PID/stat` in a second: Linux fixes it for what programs see.
 const TICKS: f64 = 100.0;
 
@@ -17,20 +19,41 @@ pub fn cpu_seconds(id: u32) -> Result<f64, String> {
     }
 }
 
-/// CPU seconds that the process's thread of that name has used, to the nanosecond.
+/// CPU seconds that the process's threads of that name have used, to the nanosecond.
 pub fn thread_cpu_seconds(id: u32, name: &str) -> f64 {
+    let used = threads(id, name).into_iter().map(|thread| {
+        let told = std::fs::read_to_string(thread.join("schedstat")).expect("Linux tells it");
+        let nanoseconds = told.split(' ').next().and_then(|one| one.parse::<f64>().ok());
+        nanoseconds.expect("the first number of schedstat") / 1e9
+    });
+    used.sum()
+}
+
+/// The nice values of the process's threads of that name.
+pub fn nice_values(id: u32, name: &str) -> Vec<i32> {
+    let nice = threads(id, name).into_iter().map(|thread| {
+        let stat = std::fs::read_to_string(thread.join("stat")).expect("Linux tells it");
+        // The 19th field, of which two stand before the end of the name (proc_pid_stat(5)).
+        let fields = stat.rsplit(')').next().unwrap_or_default();
+        let nice = fields.split_whitespace().nth(16).and_then(|nice| nice.parse().ok());
+        nice.unwrap_or_else(|| panic!("no nice value: {stat}"))
+    });
+    nice.collect()
+}
+
+/// The folders of the process's threads of that name, of which there is one at least.
+fn threads(id: u32, name: &str) -> Vec<PathBuf> {
     let tasks = format!("/proc/{id}/task");
-    let of_name = std::fs::read_dir(&tasks)
-        .unwrap_or_else(|error| panic!("{tasks} cannot be read, has the process ended? {error}"))
-        .filter_map(Result::ok)
-        .find(|task| {
-            let comm = std::fs::read_to_string(task.path().join("comm"));
-            comm.is_ok_and(|comm| comm.trim_end() == name)
-        });
-    let task = of_name.unwrap_or_else(|| panic!("{id} has no thread {name}"));
-    let told = std::fs::read_to_string(task.path().join("schedstat")).expect("Linux tells it");
-    let nanoseconds = told.split(' ').next().and_then(|one| one.parse::<f64>().ok());
-    nanoseconds.expect("the first number of schedstat") / 1e9
+    let tasks = std::fs::read_dir(&tasks)
+        .unwrap_or_else(|error| panic!("{tasks} cannot be read, has the process ended? {error}"));
+    let is_named = |task: &PathBuf| {
+        let comm = std::fs::read_to_string(task.join("comm"));
+        comm.is_ok_and(|comm| comm.trim_end() == name)
+    };
+    let paths = tasks.filter_map(Result::ok).map(|task| task.path());
+    let named: Vec<PathBuf> = paths.filter(is_named).collect();
+    assert!(!named.is_empty(), "{id} has no thread {name}");
+    named
 }
 
 /// Resident bytes of a process now.

@@ -32,13 +32,15 @@ pub(super) enum Block {
     Upload,
     /// The client does not take what it is sent.
     Unsent,
+    /// The next bytes are those of a large message, for which there are other threads.
+    Threads,
 }
 
 impl Block {
     fn look_after(self) -> Duration {
         match self {
             Block::Room(_) => ROOM_LOOK,
-            Block::Window | Block::Upload | Block::Unsent => PEER_LOOK,
+            Block::Window | Block::Upload | Block::Unsent | Block::Threads => PEER_LOOK,
         }
     }
 }
@@ -86,7 +88,7 @@ impl Connection {
             Block::Room(full) => (!room).then_some(full),
             Block::Window if !decided => return Ok(()),
             Block::Unsent if !self.outbound.has_place() => return Ok(()),
-            Block::Window | Block::Upload | Block::Unsent => None,
+            Block::Window | Block::Upload | Block::Unsent | Block::Threads => None,
         };
         self.blocked = None;
         let taken = self.take_held(clock)?;

@@ -41,8 +41,10 @@ pub(super) struct Inbound {
     pub intake: Intake,
     /// Bytes received and not taken.
     tail: Vec<u8>,
-    /// `tail` is worth looking at when it has this many bytes.
-    needed: usize,
+    /// `tail` is worth looking at when it has this many bytes; no packet has more than a u32 says.
+    needed: u32,
+    /// It is the threads for large messages that read.
+    pub among_large: bool,
     /// Room for a packet that is still arriving, in the share of this lane or, while only a part of its
     /// head is here, of none.
     room: Option<Box<Room>>,
@@ -77,7 +79,14 @@ impl Deref for Gathered<'_> {
 impl Inbound {
     /// What came behind CONNECT is held.
     pub fn new(rest: Vec<u8>) -> Inbound {
-        Inbound { intake: Intake::Packets, tail: rest, needed: 1, room: None, kept: None }
+        Inbound {
+            intake: Intake::Packets,
+            tail: rest,
+            needed: 1,
+            among_large: false,
+            room: None,
+            kept: None,
+        }
     }
 
     /// The next byte begins a packet.
@@ -91,7 +100,7 @@ impl Inbound {
         let end = CARRY_BYTES + count;
         if self.tail.len() > CARRY_BYTES {
             self.extend(&input[CARRY_BYTES..end]);
-            return (self.tail.len() >= self.needed).then(|| self.take_held());
+            return (self.tail.len() >= self.needed as usize).then(|| self.take_held());
         }
         let start = CARRY_BYTES - self.tail.len();
         input[start..CARRY_BYTES].copy_from_slice(&self.tail);
@@ -129,7 +138,7 @@ impl Inbound {
 
     /// The packet at hand is worth looking at when it has so many bytes.
     pub fn needs(&mut self, bytes: usize) {
-        self.needed = bytes;
+        self.needed = bytes as u32;
     }
 
     /// Makes sure that there is room for a packet of `size` bytes while it arrives.
@@ -178,7 +187,7 @@ impl Inbound {
     fn extend(&mut self, bytes: &[u8]) {
         let (kept, held) = (self.tail.len() + bytes.len(), self.tail.capacity());
         if kept > held {
-            let wanted = self.needed.max(2 * held).min(self.partial_max()).max(kept);
+            let wanted = (self.needed as usize).max(2 * held).min(self.partial_max()).max(kept);
             self.tail.reserve_exact(wanted - self.tail.len());
         }
         self.tail.extend_from_slice(bytes);
@@ -186,7 +195,22 @@ impl Inbound {
 
     /// A packet is incomplete; how many bytes it has in all, as far as is known.
     pub fn partial_bytes(&self) -> Option<usize> {
-        (!self.tail.is_empty()).then_some(self.needed)
+        (!self.tail.is_empty()).then_some(self.needed as usize)
+    }
+
+    /// The next bytes are work for the threads of large messages. What is only dropped is none when it comes with
+    /// one read: small messages are, when they are many and there is no room.
+    fn is_large(&self) -> bool {
+        match &self.intake {
+            Intake::Packets => false,
+            Intake::Upload(_) | Intake::Rejoin(_) => true,
+            Intake::Skip { left, .. } => *left as usize > READ_BYTES,
+        }
+    }
+
+    /// Other threads than those that read are to take the next bytes.
+    pub fn is_misplaced(&self) -> bool {
+        self.is_large() != self.among_large
     }
 
     /// A large message arrives in pieces; how many bytes its payload has.
@@ -389,6 +413,10 @@ mod tests {
         assert_eq!(inbound.missing_bytes(), 6 + 300 - 100);
         inbound.intake = Intake::Skip { left: 1000, size: 2000, denied: None };
         assert_eq!(inbound.missing_bytes(), 900);
+        assert!(!inbound.is_large(), "it is gone before others would have their turn");
+        let size = 2 * READ_BYTES as u32;
+        inbound.intake = Intake::Skip { left: size, size, denied: None };
+        assert!(inbound.is_large());
         inbound.intake = Intake::Skip { left: 100, size: 2000, denied: None };
         assert_eq!(inbound.missing_bytes(), 0);
     }

@@ -43,6 +43,9 @@ impl Packets<'_> {
             if !self.outbound.has_place() {
                 return Ok((taken, Some(Block::Unsent)));
             }
+            if self.inbound.is_misplaced() && !self.inbound.among_large {
+                return Ok((taken, Some(Block::Threads)));
+            }
             match self.step(&data[taken..])? {
                 Step::Taken(bytes) => taken += bytes,
                 Step::Needs(bytes) => {

@@ -9,7 +9,7 @@ use super::inbound::{CARRY_BYTES, Gathered, READ_BYTES};
 use super::{Clock, Close, Connection};
 use crate::phase::Phase;
 
-/// Reads of one connection before others have their turn.
+/// Reads of one connection before others have their turn: fewer when they bring [`READ_BYTES`] together.
 const READS_PER_TURN: usize = 4;
 /// Writes of one connection before others have their turn.
 const WRITES_PER_TURN: usize = 4;
@@ -23,8 +23,9 @@ thread_local! {
 impl Connection {
     /// Reads and takes in what the socket has, up to a turn's share.
     pub(super) fn read(&mut self, context: &mut Context<'_>, clock: &Clock) -> Result<(), Close> {
-        for _ in 0..READS_PER_TURN {
-            if self.blocked.is_some() {
+        let (mut reads, mut bytes) = (0, 0);
+        while reads < READS_PER_TURN && bytes < READ_BYTES {
+            if self.blocked.is_some() || self.inbound.is_misplaced() {
                 return Ok(());
             }
             if !self.outbound.has_place() {
@@ -35,9 +36,8 @@ impl Connection {
                 }
             }
             let read = INPUT.with_borrow_mut(|input| self.read_once(input, context, clock))?;
-            if !read {
-                return Ok(());
-            }
+            let Some(count) = read else { return Ok(()) };
+            (reads, bytes) = (reads + 1, bytes + count);
             if self.blocked.is_some() {
                 self.wait_in_line();
                 return Ok(());
@@ -48,13 +48,13 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads once; false when there is nothing to read now.
+    /// Reads once; how many bytes that brought, and None when there is nothing to read now.
     fn read_once(
         &mut self,
         input: &mut [u8],
         context: &mut Context<'_>,
         clock: &Clock,
-    ) -> Result<bool, Close> {
+    ) -> Result<Option<usize>, Close> {
         // What is read and cannot be taken is kept: then only what is free or reserved is read.
         let room = match self.shared.edge.uplink.is_contended() || self.deadlines.is_unread() {
             true => self.inbound.free_to_read(),
@@ -62,10 +62,10 @@ impl Connection {
         };
         let buffer = &mut input[CARRY_BYTES..CARRY_BYTES + room];
         match self.transport.poll_read(context, buffer) {
-            Poll::Pending => Ok(false),
+            Poll::Pending => Ok(None),
             Poll::Ready(Ok(0)) => Err(Close::PeerGone),
             Poll::Ready(Err(error)) => Err(error.into()),
-            Poll::Ready(Ok(count)) => self.take_read(input, count, clock).map(|()| true),
+            Poll::Ready(Ok(count)) => self.take_read(input, count, clock).map(|()| Some(count)),
         }
     }
 

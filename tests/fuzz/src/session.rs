@@ -140,6 +140,7 @@ impl World {
                 Arc::new(uplink),
                 local,
                 low_priority,
+                background.handle().clone(),
                 Audit::off(),
                 limits,
                 false,

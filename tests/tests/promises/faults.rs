@@ -10,9 +10,10 @@ use tests::tools::{Folder, without_faults};
 /// More than a lane takes inline.
 const LARGE: usize = 1024 * 1024;
 /// Each kind but `low-priority`, which has nothing to do here.
-const KINDS: [&str; 9] = [
+const KINDS: [&str; 10] = [
     "lane-fast",
     "edge",
+    "large",
     "admin",
     "local-plane",
     "kafka-topics",

@@ -179,7 +179,7 @@ fn whoever_waits_for_a_task_that_panicked_gets_an_answer() {
     let slow = gateway.lane("slow");
     assert_eq!((&slow["failed"], &slow["in_flight"]), (&1.into(), &0.into()), "{slow}");
     small.publish_acknowledged("devices/meter/small/power", 1, b"21");
-    let counted = gateway.metrics().sum("landfall_panics_total", &[("thread", "background")]);
+    let counted = gateway.metrics().sum("landfall_panics_total", &[("thread", "large")]);
     assert!(counted >= 5.0, "{counted} panics are counted");
     assert!(gateway.log().contains("panicked"), "{}", gateway.log());
 

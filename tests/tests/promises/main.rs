@@ -11,6 +11,8 @@ mod lanes;
 mod ledger;
 // Large messages go to the object store while they arrive, and never in the way of small ones.
 mod large;
+// A flood of large messages is no work of those who serve small ones.
+mod flood;
 // A store that refuses, dawdles, breaks off and lies costs no message that was acknowledged.
 mod store;
 // Resends, acknowledgements, QoS 2, wills and takeovers: what a device is told is so.
