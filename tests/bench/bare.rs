@@ -1,9 +1,10 @@
-//! A Kafka producer and nothing else, at a steady rate: what Kafka and librdkafka cost without a gateway.
+//! A Kafka producer and nothing else, at a steady rate or as fast as it goes: what Kafka and librdkafka cost
+//! without a gateway.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread;
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
@@ -19,6 +20,10 @@ use crate::report::{LoadReport, Measured, Meter};
 const POLL: Duration = Duration::from_millis(100);
 /// How long Kafka may take to answer.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Records between two looks at the clock, where none is due.
+const BURST: usize = 64;
+/// How long it waits for room before it looks at the clock again.
+const ROOM_WAIT: Duration = Duration::from_millis(20);
 
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
@@ -27,12 +32,18 @@ pub struct Options {
     pub bootstrap_servers: String,
     #[arg(long)]
     pub topic: String,
-    /// Records per second
+    /// Records per second; without it, as fast as it goes
     #[arg(long)]
-    pub rate: u64,
+    pub rate: Option<u64>,
     /// librdkafka's `linger.ms`
     #[arg(long)]
-    pub linger_ms: u64,
+    pub linger_ms: f64,
+    /// librdkafka's `batch.size`
+    #[arg(long)]
+    pub batch_size: Option<u32>,
+    /// Records that are open at most, where there is no rate
+    #[arg(long, default_value_t = 20_000)]
+    pub open_max: usize,
     /// Bytes of a record's value
     #[arg(long)]
     pub value_size: usize,
@@ -56,22 +67,37 @@ pub fn producer_config(bootstrap_servers: &str) -> ClientConfig {
 }
 
 pub fn run(options: &Options) -> Result<LoadReport, String> {
-    if options.rate == 0 || options.devices == 0 {
-        return Err("rate and devices start at 1".to_owned());
+    if options.rate == Some(0) || options.devices == 0 || options.open_max < BURST {
+        return Err(format!("rate and devices start at 1, open_max at {BURST}"));
     }
     let clock = Arc::new(Clock::start());
-    let reports =
-        Reports { clock: Arc::clone(&clock), meter: Mutex::new(None), failed: Mutex::new(None) };
+    let reports = Reports {
+        clock: Arc::clone(&clock),
+        meter: Mutex::new(None),
+        failed: Mutex::new(None),
+        open: AtomicUsize::new(0),
+        room_at: options.open_max / 2,
+        sender: thread::current(),
+    };
     let mut config = producer_config(&options.bootstrap_servers);
     config.set("linger.ms", options.linger_ms.to_string());
+    if let Some(size) = options.batch_size {
+        config.set("batch.size", size.to_string());
+    }
     let producer: BaseProducer<Reports> =
         config.create_with_context(reports).map_err(|error| error.to_string())?;
     let producer = Arc::new(producer);
     let value = vec![b'v'; options.value_size];
     let keys: Vec<String> = (0..options.devices).map(|number| format!("bench-{number}")).collect();
+    let send = |number: u64, due: u64| {
+        let record = BaseRecord::with_opaque_to(&options.topic, due as usize);
+        producer.context().open.fetch_add(1, Ordering::AcqRel);
+        producer
+            .send(record.key(&keys[(number % options.devices) as usize]).payload(&value))
+            .map_err(|(error, _)| format!("the producer takes no record: {error}"))
+    };
     // The first record waits for the producer's id.
-    let first = BaseRecord::with_opaque_to(&options.topic, 0).key(&keys[0]).payload(&value);
-    producer.send(first).map_err(|(error, _)| error.to_string())?;
+    send(0, 0)?;
     producer.flush(PATIENCE).map_err(|error| format!("Kafka does not answer: {error}"))?;
 
     let now = clock.now();
@@ -85,16 +111,24 @@ pub fn run(options: &Options) -> Result<LoadReport, String> {
             }
         })
     };
-    let mut pace = Pace::new(now, options.rate);
+    let mut pace = options.rate.map(|rate| Pace::new(now, rate));
+    let mut next = 0;
     while producer.context().advance(clock.now())? {
-        while let Some((number, due)) = pace.take(clock.now()) {
-            let key = &keys[(number % options.devices) as usize];
-            let record = BaseRecord::with_opaque_to(&options.topic, due as usize);
-            producer
-                .send(record.key(key).payload(&value))
-                .map_err(|(error, _)| format!("the producer takes no record: {error}"))?;
+        if let Some(pace) = &mut pace {
+            while let Some((number, due)) = pace.take(clock.now()) {
+                send(number, due)?;
+            }
+            thread::sleep(clock::until_step(clock.now()));
+        } else if producer.context().open.load(Ordering::Acquire) + BURST > options.open_max {
+            // A report wakes this thread when half of them are decided.
+            thread::park_timeout(ROOM_WAIT);
+        } else {
+            let due = clock.now();
+            for _ in 0..BURST {
+                send(next, due)?;
+                next += 1;
+            }
         }
-        thread::sleep(clock::until_step(clock.now()));
     }
     producer.flush(PATIENCE).map_err(|error| format!("not everything was delivered: {error}"))?;
     stop.store(true, Ordering::Release);
@@ -114,6 +148,11 @@ struct Reports {
     clock: Arc<Clock>,
     meter: Mutex<Option<Meter>>,
     failed: Mutex<Option<KafkaError>>,
+    /// Records that are not decided.
+    open: AtomicUsize,
+    /// How many of them the sender waits for.
+    room_at: usize,
+    sender: Thread,
 }
 
 impl Reports {
@@ -138,6 +177,9 @@ impl ProducerContext for Reports {
             failed.get_or_insert_with(|| error.clone());
         } else if let Some(meter) = self.lock().as_mut().filter(|_| due != 0) {
             meter.acknowledged(due as u64, self.clock.now());
+        }
+        if self.open.fetch_sub(1, Ordering::AcqRel) == self.room_at {
+            self.sender.unpark();
         }
     }
 }

@@ -23,8 +23,18 @@ pub struct Device {
     /// The begin of an acknowledgement whose rest has not arrived.
     tail: [u8; PUBACK_SIZE],
     tail_size: usize,
-    /// What the socket did not take.
+    /// What the socket did not take, and how much of it it took since.
     unsent: Vec<u8>,
+    unsent_from: usize,
+}
+
+/// What all connections of a load publish.
+pub struct Message<'a> {
+    /// What their names begin with.
+    pub devices: &'a str,
+    /// The last level of the topic.
+    pub channel: &'a str,
+    pub payload_size: usize,
 }
 
 /// A PUBLISH that is written once; packet id and time are put in before it is sent.
@@ -38,20 +48,25 @@ impl Device {
     pub fn connect(
         entry: &Entry,
         number: usize,
+        message: &Message<'_>,
         window: usize,
-        payload_size: usize,
     ) -> Result<Device, String> {
-        let stream = entry.connect(number, &format!("bench-{number}"))?;
+        let device = format!("{}-{number}", message.devices);
+        let stream = entry.connect(number, &device)?;
         stream.set_nonblocking()?;
         Ok(Device {
             stream,
-            packet: Packet::new(&format!("devices/meter/bench-{number}/power"), payload_size),
+            packet: Packet::new(
+                &format!("devices/meter/{device}/{}", message.channel),
+                message.payload_size,
+            ),
             open: vec![0; window],
             free: (1..=window as u16).rev().collect(),
             waiting: VecDeque::new(),
             tail: [0; PUBACK_SIZE],
             tail_size: 0,
             unsent: Vec::new(),
+            unsent_from: 0,
         })
     }
 
@@ -107,8 +122,13 @@ impl Device {
     pub fn send_rest(&mut self) -> Result<(), String> {
         self.stream.flush().map_err(|error| format!("a device cannot write: {error}"))?;
         let unsent = std::mem::take(&mut self.unsent);
-        let written = self.write(&unsent)?;
-        self.unsent.extend_from_slice(&unsent[written..]);
+        let written = self.write(&unsent[self.unsent_from..]);
+        self.unsent = unsent;
+        self.unsent_from += written?;
+        if self.unsent_from == self.unsent.len() {
+            self.unsent.clear();
+            self.unsent_from = 0;
+        }
         Ok(())
     }
 

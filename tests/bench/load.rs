@@ -2,6 +2,7 @@
 //! it measures.
 
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::buffer::spare_capacity;
@@ -9,7 +10,7 @@ use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::time::Timespec;
 
 use crate::clock::{self, Clock, Pace};
-use crate::device::Device;
+use crate::device::{Device, Message};
 use crate::entry::{self, Entry};
 use crate::report::{LoadReport, Measured, Meter};
 
@@ -35,6 +36,18 @@ pub struct Options {
     /// Bytes of a payload, at least 8
     #[arg(long, default_value_t = 256)]
     pub payload_size: usize,
+    /// The last level of the topic that all publish to
+    #[arg(long, default_value = "power")]
+    pub channel: String,
+    /// What the devices' names begin with
+    #[arg(long, default_value = "bench")]
+    pub devices: String,
+    /// How this process stands back behind others, as the nice value has it; below 0 it goes before them
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    pub nice: i32,
+    /// It goes on behind its span until this file is there
+    #[arg(long)]
+    pub until: Option<PathBuf>,
     #[command(flatten)]
     pub measured: Measured,
 }
@@ -48,6 +61,10 @@ pub fn run(options: &Options) -> Result<LoadReport, String> {
     {
         return Err("connections, window and rate start at 1, payload_size at 8".to_owned());
     }
+    if let Err(error) = rustix::process::setpriority_process(None, options.nice) {
+        // What is not allowed to go before others waits with them.
+        eprintln!("bench: the nice value cannot be {}: {error}", options.nice);
+    }
     let mut load = Load::connect(options)?;
     let clock = Clock::start();
     let now = clock.now();
@@ -58,7 +75,7 @@ pub fn run(options: &Options) -> Result<LoadReport, String> {
             load.send(number, true, &clock)?;
         }
     }
-    while meter.advance(clock.now())? {
+    while meter.advance(clock.now())? || options.until.as_ref().is_some_and(|file| !file.exists()) {
         if let Some(pace) = &mut pace {
             while let Some((number, due)) = pace.take(clock.now()) {
                 let number = (number % load.devices.len() as u64) as usize;
@@ -96,10 +113,14 @@ impl Load {
         let epoll = epoll::create(CreateFlags::CLOEXEC)
             .map_err(|error| format!("there is no epoll: {error}"))?;
         let entry = Entry::new(&options.entry);
+        let message = Message {
+            devices: &options.devices,
+            channel: &options.channel,
+            payload_size: options.payload_size,
+        };
         let mut devices = Vec::with_capacity(options.connections);
         for number in 0..options.connections {
-            let device =
-                Device::connect(&entry, number, usize::from(options.window), options.payload_size)?;
+            let device = Device::connect(&entry, number, &message, usize::from(options.window))?;
             let data = EventData::new_u64(number as u64);
             epoll::add(&epoll, device.socket(), data, EventFlags::IN)
                 .map_err(|error| format!("epoll does not take a socket: {error}"))?;

@@ -1,21 +1,25 @@
 //! The rows of the table, and what all of them need: one Kafka, a gateway, the processes that make load.
 
+mod brokers;
+mod flood;
 mod idle;
 mod paced;
 pub mod parse;
+mod producer;
 pub mod secured;
 mod start;
+mod stopped;
 mod traffic;
 mod uploads;
 mod watched;
 mod window;
 
-use std::cell::OnceCell;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
@@ -38,12 +42,17 @@ const WARM_UP: Duration = Duration::from_secs(1);
 type Row = fn(&Bench) -> Vec<Line>;
 
 /// By name, in the order of the table.
-const ROWS: [(&str, Row); 20] = [
+const ROWS: [(&str, Row); 25] = [
     ("window50", window::few),
     ("window5000", window::many),
+    ("partitions", window::partitions),
     ("pages", window::pages),
     ("paced20k", paced::fast),
     ("paced5k", paced::slow),
+    ("brokers20k", brokers::fast),
+    ("brokers5k", brokers::slow),
+    ("stopped", stopped::row),
+    ("flood", flood::row),
     ("watched", watched::row),
     ("idle", idle::row),
     ("traffic", traffic::row),
@@ -64,8 +73,9 @@ const ROWS: [(&str, Row); 20] = [
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
 pub struct Options {
-    /// Only these: window50, window5000, pages, paced20k, paced5k, watched, idle, traffic, uploads, start,
-    /// handshakes, tls50, idle-tls, idle-websocket, parse-json, parse-list, parse-csv, parse-gzip, parse-lag, parse-paced
+    /// Only these: window50, window5000, partitions, pages, paced20k, paced5k, brokers20k, brokers5k, stopped,
+    /// flood, watched, idle, traffic, uploads, start, handshakes, tls50, idle-tls, idle-websocket, parse-json,
+    /// parse-list, parse-csv, parse-gzip, parse-lag, parse-paced
     #[arg(long, value_delimiter = ',')]
     pub rows: Vec<String>,
     /// Seconds that a repetition is measured
@@ -92,7 +102,7 @@ pub struct Bench {
     /// Of every topic, a lane's as well as a bare producer's.
     partitions: i32,
     /// Kafka's first seconds are over.
-    warm: OnceCell<()>,
+    warm: OnceLock<()>,
 }
 
 /// Measures, and prints the table. The exit code is 1 when something is wrong, and 0 when a figure only
@@ -170,7 +180,7 @@ impl Bench {
             duration,
             repetitions: 1,
             partitions: PARTITIONS,
-            warm: OnceCell::new(),
+            warm: OnceLock::new(),
         }
     }
 

@@ -2,6 +2,7 @@
 //! own for a test that harms it; and what a test reads from it and asks of it.
 
 mod administration;
+mod counters;
 mod records;
 mod refusing;
 
@@ -35,6 +36,8 @@ pub struct KafkaOptions {
     pub proxy_port: Option<u16>,
     /// Further lines of `server.properties`.
     pub properties: Vec<(String, String)>,
+    /// It tells its counters, as [`Kafka::produce_requests`] asks for them.
+    pub counters: bool,
 }
 
 /// A broker; it ends with this.
@@ -42,6 +45,8 @@ pub struct Kafka {
     folder: Folder,
     port: u16,
     behind_proxy: u16,
+    /// Where it tells its counters.
+    counters: Option<u16>,
     process: Mutex<Process>,
 }
 
@@ -63,8 +68,12 @@ impl Kafka {
 
     /// Three brokers of one cluster. A topic has a replica on each, and takes what two of them have.
     pub fn start_cluster() -> Vec<Kafka> {
+        Kafka::start_cluster_with(&KafkaOptions::default())
+    }
+
+    pub fn start_cluster_with(options: &KafkaOptions) -> Vec<Kafka> {
         let controllers = [ports::free(), ports::free(), ports::free()];
-        Kafka::start_nodes(&controllers, &KafkaOptions::default())
+        Kafka::start_nodes(&controllers, options)
     }
 
     /// A node for each controller's port, which is a broker as well.
@@ -130,13 +139,17 @@ impl Kafka {
         format.args(["format", "-t", STORAGE_ID, "-c"]).arg(&file);
         let status = Process::start("kafka-format", format, &folder).wait(wait::START);
         assert!(status.success(), "Kafka's storage cannot be formatted: {}", folder.display());
-        let process = Mutex::new(Self::spawn(&folder));
-        Kafka { folder, port, behind_proxy, process }
+        let counters = options.counters.then(ports::free);
+        let process = Mutex::new(Self::spawn(&folder, counters));
+        Kafka { folder, port, behind_proxy, counters, process }
     }
 
-    fn spawn(folder: &Path) -> Process {
+    fn spawn(folder: &Path, counters: Option<u16>) -> Process {
         let mut command = java(folder, "kafka.Kafka");
         command.arg(folder.join("server.properties"));
+        if let Some(port) = counters {
+            counters::tell(&mut command, port);
+        }
         Process::start("kafka", command, folder)
     }
 
@@ -180,7 +193,7 @@ impl Kafka {
         {
             let mut process = self.process();
             assert!(process.ended().is_some(), "Kafka still runs");
-            *process = Self::spawn(&self.folder);
+            *process = Self::spawn(&self.folder, self.counters);
         }
         self.until_it_answers();
     }

@@ -1,5 +1,6 @@
 //! What the system knows of a process: its CPU time, its memory and its descriptors.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Ticks of `/proc/PID/stat` in a second: Linux fixes it for what programs see.
@@ -21,17 +22,30 @@ pub fn cpu_seconds(id: u32) -> Result<f64, String> {
 
 /// CPU seconds that the process's threads of that name have used, to the nanosecond.
 pub fn thread_cpu_seconds(id: u32, name: &str) -> f64 {
-    let used = threads(id, name).into_iter().map(|thread| {
-        let told = std::fs::read_to_string(thread.join("schedstat")).expect("Linux tells it");
+    let threads = threads_cpu_seconds(id);
+    *threads.get(name).unwrap_or_else(|| panic!("{id} has no thread {name}"))
+}
+
+/// CPU seconds of the threads that a process has now, to the nanosecond; those of one name together.
+pub fn threads_cpu_seconds(id: u32) -> BTreeMap<String, f64> {
+    let tasks = format!("/proc/{id}/task");
+    let tasks = std::fs::read_dir(&tasks)
+        .unwrap_or_else(|error| panic!("{tasks} cannot be read, has the process ended? {error}"));
+    let mut threads = BTreeMap::new();
+    for task in tasks.filter_map(Result::ok) {
+        let read = |file: &str| std::fs::read_to_string(task.path().join(file));
+        // A thread may end meanwhile.
+        let (Ok(name), Ok(told)) = (read("comm"), read("schedstat")) else { continue };
         let nanoseconds = told.split(' ').next().and_then(|one| one.parse::<f64>().ok());
-        nanoseconds.expect("the first number of schedstat") / 1e9
-    });
-    used.sum()
+        let seconds = nanoseconds.expect("the first number of schedstat") / 1e9;
+        *threads.entry(name.trim_end().to_owned()).or_default() += seconds;
+    }
+    threads
 }
 
 /// The nice values of the process's threads of that name.
 pub fn nice_values(id: u32, name: &str) -> Vec<i32> {
-    let nice = threads(id, name).into_iter().map(|thread| {
+    let nice = folders(id, name).into_iter().map(|thread| {
         let stat = std::fs::read_to_string(thread.join("stat")).expect("Linux tells it");
         // The 19th field, of which two stand before the end of the name (proc_pid_stat(5)).
         let fields = stat.rsplit(')').next().unwrap_or_default();
@@ -42,7 +56,7 @@ pub fn nice_values(id: u32, name: &str) -> Vec<i32> {
 }
 
 /// The folders of the process's threads of that name, of which there is one at least.
-fn threads(id: u32, name: &str) -> Vec<PathBuf> {
+fn folders(id: u32, name: &str) -> Vec<PathBuf> {
     let tasks = format!("/proc/{id}/task");
     let tasks = std::fs::read_dir(&tasks)
         .unwrap_or_else(|error| panic!("{tasks} cannot be read, has the process ended? {error}"));
@@ -54,6 +68,17 @@ fn threads(id: u32, name: &str) -> Vec<PathBuf> {
     let named: Vec<PathBuf> = paths.filter(is_named).collect();
     assert!(!named.is_empty(), "{id} has no thread {name}");
     named
+}
+
+/// Seconds that all cores together had since the machine started: without work, and in all.
+pub fn machine_seconds() -> (f64, f64) {
+    let stat = std::fs::read_to_string("/proc/stat").expect("Linux tells it");
+    let line = stat.lines().next().unwrap_or_default();
+    // user, nice, system, idle, iowait, irq, softirq, steal; guests are in user and nice (proc_stat(5)).
+    let fields = line.split_whitespace().skip(1).take(8);
+    let ticks: Vec<f64> = fields.map(|field| field.parse().expect("a number of ticks")).collect();
+    assert_eq!(ticks.len(), 8, "/proc/stat does not have the fields it should have: {line}");
+    ((ticks[3] + ticks[4]) / TICKS, ticks.iter().sum::<f64>() / TICKS)
 }
 
 /// Resident bytes of a process now.

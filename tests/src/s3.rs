@@ -66,6 +66,11 @@ impl S3 {
         ports::local(self.port)
     }
 
+    /// The server's process.
+    pub fn id(&self) -> u32 {
+        self.process().id()
+    }
+
     /// SIGKILL; the port is closed when this returns.
     pub fn kill(&self) {
         self.process().kill();
@@ -104,6 +109,12 @@ impl S3 {
                 "secret_access_key": SECRET_KEY,
             },
         })
+    }
+
+    /// Removes all objects of a bucket, of which no request is about any more.
+    pub fn empty_bucket(&self, name: &str) {
+        std::fs::remove_dir_all(self.bucket(name)).expect("the bucket is there");
+        self.create_bucket(name);
     }
 
     /// The keys of a bucket's objects, sorted.

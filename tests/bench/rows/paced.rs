@@ -1,22 +1,15 @@
 //! A steady rate over many connections: what wake-ups cost, how long an acknowledgement takes, and what
 //! Kafka pays for it. A message is late from when it was due.
 
-use std::time::Duration;
-
-use tests::gateway::Gateway;
-use tests::kafka::unique;
-
-use super::{
-    Bench, KAFKA, Load, Repetitions, SYSTEM, WARM_UP, cores, per_cpu_second, per_second, timing,
-};
+use super::producer::{Producer, Way};
+use super::{Bench, KAFKA, Load, Repetitions, SYSTEM, cores, per_cpu_second, per_second};
 use crate::mosquitto::Mosquitto;
 use crate::report::LoadReport;
 use crate::table::{Aim, Line, core, milliseconds, thousands, times};
 
 const CONNECTIONS: usize = 2000;
 /// The gateway's own `linger.ms`.
-const LINGER_MS: u64 = 5;
-const PATIENCE: Duration = Duration::from_secs(10);
+const LINGER_MS: f64 = 5.0;
 /// A generator that keeps less of its rate measures something else.
 const RATE_KEPT: f64 = 0.95;
 
@@ -56,7 +49,7 @@ pub fn fast(bench: &Bench) -> Vec<Line> {
 
 pub fn slow(bench: &Bench) -> Vec<Line> {
     let name = "5k/s paced over 2,000 connections";
-    let linger_ms = 1;
+    let linger_ms = 1.0;
     let measured = measure(bench, 5000, linger_ms);
     let Measured { ours, bare, .. } = &measured;
     let ratio = ours.median(cores(KAFKA)) / bare.median(cores(0));
@@ -74,11 +67,11 @@ pub fn slow(bench: &Bench) -> Vec<Line> {
     lines
 }
 
-fn measure(bench: &Bench, rate: u64, linger_ms: u64) -> Measured {
+fn measure(bench: &Bench, rate: u64, linger_ms: f64) -> Measured {
     bench.warm_up();
     let (gateway, broker) = (bench.gateway().start_ready(), Mosquitto::start());
-    let topic = unique("bare");
-    bench.kafka.create_topic(&topic, bench.partitions, &[]);
+    let producer = Producer::new(bench, &bench.kafka, bench.partitions, CONNECTIONS);
+    let (way, like) = (Way::paced(rate, linger_ms), gateway.topic("fast"));
     let load =
         Load { connections: CONNECTIONS, rate: Some(rate), duration: bench.duration, way: &[] };
     let kafka = bench.kafka.id();
@@ -90,20 +83,10 @@ fn measure(bench: &Bench, rate: u64, linger_ms: u64) -> Measured {
     for _ in 0..bench.repetitions {
         measured.ours.0.push(bench.load(&load, gateway.mqtt(), &[gateway.id(), kafka]));
         measured.theirs.0.push(bench.load(&load, broker.address(), &[broker.id()]));
-        let mut arguments = vec![
-            "produce".to_owned(),
-            format!("--bootstrap-servers={}", bench.kafka.address()),
-            format!("--topic={topic}"),
-            format!("--rate={rate}"),
-            format!("--linger-ms={linger_ms}"),
-            format!("--value-size={}", record_size(bench, &gateway)),
-            format!("--devices={CONNECTIONS}"),
-        ];
-        arguments.extend(timing(bench.duration, &[kafka]));
-        measured.bare.0.push(bench.child("produce", &arguments, WARM_UP + bench.duration));
+        measured.bare.0.push(producer.run(way, &like, &[kafka]));
     }
     bench.check_landed(&gateway, measured.ours.acknowledged());
-    assert_eq!(bench.kafka.count(&topic), measured.bare.acknowledged(), "the bare producer's");
+    producer.check_landed();
     for (who, of) in
         [("Landfall", &measured.ours), ("mosquitto", &measured.theirs), ("bare", &measured.bare)]
     {
@@ -113,14 +96,6 @@ fn measure(bench: &Bench, rate: u64, linger_ms: u64) -> Measured {
         }
     }
     measured
-}
-
-/// Bytes of value and headers of a record that the gateway wrote; the keys are the same.
-fn record_size(bench: &Bench, gateway: &Gateway) -> usize {
-    let topic = gateway.topic("fast");
-    let record = bench.kafka.records(&[&topic]).next(PATIENCE).expect("the gateway wrote records");
-    let headers = record.headers.iter().map(|(name, value)| name.len() + value.len());
-    record.value.len() + headers.sum::<usize>()
 }
 
 fn costs(name: &str, measured: &Measured, aim: f64) -> Vec<Line> {
@@ -153,7 +128,7 @@ fn costs(name: &str, measured: &Measured, aim: f64) -> Vec<Line> {
     ]
 }
 
-fn latencies(name: &str, measured: &Measured, linger_ms: u64) -> Vec<Line> {
+fn latencies(name: &str, measured: &Measured, linger_ms: f64) -> Vec<Line> {
     let line = |figure: &str, of: fn(&LoadReport) -> f64| {
         let text = |repetitions: &Repetitions| repetitions.spread(of, milliseconds);
         let beside = format!(

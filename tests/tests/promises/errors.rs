@@ -45,6 +45,7 @@ impl Run {
         let kafka = Kafka::start_with(&KafkaOptions {
             proxy_port: Some(proxy_port),
             properties: properties.collect(),
+            ..KafkaOptions::default()
         });
         let proxy = Refusing::start_on(proxy_port, kafka.behind_proxy());
         // Of small requests librdkafka has several on their way to a partition at once.

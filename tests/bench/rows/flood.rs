@@ -1,0 +1,273 @@
+//! Alarms in the priority lane while the slow lane takes messages of 1 MiB by reference: how long an alarm takes,
+//! the gateway's own part of that, and what a bare producer has to wait for the same Kafka meanwhile.
+//!
+//! A flood comes as fast as it goes, and then so slowly that a quarter of the machine would stay free if there was
+//! nothing else on it: by what each of its messages cost all processes together when it came as fast as it goes.
+
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use tests::gateway::Gateway;
+use tests::kafka::unique;
+use tests::proc;
+use tests::process::Process;
+use tests::s3::S3;
+
+use super::producer::{Producer, Way};
+use super::{Bench, LOAD_MARGIN, WARM_UP, timing};
+use crate::latencies::{ACKNOWLEDGED, LANDED, Latencies};
+use crate::report::{self, LoadReport};
+use crate::table::{self, Aim, Line, core, milliseconds, times};
+
+/// Connections that flood.
+const FLOODS: [usize; 2] = [40, 150];
+const SIZE: usize = 1024 * 1024;
+/// Messages that each of them has open.
+const WINDOW: u16 = 2;
+/// Connections with alarms, and alarms in a second.
+const CONNECTIONS: usize = 200;
+const RATE: u64 = 1000;
+/// Records of the bare producer in a second: few, so that what it costs is nothing.
+const BARE_RATE: u64 = 200;
+/// Devices are no part of the machine: those with alarms do not wait for it.
+const NICE: i32 = -10;
+/// What of the machine stays free in a paced flood.
+const FREE: f64 = 0.25;
+/// What an alarm may take, as a multiple of what it takes without a flood.
+const AIM: f64 = 2.0;
+const FLOW_WAIT: Duration = Duration::from_secs(60);
+
+/// What floods, if anything.
+#[derive(Clone, Copy)]
+struct Flood {
+    connections: usize,
+    /// Messages per second; None: as fast as it goes.
+    rate: Option<u64>,
+}
+
+/// The alarms of one span, and what was beside them.
+struct Span {
+    alarms: LoadReport,
+    bare: LoadReport,
+    flood: Option<LoadReport>,
+    /// How long alarms took by the gateway's own histograms.
+    acknowledged: Latencies,
+    landed: Latencies,
+    /// Share of the machine.
+    free: f64,
+}
+
+impl Span {
+    /// Milliseconds of an alarm, on average, that are neither librdkafka's nor Kafka's.
+    fn own_ms(&self) -> f64 {
+        (self.acknowledged.mean() - self.landed.mean()) * 1e3
+    }
+
+    /// CPU seconds of a second, of all processes but the flood's.
+    fn base(&self) -> f64 {
+        let servers: f64 = self.alarms.cpu.iter().sum();
+        (servers + self.alarms.own_cpu) / self.alarms.seconds
+            + self.bare.own_cpu / self.bare.seconds
+    }
+}
+
+struct Rig<'a> {
+    bench: &'a Bench,
+    gateway: Gateway,
+    s3: S3,
+    bucket: String,
+    producer: Producer<'a>,
+}
+
+pub fn row(bench: &Bench) -> Vec<Line> {
+    bench.warm_up();
+    let rig = Rig::new(bench);
+    let mut idle = Vec::new();
+    let mut floods: Vec<(usize, Vec<Span>, Vec<Span>)> =
+        FLOODS.map(|connections| (connections, Vec::new(), Vec::new())).into();
+    for _ in 0..bench.repetitions {
+        let alone = rig.measure(None);
+        for (connections, fast, paced) in &mut floods {
+            let mut flood = Flood { connections: *connections, rate: None };
+            let span = rig.measure(Some(flood));
+            flood.rate = Some(paced_rate(&alone, &span));
+            fast.push(span);
+            paced.push(rig.measure(Some(flood)));
+        }
+        idle.push(alone);
+    }
+    rig.producer.check_landed();
+    let spans = || floods.iter().flat_map(|(_, fast, paced)| fast.iter().chain(paced)).chain(&idle);
+    let of_floods = |span: &Span| span.flood.as_ref().map_or(0, |flood| flood.acknowledged);
+    let all = spans().map(|span| span.alarms.acknowledged + of_floods(span)).sum();
+    bench.check_landed(&rig.gateway, all);
+    let mut lines = lines("1,000 alarms a second, no flood", &idle, &idle, false);
+    for (connections, fast, paced) in &floods {
+        let name = |how: &str| format!("alarms while {connections} connections send 1 MiB, {how}");
+        lines.extend(self::lines(&name("as fast as it goes"), &idle, fast, false));
+        lines.extend(self::lines(&name("a quarter of the machine free"), &idle, paced, true));
+    }
+    lines
+}
+
+/// Messages per second that leave a quarter of the machine free, by what each cost.
+fn paced_rate(idle: &Span, fast: &Span) -> u64 {
+    let flood = fast.flood.as_ref().expect("it was flooded");
+    let used = flood.cpu.iter().sum::<f64>() + flood.own_cpu;
+    let alarms = (fast.alarms.own_cpu + fast.bare.own_cpu) / fast.alarms.seconds;
+    let base = idle.base();
+    // What the alarms' own processes take is in the base, and not in what was watched.
+    let each = (used / flood.seconds - (base - alarms)) / (flood.measured as f64 / flood.seconds);
+    let cores = thread::available_parallelism().map_or(1, usize::from) as f64;
+    ((cores * (1.0 - FREE) - base) / each).max(1.0) as u64
+}
+
+impl Rig<'_> {
+    fn new(bench: &Bench) -> Rig<'_> {
+        let (s3, bucket) = (S3::start(), unique("bucket"));
+        s3.create_bucket(&bucket);
+        let gateway = bench
+            .gateway()
+            .set("object_store", S3::section(&bucket, s3.address()))
+            .set("limits.connections", 1000)
+            .start_ready();
+        let producer = Producer::new(bench, &bench.kafka, bench.partitions, CONNECTIONS);
+        Rig { bench, gateway, s3, bucket, producer }
+    }
+
+    fn servers(&self) -> [u32; 3] {
+        [self.gateway.id(), self.bench.kafka.id(), self.s3.id()]
+    }
+
+    /// Alarms and a bare producer at the same time, while it floods.
+    fn measure(&self, flood: Option<Flood>) -> Span {
+        let stop = self.bench.folder().join(unique("stop"));
+        let process = flood.map(|flood| self.flood(flood, &stop));
+        let histogram = |name| Latencies::of_lane(&self.gateway.metrics(), name, "priority");
+        let before = (histogram(ACKNOWLEDGED), histogram(LANDED));
+        let machine = proc::machine_seconds();
+        let (alarms, bare) = thread::scope(|scope| {
+            let bare = scope.spawn(|| self.bare());
+            (self.alarms(), bare.join().expect("a bare producer fails loudly"))
+        });
+        let now = proc::machine_seconds();
+        let since = (histogram(ACKNOWLEDGED), histogram(LANDED));
+        Span {
+            alarms,
+            bare,
+            flood: process.map(|process| self.end(process, &stop)),
+            acknowledged: since.0.since(&before.0),
+            landed: since.1.since(&before.1),
+            free: (now.0 - machine.0) / (now.1 - machine.1),
+        }
+    }
+
+    /// Begins to flood, until that file is there; it flows when this returns.
+    fn flood(&self, flood: Flood, stop: &Path) -> Process {
+        let landed = || self.gateway.lane("slow")["landed"].as_u64().expect("a count");
+        let before = landed();
+        let mut arguments = vec![
+            "load".to_owned(),
+            format!("--address={}", self.gateway.mqtt()),
+            format!("--connections={}", flood.connections),
+            format!("--window={WINDOW}"),
+            format!("--payload-size={SIZE}"),
+            "--devices=flood".to_owned(),
+            format!("--until={}", stop.display()),
+        ];
+        arguments.extend(flood.rate.map(|rate| format!("--rate={rate}")));
+        arguments.extend(timing(self.bench.duration, &self.servers()));
+        let mut process = self.bench.start_child("flood", &arguments);
+        let all = before + flood.connections as u64;
+        process.until("the flood flows", FLOW_WAIT, || (landed() >= all).then_some(()));
+        process
+    }
+
+    /// Ends it; what it was told to be taken is in the bucket, and then no more.
+    fn end(&self, mut process: Process, stop: &Path) -> LoadReport {
+        assert!(process.ended().is_none(), "the flood ended before\n{}", process.tail());
+        std::fs::write(stop, "").expect("the folder can be written");
+        let status = process.wait(WARM_UP + self.bench.duration + LOAD_MARGIN);
+        assert!(status.success(), "the flood failed\n{}", process.tail());
+        let report: LoadReport = report::parse(&process.output());
+        let objects = self.s3.keys(&self.bucket).len() as u64;
+        assert_eq!(objects, report.acknowledged, "each message has its object");
+        self.s3.empty_bucket(&self.bucket);
+        report
+    }
+
+    fn alarms(&self) -> LoadReport {
+        let mut arguments = vec![
+            "load".to_owned(),
+            format!("--address={}", self.gateway.mqtt()),
+            format!("--connections={CONNECTIONS}"),
+            format!("--rate={RATE}"),
+            "--channel=alarm".to_owned(),
+            format!("--nice={NICE}"),
+        ];
+        arguments.extend(timing(self.bench.duration, &self.servers()));
+        self.bench.child("alarms", &arguments, WARM_UP + self.bench.duration)
+    }
+
+    fn bare(&self) -> LoadReport {
+        let like = self.gateway.topic("priority");
+        self.producer.run(Way::paced(BARE_RATE, 0.0), &like, &[])
+    }
+}
+
+fn median(spans: &[Span], figure: impl Fn(&Span) -> f64) -> f64 {
+    table::median(&spans.iter().map(figure).collect::<Vec<f64>>())
+}
+
+fn spread(spans: &[Span], figure: impl Fn(&Span) -> f64, unit: fn(f64) -> String) -> String {
+    table::spread(&spans.iter().map(figure).collect::<Vec<f64>>(), unit)
+}
+
+/// The lines of one load; `whole` has its aim only where a part of the machine stays free.
+fn lines(name: &str, idle: &[Span], spans: &[Span], whole: bool) -> Vec<Line> {
+    let p99 = |span: &Span| span.alarms.p99_ms;
+    let own = |span: &Span| span.own_ms();
+    let told = |latencies: &dyn Fn(&Span) -> &Latencies, share| {
+        milliseconds(median(spans, |span| latencies(span).at(share) * 1e3))
+    };
+    let ratio = median(spans, p99) / median(idle, p99);
+    let mut first = Line::plain(
+        name,
+        "alarm's PUBACK p99, as a multiple of idle",
+        format!("{}: {}", times(ratio), spread(spans, p99, milliseconds)),
+        format!(
+            "p50 {}; a bare producer meanwhile: p99 {}",
+            spread(spans, |span| span.alarms.p50_ms, milliseconds),
+            spread(spans, |span| span.bare.p99_ms, milliseconds),
+        ),
+    );
+    if whole {
+        first = first.aimed(Aim::AtMost(AIM), ratio, times);
+    }
+    let ratio = median(spans, own) / median(idle, own);
+    let second = Line::plain(
+        name,
+        "the gateway's own part on average, as a multiple of idle",
+        format!("{}: {}", times(ratio), spread(spans, own, milliseconds)),
+        format!(
+            "read to PUBACK p99 {}, of it until landed {}",
+            told(&|span| &span.acknowledged, 0.99),
+            told(&|span| &span.landed, 0.99),
+        ),
+    )
+    .aimed(Aim::AtMost(AIM), ratio, times);
+    let flooded = |span: &Span| span.flood.as_ref().map_or(0.0, super::per_second);
+    let third = Line::plain(
+        name,
+        "MiB of the flood per second; CPU of the gateway; free of the machine",
+        format!(
+            "{}; {}; {}",
+            spread(spans, flooded, |value| format!("{value:.0}")),
+            spread(spans, |span| span.alarms.cpu[0] / span.alarms.seconds, core),
+            spread(spans, |span| span.free, core),
+        ),
+        "",
+    );
+    vec![first, second, third]
+}
