@@ -70,8 +70,7 @@ pub fn run(options: &Options) -> Result<(), String> {
     if options.connections == 0 {
         return Err("connections start at 1".to_owned());
     }
-    rustix::process::setpriority_process(None, options.nice)
-        .map_err(|error| format!("the nice value cannot be {}: {error}", options.nice))?;
+    crate::stand_back(options.nice)?;
     let mut herd = Herd::new(options)?;
     let say = |report: &HerdReport| {
         idle::say(&serde_json::to_string(report).expect("numbers can be written as JSON"))

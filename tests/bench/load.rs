@@ -61,10 +61,7 @@ pub fn run(options: &Options) -> Result<LoadReport, String> {
     {
         return Err("connections, window and rate start at 1, payload_size at 8".to_owned());
     }
-    if let Err(error) = rustix::process::setpriority_process(None, options.nice) {
-        // What is not allowed to go before others waits with them.
-        eprintln!("bench: the nice value cannot be {}: {error}", options.nice);
-    }
+    crate::stand_back_if_allowed(options.nice);
     let mut load = Load::connect(options)?;
     let clock = Clock::start();
     let now = clock.now();

@@ -19,6 +19,7 @@ mod load;
 mod machine;
 mod mosquitto;
 mod pages;
+mod pings;
 mod readings;
 mod relay;
 mod report;
@@ -64,6 +65,8 @@ enum Command {
     Storm(storm::Options),
     /// Has a parse role work off large messages in the slow lane while others come in the fast one
     Backlog(backlog::Options),
+    /// Asks a broker whether it is there, and reports how long its answers took
+    Pings(pings::Options),
     /// Writes to Kafka with nothing but a producer, and reports what was delivered
     Produce(bare::Options),
     /// Reads and writes as a parse role does, with nothing but a consumer and a producer
@@ -82,6 +85,7 @@ fn main() -> ExitCode {
         Command::Herd(options) => herd::run(&options).map(|()| String::new()),
         Command::Storm(options) => return storm::measure(&options),
         Command::Backlog(options) => return backlog::measure(&options),
+        Command::Pings(options) => pings::run(&options).map(|report| report.to_json()),
         Command::Produce(options) => bare::run(&options).map(|report| report.to_json()),
         Command::Relay(options) => relay::run(&options).map(|report| report.to_json()),
     };
@@ -115,6 +119,19 @@ fn raise_descriptor_limit_to(wanted: u64) -> u64 {
         }
     }
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+/// Has this process stand back behind others by a nice value; below 0 it goes before them.
+fn stand_back(nice: i32) -> Result<(), String> {
+    rustix::process::setpriority_process(None, nice)
+        .map_err(|error| format!("the nice value cannot be {nice}: {error}"))
+}
+
+/// The same; what is not allowed to go before others waits with them, and says so.
+fn stand_back_if_allowed(nice: i32) {
+    if let Err(error) = stand_back(nice) {
+        eprintln!("bench: {error}");
+    }
 }
 
 #[cfg(test)]

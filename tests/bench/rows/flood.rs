@@ -1,5 +1,8 @@
 //! Alarms in the priority lane while the slow lane takes messages of 1 MiB by reference: how long an alarm takes,
-//! the gateway's own part of that, and what a bare producer has to wait for the same Kafka meanwhile.
+//! what the gateway itself takes for an answer, and what a bare producer has to wait for the same Kafka meanwhile.
+//!
+//! Of an alarm's time the gateway's own part is known on average only, from its histograms; how it is spread, pings
+//! tell, which go the same way through the gateway's threads and not to Kafka.
 //!
 //! A flood comes as fast as it goes, and then so slowly that a quarter of the machine would stay free if there was
 //! nothing else on it: by what each of its messages cost all processes together when it came as fast as it goes.
@@ -30,6 +33,8 @@ const CONNECTIONS: usize = 200;
 const RATE: u64 = 1000;
 /// Records of the bare producer in a second: few, so that what it costs is nothing.
 const BARE_RATE: u64 = 200;
+/// Pings in a second.
+const PING_RATE: u64 = 500;
 /// Devices are no part of the machine: those with alarms do not wait for it.
 const NICE: i32 = -10;
 /// What of the machine stays free in a paced flood.
@@ -50,6 +55,7 @@ struct Flood {
 struct Span {
     alarms: LoadReport,
     bare: LoadReport,
+    pings: LoadReport,
     flood: Option<LoadReport>,
     /// How long alarms took by the gateway's own histograms.
     acknowledged: Latencies,
@@ -64,12 +70,23 @@ impl Span {
         (self.acknowledged.mean() - self.landed.mean()) * 1e3
     }
 
-    /// CPU seconds of a second, of all processes but the flood's.
-    fn base(&self) -> f64 {
-        let servers: f64 = self.alarms.cpu.iter().sum();
-        (servers + self.alarms.own_cpu) / self.alarms.seconds
-            + self.bare.own_cpu / self.bare.seconds
+    /// CPU seconds of a second, of the processes that make load beside the flood.
+    fn beside(&self) -> f64 {
+        [&self.alarms, &self.bare, &self.pings].map(|load| load.own_cpu / load.seconds).iter().sum()
     }
+
+    /// CPU seconds of a second, of all that is known here.
+    fn used(&self) -> f64 {
+        let watched = self.flood.as_ref().unwrap_or(&self.alarms);
+        let servers: f64 = watched.cpu.iter().sum();
+        let flood = self.flood.as_ref().map_or(0.0, |flood| flood.own_cpu);
+        (servers + flood) / watched.seconds + self.beside()
+    }
+}
+
+/// Cores of the machine.
+fn all_cores() -> f64 {
+    thread::available_parallelism().map_or(1, usize::from) as f64
 }
 
 struct Rig<'a> {
@@ -114,13 +131,8 @@ pub fn row(bench: &Bench) -> Vec<Line> {
 /// Messages per second that leave a quarter of the machine free, by what each cost.
 fn paced_rate(idle: &Span, fast: &Span) -> u64 {
     let flood = fast.flood.as_ref().expect("it was flooded");
-    let used = flood.cpu.iter().sum::<f64>() + flood.own_cpu;
-    let alarms = (fast.alarms.own_cpu + fast.bare.own_cpu) / fast.alarms.seconds;
-    let base = idle.base();
-    // What the alarms' own processes take is in the base, and not in what was watched.
-    let each = (used / flood.seconds - (base - alarms)) / (flood.measured as f64 / flood.seconds);
-    let cores = thread::available_parallelism().map_or(1, usize::from) as f64;
-    ((cores * (1.0 - FREE) - base) / each).max(1.0) as u64
+    let each = (fast.used() - idle.used()) / (flood.measured as f64 / flood.seconds);
+    ((all_cores() * (1.0 - FREE) - idle.used()) / each).max(1.0) as u64
 }
 
 impl Rig<'_> {
@@ -140,22 +152,25 @@ impl Rig<'_> {
         [self.gateway.id(), self.bench.kafka.id(), self.s3.id()]
     }
 
-    /// Alarms and a bare producer at the same time, while it floods.
+    /// Alarms, a bare producer and pings at the same time, while it floods.
     fn measure(&self, flood: Option<Flood>) -> Span {
         let stop = self.bench.folder().join(unique("stop"));
         let process = flood.map(|flood| self.flood(flood, &stop));
         let histogram = |name| Latencies::of_lane(&self.gateway.metrics(), name, "priority");
         let before = (histogram(ACKNOWLEDGED), histogram(LANDED));
         let machine = proc::machine_seconds();
-        let (alarms, bare) = thread::scope(|scope| {
-            let bare = scope.spawn(|| self.bare());
-            (self.alarms(), bare.join().expect("a bare producer fails loudly"))
+        let (alarms, bare, pings) = thread::scope(|scope| {
+            let (bare, pings) = (scope.spawn(|| self.bare()), scope.spawn(|| self.pings()));
+            let alarms = self.alarms();
+            let joined = "what fails has told why";
+            (alarms, bare.join().expect(joined), pings.join().expect(joined))
         });
         let now = proc::machine_seconds();
         let since = (histogram(ACKNOWLEDGED), histogram(LANDED));
         Span {
             alarms,
             bare,
+            pings,
             flood: process.map(|process| self.end(process, &stop)),
             acknowledged: since.0.since(&before.0),
             landed: since.1.since(&before.1),
@@ -210,6 +225,17 @@ impl Rig<'_> {
         self.bench.child("alarms", &arguments, WARM_UP + self.bench.duration)
     }
 
+    fn pings(&self) -> LoadReport {
+        let mut arguments = vec![
+            "pings".to_owned(),
+            format!("--address={}", self.gateway.mqtt()),
+            format!("--rate={PING_RATE}"),
+            format!("--nice={NICE}"),
+        ];
+        arguments.extend(timing(self.bench.duration, &[]));
+        self.bench.child("pings", &arguments, WARM_UP + self.bench.duration)
+    }
+
     fn bare(&self) -> LoadReport {
         let like = self.gateway.topic("priority");
         self.producer.run(Way::paced(BARE_RATE, 0.0), &like, &[])
@@ -227,7 +253,7 @@ fn spread(spans: &[Span], figure: impl Fn(&Span) -> f64, unit: fn(f64) -> String
 /// The lines of one load; `whole` has its aim only where a part of the machine stays free.
 fn lines(name: &str, idle: &[Span], spans: &[Span], whole: bool) -> Vec<Line> {
     let p99 = |span: &Span| span.alarms.p99_ms;
-    let own = |span: &Span| span.own_ms();
+    let pings = |span: &Span| span.pings.p99_ms;
     let told = |latencies: &dyn Fn(&Span) -> &Latencies, share| {
         milliseconds(median(spans, |span| latencies(span).at(share) * 1e3))
     };
@@ -245,29 +271,44 @@ fn lines(name: &str, idle: &[Span], spans: &[Span], whole: bool) -> Vec<Line> {
     if whole {
         first = first.aimed(Aim::AtMost(AIM), ratio, times);
     }
-    let ratio = median(spans, own) / median(idle, own);
+    let ratio = median(spans, pings) / median(idle, pings);
     let second = Line::plain(
         name,
-        "the gateway's own part on average, as a multiple of idle",
-        format!("{}: {}", times(ratio), spread(spans, own, milliseconds)),
+        "an answer of the gateway alone (PINGRESP) p99, as a multiple of idle",
+        format!("{}: {}", times(ratio), spread(spans, pings, precise)),
+        format!("p50 {}", spread(spans, |span| span.pings.p50_ms, precise)),
+    )
+    .aimed(Aim::AtMost(AIM), ratio, times);
+    let third = Line::plain(
+        name,
+        "an alarm's time in the gateway that is not librdkafka's or Kafka's, on average",
+        spread(spans, Span::own_ms, precise),
         format!(
             "read to PUBACK p99 {}, of it until landed {}",
             told(&|span| &span.acknowledged, 0.99),
             told(&|span| &span.landed, 0.99),
         ),
-    )
-    .aimed(Aim::AtMost(AIM), ratio, times);
+    );
     let flooded = |span: &Span| span.flood.as_ref().map_or(0.0, super::per_second);
-    let third = Line::plain(
+    let left = |span: &Span| 1.0 - span.used() / all_cores();
+    let fourth = Line::plain(
         name,
-        "MiB of the flood per second; CPU of the gateway; free of the machine",
+        "MiB of the flood per second; CPU of the gateway; what all of it leaves of the machine",
         format!(
             "{}; {}; {}",
             spread(spans, flooded, |value| format!("{value:.0}")),
             spread(spans, |span| span.alarms.cpu[0] / span.alarms.seconds, core),
-            spread(spans, |span| span.free, core),
+            spread(spans, left, core),
         ),
-        "",
+        format!(
+            "without work, with others on the machine: {}",
+            spread(spans, |span| span.free, core)
+        ),
     );
-    vec![first, second, third]
+    vec![first, second, third, fourth]
+}
+
+/// For what takes less than a millisecond.
+fn precise(value: f64) -> String {
+    format!("{value:.2} ms")
 }
