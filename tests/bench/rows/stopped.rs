@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tests::gateway::{Gateway, GatewayConfig};
-use tests::kafka::Kafka;
+use tests::kafka::{Kafka, KafkaOptions};
 use tests::proc;
 use tests::process::Signal;
 use tests::wait;
@@ -34,15 +34,18 @@ struct Waited {
 }
 
 pub fn row(bench: &Bench) -> Vec<Line> {
-    bench.warm_up();
-    PARTITIONS.map(|partitions| line(bench, partitions)).into()
+    // It still leads its partitions when it goes on.
+    let session = ("broker.session.timeout.ms".to_owned(), "60000".to_owned());
+    let options = KafkaOptions { properties: vec![session], ..KafkaOptions::default() };
+    let kafka = Kafka::start_with(&options);
+    PARTITIONS.map(|partitions| line(bench, &kafka, partitions)).into()
 }
 
-fn line(bench: &Bench, partitions: i32) -> Line {
-    let gateway = GatewayConfig::with_partitions(&bench.kafka, partitions)
-        .program(bench.landfall())
-        .start_ready();
-    let waited: Vec<Waited> = (0..bench.repetitions).map(|_| wait(bench, &gateway)).collect();
+fn line(bench: &Bench, kafka: &Kafka, partitions: i32) -> Line {
+    let gateway =
+        GatewayConfig::with_partitions(kafka, partitions).program(bench.landfall()).start_ready();
+    let waited: Vec<Waited> =
+        (0..bench.repetitions).map(|_| wait(bench, kafka, &gateway)).collect();
     let shares: Vec<f64> = waited.iter().map(|one| one.share).collect();
     let last = waited.last().expect("there is a repetition");
     Line::plain(
@@ -54,9 +57,9 @@ fn line(bench: &Bench, partitions: i32) -> Line {
     .aimed(Aim::AtMost(0.05), table::median(&shares), core)
 }
 
-fn wait(bench: &Bench, gateway: &Gateway) -> Waited {
+fn wait(bench: &Bench, kafka: &Kafka, gateway: &Gateway) -> Waited {
     let landed = |gateway: &Gateway| -> u64 {
-        LANES.iter().map(|lane| bench.kafka.count(&gateway.topic(lane))).sum()
+        LANES.iter().map(|lane| kafka.count(&gateway.topic(lane))).sum()
     };
     let before = landed(gateway);
     let expected = 2 * WARM_UP + FULL_WAIT + WATCHED;
@@ -73,7 +76,7 @@ fn wait(bench: &Bench, gateway: &Gateway) -> Waited {
     });
     thread::sleep(WARM_UP);
     let waited = {
-        let _stopped = Stopped::new(&bench.kafka);
+        let _stopped = Stopped::new(kafka);
         watch(gateway)
     };
     let status = load.wait(expected + LOAD_MARGIN);
