@@ -16,6 +16,8 @@ SOAK_SECONDS ?= 60
 SOAK_DEVICES ?= 200
 # Which faults `make mutants` puts into the gateway, such as MUTANTS=swapped; without it, all of them.
 MUTANTS ?=
+# Seeds that `make simulate` plays.
+SEEDS ?= 1..100000
 # Rebalances of each storm of `make rebalances`, what its fleet says in a second, and how many brokers are killed.
 REBALANCES ?= 24
 STORM_RATE ?= 200
@@ -42,7 +44,7 @@ export RUST_TEST_THREADS
 
 step := tests/tools/step.sh
 
-.PHONY: help dev test generate screenshots faults mutants rebalances bench storm backlog fuzz
+.PHONY: help dev test generate screenshots faults mutants simulate rebalances bench storm backlog fuzz
 
 help:
 	@echo 'make dev       a gateway with a Kafka inside and $(DEVICES) simulated devices (ARGS="--mqtt-port 1884" DEVICES=50)'
@@ -51,6 +53,7 @@ help:
 	@echo 'make screenshots  takes the pictures of the page for people in docs/images, which takes two minutes'
 	@echo 'make faults    breaks what Landfall stands on, a cell at a time, and sees that nothing acknowledged is lost (CELLS=gateway-killed RUNS=3 SEED=7; CELLS=soak SOAK_SECONDS=600)'
 	@echo 'make mutants   puts faults into the gateway, and sees that cells of `make faults` find them (MUTANTS=swapped)'
+	@echo 'make simulate  the lane on a model of Kafka, with the faults of each seed, some hundreds in a second (SEEDS=1..10000000)'
 	@echo 'make rebalances  parse roles that are killed, stopped and replaced $(REBALANCES) times, and brokers $(BROKERS_KILLED) times, while a fleet talks (REBALANCES=100)'
 	@echo 'make bench     what Landfall costs beside mosquitto and a bare Kafka producer (ROWS=window50,paced20k REPETITIONS=3 BENCH_SECONDS=4)'
 	@echo 'make storm     $(STORM_DEVICES) devices fall away at once and come back over TLS, while others publish (STORM_DEVICES=5000)'
@@ -98,6 +101,11 @@ mutants:
 	@$(step) setup tests/tools/setup.sh test
 	@$(step) build cargo build --workspace --bins
 	@exec cargo run --quiet -p tests --bin faults -- mutants $(if $(MUTANTS),--mutants=$(MUTANTS)) --seed=$(SEED)
+
+# As the tests do it with a thousand seeds; the first that finds something ends it.
+simulate:
+	@$(step) setup tests/tools/setup.sh build
+	@LANDFALL_SIMULATION_SEEDS=$(SEEDS) $(step) simulation cargo test --package bridge --lib -- --nocapture lane::simulation::whatever
 
 # The storms of the parse role, as long as one likes: one after another, so that each has the machine.
 rebalances:

@@ -38,6 +38,7 @@ pub mod share;
 // How it lands.
 mod dead_letters;
 pub mod lane;
+pub mod outbox;
 pub mod sink;
 pub mod uplink;
 pub mod upload;

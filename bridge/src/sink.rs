@@ -1,8 +1,7 @@
 //! Where a lane's records become durable: the seam between a lane and what stores for it.
 //!
-//! A sink takes records in order and decides each exactly once. It retries by itself only what
-//! cannot change the order; everything else it hands back, record and all, to the lane, where the
-//! retries live.
+//! A sink takes records in order, each for its partition, and decides each exactly once. It retries by itself only
+//! what cannot change the order; everything else it hands back, record and all, to the lane, where the retries live.
 
 #[cfg(any(test, feature = "contract-suite"))]
 pub mod contract;
@@ -11,8 +10,10 @@ pub mod kafka;
 pub mod memory;
 
 use std::borrow::Cow;
+use std::time::Duration;
 
-use crate::record::{Record, RecordBuf};
+pub use crate::kafka::TimeLimits;
+use crate::record::RecordBuf;
 
 /// The lane's name for a record it handed over; unique among the undecided ones.
 pub type Token = usize;
@@ -30,13 +31,20 @@ pub enum Verdict {
     Durable,
     /// It is larger than the store takes, or shared its fate with one that is.
     TooLarge(RecordBuf),
-    /// It can never be stored, whatever is tried.
+    /// It can never be stored, whatever is tried, or shared its fate with one that cannot.
     Refused { record: RecordBuf, reason: Cow<'static, str> },
+    /// It can be stored with another timestamp.
+    Untimely { record: RecordBuf, reason: Cow<'static, str> },
     /// Not stored, as far as is known; trying again may help. Later records are not stored before it:
     /// a sink in which that could happen is broken.
     Undecided { record: RecordBuf, reason: Cow<'static, str> },
-    /// The same, and the store was never given it: the sink kept it back.
-    Unsent { record: RecordBuf, reason: Cow<'static, str> },
+}
+
+/// A record was not taken.
+#[derive(Debug, PartialEq)]
+pub struct NotTaken {
+    pub record: RecordBuf,
+    pub error: AppendError,
 }
 
 /// Why a record was not taken.
@@ -52,24 +60,47 @@ pub enum AppendError {
     Refused(Cow<'static, str>),
     /// Larger than the store takes.
     TooLarge,
-    /// Its Kafka topic does not exist at the moment, or not for us.
+    /// Its Kafka topic does not exist at the moment, or not for us, or it has no such partition yet.
     NoTopic,
+}
+
+impl NotTaken {
+    /// It never will be.
+    pub(crate) fn is_final(&self) -> bool {
+        matches!(self.error, AppendError::Refused(_) | AppendError::TooLarge)
+    }
+}
+
+/// What a topic takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Of one batch.
+    pub batch_bytes: u32,
+    pub batch_records: u32,
+    /// How long a batch gathers while it has room.
+    pub linger: Duration,
+    /// Of a record's own timestamp; None where all are taken, or it is not known.
+    pub times: Option<TimeLimits>,
 }
 
 /// A store for records. One thread owns it.
 pub trait Sink: Send {
-    /// Takes a record; what becomes of it comes from [`Sink::poll`] under `token`.
-    fn append(&mut self, record: Record<'_>, token: Token) -> Result<(), AppendError>;
+    /// How many partitions a topic has; None while that is not known.
+    fn partitions(&mut self, topic: &str) -> Option<u32>;
+
+    fn limits(&mut self, topic: &str) -> Limits;
+
+    /// Takes a record, and has it until it is decided: what becomes of it comes from [`Sink::poll`] under `token`.
+    fn append(&mut self, record: RecordBuf, partition: u32, token: Token) -> Result<(), NotTaken>;
 
     /// Adds what was decided since the last call. Does not block.
     fn poll(&mut self, decided: &mut Vec<Decided>);
 
-    /// True when it has to be reset: it stores nothing any more and takes nothing
-    /// ([`AppendError::Broken`]), or it was made for limits that have changed. What it has not decided
-    /// by then it may keep until its reset: whoever waits for a verdict looks here too.
+    /// True when it has to be reset: it stores nothing any more and takes nothing ([`AppendError::Broken`]). What it
+    /// has not decided by then it may keep until its reset: whoever waits for a verdict looks here too.
     fn is_broken(&self) -> bool;
 
-    /// Gives up on everything undecided, which comes from [`Sink::poll`] as undecided or unsent, and starts
-    /// anew. What was given up may have been stored all the same.
+    /// Gives up on everything undecided, which comes from the next [`Sink::poll`], and starts anew. What was given up
+    /// may have been stored all the same.
     fn reset(&mut self);
 }

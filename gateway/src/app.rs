@@ -119,6 +119,8 @@ impl App {
         let App { settings, process, large, listeners, edge, view, lanes, topics } = self;
         let watched = Arc::clone(&edge);
         process.background().spawn(async move { watched.rights.watch(&watched.clients).await });
+        let landing = Arc::clone(&view);
+        process.background().spawn(async move { landing.watch_landing().await });
         process.background().spawn(Arc::clone(&view.reloader).run(settings.reload_at_hangup));
         let page = process.page_url().ok();
         let running = process.serve(Arc::clone(&view))?;

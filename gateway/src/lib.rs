@@ -14,6 +14,7 @@ pub mod connection;
 pub mod edge;
 pub mod fault;
 pub mod identity;
+mod landing;
 mod large;
 mod live;
 pub mod local;

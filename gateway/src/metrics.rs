@@ -306,7 +306,7 @@ const DESCRIPTIONS: &[(&str, &str, &str)] = &[
     (
         parsing::REWINDS,
         "counter",
-        "Times a partition was read again from its commit because a record did not land, by pool.",
+        "Times a partition was read again from its commit, because Kafka never takes a record of it or an operator decided, by pool.",
     ),
     ("process_resident_memory_bytes", "gauge", "Resident memory size in bytes."),
     ("process_cpu_seconds_total", "counter", "Total user and system CPU time spent in seconds."),

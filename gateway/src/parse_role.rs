@@ -152,13 +152,14 @@ impl AdminView for View {
 
     /// Once ready it stays so: an outage of Kafka is nothing that another process would be spared.
     fn readiness(&self) -> Readiness {
-        let mut problems: Vec<Problem> =
-            self.topics.problems().into_iter().map(Problem::from).collect();
+        let of_topics = self.topics.problems().into_iter();
+        let (partial, of_topics): (Vec<_>, Vec<_>) = of_topics.partition(|one| one.is_partial);
+        let mut problems: Vec<Problem> = of_topics.into_iter().map(Problem::from).collect();
         problems.extend(self.pools.problems());
         if problems.is_empty() {
             self.was_ready.store(true, Ordering::Release);
         }
-        let troubles = self.pools.troubles();
+        let troubles = partial.into_iter().map(Problem::from).chain(self.pools.troubles());
         let all = |problems: Vec<Problem>| problems.into_iter().chain(troubles).collect();
         if self.draining.load(Ordering::Acquire) {
             let reasons = vec![Problem::new(Kind::Draining, "", "the parse role drains")];

@@ -16,6 +16,7 @@ use crate::admin::{AdminView, Operated, Readiness};
 use crate::config::Settings;
 use crate::edge::Edge;
 use crate::identity::Demands;
+use crate::landing::{self, Standstill, Teller};
 use crate::live::{
     ConnectionsReading, KafkaReading, LaneReading, Latest, ListenerReading, Reading, StoreReading,
 };
@@ -162,10 +163,32 @@ impl View {
         })
     }
 
+    /// Tells the log where nothing lands. Runs until it is dropped.
+    pub async fn watch_landing(&self) {
+        let mut tellers: Vec<Teller> = Vec::new();
+        let mut looks = tokio::time::interval(landing::LOOK);
+        loop {
+            looks.tick().await;
+            let lanes = self.edge.uplink.lanes();
+            tellers.resize_with(lanes.values().count(), Teller::default);
+            for (teller, (id, lane)) in tellers.iter_mut().zip(lanes.iter()) {
+                let standstill = Standstill::of(lane, &self.kafka[id]);
+                teller.look(&lane.account.name, standstill.as_ref());
+            }
+        }
+    }
+
+    /// Partitions of topics that take nothing, while others of the same topic do.
+    fn partial_problems(&self) -> impl Iterator<Item = Problem> {
+        let problems = self.topics.problems().into_iter();
+        problems.filter(|problem| problem.is_partial).map(Problem::from)
+    }
+
     /// Everything that keeps messages of any size from landing.
     fn problems(&self) -> Vec<Problem> {
+        let of_topics = self.topics.problems().into_iter();
         let mut problems: Vec<Problem> =
-            self.topics.problems().into_iter().map(Problem::from).collect();
+            of_topics.filter(|problem| !problem.is_partial).map(Problem::from).collect();
         for (id, lane) in self.edge.uplink.lanes().iter() {
             let kafka = &self.kafka[id];
             let name = &lane.account.name;
@@ -179,12 +202,11 @@ impl View {
                 let seconds = silent.as_secs();
                 let text = format!("lane {name}: its thread has not made a round for {seconds} s");
                 problems.push(Problem::new(Kind::LaneSilent, &**name, text));
-            } else if let Some(stalled) = lane.stalled_for() {
-                let reason =
-                    lane.last_reason().map_or(String::new(), |reason| format!(": {reason}"));
+            } else if let Some(Standstill { since, why }) = Standstill::of(lane, kafka) {
+                let why = if why.is_empty() { why } else { format!(": {why}") };
                 let text = format!(
-                    "lane {name}: nothing landed for {} s although it has messages{reason}",
-                    stalled.as_secs()
+                    "lane {name}: nothing landed for {} s although it has messages{why}",
+                    since.as_secs()
                 );
                 problems.push(Problem::new(Kind::LaneStalled, &**name, text));
             }
@@ -220,12 +242,12 @@ impl AdminView for View {
         if problems.is_empty() {
             self.was_ready.store(true, Ordering::Release);
         }
-        // Small messages need no store, who is known comes in, nobody needs what changed meanwhile, and who is
-        // connected stays: without those a gateway is of use.
+        // Small messages need no store, who is known comes in, nobody needs what changed meanwhile, who is
+        // connected stays, and other partitions take what is for them: without those a gateway is of use.
         let store = self.edge.uplink.store_problem();
         let store = store.into_iter().map(|text| Problem::new(Kind::ObjectStore, "", text));
         let beside = store.chain(self.unanswering()).chain(self.unread_files());
-        let beside = beside.chain(self.expired());
+        let beside = beside.chain(self.expired()).chain(self.partial_problems());
         if self.draining.load(Ordering::Acquire) {
             let reasons = vec![Problem::new(Kind::Draining, "", "the gateway drains")];
             let degraded = problems.into_iter().chain(beside).collect();

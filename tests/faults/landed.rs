@@ -37,8 +37,10 @@ pub struct Landed {
     pub topic: Arc<str>,
     pub partition: i32,
     pub offset: i64,
-    /// The gateway's clock, milliseconds since 1970.
+    /// The gateway's clock, milliseconds since 1970; Kafka's where it is the time of the append.
     pub timestamp_ms: i64,
+    /// The topic writes the time of each append, by which records of several partitions are in a row.
+    pub is_append_time: bool,
     /// Of the envelope; None where the record is no envelope.
     pub message_id: Option<MessageId>,
     /// The gateway that wrote it.
@@ -139,6 +141,7 @@ impl Lines {
                 partition,
                 offset,
                 timestamp,
+                appended @ ("0" | "1"),
                 _key,
                 id,
                 _lane,
@@ -156,6 +159,7 @@ impl Lines {
                     partition: partition.parse().ok()?,
                     offset: offset.parse().ok()?,
                     timestamp_ms: timestamp.parse().ok()?,
+                    is_append_time: appended == "1",
                     message_id: optional(id, |id| id.parse().ok())?,
                     gateway: optional(gateway, unescaped)?.map(|name| self.name(&name)),
                     head: optional(head, unescaped)?,

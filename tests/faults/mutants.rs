@@ -1,5 +1,5 @@
 //! `faults mutants`: shows that the harness sees. Each file of `mutants` is a fault that is put into a copy of the
-//! gateway's code; the cell that it names has to find it.
+//! gateway's code; the cell that it names has to find it, or the simulation of a lane.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -15,6 +15,9 @@ use crate::say::say;
 const MUTANTS: &str = "tests/faults/mutants";
 /// Seeds that a mutant is looked for with.
 const SEEDS: u64 = 3;
+/// In place of a cell: the simulation of a lane (`bridge/src/lane/simulation.rs`), and its test.
+const SIMULATION: &str = "simulation";
+const SIMULATION_TEST: &str = "lane::simulation::whatever_goes_wrong";
 
 #[derive(Args)]
 pub struct Options {
@@ -79,6 +82,9 @@ fn mutant(patch: &Path) -> Result<Mutant, String> {
 
 /// The seed and the finding that it was found by.
 fn find(mutant: &Mutant, seed: u64) -> Result<String, String> {
+    if mutant.cell == SIMULATION {
+        return simulate(mutant);
+    }
     let gateway = build(mutant)?;
     let programs = Programs::with_gateway(gateway).built();
     for seed in seed..seed + SEEDS {
@@ -90,10 +96,29 @@ fn find(mutant: &Mutant, seed: u64) -> Result<String, String> {
     Err(format!("{SEEDS} seeds, and none says `{}`", mutant.finds))
 }
 
-/// Builds the gateway with the fault, in a copy of the committed tree.
+/// Plays the simulation's own seeds on a lane with the fault; what it says of the first that finds it.
+fn simulate(mutant: &Mutant) -> Result<String, String> {
+    let mut cargo = cargo_on_copy(mutant, &["test", "--quiet", "--package", "bridge", "--lib"])?;
+    let output = cargo.args(["--", SIMULATION_TEST]).output().map_err(|error| error.to_string())?;
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    let found = said.lines().find(|line| line.contains("seed ") && line.contains(&mutant.finds));
+    found.map(|line| line.trim().to_owned()).ok_or_else(|| format!("not found: {said}"))
+}
+
+/// Builds the gateway with the fault.
 fn build(mutant: &Mutant) -> Result<PathBuf, String> {
+    let build = ["build", "--quiet", "--package", "gateway", "--bin", "landfall"];
+    did(&mut cargo_on_copy(mutant, &build)?)?;
+    Ok(mutant_target().join("debug/landfall"))
+}
+
+fn mutant_target() -> PathBuf {
+    run::target_folder().join("faults-mutant-target")
+}
+
+/// Cargo on a copy of the committed tree that has the fault.
+fn cargo_on_copy(mutant: &Mutant, arguments: &[&str]) -> Result<Command, String> {
     let copy = run::target_folder().join("faults-mutant");
-    let target = run::target_folder().join("faults-mutant-target");
     let git = |arguments: &[&str], folder: &Path| {
         did(Command::new("git").args(arguments).current_dir(folder))
     };
@@ -107,9 +132,8 @@ fn build(mutant: &Mutant) -> Result<PathBuf, String> {
     git(&["checkout", "--force", "--detach", String::from_utf8_lossy(&head).trim()], &copy)?;
     git(&["apply", &mutant.patch.to_string_lossy()], &copy)?;
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--quiet", "--package", "gateway", "--bin", "landfall", "--target-dir"]);
-    did(cargo.arg(&target).current_dir(&copy))?;
-    Ok(target.join("debug/landfall"))
+    cargo.args(arguments).arg("--target-dir").arg(mutant_target()).current_dir(&copy);
+    Ok(cargo)
 }
 
 fn did(command: &mut Command) -> Result<(), String> {

@@ -80,7 +80,11 @@ impl Rig {
         let kafka = match setting.brokers {
             1 => {
                 let properties = setting.properties.clone();
-                vec![Kafka::start_with(&KafkaOptions { proxy_port: front_port, properties, ..KafkaOptions::default() })]
+                vec![Kafka::start_with(&KafkaOptions {
+                    proxy_port: front_port,
+                    properties,
+                    ..KafkaOptions::default()
+                })]
             }
             _ => Kafka::start_cluster(),
         };

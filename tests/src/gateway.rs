@@ -320,6 +320,20 @@ impl Gateway {
         found.unwrap_or_else(|| panic!("there is no lane {name} in {status}"))
     }
 
+    /// Waits until no message is in flight: then nobody holds memory, and every message has an outcome.
+    #[track_caller]
+    pub fn comes_to_rest(&self) {
+        wait::until_true("no message is in flight", wait::START, || {
+            self.ledger(0)["sum"]["in_flight"] == 0
+        });
+        let ledger = self.ledger(0);
+        assert_eq!(ledger["sum"]["difference"], 0, "the books do not add up: {ledger}");
+        let status = self.status();
+        for lane in status["lanes"].as_array().into_iter().flatten() {
+            assert_eq!(lane["memory_used_bytes"], 0, "memory is held: {lane}");
+        }
+    }
+
     #[track_caller]
     pub fn signal(&self, signal: Signal) {
         self.process.signal(signal);

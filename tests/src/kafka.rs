@@ -16,7 +16,7 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
 pub use records::{Record, Records};
-pub use refusing::{Append, Refusing};
+pub use refusing::{Append, Refusing, Said};
 
 use crate::ports;
 use crate::process::{Process, Signal};
@@ -254,8 +254,12 @@ impl Kafka {
         let client: BaseConsumer = self.client().create().expect("a client needs no server");
         let mut partitions = records::partitions(&client, topic);
         partitions.sort_unstable();
-        let end =
-            |partition| client.fetch_watermarks(topic, partition, PATIENCE).expect("it answers").1;
+        // One that was just added may have no leader for a moment.
+        let end = |partition| {
+            wait::until(&format!("the end of {topic} [{partition}]"), PATIENCE, || {
+                Some(client.fetch_watermarks(topic, partition, PATIENCE).ok()?.1)
+            })
+        };
         partitions.into_iter().map(end).collect()
     }
 

@@ -27,9 +27,8 @@ pub fn assert_landed_in_order(acknowledged: &BTreeSet<String>, records: &[Record
     let (mut landed, mut last) = (BTreeSet::new(), BTreeMap::new());
     let mut overtaken = Vec::new();
     for record in records {
-        let payload = String::from_utf8(record.payload()).expect("the load's payloads are text");
-        let (device, number) = payload.split_once('-').expect("DEVICE-NUMBER");
-        let number: u64 = number.parse().expect("a number");
+        let payload = payload_of(record);
+        let (device, number) = number_of(&payload);
         if landed.insert(payload.clone()) {
             let before = last.insert(device.to_owned(), number);
             if before > Some(number) {
@@ -44,23 +43,49 @@ pub fn assert_landed_in_order(acknowledged: &BTreeSet<String>, records: &[Record
     );
 }
 
+/// The same of a topic whose partitions became more, and that writes the time of each append: a device's messages came
+/// in its order by that time too, but for those of one millisecond.
+#[track_caller]
+pub fn assert_landed_in_order_of_appends(acknowledged: &BTreeSet<String>, records: &[Record]) {
+    let mut by_partition: BTreeMap<i32, Vec<Record>> = BTreeMap::new();
+    for record in records {
+        by_partition.entry(record.partition).or_default().push(record.clone());
+    }
+    by_partition.values().for_each(|records| assert_landed_in_order(&BTreeSet::new(), records));
+    let number = |record: &Record| number_of(&payload_of(record)).1;
+    let mut in_time = records.to_vec();
+    in_time.sort_by_key(|record| (record.timestamp_ms, number(record)));
+    assert_landed_in_order(acknowledged, &in_time);
+}
+
+fn payload_of(record: &Record) -> String {
+    String::from_utf8(record.payload()).expect("the load's payloads are text")
+}
+
+/// The device of a payload, and the number of its message.
+pub fn number_of(payload: &str) -> (&str, u64) {
+    let (device, number) = payload.split_once('-').expect("DEVICE-NUMBER");
+    (device, number.parse().expect("a number"))
+}
+
 /// Running devices; odd ones publish with QoS 2, even ones with QoS 1.
 pub struct Load {
     shared: Arc<Shared>,
     devices: Vec<JoinHandle<BTreeSet<String>>>,
 }
 
-#[derive(Default)]
 struct Shared {
     stop: AtomicBool,
-    acknowledged: AtomicU64,
+    /// Of each device.
+    acknowledged: Vec<AtomicU64>,
 }
 
 impl Load {
     /// Devices that publish to `devices/meter/load-N/power` on one gateway.
     pub fn start(gateway: SocketAddr, devices: usize) -> Load {
-        let shared = Arc::new(Shared::default());
-        let device = |number| {
+        let acknowledged = (0..devices).map(|_| AtomicU64::default()).collect();
+        let shared = Arc::new(Shared { stop: AtomicBool::new(false), acknowledged });
+        let device = |number: usize| {
             let shared = Arc::clone(&shared);
             let version = Version::ALL[number % Version::ALL.len()];
             let client = Client::connect(gateway, version, &format!("load-{number}"));
@@ -72,7 +97,39 @@ impl Load {
 
     /// PUBACKs and PUBRECs that devices got so far.
     pub fn acknowledged(&self) -> u64 {
-        self.shared.acknowledged.load(Ordering::Acquire)
+        self.of_each().into_iter().sum()
+    }
+
+    /// The same of each device.
+    pub fn of_each(&self) -> Vec<u64> {
+        let counts = self.shared.acknowledged.iter();
+        counts.map(|count| count.load(Ordering::Acquire)).collect()
+    }
+
+    /// Waits until that many more are acknowledged of each device.
+    #[track_caller]
+    pub fn each_goes_on(&self, more: u64, deadline: Duration) {
+        let before = self.of_each();
+        let behind = || {
+            let now = self.of_each();
+            let pairs = before.iter().zip(&now).enumerate();
+            pairs
+                .filter(|(_, (before, now))| *now - *before < more)
+                .map(|(device, _)| device)
+                .collect()
+        };
+        let end = Instant::now() + deadline;
+        let mut left: Vec<usize> = behind();
+        while !left.is_empty() {
+            let of = self.devices.len();
+            assert!(
+                Instant::now() < end,
+                "{} of {of} devices have no {more} acknowledgements within {deadline:?}: {left:?}",
+                left.len()
+            );
+            thread::sleep(LOOK);
+            left = behind();
+        }
     }
 
     /// Waits until that many more are acknowledged.
@@ -163,6 +220,6 @@ impl Device {
         let payload = self.open.remove(&packet_id);
         let payload = payload.unwrap_or_else(|| panic!("{packet_id} was not open"));
         self.acknowledged.insert(payload);
-        shared.acknowledged.fetch_add(1, Ordering::AcqRel);
+        shared.acknowledged[self.number].fetch_add(1, Ordering::AcqRel);
     }
 }

@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::process::geteuid;
 
+use crate::not_run;
+
 /// Says inside which namespace the process outside was.
 const OUTSIDE: &str = "LANDFALL_TEST_OUTSIDE";
 /// The table of all rules.
@@ -53,6 +55,20 @@ impl Namespace {
             }
         });
         reason.as_deref()
+    }
+
+    /// Plays a test of this program in a network of its own, or says that it was not run.
+    #[track_caller]
+    pub fn play(test: &str) {
+        if let Some(why) = Namespace::unavailable() {
+            return not_run(test, why);
+        }
+        let this = std::env::current_exe().expect("a program knows its path");
+        let mut command = Namespace::command(this);
+        let said = command.args(["--exact", test, "--nocapture"]).output();
+        let said = said.expect("unshare was tried before");
+        let text = String::from_utf8_lossy(&said.stdout) + String::from_utf8_lossy(&said.stderr);
+        assert!(said.status.success() && text.contains("1 passed"), "{text}");
     }
 
     /// Is this process in one that [`Namespace::command`] made?
@@ -225,7 +241,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::not_run;
     use crate::server::{Server, Shared};
     use crate::wait::{SOON, until_true};
 
@@ -268,7 +283,7 @@ mod tests {
     #[test]
     fn packets_vanish_one_way_or_both_and_connections_are_reset() {
         if !Namespace::is_here() {
-            return again_inside(
+            return Namespace::play(
                 "network::tests::packets_vanish_one_way_or_both_and_connections_are_reset",
             );
         }
@@ -321,19 +336,6 @@ mod tests {
     fn is_reset(end: Result<(), ErrorKind>) -> bool {
         use ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
         matches!(end, Err(ConnectionAborted | ConnectionReset | BrokenPipe))
-    }
-
-    /// Runs a test of this program where there may be faults.
-    fn again_inside(test: &str) {
-        if let Some(why) = Namespace::unavailable() {
-            return not_run(test, why);
-        }
-        let this = std::env::current_exe().expect("a program knows its path");
-        let mut command = Namespace::command(this);
-        let said = command.args(["--exact", test, "--nocapture"]).output();
-        let said = said.expect("unshare was tried before");
-        let text = String::from_utf8_lossy(&said.stdout) + String::from_utf8_lossy(&said.stderr);
-        assert!(said.status.success() && text.contains("1 passed"), "{text}");
     }
 
     #[test]

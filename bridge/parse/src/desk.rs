@@ -4,7 +4,7 @@
 //! Each assignment of a partition has an epoch of its own, and so has each time that it is read again from
 //! its commit. What belongs to an earlier epoch changes nothing any more: no stale report finishes a message.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bridge::kafka::group::{Partition, Position};
 use slab::Slab;
@@ -12,6 +12,12 @@ use slab::Slab;
 use crate::line::Line;
 use crate::plan::WindowLimits;
 use crate::window::{Arrival, Seq, Window};
+
+/// A partition has at most so many times of the window what it leaves to all others: one of which nothing lands keeps
+/// no other.
+const SHARE: u64 = 4;
+/// A partition stands of which nothing landed for so long although it has records on their way.
+const STANDS_AFTER: Duration = Duration::from_secs(5);
 
 /// A partition's place at the desk, as long as nothing is assigned or revoked.
 pub type SlotId = usize;
@@ -42,7 +48,20 @@ pub struct Slot {
     window: Window,
     /// What was committed last, as far as is known.
     committed: Option<i64>,
+    on_way: OnWay,
     pub line: Line,
+}
+
+/// What of a partition is on its way, of what was begun since it was assigned or read again.
+#[derive(Default)]
+struct OnWay {
+    records: usize,
+    bytes: u64,
+    /// How many landed, now and when it was looked at, and since when that is so.
+    landed: u64,
+    seen: Option<(u64, Instant)>,
+    /// Nothing landed for a while.
+    stands: bool,
 }
 
 /// What a report means.
@@ -76,6 +95,8 @@ pub struct Desk {
     open_bytes: u64,
     /// Counts assignments and revocations.
     pub changes: u64,
+    /// Something that was begun is somebody else's since this was asked last, or begun again.
+    has_stale: bool,
 }
 
 impl Desk {
@@ -88,6 +109,7 @@ impl Desk {
             open_messages: 0,
             open_bytes: 0,
             changes: 0,
+            has_stale: false,
         }
     }
 
@@ -102,6 +124,7 @@ impl Desk {
                 epoch: self.epoch,
                 window: Window::default(),
                 committed: None,
+                on_way: OnWay::default(),
                 line: Line::default(),
             };
             match self.slots.iter_mut().find(|slot| slot.is_none()) {
@@ -136,6 +159,7 @@ impl Desk {
             .iter_mut()
             .find(|slot| slot.as_ref().is_some_and(|slot| slot.partition == *partition));
         if let Some(slot) = found.and_then(Option::take) {
+            self.has_stale = true;
             self.open_messages -= slot.window.len();
         }
     }
@@ -200,9 +224,40 @@ impl Desk {
         self.open_messages < self.limits.records && self.has_room_for_records()
     }
 
-    /// Whether more may be made of a message that was begun: it has its place among the messages.
-    pub fn has_room_for_records(&self) -> bool {
+    fn has_room_for_records(&self) -> bool {
         self.open_bytes < self.limits.bytes
+    }
+
+    /// Whether one more message of the partition may be begun.
+    pub fn has_room_for(&self, id: SlotId) -> bool {
+        let free = self.limits.records.saturating_sub(self.open_messages);
+        let share = free.saturating_mul(SHARE as usize);
+        self.has_room_for_more_of(id) && self.window_len(id) < share
+    }
+
+    /// Whether more may be made of a message of the partition that was begun: it has its place among the messages.
+    pub fn has_room_for_more_of(&self, id: SlotId) -> bool {
+        let free = self.limits.bytes.saturating_sub(self.open_bytes);
+        self.slot(id).is_some_and(|slot| slot.on_way.bytes < free.saturating_mul(SHARE))
+    }
+
+    /// Whether more is to be read: there is room, and nobody waits for it who would be served as soon as records land.
+    pub fn may_read(&self) -> bool {
+        let waits = |slot: &Slot| slot.line.waits_for_room() && !slot.on_way.stands;
+        self.has_room() && !self.slots.iter().flatten().any(waits)
+    }
+
+    /// Looks which partitions stand.
+    pub fn look(&mut self, now: Instant) {
+        for slot in self.slots.iter_mut().flatten() {
+            let on_way = &mut slot.on_way;
+            let since = match on_way.seen {
+                Some((landed, since)) if landed == on_way.landed && on_way.records > 0 => since,
+                _ => now,
+            };
+            on_way.seen = Some((on_way.landed, since));
+            on_way.stands = now.saturating_duration_since(since) >= STANDS_AFTER;
+        }
     }
 
     /// What is at hand: messages that are not finished or wait, and the bytes of what waits and of what is on its
@@ -216,9 +271,10 @@ impl Desk {
         })
     }
 
-    /// Whether anything is on its way.
-    pub fn is_idle(&self) -> bool {
-        self.places.is_empty()
+    /// Whether records are on their way that ought to land soon.
+    pub fn expects_landings(&self) -> bool {
+        let expects = |slot: &Slot| slot.on_way.records > 0 && !slot.on_way.stands;
+        self.slots.iter().flatten().any(expects)
     }
 
     pub fn arrival(&self, id: SlotId, offset: i64) -> Arrival {
@@ -247,7 +303,10 @@ impl Desk {
 
     /// A record of the message goes on its way; None if the message is somebody else's.
     pub fn open(&mut self, ticket: Ticket, bytes: u64) -> Option<Token> {
-        self.current(ticket)?.window.open(ticket.seq);
+        let slot = self.current(ticket)?;
+        slot.window.open(ticket.seq);
+        slot.on_way.records += 1;
+        slot.on_way.bytes += bytes;
         self.open_bytes += bytes;
         Some(self.places.insert(Place { ticket, bytes }))
     }
@@ -266,18 +325,23 @@ impl Desk {
         let Place { ticket, bytes } = self.places.remove(token);
         self.open_bytes -= bytes;
         let Some(slot) = self.current(ticket) else { return Landed::Stale };
+        slot.on_way.gone(bytes);
+        slot.on_way.landed += 1;
+        slot.on_way.stands = false;
         let before = slot.window.len();
         let finished = slot.window.landed(ticket.seq);
         self.open_messages -= before - self.window_len(ticket.slot);
         if finished { Landed::Message(ticket) } else { Landed::Part }
     }
 
-    /// A record did not land, and its message has to be begun again: says of which partition, unless that is
-    /// somebody else's.
-    pub fn failed(&mut self, token: Token) -> Option<SlotId> {
+    /// A record does not land, and its message has to be begun again: says of which partition and offset, unless it
+    /// is somebody else's.
+    pub fn failed(&mut self, token: Token) -> Option<(SlotId, i64)> {
         let Place { ticket, bytes } = self.places.remove(token);
         self.open_bytes -= bytes;
-        self.current(ticket).is_some().then_some(ticket.slot)
+        let slot = self.current(ticket)?;
+        slot.on_way.gone(bytes);
+        Some((ticket.slot, slot.window.offset(ticket.seq)))
     }
 
     /// Whether a record's message is still this member's, and is not read again.
@@ -285,16 +349,21 @@ impl Desk {
         self.places.get(token).is_some_and(|place| self.is_current(place.ticket))
     }
 
-    pub fn is_current(&self, ticket: Ticket) -> bool {
-        self.slot(ticket.slot).is_some_and(|slot| slot.epoch == ticket.epoch)
+    /// Whether the record is of the first message of the partition that is not finished.
+    pub fn is_of_first(&self, token: Token, id: SlotId) -> bool {
+        self.places.get(token).is_some_and(|Place { ticket, .. }| {
+            let is_first = |slot: &Slot| slot.window.is_first(ticket.seq);
+            ticket.slot == id && self.is_current(*ticket) && self.slot(id).is_some_and(is_first)
+        })
     }
 
-    /// No record is on its way any more: whoever had them has none. Says how many there were.
-    pub fn forget_places(&mut self) -> usize {
-        self.open_bytes = 0;
-        let count = self.places.len();
-        self.places.clear();
-        count
+    /// Whether records may be on their way that are not wanted since this was asked last.
+    pub fn take_stale(&mut self) -> bool {
+        std::mem::take(&mut self.has_stale)
+    }
+
+    pub fn is_current(&self, ticket: Ticket) -> bool {
+        self.slot(ticket.slot).is_some_and(|slot| slot.epoch == ticket.epoch)
     }
 
     /// The offset behind the last message of the partition that was begun.
@@ -313,8 +382,10 @@ impl Desk {
     pub fn rewind(&mut self, id: SlotId) -> Option<Position> {
         self.epoch += 1;
         let slot = self.slots.get_mut(id)?.as_mut()?;
+        self.has_stale = true;
         self.open_messages -= slot.window.len();
         slot.window = Window::at(slot.window.commit());
+        slot.on_way = OnWay::default();
         slot.epoch = self.epoch;
         self.position(id)
     }
@@ -323,10 +394,13 @@ impl Desk {
     pub fn begin_anew(&mut self, id: SlotId) {
         self.epoch += 1;
         if let Some(slot) = self.slots.get_mut(id).and_then(Option::as_mut) {
+            self.has_stale = true;
             self.open_messages -= slot.window.len();
             slot.window = Window::default();
+            slot.on_way = OnWay::default();
             slot.epoch = self.epoch;
             slot.committed = None;
+            slot.line.begin_anew();
         }
     }
 
@@ -335,6 +409,9 @@ impl Desk {
         let commits = self.uncommitted(|_| true);
         for slot in self.slots.iter_mut().flatten() {
             slot.committed = slot.window.commit().or(slot.committed);
+            if let Some(commit) = slot.window.commit() {
+                slot.line.finished_before(commit);
+            }
         }
         commits
     }
@@ -359,6 +436,13 @@ impl Desk {
     }
 }
 
+impl OnWay {
+    fn gone(&mut self, bytes: u64) {
+        self.records -= 1;
+        self.bytes -= bytes;
+    }
+}
+
 impl Slot {
     /// Where it would be read from if the member ended now.
     pub fn commit(&self) -> Option<i64> {
@@ -370,9 +454,16 @@ impl Slot {
         self.window.oldest_ms().or(self.line.oldest_ms())
     }
 
-    /// The message that it stands at: the first that waits, or the one that is to be read again.
+    /// Nothing of it landed for a while, although it has records on their way.
+    pub fn stands(&self) -> bool {
+        self.on_way.stands
+    }
+
+    /// The message that it stands at: the one that does not land, or else the first that waits, or the one that is to
+    /// be read again.
     pub fn stands_at(&self) -> Option<i64> {
-        self.line.first_offset().or(self.commit())
+        let waits = self.line.first_offset().filter(|_| !self.stands());
+        waits.or(self.commit())
     }
 }
 
@@ -412,7 +503,7 @@ mod tests {
         assert_eq!(desk.take_commits(), [at(0, 7)]);
         assert_eq!(desk.landed(second), Landed::Message(again));
         assert_eq!(desk.take_commits(), [at(0, 8)]);
-        assert!(desk.take_commits().is_empty() && desk.is_idle());
+        assert!(desk.take_commits().is_empty() && desk.places.is_empty());
     }
 
     /// Of whatever was begun before a partition went and came back.
@@ -434,7 +525,7 @@ mod tests {
         assert!(again.iter().all(|ticket| desk.is_current(*ticket)));
         assert!(again.iter().all(|ticket| desk.close(*ticket)));
         assert_eq!(desk.take_commits(), [at(0, 5)]);
-        assert!(desk.is_idle() && desk.has_room());
+        assert!(desk.places.is_empty() && desk.has_room());
     }
 
     #[test]
@@ -447,7 +538,7 @@ mod tests {
             desk.close(ticket);
         }
         assert_eq!(desk.landed(tokens[1]), Landed::Message(tickets[1]));
-        assert_eq!(desk.failed(tokens[0]), Some(slot));
+        assert_eq!(desk.failed(tokens[0]), Some((slot, 3)));
         assert_eq!(desk.rewind(slot), Some(at(1, 3)));
         assert!(!desk.is_current(tickets[0]));
         assert_eq!(desk.open(tickets[0], 1), None);
@@ -521,6 +612,56 @@ mod tests {
         desk.revoked(&[partition(1)]);
         assert!(desk.has_room());
         assert_eq!(desk.find("fast", 1), None);
+    }
+
+    #[test]
+    fn a_partition_of_which_nothing_lands_leaves_room_for_others_and_stands_after_a_while() {
+        let mut desk = Desk::new(WindowLimits { records: 100, bytes: 1000 });
+        desk.assigned(vec![partition(0), partition(1)]);
+        let ids = [0, 1].map(|number| desk.find("fast", number).expect("it is assigned"));
+        let fill = |desk: &mut Desk, id| {
+            let mut tokens = Vec::new();
+            while desk.has_room_for(id) {
+                let ticket = desk.begin(id, tokens.len() as i64, 0);
+                tokens.push(desk.open(ticket, 1).expect("it is at hand"));
+                desk.close(ticket);
+            }
+            tokens
+        };
+        let first = fill(&mut desk, ids[0]);
+        let second = fill(&mut desk, ids[1]);
+        assert_eq!((first.len(), second.len()), (80, 16));
+        assert!(desk.has_room() && desk.may_read());
+        let value = Some(&b"1234"[..]);
+        let raw =
+            Raw { topic: "fast", partition: 0, offset: 80, timestamp_ms: 0, key: None, value };
+        desk.slot_mut(ids[0]).expect("it is assigned").line.push(raw.to_owned());
+        assert!(!desk.may_read(), "it is served as soon as anything lands");
+
+        let begin = Instant::now();
+        let stand = |desk: &Desk| ids.map(|id| desk.slot(id).expect("it is assigned").stands());
+        desk.look(begin);
+        second.iter().take(10).for_each(|token| _ = desk.landed(*token));
+        desk.look(begin + Duration::from_secs(1));
+        desk.look(begin + STANDS_AFTER);
+        assert_eq!(stand(&desk), [true, false]);
+        assert!(desk.may_read(), "nobody knows when anything of it lands");
+        assert!(desk.expects_landings(), "of the other");
+        assert_eq!(desk.slot(ids[0]).and_then(Slot::stands_at), Some(0));
+        assert!(desk.is_of_first(first[0], ids[0]) && !desk.is_of_first(first[1], ids[0]));
+        assert!(!desk.is_of_first(first[0], ids[1]));
+        desk.look(begin + STANDS_AFTER + Duration::from_secs(1));
+        assert_eq!((stand(&desk), desk.expects_landings()), ([true, true], false));
+
+        desk.landed(first[0]);
+        assert_eq!(stand(&desk), [false, true]);
+        assert_eq!(desk.slot(ids[0]).and_then(Slot::stands_at), Some(80));
+        // What is read again stands anew, and what is still on its way of before is nobody's.
+        desk.rewind(ids[1]);
+        assert_eq!(stand(&desk), [false, false]);
+        assert_eq!((desk.has_room_for(ids[1]), desk.failed(second[15])), (true, None));
+        desk.look(begin + Duration::from_secs(100));
+        assert_eq!(stand(&desk), [false, false], "it has nothing on its way");
     }
 
     #[test]

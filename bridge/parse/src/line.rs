@@ -1,6 +1,6 @@
 //! The messages of one partition that wait for their turn, and why they do. Pure: time is an argument.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::failure::Failure;
@@ -17,8 +17,6 @@ pub enum State {
     Running,
     /// A large payload is being worked on, and what is behind it waits.
     Large,
-    /// One message is on its way record by record: a record of its partition was not taken.
-    Alone,
     /// The first message cannot be worked on before this time.
     Held {
         until: Instant,
@@ -33,7 +31,6 @@ pub enum State {
 /// What is to become of a message whatever its rule says.
 #[derive(Debug)]
 pub struct Verdict {
-    pub offset: i64,
     pub failure: Failure,
     /// It was kept in the quarantine once, and was not taken there either.
     pub again: bool,
@@ -50,9 +47,8 @@ pub struct Line {
     /// How often the partition was held while it stood at this offset.
     holds: u32,
     held_at: Option<i64>,
-    /// Up to this offset, messages go one by one.
-    pub alone_until: Option<i64>,
-    pub verdict: Option<Verdict>,
+    /// By offset, for messages that are not finished.
+    verdicts: BTreeMap<i64, Verdict>,
     /// The partition was told to be read again from its commit, and nothing came yet: so often it is told
     /// again if what comes is further on.
     pub seeks_left: u8,
@@ -69,8 +65,7 @@ impl Default for Line {
             is_paused: false,
             holds: 0,
             held_at: None,
-            alone_until: None,
-            verdict: None,
+            verdicts: BTreeMap::new(),
             seeks_left: 0,
             is_unsought: false,
         }
@@ -81,6 +76,11 @@ impl Line {
     /// Whether a message that comes now may be begun.
     pub fn is_free(&self) -> bool {
         matches!(self.state, State::Running) && self.waiting.is_empty()
+    }
+
+    /// Whether messages wait for nothing but room.
+    pub fn waits_for_room(&self) -> bool {
+        matches!(self.state, State::Running) && !self.waiting.is_empty()
     }
 
     /// Whether nothing is to be done before the next message comes.
@@ -155,20 +155,42 @@ impl Line {
         }
     }
 
-    /// Whether a message is to go record by record.
-    pub fn goes_alone(&self, offset: i64) -> bool {
-        self.alone_until.is_some_and(|until| offset <= until)
+    /// A record of the message is never taken: it is refused when it is read again. Returns why it is held, where the
+    /// quarantine does not take it either.
+    pub fn refuse(&mut self, offset: i64, failure: Failure) -> Option<String> {
+        let known = self.verdicts.get(&offset).map(|verdict| verdict.again);
+        let hold = (known == Some(true)).then(|| failure.to_string());
+        self.decide(offset, Verdict { failure, again: known.is_some() });
+        hold
+    }
+
+    /// What is to become of a message, whatever its rule says.
+    pub fn decide(&mut self, offset: i64, verdict: Verdict) {
+        self.verdicts.insert(offset, verdict);
     }
 
     /// What is to become of this message whatever its rule says.
     pub fn verdict_on(&self, offset: i64) -> Option<&Verdict> {
-        self.verdict.as_ref().filter(|verdict| verdict.offset == offset)
+        self.verdicts.get(&offset)
+    }
+
+    /// All messages before this one are finished.
+    pub fn finished_before(&mut self, offset: i64) {
+        if !self.verdicts.is_empty() {
+            self.verdicts = self.verdicts.split_off(&offset);
+        }
+    }
+
+    /// The partition begins anew: what was known of its offsets is void.
+    pub fn begin_anew(&mut self) {
+        self.verdicts.clear();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::Reason;
     use crate::raw::Raw;
 
     fn raw(offset: i64) -> RawBuf {
@@ -218,5 +240,27 @@ mod tests {
         assert_eq!(pauses, [200, 400, 800, 1600, 3200, 6400, 10_000, 10_000, 10_000]);
         line.hold(now, Some(8), String::new());
         assert!(matches!(line.state, State::Held { until, .. } if until - now == HOLD_FIRST));
+    }
+
+    #[test]
+    fn what_is_never_taken_is_refused_and_held_where_the_quarantine_does_not_take_it_either() {
+        let mut line = Line::default();
+        let failure = || Failure::new(Reason::NotTaken, "too large");
+        let again = |line: &Line, offset| line.verdict_on(offset).map(|verdict| verdict.again);
+        assert_eq!((line.refuse(7, failure()), line.refuse(9, failure())), (None, None));
+        assert_eq!(
+            (again(&line, 7), again(&line, 8), again(&line, 9)),
+            (Some(false), None, Some(false))
+        );
+        // It is told of each message by itself.
+        assert_eq!(line.refuse(9, failure()), None);
+        assert_eq!((again(&line, 7), again(&line, 9)), (Some(false), Some(true)));
+        assert!(line.refuse(9, failure()).is_some_and(|reason| reason.contains("too large")));
+        line.rewind(3);
+        assert!(again(&line, 9) == Some(true), "it is known while it is read again");
+        line.finished_before(9);
+        assert_eq!((again(&line, 7), again(&line, 9)), (None, Some(true)));
+        line.begin_anew();
+        assert_eq!(again(&line, 9), None);
     }
 }

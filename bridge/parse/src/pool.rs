@@ -11,19 +11,18 @@ mod outgoing;
 mod setback;
 pub mod status;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bridge::kafka::group::{Assignments, GroupRecord, Member, Partition, Polled, Position};
-use bridge::record::{RecordBatch, RecordBuf};
-use bridge::sink::{Decided, Sink};
+use bridge::outbox::{Delivered, Outbox};
+use bridge::record::RecordBatch;
+use bridge::sink::Sink;
 use metrics::{Counter, Histogram, counter, histogram};
 use parking_lot::Mutex;
 
-use self::setback::Alone;
 use self::status::Control;
-use crate::desk::{Desk, SlotId, Ticket, Token};
+use crate::desk::{Desk, SlotId, Ticket};
 use crate::large::{Large, News};
 use crate::line::State;
 use crate::metrics as names;
@@ -80,17 +79,13 @@ struct Inner<W> {
     name: String,
     limits: WindowLimits,
     desk: Arc<SharedDesk>,
-    sink: Box<dyn Sink>,
+    outbox: Outbox,
     work: W,
     large: Large,
     control: Arc<Control>,
-    /// Records that the sink had no room for, in order.
-    outbox: VecDeque<(RecordBuf, Token)>,
-    /// The message that goes alone, and no other beside it.
-    alone: Option<Alone>,
     /// What one message becomes; empty in between.
     batch: RecordBatch<()>,
-    decided: Vec<Decided>,
+    delivered: Vec<Delivered>,
     /// Changes of the assignment that were seen.
     changes_seen: u64,
     full_since: Option<Instant>,
@@ -119,14 +114,12 @@ impl<W: Work> Pool<W> {
             name: name.to_owned(),
             limits,
             desk,
-            sink,
+            outbox: Outbox::new(&format!("pool {name}"), sink, Instant::now()),
             work,
             large,
             control,
-            outbox: VecDeque::new(),
-            alone: None,
             batch: RecordBatch::default(),
-            decided: Vec::new(),
+            delivered: Vec::new(),
             changes_seen: 0,
             full_since: None,
             dead: None,
@@ -138,8 +131,8 @@ impl<W: Work> Pool<W> {
         Ok(Pool { member, inner })
     }
 
-    /// Works until it is told to end; then until all that was begun has landed, or `drain` is over. Ends by
-    /// itself only where it cannot go on.
+    /// Works until it is told to end; then until all that was begun has landed but for partitions that stand, or
+    /// `drain` is over. Ends by itself only where it cannot go on.
     pub fn run(mut self, drain: Duration) {
         let Pool { member, inner } = &mut self;
         while !inner.control.is_ending() {
@@ -157,7 +150,7 @@ impl<W: Work> Pool<W> {
             inner.read(member);
         }
         let deadline = Instant::now() + drain;
-        while !inner.desk.0.lock().is_idle() && Instant::now() < deadline {
+        while inner.desk.0.lock().expects_landings() && Instant::now() < deadline {
             inner.conclude(member);
             std::thread::park_timeout(FULL_WAIT);
         }
@@ -174,20 +167,20 @@ impl<W: Work> Inner<W> {
     /// Goes on with what was begun.
     fn conclude(&mut self, member: &Member) {
         self.control.beat();
-        self.settle(member);
-        self.flush(member);
-        self.hear_of_large(member);
-        self.go_on_alone(member);
+        self.send(member);
+        self.desk.0.lock().look(Instant::now());
+        self.hear_of_large();
     }
 
     /// Everything but reading.
     fn round(&mut self, member: &Member) {
         let now = Instant::now();
         self.conclude(member);
-        self.obey();
+        self.obey(member);
         self.go_on(member, now);
         if now >= self.commit_at {
             self.commit_at = now + COMMIT_INTERVAL;
+            self.give_up_large(member);
             let commits = self.desk.0.lock().take_commits();
             if !commits.is_empty()
                 && let Err(error) = member.commit(&commits)
@@ -198,12 +191,9 @@ impl<W: Work> Inner<W> {
         }
     }
 
-    fn has_room(&self) -> bool {
-        self.alone.is_none() && self.outbox.is_empty() && self.desk.0.lock().has_room()
-    }
-
     fn read(&mut self, member: &Member) {
-        if !self.has_room() {
+        let may_read = self.desk.0.lock().may_read();
+        if !may_read {
             let since = *self.full_since.get_or_insert_with(Instant::now);
             if since.elapsed() < FULL_PATIENCE {
                 std::thread::park_timeout(FULL_WAIT);
@@ -212,8 +202,8 @@ impl<W: Work> Inner<W> {
         } else {
             self.full_since = None;
         }
-        let is_idle = self.desk.0.lock().is_idle() && self.large.is_idle();
-        let mut wait = if is_idle { IDLE_WAIT } else { BUSY_WAIT };
+        let is_busy = self.desk.0.lock().expects_landings() || !self.large.is_idle();
+        let mut wait = if is_busy { BUSY_WAIT } else { IDLE_WAIT };
         for _ in 0..BURST {
             match member.poll(wait) {
                 Polled::Record(record) => self.take(member, &record),
@@ -228,6 +218,9 @@ impl<W: Work> Inner<W> {
                 }
             }
             wait = Duration::ZERO;
+            if may_read && !self.desk.0.lock().may_read() {
+                break;
+            }
         }
         self.look_at_assignment(member);
     }
@@ -273,11 +266,10 @@ impl<W: Work> Inner<W> {
             key: record.key(),
             value: record.value(),
         };
-        let may_begin = self.alone.is_none() && self.outbox.is_empty();
         let mut desk = self.desk.0.lock();
-        let has_room = may_begin && desk.has_room();
         let Some(id) = desk.find(raw.topic, raw.partition) else { return };
         desk.first_came(id, raw.offset);
+        let has_room = desk.has_room() && desk.has_room_for(id);
         let slot = desk.slot_mut(id).expect("it was found");
         if has_room && slot.line.is_free() {
             drop(desk);
@@ -308,8 +300,7 @@ impl<W: Work> Inner<W> {
         }
         let mut desk = self.desk.0.lock();
         let ticket = desk.begin(id, raw.offset, raw.timestamp_ms);
-        let line = &mut desk.slot_mut(id).expect("it is assigned").line;
-        let alone = line.goes_alone(raw.offset);
+        let line = &desk.slot(id).expect("it is assigned").line;
         let verdict =
             line.verdict_on(raw.offset).map(|verdict| (verdict.failure.clone(), verdict.again));
         drop(desk);
@@ -322,12 +313,8 @@ impl<W: Work> Inner<W> {
             None => self.work.work(raw, &mut batch),
         };
         let kept = match step {
-            Step::Done if alone => {
-                self.go_alone(ticket, &mut batch);
-                None
-            }
             Step::Done => {
-                self.hand_over(member, ticket, &mut batch);
+                self.hand_over(ticket, &mut batch);
                 self.close(ticket);
                 None
             }
@@ -445,8 +432,11 @@ impl<W: Work> Inner<W> {
             if let Some(position) = position {
                 self.seek(member, id, &position);
             }
-            while self.has_room() {
+            loop {
                 let mut desk = self.desk.0.lock();
+                if !desk.has_room() || !desk.has_room_for(id) {
+                    break;
+                }
                 let Some(slot) = desk.slot_mut(id) else { break };
                 let Some(raw) = slot.line.pop() else { break };
                 let Partition { topic, partition } = slot.partition.clone();
@@ -466,18 +456,22 @@ impl<W: Work> Inner<W> {
         }
     }
 
+    fn has_room_for_large(&self) -> bool {
+        let desk = self.desk.0.lock();
+        // The first of them is at work; of one that is somebody else's nothing is kept.
+        let first = self.large.tickets().next().filter(|first| desk.is_current(*first));
+        first.is_none_or(|first| desk.has_room_for_more_of(first.slot))
+    }
+
     /// Takes what was made of large payloads, while there is room. Messages that are not finished are no
     /// reason to wait: with a large one in every partition, they may be just these.
-    fn hear_of_large(&mut self, member: &Member) {
-        while self.alone.is_none()
-            && self.outbox.is_empty()
-            && self.desk.0.lock().has_room_for_records()
-        {
+    fn hear_of_large(&mut self) {
+        while self.has_room_for_large() {
             let Some(news) = self.large.news() else { return };
             match news {
                 News::Piece(ticket, mut batch) => {
                     if self.desk.0.lock().is_current(ticket) {
-                        self.hand_over(member, ticket, &mut batch);
+                        self.hand_over(ticket, &mut batch);
                     } else {
                         self.large.cancel(ticket);
                     }

@@ -110,6 +110,16 @@ impl Window {
         entry.expect("a message is asked for while it is not finished")
     }
 
+    /// Whether it is the first message that is not finished.
+    pub fn is_first(&self, seq: Seq) -> bool {
+        seq == self.first && !self.entries.is_empty()
+    }
+
+    /// The offset of a message that is not finished.
+    pub fn offset(&mut self, seq: Seq) -> i64 {
+        self.entry(seq).offset
+    }
+
     /// The offset of the first message that is not finished; None while nothing is known of the partition.
     pub fn commit(&self) -> Option<i64> {
         self.entries.front().map(|entry| entry.offset).or(self.next)

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 
 use super::group::MemberSettings;
-use super::properties;
+use super::{log_lines, properties};
 use crate::record;
 
 /// Bytes of a batch per partition, unless the configuration or a topic's limit says less.
@@ -16,19 +16,35 @@ pub(crate) const BATCH_SIZE: u32 = 256 * 1024;
 const QUEUE_MAX_KBYTES: u32 = 2_000_000;
 /// A Kafka that comes back is found within this, in milliseconds: devices give up at 30 s.
 const RECONNECT_MAX_MS: &str = "500";
-/// What a producer has unless the configuration says something else.
-pub(super) const DEFAULTS: [(&str, &str); 5] = [
-    ("linger.ms", "5"),
-    ("compression.type", "none"),
+const SOCKET_TIMEOUT: &str = "socket.timeout.ms";
+/// What every client has unless the configuration says something else. What gets no answer for so long is as
+/// good as gone: dropped packets show within it, and not after the minute that librdkafka has.
+const DEFAULTS: [(&str, &str); 4] = [
     ("reconnect.backoff.max.ms", RECONNECT_MAX_MS),
+    (SOCKET_TIMEOUT, "10000"),
+    ("socket.connection.setup.timeout.ms", "5000"),
+    // New partitions are known soon after the broker has them.
+    ("topic.metadata.refresh.interval.ms", "5000"),
+];
+/// How long a lane gathers a partition's batch, which is what `linger.ms` says of a producer.
+pub(crate) const LINGER_MS: &str = "5";
+/// How long librdkafka gathers the batch that a lane hands over: as long as handing over may take. A rest that comes
+/// behind would wait for the answer to the first part, and librdkafka spins meanwhile.
+pub(crate) const HAND_OVER: Duration = Duration::from_millis(1);
+/// And what a producer has besides.
+const DEFAULTS_OF_PRODUCERS: [(&str, &str); 4] = [
+    ("linger.ms", LINGER_MS),
+    ("compression.type", "none"),
     ("socket.keepalive.enable", "true"),
     ("socket.nagle.disable", "true"),
 ];
-/// How often librdkafka tells its statistics, by which a producer is known to be ready. It asks for its
-/// id half a second after it was made, and has it soon after: the second time tells.
-const STATISTICS_INTERVAL: Duration = Duration::from_millis(280);
-/// How often a member of a group is told how far its partitions go.
-const STATISTICS_INTERVAL_MS_OF_MEMBERS: &str = "2000";
+/// How often librdkafka tells its statistics: they grow with partitions, and nothing waits for them.
+const STATISTICS_INTERVAL_MS: &str = "2000";
+
+/// What a producer has where the configuration does not say it.
+pub(super) fn defaults_of_producers<'a>() -> impl Iterator<Item = (&'a str, &'a str)> {
+    DEFAULTS.into_iter().chain(DEFAULTS_OF_PRODUCERS)
+}
 
 /// A lane's producer.
 pub(crate) fn producer(
@@ -38,12 +54,18 @@ pub(crate) fn producer(
     batch_size: u32,
 ) -> ClientConfig {
     let max_bytes = record::max_bytes(inline_size).max(1_000_000).to_string();
+    let hand_over = HAND_OVER.as_millis().to_string();
     let (batch_size, queue_max) = (batch_size.to_string(), QUEUE_MAX_KBYTES.to_string());
-    let statistics_interval = STATISTICS_INTERVAL.as_millis().to_string();
+    let written = properties::canonical_all(properties).find(|(name, _)| *name == "debug");
+    let debug = match written.filter(|(_, written)| !written.trim().is_empty()) {
+        Some((_, written)) => format!("{written},{}", log_lines::DEBUG),
+        None => log_lines::DEBUG.to_owned(),
+    };
     let max_bytes = ("message.max.bytes", max_bytes.as_str());
     let fixed = [
         ("bootstrap.servers", bootstrap_servers),
         ("batch.size", &batch_size),
+        ("linger.ms", &hand_over),
         ("acks", "all"),
         ("enable.idempotence", "true"),
         // A batch that fails is a fatal error. Otherwise librdkafka renumbers what comes after it and
@@ -53,15 +75,23 @@ pub(crate) fn producer(
         ("allow.auto.create.topics", "false"),
         ("queue.buffering.max.messages", "0"),
         ("queue.buffering.max.kbytes", &queue_max),
-        ("statistics.interval.ms", &statistics_interval),
+        ("statistics.interval.ms", STATISTICS_INTERVAL_MS),
+        ("debug", &debug),
     ];
     let own = properties.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let mut config = ClientConfig::new();
     // Under one name each: librdkafka would set what has two names twice, in any order.
-    for (name, value) in DEFAULTS.into_iter().chain([max_bytes]).chain(own).chain(fixed) {
+    for (name, value) in defaults_of_producers().chain([max_bytes]).chain(own).chain(fixed) {
         config.set(properties::canonical(name), value);
     }
-    config.set_log_level(RDKafkaLogLevel::Info);
+    let request_timeout = properties::canonical("request.timeout.ms");
+    if config.get(request_timeout).is_none()
+        && let Some(Ok(ms)) = config.get(SOCKET_TIMEOUT).map(str::parse::<u64>)
+    {
+        // A broker that waits for its replicas says so before its connection is given up.
+        config.set(request_timeout, (ms * 4 / 5).to_string());
+    }
+    config.set_log_level(RDKafkaLogLevel::Debug);
     config
 }
 
@@ -71,9 +101,8 @@ pub(super) fn admin(
     properties: &BTreeMap<String, String>,
 ) -> ClientConfig {
     let mut config = ClientConfig::new();
-    config.set("reconnect.backoff.max.ms", RECONNECT_MAX_MS);
-    for (name, value) in properties::without_producers(properties) {
-        config.set(name, value);
+    for (name, value) in DEFAULTS.into_iter().chain(properties::without_producers(properties)) {
+        config.set(properties::canonical(name), value);
     }
     config
         .set(properties::canonical("bootstrap.servers"), bootstrap_servers)
@@ -99,7 +128,6 @@ pub(super) fn member(settings: &MemberSettings<'_>) -> ClientConfig {
     let queue_kbytes = (settings.queue_bytes / 1024).max(1).to_string();
     let mut defaults = vec![
         ("client.id", settings.client_id),
-        ("reconnect.backoff.max.ms", RECONNECT_MAX_MS),
         // With a second, as librdkafka has it, whoever had a full queue reads on a second later.
         ("fetch.queue.backoff.ms", "10"),
     ];
@@ -111,7 +139,7 @@ pub(super) fn member(settings: &MemberSettings<'_>) -> ClientConfig {
     let mut config = reader(settings.bootstrap_servers, settings.properties, &defaults);
     config.set("group.id", settings.group);
     config.set("queued.max.messages.kbytes", queue_kbytes);
-    config.set("statistics.interval.ms", STATISTICS_INTERVAL_MS_OF_MEMBERS);
+    config.set("statistics.interval.ms", STATISTICS_INTERVAL_MS);
     // Committed only where it is told, and never what it merely polled.
     config.set("enable.auto.offset.store", "false");
     config.set_log_level(RDKafkaLogLevel::Info);
@@ -125,7 +153,7 @@ fn reader(
     defaults: &[(&str, &str)],
 ) -> ClientConfig {
     let mut config = ClientConfig::new();
-    for (name, value) in defaults {
+    for (name, value) in DEFAULTS.iter().chain(defaults) {
         config.set(properties::canonical(name), *value);
     }
     for (name, value) in properties::without_producers(properties) {

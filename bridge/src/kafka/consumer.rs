@@ -10,7 +10,7 @@ use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::client;
-use super::topics::State;
+use super::description::State;
 
 /// How long Kafka may take to tell where a topic's partitions are.
 const METADATA_WAIT: Duration = Duration::from_secs(5);

@@ -16,8 +16,10 @@ use rdkafka::TopicPartitionList;
 use rdkafka::bindings::{self, rd_kafka_vtype_t as Kind, rd_kafka_vu_s__bindgen_ty_1 as Value};
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::producer::ProducerContext;
+use rdkafka::util::IntoOpaque;
 
-use crate::record::Record;
+use crate::record::{Record, RecordBuf};
 
 /// Has offsets committed, and does not wait for it: what became of it is told to the consumer's context when the
 /// consumer is polled.
@@ -96,34 +98,45 @@ pub(crate) struct TopicHandles {
 // SAFETY: librdkafka's topic handles are thread safe.
 unsafe impl Send for TopicHandles {}
 
+/// A record that librdkafka has, with the token of whoever gave it: it comes back with the delivery report.
+pub(crate) struct Held {
+    pub record: RecordBuf,
+    pub token: usize,
+}
+
 impl TopicHandles {
-    /// Queues a record, of which librdkafka makes a copy; `token` comes back in its delivery report.
-    /// All calls must be for the same client.
-    pub(crate) fn produce<C: ClientContext>(
+    /// Hands a record over for a partition; librdkafka reads its value where it lies, and gives it back with its
+    /// delivery report. All calls must be for the same client, whose context has `Box<Held>` as its opaque.
+    pub(crate) fn produce<C: ProducerContext<DeliveryOpaque = Box<Held>>>(
         &mut self,
         client: &Client<C>,
-        record: Record<'_>,
-        token: usize,
-    ) -> Result<(), RDKafkaErrorCode> {
-        let topic = self.handle(client, record.topic())?;
-        let (key, value) = (record.key(), record.value());
+        held: Box<Held>,
+        partition: u32,
+    ) -> Result<(), (RDKafkaErrorCode, Box<Held>)> {
+        let record = held.record.as_record();
+        let topic = match self.handle(client, record.topic()) {
+            Ok(topic) => topic,
+            Err(code) => return Err((code, held)),
+        };
+        let (key, value) = (memory(record.key()), memory(record.value()));
         // Without headers their argument, the last, is left out: an empty list of them costs as much as a record.
         let headers = headers(record);
+        let timestamp_ms = record.timestamp_ms();
+        let held = held.into_ptr();
         let mut arguments = [
             argument(Kind::RD_KAFKA_VTYPE_RKT, Value { rkt: topic }),
-            argument(Kind::RD_KAFKA_VTYPE_KEY, memory(key)),
-            argument(Kind::RD_KAFKA_VTYPE_VALUE, memory(value)),
-            argument(Kind::RD_KAFKA_VTYPE_MSGFLAGS, Value { i: bindings::RD_KAFKA_MSG_F_COPY }),
-            argument(Kind::RD_KAFKA_VTYPE_TIMESTAMP, Value { i64_: record.timestamp_ms() }),
-            argument(
-                Kind::RD_KAFKA_VTYPE_OPAQUE,
-                Value { ptr: ptr::without_provenance_mut(token) },
-            ),
+            argument(Kind::RD_KAFKA_VTYPE_PARTITION, Value { i32_: partition as i32 }),
+            argument(Kind::RD_KAFKA_VTYPE_KEY, key),
+            argument(Kind::RD_KAFKA_VTYPE_VALUE, value),
+            argument(Kind::RD_KAFKA_VTYPE_TIMESTAMP, Value { i64_: timestamp_ms }),
+            argument(Kind::RD_KAFKA_VTYPE_OPAQUE, Value { ptr: held }),
             argument(Kind::RD_KAFKA_VTYPE_HEADERS, Value { headers }),
         ];
-        // SAFETY: client and topic live; key and value outlive the call, which copies them; the
-        // headers become librdkafka's own unless the call fails. The array is only read.
-        let code = unsafe {
+        // SAFETY: client and topic live. The key is copied. The value lies in the heap memory of `held`, which nobody
+        // moves or changes: it is librdkafka's, behind the opaque, until the delivery report hands it to the context,
+        // or until the call fails and it is taken back here. The headers become librdkafka's own unless the call
+        // fails. The array is only read.
+        unsafe {
             let error = bindings::rd_kafka_produceva(
                 client.native_ptr(),
                 arguments.as_mut_ptr(),
@@ -137,9 +150,8 @@ impl TopicHandles {
             if !headers.is_null() {
                 bindings::rd_kafka_headers_destroy(headers);
             }
-            code
-        };
-        Err(code.into())
+            Err((code.into(), Box::from_ptr(held)))
+        }
     }
 
     fn handle<C: ClientContext>(
@@ -194,6 +206,7 @@ pub(crate) fn property_table() -> String {
 }
 
 /// The partition that the Java client, too, gives a record with that key.
+#[cfg(test)]
 pub(crate) fn partition(key: &[u8], count: i32) -> i32 {
     let nothing = ptr::null_mut();
     // SAFETY: the key is only read; topic and opaques are not used.

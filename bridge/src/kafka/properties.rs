@@ -13,7 +13,7 @@ use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, ProducerContext};
 use rdkafka::types::RDKafkaConfRes;
 
-use super::client::{self, BATCH_SIZE, DEFAULTS};
+use super::client::{self, BATCH_SIZE};
 use super::native;
 
 /// Properties that Landfall fixes, each by one of its names, with the reason.
@@ -37,7 +37,7 @@ const FIXED: [(&str, &str); 21] = [
         "the lane's share of memory is the bound: write lanes.….memory",
     ),
     ("queue.buffering.max.kbytes", "the lane's share of memory is the bound: write lanes.….memory"),
-    ("statistics.interval.ms", "readiness rests on it"),
+    ("statistics.interval.ms", "metrics rest on it, and its cost grows with partitions"),
     ("internal.termination.signal", "the drain rests on the process's signals"),
     ("log.queue", "the log is written by LANDFALL_LOG"),
     ("api.version.request", "idempotence needs it"),
@@ -57,6 +57,21 @@ const FIXED_OF_READERS: [(&str, &str); 9] = [
 ];
 /// Whatever is gathered for longer is acknowledged too late, in milliseconds.
 const LINGER_MAX_MS: f64 = 1000.0;
+/// What may be written for times, in milliseconds, with the reason.
+const TIMES: [(&str, std::ops::RangeInclusive<i64>, &str); 4] = [
+    (
+        "socket.timeout.ms",
+        2000..=30_000,
+        "a broker that answers later is asked again, and dropped packets are not noticed sooner",
+    ),
+    ("socket.connection.setup.timeout.ms", 1000..=30_000, "dropped packets are not noticed sooner"),
+    (
+        "topic.metadata.refresh.interval.ms",
+        10..=60_000,
+        "new partitions of a topic, which records may wait for, are not known sooner",
+    ),
+    ("request.timeout.ms", 1000..=29_000, "the broker waits so long for its replicas"),
+];
 /// What may be written for `sasl.mechanism`: what librdkafka was built with, without what has no way to
 /// get its tokens.
 const MECHANISMS: [&str; 3] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
@@ -135,7 +150,7 @@ pub fn canonical(name: &str) -> &str {
 }
 
 /// The properties by librdkafka's own names.
-pub(super) fn canonical_all(
+pub(crate) fn canonical_all(
     properties: &BTreeMap<String, String>,
 ) -> impl Iterator<Item = (&str, &str)> {
     properties.iter().map(|(name, value)| (canonical(name), value.as_str()))
@@ -196,6 +211,13 @@ pub fn fault(name: &str, value: Option<&str>) -> Option<String> {
     {
         return Some(format!("every acknowledgement waits for it: write at most {LINGER_MAX_MS}"));
     }
+    let bounded = TIMES.iter().find(|(name, ..)| canonical(name) == own);
+    if let Some((_, allowed, reason)) = bounded
+        && value.trim().parse().is_ok_and(|ms: i64| !allowed.contains(&ms))
+    {
+        let (least, most) = (allowed.start(), allowed.end());
+        return Some(format!("is out of bounds: {reason}: write {least} to {most}"));
+    }
     if own == canonical("sasl.mechanism") {
         let known = MECHANISMS.iter().any(|known| value.trim().eq_ignore_ascii_case(known));
         if !known {
@@ -232,7 +254,8 @@ pub fn producer_fault(
     inline_size: u32,
 ) -> Option<ClientFault> {
     let config = client::producer("", properties, inline_size, BATCH_SIZE);
-    sasl_fault(properties).or_else(|| made::<BaseProducer<Silent>>(config, properties))
+    let faults = sasl_fault(properties).or_else(|| timeout_fault(&config));
+    faults.or_else(|| made::<BaseProducer<Silent>>(config, properties))
 }
 
 /// Why what looks after Kafka's topics cannot be made, or what reads them. Nobody is contacted.
@@ -242,6 +265,19 @@ pub fn reader_fault(properties: &BTreeMap<String, String>) -> Option<ClientFault
         .or_else(|| {
             made::<BaseConsumer<Silent>>(client::consumer("landfall", "", properties), properties)
         })
+}
+
+/// A broker that waits for its replicas has to answer before its connection is given up, or each batch is
+/// sent again and again.
+fn timeout_fault(config: &ClientConfig) -> Option<ClientFault> {
+    let [request, socket] = ["request.timeout.ms", "socket.timeout.ms"].map(canonical);
+    let milliseconds = |name| config.get(name)?.trim().parse::<i64>().ok();
+    let (wanted, bound) = (milliseconds(request)?, milliseconds(socket)?);
+    if wanted < bound {
+        return None;
+    }
+    let text = format!("has to be below {socket} ({bound}): the broker answers then");
+    Some(ClientFault { property: Some(request.to_owned()), text })
 }
 
 /// What librdkafka says nothing of, or nothing that helps.
@@ -283,7 +319,7 @@ fn made<C: FromClientConfigAndContext<Silent>>(
     if let Some(unread) = property.as_deref().and_then(|name| unread(name, properties)) {
         text = unread;
     }
-    let defaults = DEFAULTS.iter().filter(|(name, _)| {
+    let defaults = client::defaults_of_producers().filter(|(name, _)| {
         let is_written = canonical_all(properties).any(|(written, _)| written == canonical(name));
         error.contains(&format!("`{name}`")) && !is_written
     });
@@ -446,11 +482,11 @@ mod tests {
     fn a_property_counts_by_each_of_its_names() {
         for name in ["compression.codec", "compression.type", "topic.compression.codec"] {
             for _ in 0..20 {
-                let written = properties(&[(name, "zstd"), ("queue.buffering.max.ms", "77")]);
+                let written = properties(&[(name, "zstd"), ("batch.num.messages", "77")]);
                 let config = client::producer("", &written, 1024, BATCH_SIZE);
                 let native = config.create_native_config().expect("it is valid");
                 assert_eq!(native.get("compression.codec").expect("it is set"), "zstd", "{name}");
-                assert_eq!(native.get("linger.ms").expect("it is set"), "77");
+                assert_eq!(native.get("batch.num.messages").expect("it is set"), "77");
             }
         }
     }
@@ -497,6 +533,33 @@ mod tests {
         assert_eq!(producer_fault(&properties(&[("fetch.max.bytes", "10")]), 1024), None);
         assert!(reader_fault(&properties(&[("fetch.max.bytes", "10")])).is_some());
         assert!(is_for_consumers("fetch.max.bytes") && !is_for_consumers("client.id"));
+    }
+
+    #[test]
+    fn times_that_hide_a_fault_are_refused() {
+        for (name, value, is_taken) in [
+            ("socket.timeout.ms", "5000", true),
+            ("socket.timeout.ms", "60000", false),
+            ("socket.timeout.ms", "100", false),
+            ("socket.connection.setup.timeout.ms", "31000", false),
+            ("topic.metadata.refresh.interval.ms", "500", true),
+            ("topic.metadata.refresh.interval.ms", "-1", false),
+            ("topic.metadata.refresh.interval.ms", "300000", false),
+            ("topic.request.timeout.ms", "30000", false),
+            ("topic.request.timeout.ms", "5000", true),
+        ] {
+            let fault = fault(name, Some(value));
+            assert_eq!(fault.is_none(), is_taken, "{name} {value}: {fault:?}");
+        }
+        for (written, property) in [
+            (&[("socket.timeout.ms", "5000")][..], None),
+            (&[("request.timeout.ms", "10000")], Some("request.timeout.ms")),
+            (&[("request.timeout.ms", "12000"), ("socket.timeout.ms", "20000")], None),
+            (&[("request.timeout.ms", "4000"), ("socket.timeout.ms", "5000")], None),
+        ] {
+            let fault = producer_fault(&properties(written), 1024);
+            assert_eq!(fault.and_then(|fault| fault.property).as_deref(), property, "{written:?}");
+        }
     }
 
     #[test]

@@ -8,30 +8,26 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use rdkafka::admin::{
-    AdminClient, AdminOptions, ConfigResource, NewTopic, OwnedResourceSpecifier, ResourceSpecifier,
-    TopicReplication,
-};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
-use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
-use rdkafka::metadata::MetadataTopic;
 use tokio::runtime::Handle;
 
-use super::{KafkaStatus, client};
+use super::description::{self, Admin, Limits, Partitions, State};
+use super::{KafkaStatus, TopicFacts, client};
 use crate::fail_point;
 use crate::record::{self, HEAD_MAX_BYTES};
 
-/// How long one request to Kafka may take.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pause between attempts while something is missing.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
-/// Pause between checks while all is well.
-const CHECK_PAUSE: Duration = Duration::from_secs(60);
+/// Pause between checks while all is well: more partitions are known within it.
+const CHECK_PAUSE: Duration = Duration::from_secs(5);
+/// How old the topics' limits may be while all is well.
+const LIMITS_GOOD_FOR: Duration = Duration::from_secs(60);
 /// However often it is asked for, checks are this far apart.
 const CHECKS_APART: Duration = Duration::from_millis(200);
 /// How often the thread shows that it lives while it waits.
 const BEAT: Duration = Duration::from_secs(5);
+/// Of partitions without a leader, a problem names so many.
+const LEADERLESS_NAMED: usize = 5;
 
 /// What is asked of Kafka beside whether the topics are there.
 #[derive(Clone, Copy)]
@@ -58,6 +54,8 @@ pub struct TopicProblem {
     pub topic: Option<String>,
     /// What is wrong, for people.
     pub text: String,
+    /// Some partitions of the topic are well, and whatever goes there lands.
+    pub is_partial: bool,
 }
 
 /// What is known of the lanes' topics.
@@ -73,11 +71,11 @@ pub struct Topics {
 
 impl TopicProblem {
     fn of_kafka(text: String) -> TopicProblem {
-        TopicProblem { topic: None, text }
+        TopicProblem { topic: None, text, is_partial: false }
     }
 
     fn of(topic: &str, text: String) -> TopicProblem {
-        TopicProblem { topic: Some(topic.to_owned()), text }
+        TopicProblem { topic: Some(topic.to_owned()), text, is_partial: false }
     }
 }
 
@@ -98,8 +96,8 @@ impl Topics {
         self.beat_ms.store(self.started.elapsed().as_millis() as u64, Ordering::Relaxed);
     }
 
-    /// Waits until it is woken, at most so long, and lives meanwhile.
-    fn rest(&self, wait: Duration) {
+    /// Waits until it is woken, at most so long, and lives meanwhile. True if it was woken.
+    fn rest(&self, wait: Duration) -> bool {
         let end = Instant::now() + wait;
         loop {
             self.beat();
@@ -107,8 +105,9 @@ impl Topics {
             let nap = left.min(BEAT);
             let began = Instant::now();
             thread::park_timeout(nap);
-            if nap == left || began.elapsed() < nap {
-                return;
+            let was_woken = began.elapsed() < nap;
+            if nap == left || was_woken {
+                return was_woken;
             }
         }
     }
@@ -138,14 +137,13 @@ impl Topics {
         let handle = thread::Builder::new().name("kafka-topics".to_owned()).spawn(move || {
             let _finished = Finished(&shared);
             for lane in &lanes {
-                lane.status.set_limits_thread(thread::current());
+                lane.status.set_topics_thread(thread::current());
             }
-            let mut untold = None;
+            let mut watch = Watch::new(config, questions, lanes, runtime);
             while !shared.stop.load(Ordering::Acquire) {
                 fail_point::ask_thread();
-                let beat = || shared.beat();
-                let problems = check(&config, questions, &lanes, &runtime, &beat, &mut untold);
-                let well = problems.is_empty();
+                let problems = watch.check(&|| shared.beat());
+                let is_well = problems.is_empty() && !watch.is_unsure();
                 let mut known = shared.problems.lock();
                 if known.as_ref() != Some(&problems) {
                     for problem in &problems {
@@ -155,9 +153,12 @@ impl Topics {
                 }
                 *known = Some(problems);
                 drop(known);
-                // A lane whose batches are too large for Kafka asks for a check ahead of its time.
+                // A lane whose batches do not fit asks for a check ahead of its time.
                 thread::sleep(CHECKS_APART);
-                shared.rest(if well { CHECK_PAUSE } else { RETRY_PAUSE });
+                let was_asked = shared.rest(if is_well { CHECK_PAUSE } else { RETRY_PAUSE });
+                if was_asked || !is_well {
+                    watch.limits_at = None;
+                }
             }
         })?;
         Ok((Arc::clone(&topics), TopicsThread { topics, handle }))
@@ -187,96 +188,153 @@ impl TopicsThread {
     }
 }
 
-type Admin = AdminClient<DefaultClientContext>;
-
-/// What is wrong; `beat` is called between requests, and `untold` keeps why Kafka does not tell the topics'
-/// limits, so that the log is told once.
-fn check(
-    config: &ClientConfig,
+/// What is asked, and what is known.
+struct Watch {
+    config: ClientConfig,
     questions: Questions,
-    lanes: &[LaneTopics],
-    runtime: &Handle,
-    beat: &dyn Fn(),
-    untold: &mut Option<String>,
-) -> Vec<TopicProblem> {
-    let of_kafka = |text| vec![TopicProblem::of_kafka(text)];
-    let admin: Admin = match config.create() {
-        Ok(admin) => admin,
-        Err(error) => return of_kafka(format!("the Kafka client cannot be made: {error}")),
-    };
-    let mut problems = Vec::new();
-    for lane in lanes {
-        for topic in &lane.topics {
-            beat();
-            let state = match state(&admin, topic) {
-                Ok(state) => state,
-                Err(error) => {
-                    // This client only sees that no answer comes; the producers hear why.
-                    let reason = lanes.iter().find_map(|lane| lane.status.last_error());
-                    let reason = reason.unwrap_or_else(|| error.to_string());
-                    return of_kafka(format!("Kafka is not reached: {reason}"));
-                }
-            };
-            if state == State::Absent && questions.create {
-                match create_topic(&admin, topic, runtime) {
-                    Ok(()) => tracing::info!(topic, "created the Kafka topic"),
-                    Err(error) => {
-                        let text = format!("topic {topic} cannot be created: {error}");
-                        problems.push(TopicProblem::of(topic, text));
-                    }
-                }
-            } else {
-                problems.extend(state.problem(topic, &lane.lane));
-            }
+    lanes: Vec<LaneTopics>,
+    runtime: Handle,
+    /// While Kafka answers, it is kept.
+    admin: Option<Admin>,
+    limits: BTreeMap<String, Limits>,
+    /// When Kafka told them; None if they are to be asked for.
+    limits_at: Option<Instant>,
+    /// Why Kafka does not tell the limits, so that the log is told once.
+    untold: Option<String>,
+    /// Topics that were just created, or of which one answer says that they are smaller now: a broker that is
+    /// behind says so too, and the next answer decides.
+    unsure: BTreeSet<String>,
+}
+
+impl Watch {
+    fn new(
+        config: ClientConfig,
+        questions: Questions,
+        lanes: Vec<LaneTopics>,
+        runtime: Handle,
+    ) -> Watch {
+        Watch {
+            config,
+            questions,
+            lanes,
+            runtime,
+            admin: None,
+            limits: BTreeMap::new(),
+            limits_at: None,
+            untold: None,
+            unsure: BTreeSet::new(),
         }
     }
-    if questions.limits {
-        beat();
-        // librdkafka takes no answer for good where it was asked twice for the same, as lanes may share a topic.
-        let topics: BTreeSet<&str> =
-            lanes.iter().flat_map(|lane| &lane.topics).map(String::as_str).collect();
-        let (limits, why_not) = max_message_bytes(&admin, &topics, runtime);
-        if why_not.is_some() && why_not != *untold {
+
+    /// What was answered last is not the last word.
+    fn is_unsure(&self) -> bool {
+        !self.unsure.is_empty()
+    }
+
+    /// What is wrong; `beat` is called between requests.
+    fn check(&mut self, beat: &dyn Fn()) -> Vec<TopicProblem> {
+        let admin = match self.admin.take() {
+            Some(admin) => admin,
+            None => match self.config.create() {
+                Ok(admin) => admin,
+                Err(error) => {
+                    let text = format!("the Kafka client cannot be made: {error}");
+                    return vec![TopicProblem::of_kafka(text)];
+                }
+            },
+        };
+        let topics: BTreeSet<String> =
+            self.lanes.iter().flat_map(|lane| &lane.topics).cloned().collect();
+        let (mut problems, mut there) = (Vec::new(), BTreeMap::new());
+        for topic in topics {
+            beat();
+            match description::partitions(&admin, &topic) {
+                Ok((State::There, partitions)) => {
+                    there.insert(topic, partitions);
+                }
+                Ok((state, _)) => problems.extend(self.missing(&admin, &topic, state)),
+                Err(error) => {
+                    // This client only sees that no answer comes; the producers hear why.
+                    let reason = self.lanes.iter().find_map(|lane| lane.status.last_error());
+                    let reason = reason.unwrap_or_else(|| error.to_string());
+                    let text = format!("Kafka is not reached: {reason}");
+                    return vec![TopicProblem::of_kafka(text)];
+                }
+            }
+        }
+        let is_due = self.limits_at.is_none_or(|at| at.elapsed() >= LIMITS_GOOD_FOR);
+        if self.questions.limits && is_due {
+            beat();
+            self.ask_for_limits(&admin, there.keys().map(String::as_str).collect());
+        }
+        self.admin = Some(admin);
+        for (topic, partitions) in there {
+            problems.extend(self.note(&topic, partitions));
+        }
+        self.lanes.iter().for_each(|lane| compare_limits(lane, &self.limits, &mut problems));
+        problems
+    }
+
+    fn ask_for_limits(&mut self, admin: &Admin, topics: BTreeSet<&str>) {
+        if topics.is_empty() {
+            return;
+        }
+        let (limits, why_not) = description::limits(admin, &topics, &self.runtime);
+        if why_not.is_some() && why_not != self.untold {
             tracing::warn!(
                 reason = why_not,
                 "Kafka does not tell all topics' max.message.bytes: allow this user DescribeConfigs"
             );
         }
-        *untold = why_not;
-        lanes.iter().for_each(|lane| compare_limits(lane, &limits, &mut problems));
+        self.untold = why_not;
+        self.limits.extend(limits);
+        self.limits_at = Some(Instant::now());
     }
-    problems
-}
 
-/// What Kafka says of a topic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
-    There,
-    Absent,
-    /// This user may not know whether it is there.
-    Forbidden,
-    /// It is there and cannot be used now, or Kafka cannot tell.
-    Unwell(RDKafkaErrorCode),
-}
+    fn lanes_of<'w>(&'w self, topic: &'w str) -> impl Iterator<Item = &'w LaneTopics> {
+        self.lanes.iter().filter(move |lane| lane.topics.iter().any(|one| one == topic))
+    }
 
-impl State {
-    pub(super) fn of(topic: Option<&MetadataTopic>) -> State {
-        match topic.map(|topic| (topic.error().map(RDKafkaErrorCode::from), topic)) {
-            None => State::Absent,
-            Some((None, topic)) if topic.partitions().is_empty() => State::Absent,
-            Some((None, _)) => State::There,
-            Some((
-                Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic),
-                _,
-            )) => State::Absent,
-            Some((Some(RDKafkaErrorCode::TopicAuthorizationFailed), _)) => State::Forbidden,
-            Some((Some(code), _)) => State::Unwell(code),
+    /// Tells the lanes about a topic that is there, and says what is wrong with it.
+    fn note(&mut self, topic: &str, partitions: Partitions) -> Option<TopicProblem> {
+        let is_smaller = self.lanes_of(topic).any(|lane| {
+            let known = lane.status.topic(topic);
+            known.is_some_and(|known| partitions.count < known.partitions)
+        });
+        if is_smaller && self.unsure.insert(topic.to_owned()) {
+            return None;
         }
+        self.unsure.remove(topic);
+        let limits = self.limits.get(topic);
+        let facts = TopicFacts {
+            partitions: partitions.count,
+            leaderless: partitions.leaderless,
+            max_message_bytes: limits.map(|limits| limits.max_message_bytes),
+            times: limits.and_then(|limits| limits.times),
+        };
+        self.lanes_of(topic).for_each(|lane| lane.status.set_topic(topic, facts.clone()));
+        leaderless(topic, &self.lanes_of(topic).next()?.lane, &facts)
     }
 
-    fn problem(self, topic: &str, lane: &str) -> Option<TopicProblem> {
-        let text = match self {
+    /// Creates a topic that is not there, if that is wanted, or says what is wrong with it.
+    fn missing(&mut self, admin: &Admin, topic: &str, state: State) -> Option<TopicProblem> {
+        if matches!(state, State::Absent | State::Forbidden) {
+            self.limits.remove(topic);
+            self.lanes_of(topic).for_each(|lane| lane.status.forget_topic(topic));
+        }
+        let lane = &*self.lanes_of(topic).next()?.lane;
+        let text = match state {
             State::There => return None,
+            State::Absent if self.questions.create => {
+                match description::create(admin, topic, &self.runtime) {
+                    Ok(()) => {
+                        tracing::info!(topic, "created the Kafka topic");
+                        self.unsure.insert(topic.to_owned());
+                        return None;
+                    }
+                    Err(error) => format!("topic {topic} cannot be created: {error}"),
+                }
+            }
             State::Absent => format!(
                 "topic {topic} of lane {lane} does not exist: create it, or set kafka.create_topics: true"
             ),
@@ -289,17 +347,33 @@ impl State {
     }
 }
 
+fn leaderless(topic: &str, lane: &str, facts: &TopicFacts) -> Option<TopicProblem> {
+    let TopicFacts { partitions: count, leaderless, .. } = facts;
+    if leaderless.is_empty() {
+        return None;
+    }
+    let named: Vec<String> =
+        leaderless.iter().take(LEADERLESS_NAMED).map(ToString::to_string).collect();
+    let more = if leaderless.len() > named.len() { ", …" } else { "" };
+    let text = format!(
+        "topic {topic} of lane {lane}: {} of {count} partitions have no leader ({}{more}): start the brokers that have them",
+        leaderless.len(),
+        named.join(", ")
+    );
+    let is_partial = leaderless.len() < *count as usize;
+    Some(TopicProblem { is_partial, ..TopicProblem::of(topic, text) })
+}
+
 /// Holds the topics' limits against what the lane sends.
 fn compare_limits(
     lane: &LaneTopics,
-    limits: &BTreeMap<String, u32>,
+    limits: &BTreeMap<String, Limits>,
     problems: &mut Vec<TopicProblem>,
 ) {
-    let known = lane.topics.iter().filter_map(|topic| Some((topic, *limits.get(topic)?)));
-    for (topic, bytes) in known.clone() {
-        if let Some(inline_size) = lane.inline_size
-            && record::max_bytes(inline_size) > bytes
-        {
+    let Some(inline_size) = lane.inline_size else { return };
+    let known = lane.topics.iter().filter_map(|topic| Some((topic, limits.get(topic)?)));
+    for (topic, Limits { max_message_bytes: bytes, .. }) in known {
+        if record::max_bytes(inline_size) > *bytes {
             let text = format!(
                 "lanes.{}.inline_size ({inline_size} bytes) does not fit topic {topic}, which takes {bytes} \
                  bytes (max.message.bytes): write at most {}",
@@ -309,54 +383,56 @@ fn compare_limits(
             problems.push(TopicProblem::of(topic, text));
         }
     }
-    if let Some(smallest) = known.map(|(_, bytes)| bytes).min() {
-        lane.status.set_topic_limit(smallest);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn watch(status: &Arc<KafkaStatus>, runtime: &Handle) -> Watch {
+        let lane = LaneTopics {
+            lane: "fast".to_owned(),
+            topics: vec!["t".to_owned()],
+            inline_size: None,
+            status: Arc::clone(status),
+        };
+        let questions = Questions { create: false, limits: false };
+        Watch::new(ClientConfig::new(), questions, vec![lane], runtime.clone())
     }
-}
 
-fn state(admin: &Admin, topic: &str) -> KafkaResult<State> {
-    let metadata = admin.inner().fetch_metadata(Some(topic), REQUEST_TIMEOUT)?;
-    Ok(State::of(metadata.topics().iter().find(|known| known.name() == topic)))
-}
+    fn partitions(count: u32, leaderless: &[u32]) -> Partitions {
+        Partitions { count, leaderless: leaderless.to_vec() }
+    }
 
-fn create_topic(admin: &Admin, topic: &str, runtime: &Handle) -> Result<(), String> {
-    // -1: the cluster's own defaults for partitions and replication.
-    let new = NewTopic::new(topic, -1, TopicReplication::Fixed(-1));
-    let options = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT));
-    let results = runtime
-        .block_on(admin.create_topics([&new], &options))
-        .map_err(|error| error.to_string())?;
-    for result in results {
-        match result {
-            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-            Err((_, code)) => return Err(code.to_string()),
+    #[test]
+    fn a_topic_is_smaller_when_two_answers_say_so() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("it can be");
+        let status = Arc::new(KafkaStatus::default());
+        let mut watch = watch(&status, runtime.handle());
+        let known = || status.topic("t").expect("it is there").partitions;
+        for (count, expected, is_unsure) in
+            [(3, 3, false), (6, 6, false), (3, 6, true), (6, 6, false), (3, 6, true), (3, 3, false)]
+        {
+            assert_eq!(watch.note("t", partitions(count, &[])), None);
+            assert_eq!((known(), watch.is_unsure()), (expected, is_unsure));
         }
     }
-    Ok(())
-}
 
-/// The topics' limits in bytes, and why not of all, where Kafka does not tell it.
-fn max_message_bytes(
-    admin: &Admin,
-    topics: &BTreeSet<&str>,
-    runtime: &Handle,
-) -> (BTreeMap<String, u32>, Option<String>) {
-    let options = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT));
-    let resources: Vec<_> = topics.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
-    let results = match runtime.block_on(admin.describe_configs(&resources, &options)) {
-        Ok(results) => results,
-        Err(error) => return (BTreeMap::new(), Some(error.to_string())),
-    };
-    let limit = |resource: ConfigResource| {
-        let OwnedResourceSpecifier::Topic(topic) = &resource.specifier else { return None };
-        let bytes = resource.get("max.message.bytes")?.value.as_ref()?.parse().ok()?;
-        Some((topic.clone(), bytes))
-    };
-    let why_not = results.iter().find_map(|result| result.as_ref().err().map(ToString::to_string));
-    let limits: BTreeMap<String, u32> =
-        results.into_iter().filter_map(Result::ok).filter_map(limit).collect();
-    // Without the right to know it, the answer may also just lack them.
-    let why_not =
-        why_not.or_else(|| (limits.len() < topics.len()).then(|| "it has none".to_owned()));
-    (limits, why_not)
+    #[test]
+    fn partitions_without_a_leader_are_a_part_of_a_topic_unless_they_are_all() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("it can be");
+        let status = Arc::new(KafkaStatus::default());
+        let mut watch = watch(&status, runtime.handle());
+        let some = watch.note("t", partitions(8, &[0, 1, 2, 3, 4, 7])).expect("it is told");
+        assert!(some.is_partial);
+        assert!(
+            some.text.contains("6 of 8 partitions have no leader (0, 1, 2, 3, 4, …)"),
+            "{some:?}"
+        );
+        assert_eq!(status.without_leader().len(), 6);
+        let all = watch.note("t", partitions(2, &[0, 1]));
+        assert_eq!(all, None, "it is smaller: the next answer decides");
+        let all = watch.note("t", partitions(2, &[0, 1])).expect("it is told");
+        assert!(!all.is_partial, "{all:?}");
+    }
 }

@@ -3,6 +3,7 @@
 //! lane never finds its sink empty by chance.
 
 use std::collections::BTreeMap;
+use std::thread;
 
 use prost::Message as _;
 
@@ -12,6 +13,9 @@ use crate::kafka_topic::TopicName;
 use crate::key::{KeyStrategy, Template};
 use crate::mailbox::{Mailbox, Mark};
 use crate::message::Carriage;
+use crate::receipt::Receipt;
+use crate::record::RecordBuf;
+use crate::sink::{Decided, Limits, NotTaken, Token, Verdict};
 
 /// How long the sink gathers a topic's batch.
 const LINGER: Duration = Duration::from_millis(5);
@@ -40,17 +44,24 @@ struct Batch {
 }
 
 impl Sink for Batches {
-    fn append(&mut self, record: Record<'_>, token: Token) -> Result<(), AppendError> {
-        let gathers =
-            |batch: &&mut Batch| batch.topic == record.topic() && batch.began.elapsed() < LINGER;
-        let entry = (token, record.to_owned());
+    fn partitions(&mut self, _: &str) -> Option<u32> {
+        Some(1)
+    }
+
+    fn limits(&mut self, _: &str) -> Limits {
+        let (batch_bytes, batch_records) = (u32::MAX, u32::MAX);
+        Limits { batch_bytes, batch_records, linger: Duration::ZERO, times: None }
+    }
+
+    fn append(&mut self, record: RecordBuf, _: u32, token: Token) -> Result<(), NotTaken> {
+        let topic = record.as_record().topic().to_owned();
+        let gathers = |batch: &&mut Batch| batch.topic == topic && batch.began.elapsed() < LINGER;
         match self.batches.iter_mut().find(gathers) {
-            Some(batch) => batch.records.push(entry),
-            None => self.batches.push(Batch {
-                topic: record.topic().to_owned(),
-                began: Instant::now(),
-                records: vec![entry],
-            }),
+            Some(batch) => batch.records.push((token, record)),
+            None => {
+                let (began, records) = (Instant::now(), vec![(token, record)]);
+                self.batches.push(Batch { topic, began, records });
+            }
         }
         Ok(())
     }

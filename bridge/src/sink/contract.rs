@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
+use crate::lane::partition;
 use crate::record::RecordBuf;
-use crate::sink::{AppendError, Decided, Sink, Token, Verdict};
+use crate::sink::{AppendError, Decided, NotTaken, Sink, Token, Verdict};
 
 /// How long a store that is well may take to decide, also the first record after its recovery.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -108,10 +109,17 @@ impl Run {
     /// Appends until there is room.
     fn append(&mut self, record: &RecordBuf, token: Token) -> Result<(), AppendError> {
         let deadline = Instant::now() + PATIENCE;
+        // A topic that is missing has none.
+        let count = self.sink.partitions(record.as_record().topic()).unwrap_or(1);
+        let partition = partition::of(partition::hash(record.as_record().key()), count);
         loop {
             let began = Instant::now();
-            let taken = self.sink.append(record.as_record(), token);
+            let taken = self.sink.append(record.clone(), partition, token);
             is_prompt("append", began);
+            let taken = taken.map_err(|NotTaken { record: back, error }| {
+                assert_eq!(&back, record, "a record comes back as it was given");
+                error
+            });
             match taken {
                 Ok(()) => {
                     let before = self.open.insert(token, record.clone());
@@ -150,7 +158,7 @@ impl Run {
                 }
                 Verdict::TooLarge(back) => Back::TooLarge(back),
                 Verdict::Refused { record, .. } => Back::Refused(record),
-                Verdict::Undecided { record, .. } | Verdict::Unsent { record, .. } => {
+                Verdict::Undecided { record, .. } | Verdict::Untimely { record, .. } => {
                     Back::Undecided(record)
                 }
             };

@@ -3,9 +3,8 @@
 //! Idempotent, `acks=all`, no message timeout: a record is confirmed or in flight, never given
 //! up by the library.
 
-mod first;
-
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::Thread;
@@ -16,47 +15,60 @@ use rdkafka::bindings::RD_KAFKA_OFFSET_INVALID;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, DeliveryResult, Headers as _, Message};
+use rdkafka::message::{DeliveryResult, Message as _};
 use rdkafka::producer::{BaseProducer, Producer, ProducerContext, PurgeConfig};
 
-use self::first::{Firsts, Placement, Waiting};
-use crate::kafka::KafkaStatus;
+use crate::kafka::answers::{Answer, answer};
 use crate::kafka::client::{self, BATCH_SIZE};
-use crate::kafka::native::{Hook, TopicHandles};
-use crate::record::{Record, RecordBuf};
-use crate::sink::{AppendError, Decided, Sink, Token, Verdict};
+use crate::kafka::log_lines::LogLine;
+use crate::kafka::native::{Held, Hook, TopicHandles};
+use crate::kafka::{KafkaStatus, TopicFacts, properties};
+use crate::record::RecordBuf;
+use crate::sink::{AppendError, Decided, Limits, NotTaken, Sink, Token, Verdict};
 
 /// How long a purged producer may take to report what it gave up.
 const PURGE_WAIT: Duration = Duration::from_secs(5);
 /// How long a producer is not tried again that cannot be made, or that Kafka gave no id.
 const CONNECT_PAUSE: Duration = Duration::from_secs(2);
 
+/// How long the rest of a batch that was cut may wait inside librdkafka for an answer.
+const SPIN_MAX: Duration = Duration::from_secs(2);
+/// What Kafka puts around a batch, in bytes.
+const BATCH_FRAMING: u32 = 256;
+/// Records of a batch that the configuration says nothing about: librdkafka's own default.
+const BATCH_RECORDS: u32 = 10_000;
+
 /// A lane's producer.
 pub struct KafkaSink {
     bootstrap_servers: String,
     properties: BTreeMap<String, String>,
     inline_size: u32,
-    configured_batch_size: u32,
     batch_size: u32,
+    batch_records: u32,
+    linger: Duration,
     lane: String,
     status: Arc<KafkaStatus>,
+    /// What is known of the topics, as of this version of the status.
+    facts: HashMap<String, TopicFacts>,
+    facts_version: Option<u64>,
     wake: Thread,
     /// Hook and handles go before the producer that they belong to.
     hook: Option<Hook>,
     topics: TopicHandles,
-    producer: Option<BaseProducer<Reports, Placement>>,
+    producer: Option<BaseProducer<Reports>>,
     /// When the next producer is tried, while there is none.
     connect_at: Instant,
     /// What the last producer gave back at its end, and nobody has polled yet.
     given_back: Vec<Decided>,
-    firsts: Firsts,
-    /// Of each undecided record, by its token: librdkafka does not tell the timestamp of a record that
-    /// failed.
-    timestamps_ms: Vec<i64>,
+    /// The partition whose batch is being handed over, and since when.
+    handing: Option<(u32, Instant)>,
+    /// A batch took longer to be handed over than librdkafka waits for its rest: it may have been cut.
+    may_be_cut: bool,
+    reported_at: Instant,
 }
 
 impl KafkaSink {
-    /// `wake` is unparked whenever a verdict can be polled.
+    /// `wake` is unparked whenever a verdict can be polled, or something else is known of a topic.
     pub fn new(
         lane: &str,
         bootstrap_servers: &str,
@@ -65,43 +77,47 @@ impl KafkaSink {
         status: Arc<KafkaStatus>,
         wake: Thread,
     ) -> KafkaSink {
-        let configured_batch_size =
-            properties.get("batch.size").and_then(|size| size.parse().ok()).unwrap_or(BATCH_SIZE);
+        let configured = |name: &str| {
+            let mut all = properties::canonical_all(properties);
+            let (_, text) = all.find(|(known, _)| *known == properties::canonical(name))?;
+            text.trim().parse::<f64>().ok()
+        };
+        let linger_ms = configured("linger.ms").or(client::LINGER_MS.parse().ok());
+        status.wake_on_change(wake.clone());
         let mut sink = KafkaSink {
             bootstrap_servers: bootstrap_servers.to_owned(),
             properties: properties.clone(),
             inline_size,
-            configured_batch_size,
-            batch_size: configured_batch_size,
+            batch_size: configured("batch.size").map_or(BATCH_SIZE, |bytes| bytes as u32),
+            batch_records: configured("batch.num.messages").map_or(BATCH_RECORDS, |n| n as u32),
+            linger: Duration::from_secs_f64(linger_ms.unwrap_or_default().max(0.0) / 1e3),
             lane: lane.to_owned(),
             status,
-            firsts: Firsts::new(wake.clone()),
+            facts: HashMap::new(),
+            facts_version: None,
             wake,
             hook: None,
             topics: TopicHandles::default(),
             producer: None,
             connect_at: Instant::now(),
             given_back: Vec::new(),
-            timestamps_ms: Vec::new(),
+            handing: None,
+            may_be_cut: false,
+            reported_at: Instant::now(),
         };
         sink.connect();
         sink
     }
 
     fn connect(&mut self) {
-        self.batch_size = self.status.batch_size(self.configured_batch_size);
         let config = client::producer(
             &self.bootstrap_servers,
             &self.properties,
             self.inline_size,
             self.batch_size,
         );
-        let reports = Reports::new(
-            self.lane.clone(),
-            Arc::clone(&self.status),
-            Arc::clone(&self.firsts.placement),
-        );
-        match config.create_with_context::<_, BaseProducer<Reports, Placement>>(reports) {
+        let reports = Reports::new(self.lane.clone(), Arc::clone(&self.status));
+        match config.create_with_context::<_, BaseProducer<Reports>>(reports) {
             Ok(producer) => {
                 self.hook = Some(Hook::new(producer.client(), self.wake.clone()));
                 self.producer = Some(producer);
@@ -116,60 +132,56 @@ impl KafkaSink {
         }
     }
 
-    /// Sends what waited behind another record, in order; from the first one that cannot go, or if none
-    /// may, the lane gets them back.
-    fn send_waiting(
-        &mut self,
-        waiting: Vec<Waiting>,
-        mut may_go: bool,
-        decided: &mut Vec<Decided>,
-    ) {
-        for Waiting { record, token } in waiting {
-            let verdict = match may_go.then(|| self.append(record.as_record(), token)) {
-                Some(Ok(())) => continue,
-                Some(Err(AppendError::TooLarge)) => Verdict::TooLarge(record),
-                Some(Err(AppendError::Refused(reason))) => Verdict::Refused { record, reason },
-                Some(Err(
-                    AppendError::Full
-                    | AppendError::Broken
-                    | AppendError::Away
-                    | AppendError::NoTopic,
-                ))
-                | None => {
-                    may_go = false;
-                    let reason = "what it waited for did not land".into();
-                    Verdict::Unsent { record, reason }
-                }
-            };
-            decided.push(Decided { token, verdict });
+    /// What is known of a topic.
+    fn facts(&mut self, topic: &str) -> Option<&TopicFacts> {
+        let version = Some(self.status.facts_version());
+        if self.facts_version != version {
+            self.facts_version = version;
+            self.facts.clear();
         }
+        if !self.facts.contains_key(topic) {
+            self.facts.insert(topic.to_owned(), self.status.topic(topic)?);
+        }
+        self.facts.get(topic)
     }
 }
 
 impl Sink for KafkaSink {
-    fn append(&mut self, record: Record<'_>, token: Token) -> Result<(), AppendError> {
-        let Some(producer) = &self.producer else { return Err(AppendError::Away) };
-        if self.timestamps_ms.len() <= token {
-            self.timestamps_ms.resize(token + 1, 0);
+    fn partitions(&mut self, topic: &str) -> Option<u32> {
+        self.facts(topic).map(|facts| facts.partitions)
+    }
+
+    fn limits(&mut self, topic: &str) -> Limits {
+        let (configured, batch_records) = (self.batch_size, self.batch_records);
+        let linger = self.linger;
+        let facts = self.facts(topic);
+        let topic_max = facts.and_then(|facts| facts.max_message_bytes).unwrap_or(u32::MAX);
+        Limits {
+            batch_bytes: configured.min(topic_max).saturating_sub(BATCH_FRAMING),
+            batch_records,
+            linger,
+            times: facts.and_then(|facts| facts.times),
         }
-        self.timestamps_ms[token] = record.timestamp_ms();
-        // What a broken producer has to decide yet, nothing may line up behind.
-        if self.firsts.are_open() && producer.client().fatal_error().is_some() {
-            return Err(AppendError::Broken);
+    }
+
+    fn append(&mut self, record: RecordBuf, partition: u32, token: Token) -> Result<(), NotTaken> {
+        let Some(producer) = &self.producer else {
+            return Err(NotTaken { record, error: AppendError::Away });
+        };
+        let now = Instant::now();
+        match self.handing {
+            Some((known, began)) if known == partition => {
+                self.may_be_cut |= now.duration_since(began) >= client::HAND_OVER;
+            }
+            _ => self.handing = Some((partition, now)),
         }
-        if !self.firsts.admit(record, token) {
-            return Ok(());
-        }
-        let Err(code) = self.topics.produce(producer.client(), record, token) else {
+        let held = Box::new(Held { record, token });
+        let Err((code, held)) = self.topics.produce(producer.client(), held, partition) else {
             return Ok(());
         };
-        // Nothing came behind it yet.
-        self.firsts.decided(token, false);
-        // A producer with a fatal error refuses everything with that error's own code.
-        if producer.client().fatal_error().is_some() {
-            return Err(AppendError::Broken);
-        }
-        Err(match code {
+        let error = match code {
+            // A producer with a fatal error refuses everything with that error's own code.
+            _ if producer.client().fatal_error().is_some() => AppendError::Broken,
             RDKafkaErrorCode::QueueFull => AppendError::Full,
             RDKafkaErrorCode::MessageSizeTooLarge => AppendError::TooLarge,
             RDKafkaErrorCode::UnknownTopic
@@ -177,14 +189,14 @@ impl Sink for KafkaSink {
             | RDKafkaErrorCode::UnknownTopicOrPartition
             | RDKafkaErrorCode::TopicAuthorizationFailed => AppendError::NoTopic,
             code => AppendError::Refused(code.to_string().into()),
-        })
+        };
+        Err(NotTaken { record: held.record, error })
     }
 
     fn poll(&mut self, decided: &mut Vec<Decided>) {
         if self.producer.is_none() && Instant::now() >= self.connect_at {
             self.connect();
         }
-        // These have their timestamps, and nothing waits behind them.
         decided.append(&mut self.given_back);
         let Some(producer) = &self.producer else { return };
         let reports = producer.context();
@@ -195,38 +207,28 @@ impl Sink for KafkaSink {
                 break;
             }
         }
-        let new = decided.len();
-        decided.append(&mut reports.decided.lock());
-        let end = decided.len();
-        for Decided { token, verdict } in &mut decided[new..] {
-            if let Verdict::TooLarge(record)
-            | Verdict::Refused { record, .. }
-            | Verdict::Undecided { record, .. }
-            | Verdict::Unsent { record, .. } = verdict
-            {
-                record.set_timestamp_ms(self.timestamps_ms[*token]);
-            }
+        let mut reported = reports.decided.lock();
+        self.handing = None;
+        if !reported.is_empty() || !self.may_be_cut {
+            self.reported_at = Instant::now();
         }
-        let waiting = self.firsts.refresh();
-        self.send_waiting(waiting, true, decided);
-        for index in new..end {
-            let landed = matches!(decided[index].verdict, Verdict::Durable);
-            let behind = self.firsts.decided(decided[index].token, landed);
-            self.send_waiting(behind, landed, decided);
+        if self.may_be_cut {
+            self.may_be_cut = producer.in_flight_count() > 0;
         }
+        decided.append(&mut reported);
     }
 
     fn is_broken(&self) -> bool {
         self.producer.as_ref().is_some_and(|producer| {
-            self.batch_size != self.status.batch_size(self.configured_batch_size)
-                || producer.client().fatal_error().is_some()
+            let is_outdated = producer.context().is_outdated.load(Ordering::Relaxed);
+            // The rest of a batch waits inside for the answer to its first part, and spins.
+            let spins = self.may_be_cut && self.reported_at.elapsed() >= SPIN_MAX;
+            is_outdated || spins || producer.client().fatal_error().is_some()
         })
     }
 
     fn reset(&mut self) {
         let mut decided = Vec::new();
-        let waiting = self.firsts.clear();
-        self.send_waiting(waiting, false, &mut decided);
         if let Some(producer) = &self.producer {
             producer.purge(PurgeConfig::default().queue().inflight());
             // What is not polled now would be lost with the producer, and its messages with it.
@@ -252,6 +254,7 @@ impl Sink for KafkaSink {
         }
         self.given_back.append(&mut decided);
         drop(purged);
+        self.may_be_cut = false;
     }
 }
 
@@ -276,20 +279,21 @@ fn is_refusal_of_id(code: RDKafkaErrorCode) -> bool {
 struct Reports {
     lane: String,
     status: Arc<KafkaStatus>,
-    placement: Arc<Placement>,
     decided: Mutex<Vec<Decided>>,
     /// The last poll served something.
     served: AtomicBool,
+    /// A topic is smaller than its producer knew it.
+    is_outdated: AtomicBool,
 }
 
 impl Reports {
-    fn new(lane: String, status: Arc<KafkaStatus>, placement: Arc<Placement>) -> Reports {
+    fn new(lane: String, status: Arc<KafkaStatus>) -> Reports {
         Reports {
             lane,
             status,
-            placement,
             decided: Mutex::default(),
             served: AtomicBool::new(false),
+            is_outdated: AtomicBool::new(false),
         }
     }
 }
@@ -301,6 +305,13 @@ impl ClientContext for Reports {
         // A failed connection and a fatal fault are errors too, which are told below; an id that does not
         // come at once is asked for again; and the gapless guarantee, which librdkafka calls experimental,
         // is asked for on purpose.
+        let told = LogLine::read(facility, message);
+        if told == Some(LogLine::FewerPartitions) {
+            self.is_outdated.store(true, Ordering::Relaxed);
+        }
+        if told.is_some_and(|line| self.status.heed(&line)) {
+            tracing::info!(lane = self.lane, "Kafka is well again");
+        }
         let is_news = !matches!(facility, "FAIL" | "FATAL" | "GETPID")
             && !message.contains("enable.gapless.guarantee");
         if is_news && !matches!(level, RDKafkaLogLevel::Debug) {
@@ -312,11 +323,6 @@ impl ClientContext for Reports {
 
     fn stats_raw(&self, statistics: &[u8]) {
         self.served.store(true, Ordering::Relaxed);
-        const READY: &[u8] = br#""idemp_state": "Assigned""#;
-        let ready = statistics.windows(READY.len()).any(|window| window == READY);
-        if self.status.set_producer_ready(ready) {
-            tracing::info!(lane = self.lane, "Kafka is well again");
-        }
         self.status.set_statistics(statistics);
     }
 
@@ -333,56 +339,36 @@ impl ClientContext for Reports {
     }
 }
 
-impl ProducerContext<Placement> for Reports {
-    type DeliveryOpaque = Token;
+impl ProducerContext for Reports {
+    type DeliveryOpaque = Box<Held>;
 
-    fn get_custom_partitioner(&self) -> Option<&Placement> {
-        Some(&self.placement)
-    }
-
-    fn delivery(&self, result: &DeliveryResult<'_>, token: Token) {
+    fn delivery(&self, result: &DeliveryResult<'_>, held: Box<Held>) {
         self.served.store(true, Ordering::Relaxed);
+        let Held { record, token } = *held;
         let verdict = match result {
             Ok(message) if message.offset() == i64::from(RD_KAFKA_OFFSET_INVALID) => {
                 let reason = "Kafka confirmed what came behind it, and not this".into();
-                Verdict::Undecided { record: copied(message), reason }
+                Verdict::Undecided { record, reason }
             }
             Ok(_) => Verdict::Durable,
-            Err((error, message)) => failed(error, message),
+            Err((error, _)) => verdict(error, record),
         };
-        if matches!(verdict, Verdict::TooLarge(_)) {
-            self.status.ask_for_limits();
+        if matches!(verdict, Verdict::TooLarge(_) | Verdict::Untimely { .. }) {
+            self.status.ask_for_facts();
         }
         self.decided.lock().push(Decided { token, verdict });
     }
 }
 
-/// Copies a record out of librdkafka.
-fn copied(message: &BorrowedMessage<'_>) -> RecordBuf {
-    let mut record = RecordBuf::default();
-    record.begin(message.topic(), message.timestamp().to_millis().unwrap_or_default());
-    if let Some(headers) = message.headers() {
-        for header in headers.iter() {
-            record.header(header.key, header.value.unwrap_or_default());
+pub(crate) fn verdict(error: &KafkaError, record: RecordBuf) -> Verdict {
+    let reason: Cow<'static, str> = error.to_string().into();
+    match error.rdkafka_error_code().map(answer) {
+        Some(Answer::TooLarge) => Verdict::TooLarge(record),
+        Some(Answer::Refused) => Verdict::Refused { record, reason },
+        Some(Answer::Untimely) => Verdict::Untimely { record, reason },
+        Some(Answer::Landed | Answer::Again | Answer::Neighbour | Answer::Broken) | None => {
+            Verdict::Undecided { record, reason }
         }
-    }
-    record.key(|out| out.extend_from_slice(message.key().unwrap_or_default()));
-    record.value(|out| out.extend_from_slice(message.payload().unwrap_or_default()));
-    record
-}
-
-fn failed(error: &KafkaError, message: &BorrowedMessage<'_>) -> Verdict {
-    let record = copied(message);
-    let reason = error.to_string().into();
-    match error.rdkafka_error_code() {
-        Some(RDKafkaErrorCode::MessageSizeTooLarge) => Verdict::TooLarge(record),
-        Some(
-            RDKafkaErrorCode::InvalidRecord
-            | RDKafkaErrorCode::InvalidTimestamp
-            | RDKafkaErrorCode::InvalidMessage
-            | RDKafkaErrorCode::InvalidMessageSize,
-        ) => Verdict::Refused { record, reason },
-        _ => Verdict::Undecided { record, reason },
     }
 }
 

@@ -11,8 +11,12 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::record::{Record, RecordBuf};
-use crate::sink::{AppendError, Decided, Sink, Token, Verdict};
+use crate::record::RecordBuf;
+use crate::sink::{AppendError, Decided, Limits, NotTaken, Sink, Token, Verdict};
+
+/// What a batch takes, as Kafka's sink has it.
+const BATCH_BYTES: u32 = 256 * 1024;
+const BATCH_RECORDS: u32 = 10_000;
 
 /// What becomes of a record, told before it is appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,8 +24,6 @@ pub enum Fate {
     Store,
     /// It comes back undecided, and so does what is behind it until its lane knows.
     Lose,
-    /// It is kept back, and comes back without having been sent.
-    KeepBack,
     /// It can never be stored; known at once or after a while.
     Refuse,
     RefuseAtOnce,
@@ -41,8 +43,9 @@ pub struct MemoryStore {
 }
 
 struct State {
+    partitions: u32,
     stored: Vec<RecordBuf>,
-    taken: Vec<(RecordBuf, bool)>,
+    taken: Vec<RecordBuf>,
     missing: BTreeSet<String>,
     value_max: usize,
     breaks_when_too_large: bool,
@@ -68,6 +71,7 @@ impl MemoryStore {
     pub fn new() -> Arc<MemoryStore> {
         Arc::new(MemoryStore {
             state: Mutex::new(State {
+                partitions: 1,
                 stored: Vec::new(),
                 taken: Vec::new(),
                 missing: BTreeSet::new(),
@@ -125,8 +129,8 @@ impl MemoryStore {
         self.state.lock().stored.clone()
     }
 
-    /// Every record that was taken, in order and as often as it was, and whether it was sent and not kept back.
-    pub fn taken(&self) -> Vec<(RecordBuf, bool)> {
+    /// Every record that was taken, in order and as often as it was.
+    pub fn taken(&self) -> Vec<RecordBuf> {
         self.state.lock().taken.clone()
     }
 
@@ -203,10 +207,7 @@ impl State {
         let lost = &mut queue.lost;
         for (token, record, fate) in batch {
             let topic = topic(&record);
-            let verdict = if fate == Fate::KeepBack {
-                lost.insert(topic);
-                Verdict::Unsent { record, reason: "kept back".into() }
-            } else if too_large.contains(&topic) {
+            let verdict = if too_large.contains(&topic) {
                 Verdict::TooLarge(record)
             } else if lost.contains(&topic) {
                 Verdict::Undecided { record, reason: "one before it was lost".into() }
@@ -238,30 +239,44 @@ impl MemorySink {
 }
 
 impl Sink for MemorySink {
-    fn append(&mut self, record: Record<'_>, token: Token) -> Result<(), AppendError> {
+    fn partitions(&mut self, _: &str) -> Option<u32> {
+        Some(self.store.state.lock().partitions)
+    }
+
+    fn limits(&mut self, _: &str) -> Limits {
+        Limits {
+            batch_bytes: BATCH_BYTES,
+            batch_records: BATCH_RECORDS,
+            linger: Duration::ZERO,
+            times: None,
+        }
+    }
+
+    fn append(&mut self, record: RecordBuf, _: u32, token: Token) -> Result<(), NotTaken> {
         self.store.change(|state| {
             let queue = state.queues.get_mut(&self.id).expect("it is there as long as the sink");
+            let not_taken = |error| Err(NotTaken { record: record.clone(), error });
             if queue.broken {
-                return Err(AppendError::Broken);
+                return not_taken(AppendError::Broken);
             }
-            if state.missing.contains(record.topic()) {
-                return Err(AppendError::NoTopic);
+            if state.missing.contains(record.as_record().topic()) {
+                return not_taken(AppendError::NoTopic);
             }
             match state.fates.pop_front().unwrap_or(Fate::Store) {
-                Fate::Full => Err(AppendError::Full),
-                Fate::RefuseAtOnce => Err(AppendError::Refused("refused at once".into())),
+                Fate::Full => not_taken(AppendError::Full),
+                Fate::RefuseAtOnce => not_taken(AppendError::Refused("refused at once".into())),
                 Fate::Break => {
                     queue.broken = true;
-                    Err(AppendError::Broken)
+                    not_taken(AppendError::Broken)
                 }
                 Fate::Forget => {
-                    state.taken.push((record.to_owned(), true));
+                    state.taken.push(record);
                     Ok(())
                 }
                 Fate::Panic => panic!("as the test told"),
                 fate => {
-                    queue.taken.push((token, record.to_owned(), fate));
-                    state.taken.push((record.to_owned(), fate != Fate::KeepBack));
+                    state.taken.push(record.clone());
+                    queue.taken.push((token, record, fate));
                     Ok(())
                 }
             }
@@ -288,12 +303,8 @@ impl Sink for MemorySink {
     fn reset(&mut self) {
         self.with_queue(|queue| {
             queue.broken = false;
-            for (token, record, fate) in queue.taken.drain(..) {
-                let reason = "given up".into();
-                let verdict = match fate {
-                    Fate::KeepBack => Verdict::Unsent { record, reason },
-                    _ => Verdict::Undecided { record, reason },
-                };
+            for (token, record, _) in queue.taken.drain(..) {
+                let verdict = Verdict::Undecided { record, reason: "given up".into() };
                 queue.decided.push(Decided { token, verdict });
             }
         });

@@ -1,7 +1,7 @@
 //! Kafka ends, stands still, or does not do what it is asked for.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tests::process::Signal;
 
@@ -86,9 +86,10 @@ pub const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "kafka-refuses",
-        about: "a share of produce requests is answered INVALID_TIMESTAMP or INVALID_RECORD, and would be taken later",
+        about: "a share of produce requests is answered INVALID_TIMESTAMP, or INVALID_RECORD of several records \
+                together, and would be taken later",
         setting: |setting| setting.put(Front::Refusing),
-        run: |rig, draw| refuses(rig, draw, &[32, 87]),
+        run: finally,
         expects: Expects {
             known: Some("what may still land becomes a dead letter at the first such answer"),
             ..Expects::NOTHING
@@ -139,17 +140,16 @@ pub const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "partitions-added",
-        about: "a topic gets 12 more partitions under load, three times",
+        about: "a topic gets 12 more partitions under load, three times, while a share of produce requests has to be \
+                made again",
         setting: |setting| {
             setting.takes(Part::Kafka);
+            setting.put(Front::Refusing);
             setting.partitions = 6;
+            // By Kafka's own times a device's records of several partitions are in a row.
+            setting.properties.push(("log.message.timestamp.type".into(), "LogAppendTime".into()));
         },
-        run: |rig, draw| {
-            for more in 1..=3 {
-                rig.broker().grow_topic(rig.topic("fast"), 6 + 12 * more);
-                thread::sleep(draw.pause(4000, 8000));
-            }
-        },
+        run: grows,
         expects: Expects {
             known: Some("a device changes its partition while older messages of it are undecided"),
             ..Expects::NOTHING
@@ -243,6 +243,55 @@ fn refuses(rig: &Rig, draw: &mut Draw, codes: &'static [i16]) {
             refused.then_some(code)
         });
         thread::sleep(draw.pause(1500, 3500));
+    }
+    rig.refusing().release();
+}
+
+/// Codes that say that a record is refused for good, where another time or being alone helps.
+fn finally(rig: &Rig, draw: &mut Draw) {
+    const INVALID_TIMESTAMP: i16 = 32;
+    const INVALID_RECORD: i16 = 87;
+    for round in 0..4 {
+        let is_time = round % 2 == 0;
+        let (mut left, every) = (*draw.pick(&[1, 3, 10]), *draw.pick(&[1, 2, 7]));
+        let mut seen = 0;
+        rig.refusing().refuse(move |append| {
+            let may_be = is_time || append.records.len() > 1;
+            seen += u32::from(may_be);
+            let is_refused = may_be && left > 0 && seen % every == 0;
+            left -= i32::from(is_refused);
+            is_refused.then_some(if is_time { INVALID_TIMESTAMP } else { INVALID_RECORD })
+        });
+        thread::sleep(draw.pause(1500, 3500));
+    }
+    rig.refusing().release();
+}
+
+/// Whoever knows of more partitions writes to them while older messages wait to be sent again.
+fn grows(rig: &Rig, draw: &mut Draw) {
+    const NOT_ENOUGH_REPLICAS: i16 = 19;
+    const KNOWN: Duration = Duration::from_secs(15);
+    let topic = rig.topic("fast");
+    let mut seen = 0_u32;
+    rig.refusing().refuse(move |_| {
+        seen += 1;
+        seen.is_multiple_of(3).then_some(NOT_ENOUGH_REPLICAS)
+    });
+    let mut before = 6;
+    for partitions in [18, 30, 42] {
+        rig.broker().grow_topic(topic, partitions);
+        let begin = Instant::now();
+        let is_used = || rig.broker().ends(topic)[before..].iter().any(|end| *end > 0);
+        while !is_used() && begin.elapsed() < KNOWN {
+            thread::sleep(Duration::from_millis(200));
+        }
+        if !is_used() {
+            rig.timeline.finds(format!(
+                "nothing came to partitions {before} to {partitions} within {KNOWN:?}"
+            ));
+        }
+        thread::sleep(draw.pause(1000, 4000));
+        before = partitions;
     }
     rig.refusing().release();
 }

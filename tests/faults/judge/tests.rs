@@ -77,6 +77,7 @@ impl Story {
             partition: 3,
             offset,
             timestamp_ms: sent_ms(seq) as i64,
+            is_append_time: false,
             message_id: Some(message_id(seq)),
             gateway: Some("gw-1".into()),
             head: Some(format!("{device} {seq} {SIZE}")),
@@ -114,6 +115,15 @@ impl Story {
         let verdict = self.verdict();
         assert!(verdict.findings.is_empty(), "{verdict}");
         verdict
+    }
+
+    /// It finds so many of this kind, and nothing else.
+    #[track_caller]
+    fn finds_each(&self, kind: Kind, count: usize) {
+        let verdict = self.verdict();
+        let found: Vec<_> =
+            verdict.findings.each().map(|(kind, found)| (kind, found.count)).collect();
+        assert_eq!(found, [(kind, count)], "{verdict}");
     }
 
     /// It finds one of this kind, and nothing else; what it says of it has all these words.
@@ -287,6 +297,51 @@ fn the_order_is_that_of_one_device_in_one_topic_of_one_gateway() {
     story.is_clean();
     story.lines.landed.last_mut().expect("it landed").gateway = Some("gw-2".into());
     story.finds(Kind::Order, &["m1 5 "]);
+}
+
+/// Four messages of a device in a topic that grew between the second and the third, by Kafka's own times.
+fn grown(times_ms: [i64; 4]) -> Story {
+    let mut story = Story::of(4);
+    story.lines.sizes.insert(("fast".into(), 0), [6, 24].into());
+    for (landed, at_ms) in story.lines.landed.iter_mut().zip(times_ms) {
+        landed.timestamp_ms = at_ms;
+        landed.is_append_time = true;
+    }
+    story.lines.landed[2..].iter_mut().for_each(|landed| landed.partition = 9);
+    story
+}
+
+#[test]
+fn a_device_keeps_its_order_across_the_partitions_of_a_topic() {
+    grown([10, 11, 12, 13]).is_clean();
+    grown([10, 12, 11, 13]).finds(Kind::Order, &["m1 2 ", "fast-3@1", "comes after 3 at fast-9@2"]);
+    // What Kafka took in one millisecond may have come in any order.
+    grown([10, 11, 11, 11]).is_clean();
+    grown([11, 12, 9, 10]).finds_each(Kind::Order, 2);
+    // The producer's own times say nothing of it.
+    let mut story = grown([10, 12, 11, 13]);
+    story.lines.landed.iter_mut().for_each(|landed| landed.is_append_time = false);
+    story.is_clean();
+}
+
+#[test]
+fn what_comes_again_in_another_partition_does_not_come_first() {
+    let mut story = grown([10, 11, 20, 21]);
+    // The second is there once more, in the new partition and behind all others.
+    story.evidence.handed_over_again.insert(message_id(2));
+    let again = story.land("m1", 2);
+    (again.partition, again.timestamp_ms, again.is_append_time) = (9, 30, true);
+    assert_eq!(story.is_clean().doubles.by_gateway, 1);
+}
+
+#[test]
+fn a_message_is_out_of_order_once_however_it_is_looked_at() {
+    let mut story = grown([10, 13, 11, 12]);
+    // The third overtook the second, and the fourth did so within a partition too.
+    story.lines.landed[1].partition = 9;
+    story.lines.landed[1].offset = 9;
+    story.lines.landed[3].partition = 3;
+    story.finds(Kind::Order, &["m1 2 ", "comes after 3 at fast-9@2"]);
 }
 
 #[test]
@@ -537,7 +592,7 @@ fn a_case_is_judged_again_from_files() {
     let books = write("books", &format!("i m1 1 1 7 {hash} t 100\no m1 1 120 00\n"));
     let line = |offset| {
         let id = "0197ab00-0000-7000-8000-00000000000f";
-        format!("l 0 slow 0 {offset} 100 m1 {id} slow gw 0 - 7 {hash} s3://b/a%2520b/1 -\n")
+        format!("l 0 slow 0 {offset} 100 0 m1 {id} slow gw 0 - 7 {hash} s3://b/a%2520b/1 -\n")
     };
     let landed = write("landed.out", &(line(0) + &line(1)));
     let mut evidence = Evidence { healed_ms: Some(110), ..Evidence::default() };

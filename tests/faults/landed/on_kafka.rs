@@ -95,6 +95,7 @@ fn it_says_what_a_record_holds() {
         partition: 0,
         offset: 0,
         timestamp_ms: landed[0].timestamp_ms,
+        is_append_time: false,
         message_id: id(1),
         gateway: Some("gw 1".into()),
         head: Some("m1 1 60".to_owned()),
@@ -170,6 +171,23 @@ fn it_follows_topics_that_grow_and_are_made_anew_and_a_broker_that_dies() {
 }
 
 #[test]
+fn it_says_whose_time_a_record_has() {
+    let (kafka, folder) = (Kafka::shared(), Folder::new("landed"));
+    let topics = ["producer", "append"].map(|name| tests::kafka::unique(&format!("landed.{name}")));
+    let [of_producer, of_append] = topics.each_ref().map(String::as_str);
+    kafka.create_topic(of_producer, 1, &[]);
+    kafka.create_topic(of_append, 1, &[("message.timestamp.type", "LogAppendTime")]);
+    topics.iter().for_each(|topic| kafka.produce_to(topic, 0, &inline(1)));
+    let reader = Reader::start(&kafka.address(), &topics, &folder);
+    let lines = reader.finish().expect("Kafka is there");
+    let told = |topic: &str| {
+        let landed = lines.landed.iter().find(|landed| &*landed.topic == topic);
+        landed.expect("it was written").is_append_time
+    };
+    assert_eq!((told(of_producer), told(of_append)), (false, true));
+}
+
+#[test]
 fn records_that_are_forgotten_are_passed_over() {
     let (kafka, folder) = (Kafka::shared(), Folder::new("landed"));
     let topic = tests::kafka::unique("landed.forgotten");
@@ -207,7 +225,7 @@ fn it_gives_up_and_says_what_it_could_not_read() {
 #[test]
 fn what_is_no_line_is_an_error() {
     let hash = "ab".repeat(32);
-    let whole = format!("l 0 t 1 2 3 m1 - fast gw 0 m1%201%2060 9 {hash} - -");
+    let whole = format!("l 0 t 1 2 3 0 m1 - fast gw 0 m1%201%2060 9 {hash} - -");
     let mut lines = Lines::default();
     lines.take(&whole).expect("it is whole");
     assert_eq!(lines.landed[0].head.as_deref(), Some("m1 1 60"));
@@ -218,6 +236,7 @@ fn what_is_no_line_is_an_error() {
         "a x",
         "p t 0",
         &whole.replace("l 0", "l x"),
+        &whole.replace("3 0 m1", "3 2 m1"),
         &whole.replace("%20", "%2g"),
         &whole.replace("m1 - fast", "m1 0123 fast"),
         &whole.replace(&hash, "abab"),
@@ -240,7 +259,8 @@ fn what_is_no_line_is_an_error() {
 fn the_lines_of_a_reader_that_was_killed_are_read_up_to_the_torn_one() {
     let folder = Folder::new("landed");
     let path = folder.join("landed.out");
-    std::fs::write(&path, "p t 0 3\np t 0 6\nl 0 t 1 2 3 m1 -").expect("the folder can be written");
+    std::fs::write(&path, "p t 0 3\np t 0 6\nl 0 t 1 2 3 0 m1 -")
+        .expect("the folder can be written");
     let lines = Lines::read(&path).expect("the rest is whole");
     assert_eq!((lines.landed.len(), &lines.sizes[&("t".into(), 0)]), (0, &[3, 6].into()));
     std::fs::write(&path, "p t 0\n").expect("the folder can be written");

@@ -120,6 +120,17 @@ impl Kafka {
         }
     }
 
+    /// Makes a topic with these brokers for each partition, the leader first.
+    #[track_caller]
+    pub fn create_topic_on(&self, name: &str, replicas: &[&[i32]], settings: &[(&str, &str)]) {
+        let partitions = replicas.len() as i32;
+        let topic = NewTopic::new(name, partitions, TopicReplication::Variable(replicas));
+        let topic = settings.iter().fold(topic, |topic, &(name, value)| topic.set(name, value));
+        let done =
+            self.administer(async |admin, options| admin.create_topics([&topic], options).await);
+        assert!(done.iter().all(Result::is_ok), "{name} cannot be created: {done:?}");
+    }
+
     /// Gives a topic more partitions, so many in all.
     #[track_caller]
     pub fn grow_topic(&self, name: &str, partitions: usize) {

@@ -1,6 +1,7 @@
 //! A proxy in front of Kafka that answers chosen ProduceRequests itself, with an error, and lets all else
 //! pass: a real broker gives few errors when it is asked to, and what it makes of the requests behind the
-//! refused one is the question. It can also say that of a request which the broker stored.
+//! refused one is the question. It can also say that of a request which the broker stored, and keep the broker's
+//! answers back for a while.
 //!
 //! It knows the shapes of Kafka's protocol that librdkafka uses here; another one ends the test.
 
@@ -20,6 +21,8 @@ const PRODUCE: i16 = 0;
 const VERSIONS: std::ops::RangeInclusive<i16> = 9..=12;
 /// How long a refusal takes, so that requests come behind it.
 const DELAY: Duration = Duration::from_millis(30);
+/// Between two looks whether an answer is still to be kept back.
+const LOOK: Duration = Duration::from_millis(20);
 /// No broker sends or takes more in one frame.
 const FRAME_MAX: usize = 100 * 1024 * 1024;
 
@@ -28,10 +31,46 @@ pub struct Append {
     pub topic: String,
     pub partition: i32,
     pub producer_id: i64,
+    /// Its records, each as it is in the batch.
+    pub records: Vec<Vec<u8>>,
 }
 
-/// Kafka's error code for a request that is to be refused.
-type Rule = Box<dyn FnMut(&Append) -> Option<i16> + Send>;
+impl Append {
+    /// The records that hold these bytes, by their places in the batch.
+    pub fn holding(&self, bytes: &[u8]) -> Vec<usize> {
+        let holds = |record: &[u8]| record.windows(bytes.len()).any(|part| part == bytes);
+        let numbered = self.records.iter().enumerate();
+        numbered.filter(|(_, record)| holds(record)).map(|(place, _)| place).collect()
+    }
+}
+
+/// What a client is told of a request that is refused: Kafka's error code, and where a broker says more, that.
+pub struct Said {
+    code: i16,
+    message: Option<String>,
+    /// Records that are at fault, by their places in the batch, and what is wrong with each.
+    culprits: Vec<(usize, String)>,
+}
+
+impl Said {
+    /// As brokers speak of single records since Kafka 2.4.
+    pub fn of_records(
+        code: i16,
+        message: &str,
+        culprits: impl IntoIterator<Item = (usize, String)>,
+    ) -> Said {
+        Said { code, message: Some(message.to_owned()), culprits: culprits.into_iter().collect() }
+    }
+}
+
+impl From<i16> for Said {
+    fn from(code: i16) -> Said {
+        Said { code, message: None, culprits: Vec::new() }
+    }
+}
+
+/// What is said of a request that is to be refused.
+type Rule = Box<dyn FnMut(&Append) -> Option<Said> + Send>;
 
 /// The proxy; it ends with this, and so do its connections.
 pub struct Refusing {
@@ -45,11 +84,13 @@ struct State {
     /// The broker gets what is refused, and its answer goes nowhere.
     stores: bool,
     refused: u64,
+    /// How much later than it came an answer to a ProduceRequest goes on.
+    late: Duration,
 }
 
 /// What a connection's client waits for, in the order of its requests.
 enum Answer {
-    OfBroker,
+    OfBroker { of_produce: bool },
     Refusal { frame: Vec<u8>, due: Instant },
     InsteadOfBroker { frame: Vec<u8> },
 }
@@ -77,19 +118,25 @@ impl Refusing {
     }
 
     /// From now on the rule says which requests are refused.
-    pub fn refuse(&self, rule: impl FnMut(&Append) -> Option<i16> + Send + 'static) {
-        self.set(Some(Box::new(rule)), false);
+    pub fn refuse<S: Into<Said>>(&self, rule: impl FnMut(&Append) -> Option<S> + Send + 'static) {
+        self.set(Some(boxed(rule)), false);
     }
 
     /// From now on the broker gets all requests, and the rule says of which the client is told that they were
     /// refused.
-    pub fn deny(&self, rule: impl FnMut(&Append) -> Option<i16> + Send + 'static) {
-        self.set(Some(Box::new(rule)), true);
+    pub fn deny<S: Into<Said>>(&self, rule: impl FnMut(&Append) -> Option<S> + Send + 'static) {
+        self.set(Some(boxed(rule)), true);
     }
 
-    /// From now on all requests pass.
-    pub fn release(&self) {
+    /// From now on all requests pass, and answers to those that append something come so much later.
+    pub fn delay(&self, late: Duration) {
         self.set(None, false);
+        lock(&self.state).late = late;
+    }
+
+    /// From now on all requests pass, and their answers as soon as they come; also those that were kept back.
+    pub fn release(&self) {
+        self.delay(Duration::ZERO);
     }
 
     fn set(&self, rule: Option<Rule>, stores: bool) {
@@ -103,17 +150,21 @@ impl Refusing {
     }
 }
 
+fn boxed<S: Into<Said>>(mut rule: impl FnMut(&Append) -> Option<S> + Send + 'static) -> Rule {
+    Box::new(move |append| rule(append).map(Into::into))
+}
+
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     // A rule that panicked has told why.
     state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-fn carry(client: &TcpStream, server: &TcpStream, state: &Mutex<State>) -> io::Result<()> {
+fn carry(client: &TcpStream, server: &TcpStream, state: &Arc<Mutex<State>>) -> io::Result<()> {
     let (awaited, answers) = mpsc::channel();
     let answers = {
-        let (server, client) = (server.try_clone()?, client.try_clone()?);
+        let (server, client, state) = (server.try_clone()?, client.try_clone()?, Arc::clone(state));
         thread::spawn(move || {
-            let result = carry_answers(&server, &client, &answers);
+            let result = carry_answers(&server, &client, &answers, &state);
             // A broker that dies closes the connection, also of a client that only waits.
             close([&client, &server]);
             result
@@ -143,7 +194,7 @@ fn carry_requests(
             }
             None => {
                 write_frame(server, &frame)?;
-                Answer::OfBroker
+                Answer::OfBroker { of_produce: frame.starts_with(&PRODUCE.to_be_bytes()) }
             }
         };
         awaited.send(answer).map_err(|_| io::ErrorKind::BrokenPipe)?;
@@ -154,10 +205,18 @@ fn carry_answers(
     server: &TcpStream,
     client: &TcpStream,
     answers: &Receiver<Answer>,
+    state: &Mutex<State>,
 ) -> io::Result<()> {
     for answer in answers {
         let frame = match answer {
-            Answer::OfBroker => read_frame(server)?,
+            Answer::OfBroker { of_produce } => {
+                let frame = read_frame(server)?;
+                let came = Instant::now();
+                while of_produce && came.elapsed() < lock(state).late {
+                    thread::sleep(LOOK);
+                }
+                frame
+            }
             Answer::Refusal { frame, due } => {
                 thread::sleep(due.saturating_duration_since(Instant::now()));
                 frame
@@ -198,11 +257,12 @@ fn refusal(frame: &[u8], state: &Mutex<State>) -> Option<Refusal> {
         return None;
     }
     assert!(VERSIONS.contains(&version), "a ProduceRequest of version {version} is not known here");
-    let append = append(rest);
     let mut state = lock(state);
-    let code = state.rule.as_mut()?(&append)?;
+    let rule = state.rule.as_mut()?;
+    let append = append(rest);
+    let said = rule(&append)?;
     state.refused += 1;
-    let frame = produce_response(correlation_id, &append, code);
+    let frame = produce_response(correlation_id, &append, &said);
     Some(Refusal { frame, stores: state.stores })
 }
 
@@ -221,14 +281,26 @@ fn append(mut rest: &[u8]) -> Append {
     rest.advance(name);
     assert_eq!(varint(&mut rest) - 1, 1, "librdkafka asks for one partition at a time");
     let partition = rest.get_i32();
-    let _records = varint(&mut rest);
-    // A record batch: its offset, length, leader epoch, magic byte, checksum, attributes, last offset
-    // and two timestamps are of no interest.
-    rest.advance(8 + 4 + 4 + 1 + 4 + 2 + 4 + 8 + 8);
-    Append { topic, partition, producer_id: rest.get_i64() }
+    let _bytes = varint(&mut rest);
+    // A record batch: its offset, length, leader epoch, magic byte and checksum are of no interest.
+    rest.advance(8 + 4 + 4 + 1 + 4);
+    let compression = rest.get_i16() & 7;
+    // Nor are its last offset and two timestamps.
+    rest.advance(4 + 8 + 8);
+    let producer_id = rest.get_i64();
+    let (_epoch, _sequence, count) = (rest.get_i16(), rest.get_i32(), rest.get_i32());
+    assert_eq!(compression, 0, "the records of a compressed batch are not known here");
+    let records = (0..count).map(|_| {
+        // Zigzag, and never negative.
+        let length = varint(&mut rest) / 2;
+        let record = rest[..length].to_vec();
+        rest.advance(length);
+        record
+    });
+    Append { topic, partition, producer_id, records: records.collect() }
 }
 
-fn produce_response(correlation_id: i32, append: &Append, code: i16) -> Vec<u8> {
+fn produce_response(correlation_id: i32, append: &Append, said: &Said) -> Vec<u8> {
     const NO_TAGS: u8 = 0;
     const ONE: u8 = 2;
     const NONE: i64 = -1;
@@ -236,23 +308,42 @@ fn produce_response(correlation_id: i32, append: &Append, code: i16) -> Vec<u8> 
     out.put_i32(correlation_id);
     out.put_u8(NO_TAGS);
     out.put_u8(ONE);
-    assert!(append.topic.len() < 127, "a longer name has a longer length");
-    out.put_u8(append.topic.len() as u8 + 1);
-    out.extend_from_slice(append.topic.as_bytes());
+    put_text(&mut out, Some(&append.topic));
     out.put_u8(ONE);
     out.put_i32(append.partition);
-    out.put_i16(code);
+    out.put_i16(said.code);
     // Base offset, append time and start of the log.
     for _ in 0..3 {
         out.put_i64(NONE);
     }
-    // No errors of single records, and no message.
-    out.extend_from_slice(&[1, 0]);
+    put_length(&mut out, said.culprits.len());
+    for (place, what) in &said.culprits {
+        out.put_i32(*place as i32);
+        put_text(&mut out, Some(what));
+        out.put_u8(NO_TAGS);
+    }
+    put_text(&mut out, said.message.as_deref());
     out.extend_from_slice(&[NO_TAGS, NO_TAGS]);
     let throttle_ms = 0;
     out.put_i32(throttle_ms);
     out.put_u8(NO_TAGS);
     out
+}
+
+fn put_text(out: &mut Vec<u8>, text: Option<&str>) {
+    let Some(text) = text else { return out.put_u8(0) };
+    put_length(out, text.len());
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// Of what is not absent: Kafka writes one more.
+fn put_length(out: &mut Vec<u8>, length: usize) {
+    let mut left = length + 1;
+    while left >= 0x80 {
+        out.put_u8(left as u8 | 0x80);
+        left >>= 7;
+    }
+    out.put_u8(left as u8);
 }
 
 fn varint(rest: &mut &[u8]) -> usize {

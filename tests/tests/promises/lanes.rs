@@ -354,6 +354,11 @@ fn a_limit_lowered_under_load_harms_nobody() {
         }
     }
     load.goes_on(1_000);
+    // The limit is known, and batches fit.
+    let again = || gateway.metrics().sum("landfall_lane_records_handed_over_again_total", &[]);
+    let before = again();
+    load.goes_on(1_000);
+    assert_eq!(again(), before, "what fits is handed over once");
     // The devices of the load take no negative acknowledgement.
     assert_landed_in_order(&load.stop(), &kafka.read_all(&gateway.topic("fast")));
     assert_eq!(kafka.count(&gateway.topic("dead-letter")), 3);

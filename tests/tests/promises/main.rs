@@ -5,6 +5,14 @@
 mod durable;
 // What Kafka refuses is sent again, and nothing overtakes it.
 mod errors;
+// A topic's partitions come, go and stand still, and no device loses its order by it.
+mod partitions;
+// The time of a record is the gateway's, and no message's fault.
+mod times;
+// Waiting for Kafka costs no CPU.
+mod waiting;
+// What keeps a lane from landing is named, and goes by.
+mod causes;
 // A message takes the lane that its metadata says, no lane waits for another, and the sums hold.
 mod lanes;
 // The ledger's books add up, and it tells of what Kafka may have twice.
@@ -45,5 +53,7 @@ mod readers;
 mod panics;
 // The faults that tests ask for are not in the program that users build.
 mod faults;
+// What Kafka says of a topic is known soon after it is so.
+mod topics;
 // The bridge's Kafka sink keeps on a real Kafka what every sink has to keep.
 mod sink;

@@ -102,13 +102,14 @@ const PRODUCT: [&str; 4] =
     ["bridge/src/", "bridge/parse/src/", "gateway/src/", "examples/device-sim/src/"];
 
 /// Files that decide, wherever they stand: they have to call themselves pure.
-const DECIDE: [&str; 11] = [
+const DECIDE: [&str; 12] = [
     "acl_file.rs",
     "classify.rs",
     "filter.rs",
     "judge.rs",
     "key.rs",
-    "outbox.rs",
+    "lane/flight.rs",
+    "fleet/outbox.rs",
     "pattern.rs",
     "policy.rs",
     "route.rs",
@@ -144,7 +145,9 @@ fn impure(tree: &Tree) -> Vec<String> {
                 .to_lowercase()
                 .split(|one: char| !one.is_alphabetic())
                 .any(|word| word == "pure");
-        let decides = DECIDE.contains(&path.rsplit('/').next().unwrap_or(path));
+        let decides = DECIDE
+            .iter()
+            .any(|name| path.strip_suffix(name).is_some_and(|folder| folder.ends_with('/')));
         if decides && !is_pure {
             faults.push(format!("{path}:1: its first lines do not call it pure"));
         }

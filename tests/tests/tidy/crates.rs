@@ -253,7 +253,16 @@ const OWNERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("rcgen", &["gateway/src/command/", "gateway/src/net/tls/", "examples/device-sim/src/"]),
-    ("rdkafka", &["bridge/src/kafka", "bridge/src/sink/kafka", "examples/device-sim/src/verify/"]),
+    (
+        "rdkafka",
+        &[
+            "bridge/src/kafka",
+            "bridge/src/sink/kafka",
+            // By librdkafka's own error codes, in tests.
+            "bridge/src/lane/simulation",
+            "examples/device-sim/src/verify/",
+        ],
+    ),
     ("reqwest", &["gateway/src/command/admin.rs", "gateway/src/identity", "gateway/src/web.rs"]),
     ("rlimit", &["gateway/src/"]),
     // A codec that is not ours, for the tests of ours.

@@ -4,7 +4,8 @@
 // Run by Java from this file: java -cp … Landed.java BOOTSTRAP_SERVERS PATIENCE_SECONDS TOPIC…
 //
 // What it prints, separated by one space, texts percent-escaped, "-" for what is not there:
-//   l GENERATION TOPIC PARTITION OFFSET TIMESTAMP KEY MESSAGE_ID LANE GATEWAY DUP HEAD SIZE SHA256 URI REASON
+//   l GENERATION TOPIC PARTITION OFFSET TIMESTAMP APPENDED KEY MESSAGE_ID LANE GATEWAY DUP HEAD SIZE SHA256 URI REASON
+//                                    APPENDED is 1 where the timestamp is Kafka's, of the append, and 0 where it is the producer's
 //   p TOPIC GENERATION PARTITIONS    the topic was found, made anew, grew, or is gone (0)
 //   a NAME                           everything is read that was there when "reach NAME" came
 //   e                                the same for "finish", and the end
@@ -53,6 +54,7 @@ import org.apache.kafka.common.Uuid;
 import org.apache.kafka.common.errors.UnknownTopicIdException;
 import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
 import org.apache.kafka.common.header.Header;
+import org.apache.kafka.common.record.TimestampType;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 
 final class Landed {
@@ -459,6 +461,7 @@ final class Landed {
         lines.append("l ").append(topics.get(record.topic()).generation);
         lines.append(' ').append(record.topic()).append(' ').append(record.partition());
         lines.append(' ').append(record.offset()).append(' ').append(record.timestamp());
+        lines.append(record.timestampType() == TimestampType.LOG_APPEND_TIME ? " 1" : " 0");
         word(record.key());
         var value = record.value() == null ? new byte[0] : record.value();
         try {

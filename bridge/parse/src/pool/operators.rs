@@ -8,19 +8,21 @@ use super::Inner;
 use super::status::{Order, PartitionStatus, Status, What};
 use crate::failure::{Failure, Reason};
 use crate::line::{State, Verdict};
+use crate::work::Work;
 
-impl<W> Inner<W> {
+impl<W: Work> Inner<W> {
     /// Does what operators asked for.
-    pub(super) fn obey(&mut self) {
+    pub(super) fn obey(&mut self, member: &Member) {
         for Order { at, what } in self.control.take_orders() {
             let (pool, topic, partition) =
                 (&self.name, &at.partition.topic, at.partition.partition);
             let (offset, what_is_done) = (at.offset, what.label());
             let mut desk = self.desk.0.lock();
-            let slot = desk.find(topic, partition).and_then(|id| desk.slot_mut(id));
-            let Some(slot) = slot.filter(|slot| {
+            let id = desk.find(topic, partition);
+            let slot = id.and_then(|id| Some((id, desk.slot_mut(id)?)));
+            let Some((id, slot)) = slot.filter(|(_, slot)| {
                 let is_kept = matches!(slot.line.state, State::Stopped { .. } | State::Held { .. });
-                is_kept && slot.stands_at() == Some(offset)
+                (is_kept || slot.stands()) && slot.stands_at() == Some(offset)
             }) else {
                 tracing::warn!(
                     pool,
@@ -36,25 +38,34 @@ impl<W> Inner<W> {
             if let What::Skip = what {
                 let detail = "an operator had it left out";
                 let failure = Failure::new(Reason::Operator, detail);
-                slot.line.verdict = Some(Verdict { offset, failure, again: false });
-                slot.line.alone_until = slot.line.alone_until.max(Some(offset));
+                slot.line.decide(offset, Verdict { failure, again: false });
             }
             slot.line.state = State::Running;
+            if slot.stands() {
+                // What was made of it waits to be written.
+                drop(desk);
+                self.rewind(member, id);
+            }
         }
     }
 
     /// Tells how it is.
-    pub(super) fn show(&self, member: &Member) {
+    pub(super) fn show(&mut self, member: &Member) {
         if let Some(trouble) = member.take_trouble() {
             self.control.note_trouble(&self.name, trouble);
         }
         let ends = member.ends();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let desk = self.desk.0.lock();
+        let outbox = &mut self.outbox;
         let all = desk.slots().map(|(id, slot)| {
             let Partition { topic, partition } = &slot.partition;
             let (state, reason) = match &slot.line.state {
-                State::Running | State::Alone => (Status::Running, None),
+                State::Running | State::Large if slot.stands() => {
+                    let reason = outbox.reason(|token| desk.is_of_first(token, id));
+                    (Status::Held, Some(reason))
+                }
+                State::Running => (Status::Running, None),
                 State::Large => (Status::Running, Some("a large payload is parsed".to_owned())),
                 State::Held { reason, .. } => (Status::Held, Some(reason.clone())),
                 State::Stopped { failure } => (Status::Stopped, Some(failure.to_string())),

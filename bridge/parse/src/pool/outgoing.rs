@@ -1,91 +1,32 @@
-//! A pool's way out: what it hands to its sink, and what that reports.
+//! A pool's way out: the records that it writes, and what became of them.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bridge::kafka::group::Member;
-use bridge::record::{Record, RecordBatch};
-use bridge::sink::{Decided, Verdict};
+use bridge::outbox::Delivered;
+use bridge::record::RecordBatch;
 
-use super::setback::Setback;
 use super::{BATCH_KEEP_BYTES, Inner};
-use crate::desk::{Desk, Landed, SlotId, Ticket};
+use crate::desk::{Landed, SlotId, Ticket};
 use crate::work::Work;
 
 impl<W: Work> Inner<W> {
     /// Hands over all that a message became.
-    pub(super) fn hand_over(
-        &mut self,
-        member: &Member,
-        ticket: Ticket,
-        batch: &mut RecordBatch<()>,
-    ) {
-        let mut setback = None;
-        let shared = Arc::clone(&self.desk);
-        let mut desk = shared.0.lock();
+    pub(super) fn hand_over(&mut self, ticket: Ticket, batch: &mut RecordBatch<()>) {
+        let mut desk = self.desk.0.lock();
         batch.drain(BATCH_KEEP_BYTES, |record, ()| {
-            if setback.is_none() {
-                setback = self.append(&mut desk, ticket, record);
+            if let Some(token) = desk.open(ticket, record.len() as u64) {
+                self.outbox.push(record.to_owned(), token);
             }
         });
-        drop(desk);
-        if let Some(setback) = setback {
-            self.set_back(member, ticket.slot, setback);
-        }
-    }
-
-    /// Hands one record over, or puts it into the outbox. The sink tells nothing of the group meanwhile, so the
-    /// desk may be held.
-    pub(super) fn append(
-        &mut self,
-        desk: &mut Desk,
-        ticket: Ticket,
-        record: Record<'_>,
-    ) -> Option<Setback> {
-        let token = desk.open(ticket, record.len() as u64)?;
-        if !self.outbox.is_empty() {
-            self.outbox.push_back((record.to_owned(), token));
-            return None;
-        }
-        match self.sink.append(record, token) {
-            Ok(()) => None,
-            Err(error) => match Setback::of(error) {
-                None => {
-                    self.outbox.push_back((record.to_owned(), token));
-                    None
-                }
-                setback => {
-                    desk.failed(token);
-                    setback
-                }
-            },
-        }
-    }
-
-    /// Hands over what waits for room in the sink.
-    pub(super) fn flush(&mut self, member: &Member) {
-        while let Some((record, token)) = self.outbox.pop_front() {
-            if !self.desk.0.lock().is_wanted(token) {
-                // Written now, it would overtake what is in front of it when it is read again.
-                self.desk.0.lock().failed(token);
-                continue;
-            }
-            let Err(error) = self.sink.append(record.as_record(), token) else { continue };
-            let Some(setback) = Setback::of(error) else {
-                self.outbox.push_front((record, token));
-                return;
-            };
-            let slot = self.desk.0.lock().failed(token);
-            if let Some(slot) = slot {
-                self.set_back(member, slot, setback);
-            }
-        }
     }
 
     pub(super) fn close(&mut self, ticket: Ticket) {
         let finished = self.desk.0.lock().close(ticket);
         if finished {
-            self.finished(ticket, now());
+            self.finished(ticket, since_1970());
         }
     }
 
@@ -95,63 +36,75 @@ impl<W: Work> Inner<W> {
         self.freshness.record(now.saturating_sub(received).as_secs_f64());
     }
 
-    /// Takes the sink's reports.
-    pub(super) fn settle(&mut self, member: &Member) {
-        let mut decided = std::mem::take(&mut self.decided);
-        self.sink.poll(&mut decided);
-        self.take_reports(member, &mut decided);
-        if self.sink.is_broken() {
-            tracing::warn!(
-                pool = self.name,
-                "the producer is broken: what did not land is read again"
-            );
-            self.sink.reset();
-            self.sink.poll(&mut decided);
-            self.take_reports(member, &mut decided);
-            self.outbox.clear();
-            let mut desk = self.desk.0.lock();
-            desk.forget_places();
-            let all: Vec<SlotId> = desk.slots().map(|(id, _)| id).collect();
-            drop(desk);
-            all.into_iter().for_each(|id| self.rewind(member, id));
-        }
-        self.decided = decided;
+    /// Has records written, and takes what became of those before them.
+    pub(super) fn send(&mut self, member: &Member) {
+        let wall = since_1970();
+        let now = (Instant::now(), i64::try_from(wall.as_millis()).unwrap_or(i64::MAX));
+        let mut delivered = std::mem::take(&mut self.delivered);
+        let came_back = self.outbox.settle(now, &mut delivered);
+        self.take_delivered(member, &mut delivered, wall);
+        self.forget_stale(came_back);
+        self.outbox.hand_over(now, &mut delivered);
+        self.take_delivered(member, &mut delivered, wall);
+        self.delivered = delivered;
     }
 
-    fn take_reports(&mut self, member: &Member, decided: &mut Vec<Decided>) {
-        if decided.is_empty() {
+    /// What is somebody else's by now, or read again, is not written any more: it would overtake what is in front of
+    /// it.
+    fn forget_stale(&mut self, came_back: bool) {
+        let mut desk = self.desk.0.lock();
+        if desk.take_stale() || came_back {
+            let stale = self.outbox.retain(|token| desk.is_wanted(token));
+            for token in stale {
+                desk.failed(token);
+            }
+        }
+    }
+
+    fn take_delivered(&mut self, member: &Member, delivered: &mut Vec<Delivered>, now: Duration) {
+        if delivered.is_empty() {
             return;
         }
-        let (shared, now) = (Arc::clone(&self.desk), now());
+        let shared = Arc::clone(&self.desk);
         let mut desk = shared.0.lock();
-        for Decided { token, verdict } in decided.drain(..) {
-            let setback = match verdict {
-                Verdict::Durable => {
-                    match desk.landed(token) {
-                        Landed::Message(ticket) => self.finished(ticket, now),
-                        Landed::Part | Landed::Stale => {}
+        // Partitions that are read again, and why they are held, where they are.
+        let mut again: BTreeMap<SlotId, Option<String>> = BTreeMap::new();
+        let mut refused = BTreeSet::new();
+        let mut lost = 0;
+        for one in delivered.drain(..) {
+            match one {
+                Delivered::Landed(token) => match desk.landed(token) {
+                    Landed::Message(ticket) => self.finished(ticket, now),
+                    Landed::Part | Landed::Stale => {}
+                },
+                Delivered::Never(token, reason) => {
+                    let Some((id, offset)) = desk.failed(token) else { continue };
+                    if !refused.insert((id, offset)) {
+                        // It is the same try of the same message.
+                        continue;
                     }
-                    continue;
+                    let held = self.refuse(&mut desk, (id, offset), reason);
+                    let known = again.entry(id).or_default();
+                    *known = known.take().or(held);
                 }
-                Verdict::TooLarge(record) => {
-                    let bytes = record.as_record().len();
-                    Setback::NeverTaken(format!("Kafka takes no record of {bytes} bytes there"))
+                Delivered::Lost(token) => {
+                    lost += 1;
+                    if let Some((id, _)) = desk.failed(token) {
+                        again.entry(id).or_default();
+                    }
                 }
-                Verdict::Refused { reason, .. } => Setback::NeverTaken(reason.into_owned()),
-                Verdict::Undecided { reason, .. } | Verdict::Unsent { reason, .. } => {
-                    Setback::Later(reason.into_owned())
-                }
-            };
-            if let Some(slot) = desk.failed(token) {
-                drop(desk);
-                self.set_back(member, slot, setback);
-                desk = shared.0.lock();
             }
+        }
+        drop(desk);
+        if lost > 0 {
+            tracing::error!(pool = self.name, lost, "records are lost in the producer");
+        }
+        for (id, held) in again {
+            self.set_back(member, id, held);
         }
     }
 }
 
-/// Since 1970.
-fn now() -> Duration {
+fn since_1970() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

@@ -2,20 +2,20 @@
 //! that fail by a seed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
-use bridge::kafka::KafkaStatus;
 use bridge::kafka::consumer::Consumer;
 use bridge::kafka::embedded::EmbeddedKafka;
 use bridge::kafka::group::MemberSettings;
-use bridge::record::Record;
+use bridge::kafka::{KafkaStatus, TopicFacts};
+use bridge::record::RecordBuf;
 use bridge::sink::kafka::KafkaSink;
-use bridge::sink::{AppendError, Verdict};
+use bridge::sink::{AppendError, Decided, Limits, NotTaken, Token, Verdict};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use super::status::{Order, Ordered, Status, What};
+use super::status::{Order, Ordered, PartitionStatus, Status, What};
 use super::*;
 use crate::failure::{Failure, Reason};
 use crate::work::{Cancelled, Emit};
@@ -39,6 +39,10 @@ struct Rig {
 }
 
 const DEVICES: usize = 7;
+/// Of each topic.
+const PARTITIONS: u32 = 3;
+const BATCH: Limits =
+    Limits { batch_bytes: 100_000, batch_records: 100, linger: Duration::ZERO, times: None };
 
 impl Rig {
     fn new() -> Rig {
@@ -46,38 +50,28 @@ impl Rig {
         Rig { kafka, next: BTreeMap::new() }
     }
 
-    fn sink(&self) -> KafkaSink {
-        let (servers, thread) = (self.kafka.bootstrap_servers(), std::thread::current());
-        let status = Arc::new(KafkaStatus::default());
-        KafkaSink::new("test", &servers, &BTreeMap::new(), 1_000_000, status, thread)
-    }
-
     /// Writes so many raw messages.
     fn publish(&mut self, count: usize) {
-        let mut sink = self.sink();
-        let mut record = RecordBuf::default();
+        let sink = Box::new(self.kafka_sink_of()());
+        let mut outbox = Outbox::new("publish", sink, Instant::now());
         for at in 0..count {
             let device = at % DEVICES;
             let number = self.next.entry(device).or_default();
             let (key, value) = (format!("m-{device}"), format!("m-{device} {number}"));
             *number += 1;
+            let mut record = RecordBuf::default();
             record.begin("raw", 1000);
             record.key(|out| out.extend_from_slice(key.as_bytes()));
             record.value(|out| out.extend_from_slice(value.as_bytes()));
-            let mut done = Vec::new();
-            until("a raw message is taken", || {
-                let taken = sink.append(record.as_record(), at).is_ok();
-                sink.poll(&mut done);
-                taken
-            });
+            outbox.push(record, at);
         }
-        let mut landed = 0;
+        let mut landed = Vec::new();
         until("raw messages land", || {
-            let mut done = Vec::new();
-            sink.poll(&mut done);
-            landed += done.len();
-            assert!(done.iter().all(|one| matches!(one.verdict, Verdict::Durable)));
-            landed == count
+            let now = (Instant::now(), 0);
+            outbox.settle(now, &mut landed);
+            outbox.hand_over(now, &mut landed);
+            assert!(landed.iter().all(|one| matches!(one, Delivered::Landed(_))));
+            landed.len() == count
         });
     }
 
@@ -128,6 +122,15 @@ impl Rig {
         let servers = self.kafka.bootstrap_servers();
         move || {
             let status = Arc::new(KafkaStatus::default());
+            for topic in ["raw", "out"] {
+                let facts = TopicFacts {
+                    partitions: PARTITIONS,
+                    leaderless: Vec::new(),
+                    max_message_bytes: None,
+                    times: None,
+                };
+                status.set_topic(topic, facts);
+            }
             let thread = std::thread::current();
             KafkaSink::new("test", &servers, &BTreeMap::new(), 1_000_000, status, thread)
         }
@@ -212,7 +215,6 @@ impl Copies {
 
 impl Work for Copies {
     fn work(&mut self, raw: &Raw<'_>, out: &mut RecordBatch<()>) -> Step {
-        use std::sync::atomic::Ordering;
         let value = std::str::from_utf8(raw.value.unwrap_or_default()).expect("values are text");
         self.worked.fetch_add(1, Ordering::Relaxed);
         if !self.bad.is_empty() && value == self.bad {
@@ -282,7 +284,7 @@ fn what_is_read_is_written_once_and_committed() {
     let pool = rig.pool(work, rig.kafka_sink());
     rig.written(210);
     pool.end();
-    assert_eq!(worked.load(std::sync::atomic::Ordering::Relaxed), 10);
+    assert_eq!(worked.load(Ordering::Relaxed), 10);
 }
 
 /// Messages that wait for the thread for large payloads fill the window, and what that makes of them is taken.
@@ -311,7 +313,7 @@ fn one_that_is_held_holds_its_partition_and_no_other() {
         let partitions = pool.control.partitions();
         partitions.iter().any(|one| one.state == Status::Held)
     });
-    held.store(false, std::sync::atomic::Ordering::Relaxed);
+    held.store(false, Ordering::Relaxed);
     let found = rig.written(70);
     pool.end();
     assert_eq!(found.len(), 70);
@@ -393,7 +395,7 @@ fn what_was_paused_before_a_rebalance_is_read_after_it() {
     until("both have partitions", || count(&goes) > 0 && count(&stays) < 3);
     goes.end();
     until("all partitions are back", || count(&stays) == 3);
-    held.store(false, std::sync::atomic::Ordering::Relaxed);
+    held.store(false, Ordering::Relaxed);
     rig.publish(100);
     let found = rig.written(400);
     stays.end();
@@ -404,7 +406,7 @@ fn what_was_paused_before_a_rebalance_is_read_after_it() {
 /// A sink that fails as Kafka may, and keeps what it took.
 struct Faulty {
     random: StdRng,
-    open: Vec<(Token, RecordBuf)>,
+    open: Vec<(Token, u32, RecordBuf)>,
     given_back: Vec<Decided>,
     landed: Arc<Mutex<Vec<String>>>,
     is_broken: bool,
@@ -414,23 +416,45 @@ struct Faulty {
 
 impl Faulty {
     fn fails(&mut self, chance: f64) -> bool {
-        !self.is_well.load(std::sync::atomic::Ordering::Relaxed) && self.random.random_bool(chance)
+        !self.is_well.load(Ordering::Relaxed) && self.random.random_bool(chance)
+    }
+
+    /// Some of what is open of one partition, from its first on.
+    fn batch(&mut self) -> Vec<(Token, RecordBuf)> {
+        let partition = self.random.random_range(0..PARTITIONS);
+        let most = self.open.iter().filter(|(_, of, _)| *of == partition).count();
+        let mut left = self.random.random_range(0..=most);
+        let mut goes = |of: u32| {
+            let goes = of == partition && left > 0;
+            left -= usize::from(goes);
+            goes
+        };
+        let batch = self.open.extract_if(.., |(_, of, _)| goes(*of));
+        batch.map(|(token, _, record)| (token, record)).collect()
     }
 }
 
 impl Sink for Faulty {
-    fn append(&mut self, record: Record<'_>, token: Token) -> Result<(), AppendError> {
-        if self.is_broken {
-            return Err(AppendError::Broken);
-        }
-        if self.fails(0.05) {
-            return Err(if self.random.random() { AppendError::Full } else { AppendError::Away });
-        }
-        if self.fails(0.01) {
-            return Err(AppendError::NoTopic);
-        }
-        self.open.push((token, record.to_owned()));
-        Ok(())
+    fn partitions(&mut self, _: &str) -> Option<u32> {
+        Some(PARTITIONS)
+    }
+
+    fn limits(&mut self, _: &str) -> Limits {
+        BATCH
+    }
+
+    fn append(&mut self, record: RecordBuf, partition: u32, token: Token) -> Result<(), NotTaken> {
+        let error = if self.is_broken {
+            AppendError::Broken
+        } else if self.fails(0.05) {
+            if self.random.random() { AppendError::Full } else { AppendError::Away }
+        } else if self.fails(0.01) {
+            AppendError::NoTopic
+        } else {
+            self.open.push((token, partition, record));
+            return Ok(());
+        };
+        Err(NotTaken { record, error })
     }
 
     fn poll(&mut self, decided: &mut Vec<Decided>) {
@@ -438,8 +462,7 @@ impl Sink for Faulty {
         if self.is_broken || self.fails(0.3) {
             return;
         }
-        let take = self.random.random_range(0..=self.open.len());
-        let batch: Vec<_> = self.open.drain(..take).collect();
+        let batch = self.batch();
         // One that is never taken has its batch refused.
         let is_bad = |record: &RecordBuf| record.as_record().value() == b"m-1 9";
         let too_large = batch.iter().any(|(_, record)| is_bad(record));
@@ -462,9 +485,12 @@ impl Sink for Faulty {
     }
 
     fn reset(&mut self) {
-        for (token, record) in self.open.drain(..) {
-            let verdict = Verdict::Undecided { record, reason: "broken".into() };
-            self.given_back.push(Decided { token, verdict });
+        for (token, _, record) in std::mem::take(&mut self.open) {
+            // Some of it is never heard of again.
+            if !self.fails(0.1) {
+                let verdict = Verdict::Undecided { record, reason: "broken".into() };
+                self.given_back.push(Decided { token, verdict });
+            }
         }
         self.is_broken = false;
     }
@@ -478,9 +504,20 @@ struct Silent {
 }
 
 impl Sink for Silent {
-    fn append(&mut self, record: Record<'_>, token: Token) -> Result<(), AppendError> {
-        let value = std::str::from_utf8(record.value()).expect("values are text");
-        if value.starts_with(self.of) { Ok(()) } else { self.kafka.append(record, token) }
+    fn partitions(&mut self, topic: &str) -> Option<u32> {
+        self.kafka.partitions(topic)
+    }
+
+    fn limits(&mut self, topic: &str) -> Limits {
+        self.kafka.limits(topic)
+    }
+
+    fn append(&mut self, record: RecordBuf, partition: u32, token: Token) -> Result<(), NotTaken> {
+        let value = std::str::from_utf8(record.as_record().value()).expect("values are text");
+        match value.starts_with(self.of) {
+            true => Ok(()),
+            false => self.kafka.append(record, partition, token),
+        }
     }
 
     fn poll(&mut self, decided: &mut Vec<Decided>) {
@@ -505,7 +542,10 @@ fn what_did_not_land_is_never_committed() {
     let kafka = rig.kafka_sink_of();
     let silent: SinkOf = Box::new(move || Box::new(Silent { kafka: kafka(), of: "m-2" }));
     let first = rig.pool_for(Duration::from_secs(1), LIMITS, Copies::default(), silent);
-    rig.written(60);
+    // What is written has the partition of what was read.
+    until("all other partitions are finished", || {
+        first.control.partitions().iter().filter(|one| one.lag == Some(0)).count() == 2
+    });
     // Two commits later some partitions are another's.
     std::thread::sleep(2 * COMMIT_INTERVAL);
     let second = rig.pool(Copies::default(), rig.kafka_sink());
@@ -519,42 +559,27 @@ fn what_did_not_land_is_never_committed() {
     assert_in_order(&found);
 }
 
-/// A sink that has room for some records, then for none, and then lands none of them; afterwards it is well.
-struct Crowded {
+/// A sink whose topics are not there at first.
+struct Gate {
     kafka: KafkaSink,
-    first: Vec<(Token, RecordBuf)>,
-    polls: u32,
+    is_open: Arc<AtomicBool>,
 }
 
-impl Crowded {
-    /// More than there are devices, so that whoever comes next has something in front of it.
-    const ROOM: usize = 3 * DEVICES;
-    /// Polls before it says that nothing landed.
-    const POLLS: u32 = 20;
-}
+impl Sink for Gate {
+    fn partitions(&mut self, topic: &str) -> Option<u32> {
+        self.is_open.load(Ordering::Relaxed).then(|| self.kafka.partitions(topic))?
+    }
 
-impl Sink for Crowded {
-    fn append(&mut self, record: Record<'_>, token: Token) -> Result<(), AppendError> {
-        if self.polls > Crowded::POLLS {
-            return self.kafka.append(record, token);
-        }
-        if self.first.len() == Crowded::ROOM {
-            return Err(AppendError::Full);
-        }
-        self.first.push((token, record.to_owned()));
-        Ok(())
+    fn limits(&mut self, topic: &str) -> Limits {
+        self.kafka.limits(topic)
+    }
+
+    fn append(&mut self, record: RecordBuf, partition: u32, token: Token) -> Result<(), NotTaken> {
+        self.kafka.append(record, partition, token)
     }
 
     fn poll(&mut self, decided: &mut Vec<Decided>) {
         self.kafka.poll(decided);
-        self.polls += u32::from(self.first.len() == Crowded::ROOM);
-        if self.polls > Crowded::POLLS {
-            let failed = self.first.drain(..).map(|(token, record)| {
-                let reason = "it did not land".into();
-                Decided { token, verdict: Verdict::Undecided { record, reason } }
-            });
-            decided.extend(failed);
-        }
     }
 
     fn is_broken(&self) -> bool {
@@ -566,19 +591,66 @@ impl Sink for Crowded {
     }
 }
 
-/// What waits for room while what is in front of it fails is not written in front of it.
+impl Rig {
+    /// A sink behind a gate, and what opens that.
+    fn gate(&self) -> (SinkOf, Arc<AtomicBool>) {
+        let (kafka, is_open) = (self.kafka_sink_of(), Arc::new(AtomicBool::new(false)));
+        let own = Arc::clone(&is_open);
+        (Box::new(move || Box::new(Gate { kafka: kafka(), is_open: own })), is_open)
+    }
+}
+
+/// What was made of messages that are somebody else's by now is not written any more.
 #[test]
-fn what_waits_for_room_does_not_overtake_what_is_read_again() {
+fn what_waits_to_be_written_and_went_to_somebody_else_is_not_written() {
     let mut rig = Rig::new();
     rig.publish(140);
-    let kafka = rig.kafka_sink_of();
-    let pool = rig.pool(
-        Copies::default(),
-        Box::new(move || Box::new(Crowded { kafka: kafka(), first: Vec::new(), polls: 0 })),
-    );
+    let (sink, is_open) = rig.gate();
+    let work = Copies::default();
+    let worked = Arc::clone(&work.worked);
+    let first = rig.pool_within(WindowLimits { records: 1000, ..LIMITS }, work, sink);
+    until("all waits to be written", || worked.load(Ordering::Relaxed) == 140);
+    let second = rig.pool(Copies::default(), rig.kafka_sink());
+    until("both have partitions, and one has finished", || {
+        let finished = second.control.partitions();
+        !first.control.partitions().is_empty()
+            && !finished.is_empty()
+            && finished.iter().all(|one| one.lag == Some(0))
+    });
+    is_open.store(true, Ordering::Relaxed);
     let found = rig.written(140);
+    first.end();
+    second.end();
+    assert_eq!((found.len(), distinct(&found)), (140, 140));
+    assert_in_order(&found);
+}
+
+#[test]
+fn a_partition_of_which_nothing_lands_is_held_and_an_operator_may_leave_its_message_out() {
+    let mut rig = Rig::new();
+    rig.publish(70);
+    let (sink, is_open) = rig.gate();
+    let pool = rig.pool(Copies::default(), sink);
+    let held = || {
+        let mut held = pool.control.partitions();
+        held.retain(|one| one.state == Status::Held && one.decided.is_none());
+        held
+    };
+    until("all are held", || held().len() == 3);
+    for one in held() {
+        assert_eq!(one.reason.as_deref(), Some("topic out is not there, or not for us"));
+        assert_eq!((one.offset, one.committed), (Some(0), Some(0)));
+    }
+    let PartitionStatus { topic, partition, .. } = held().remove(1);
+    let at = Position { partition: Partition { topic, partition }, offset: 0 };
+    assert_eq!(pool.control.order(Order { at, what: What::Skip }), Ordered::Taken);
+    until("it is held again, with what is written instead", || held().len() == 3);
+    is_open.store(true, Ordering::Relaxed);
+    let found = rig.written(70);
+    until("all is finished", || is_finished(&pool));
     pool.end();
-    assert_eq!(distinct(&found), 140);
+    let left_out = found.iter().filter(|value| value.starts_with("operator: ")).count();
+    assert_eq!((left_out, found.len()), (1, 70));
     assert_in_order(&found);
 }
 
@@ -604,7 +676,7 @@ fn with_faults(seed: u64) {
     let pool = rig.pool(work, Box::new(move || Box::new(faulty)));
     until("the first lands", || !landed.lock().is_empty());
     std::thread::sleep(Duration::from_secs(2));
-    is_well.store(true, std::sync::atomic::Ordering::Relaxed);
+    is_well.store(true, Ordering::Relaxed);
     until(&format!("all lands with seed {seed}"), || distinct(&landed.lock()) == 300);
     until(&format!("all is committed with seed {seed}"), || is_finished(&pool));
     pool.end();

@@ -6,6 +6,7 @@ use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
 use super::*;
 use crate::kafka::consumer::{Consumer, ConsumerRecord};
+use crate::lane::partition;
 use crate::sink::contract::{self, Fixture};
 
 const TOPIC: &str = "there";
@@ -44,10 +45,25 @@ impl Mock {
     }
 }
 
+/// Of a lane whose topic is known.
+fn status() -> Arc<KafkaStatus> {
+    let status = KafkaStatus::default();
+    status.set_topic(
+        TOPIC,
+        TopicFacts {
+            partitions: PARTITIONS as u32,
+            leaderless: Vec::new(),
+            max_message_bytes: None,
+            times: None,
+        },
+    );
+    Arc::new(status)
+}
+
 impl Fixture for Mock {
     fn sink(&mut self, wake: Thread) -> Box<dyn Sink> {
         let servers = self.cluster.bootstrap_servers();
-        let status = Arc::new(KafkaStatus::default());
+        let status = status();
         Box::new(KafkaSink::new("test", &servers, &BTreeMap::new(), 512 * 1024, status, wake))
     }
 
@@ -115,7 +131,8 @@ fn verdicts(sink: &mut dyn Sink, records: &[RecordBuf]) -> Vec<Verdict> {
         sink.reset();
     }
     for (token, record) in records.iter().enumerate() {
-        sink.append(record.as_record(), token).expect("there is room");
+        let partition = partition::of(partition::hash(record.as_record().key()), PARTITIONS as u32);
+        sink.append(record.clone(), partition, token).expect("there is room");
     }
     let deadline = Instant::now() + Duration::from_secs(30);
     let mut decided = Vec::new();
@@ -173,39 +190,14 @@ fn spread(mock: &mut Mock) -> (KafkaSink, [RecordBuf; 4]) {
     let properties = [("batch.num.messages", "1"), ("linger.ms", "0")];
     let properties = properties.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
     let servers = mock.cluster.bootstrap_servers();
-    let (status, wake) = (Arc::new(KafkaStatus::default()), std::thread::current());
-    let sink = KafkaSink::new("test", &servers, &properties, 512 * 1024, status, wake);
+    let sink =
+        KafkaSink::new("test", &servers, &properties, 512 * 1024, status(), std::thread::current());
     (sink, [b"1", b"2", b"3", b"4"].map(|value| record("a", value)))
 }
 
 fn stored_values(mock: &Mock) -> Vec<Vec<u8>> {
     let placed = mock.placed();
     placed.into_iter().map(|stored| stored.value.expect("each has one").into()).collect()
-}
-
-/// The mock cluster takes any sequence number, as a broker does that knows nothing of the producer.
-#[test]
-fn nothing_is_sent_behind_a_first_record_that_may_be_refused() {
-    let mut mock = Mock::new();
-    let (mut sink, records) = spread(&mut mock);
-    mock.fail_produce(&[RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS]);
-    let landed = verdicts(&mut sink, &records);
-    assert!(landed.iter().all(|verdict| matches!(verdict, Verdict::Durable)), "{landed:?}");
-    assert_eq!(stored_values(&mock), [b"1", b"2", b"3", b"4"]);
-
-    // Another producer, and an error after which it has to be made anew.
-    sink.reset();
-    mock.fail_produce(&[RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN]);
-    let back = verdicts(&mut sink, &records);
-    let first = matches!(&back[0], Verdict::Undecided { record, .. } if *record == records[0]);
-    assert!(first, "Kafka may have stored it: {:?}", back[0]);
-    for (verdict, record) in back.iter().zip(&records).skip(1) {
-        let unsent = matches!(verdict, Verdict::Unsent { record: back, .. } if back == record);
-        assert!(unsent, "Kafka was never given it: {verdict:?}");
-    }
-    let landed = verdicts(&mut sink, &records);
-    assert!(landed.iter().all(|verdict| matches!(verdict, Verdict::Durable)), "{landed:?}");
-    assert_eq!(stored_values(&mock).len(), 8, "each once, twice");
 }
 
 /// A broker that forgot the producer stores what comes behind a refused request, and librdkafka takes
@@ -251,8 +243,7 @@ fn a_key_has_the_partition_that_the_java_client_gives_it() {
 #[test]
 fn a_closed_idle_connection_is_no_news_and_a_failed_one_is() {
     let status = Arc::new(KafkaStatus::default());
-    let placement = Arc::new(Placement::new(std::thread::current()));
-    let reports = Reports::new("fast".to_owned(), Arc::clone(&status), placement);
+    let reports = Reports::new("fast".to_owned(), Arc::clone(&status));
     let sum = KafkaError::Global(RDKafkaErrorCode::AllBrokersDown);
     reports.error(sum.clone(), "1/1 brokers are down");
     assert_eq!(status.last_error(), None);
@@ -275,7 +266,8 @@ fn a_producer_that_cannot_be_made_takes_nothing_and_is_tried_with_a_pause() {
     assert!(error.contains("socket.timeout.ms"), "{error}");
     let tried = sink.connect_at;
     for token in 0..100 {
-        assert_eq!(sink.append(record.as_record(), token), Err(AppendError::Away));
+        let not_taken = NotTaken { record: record.clone(), error: AppendError::Away };
+        assert_eq!(sink.append(record.clone(), 0, token), Err(not_taken));
         sink.poll(&mut Vec::new());
         assert!(!sink.is_broken(), "a lane resets what is broken, at once and again and again");
     }
