@@ -143,13 +143,13 @@ impl Producer {
         });
     }
 
-    /// When something is due by itself.
-    pub fn due_at_ms(&self) -> Option<u64> {
+    /// When something is due next by itself. What is due already waits for something else.
+    pub fn due_at_ms(&self, now_ms: u64) -> Option<u64> {
         let due = self.partitions.values().filter_map(|line| {
             let at_ms = line.queue.front()?.queued_at_ms + self.settings.linger_ms;
             Some(at_ms.max(line.retry_at_ms).max(self.ready_at_ms))
         });
-        due.min()
+        due.filter(|at_ms| *at_ms > now_ms).min()
     }
 
     /// What is to be sent now; `is_up` says to which brokers there is a connection.

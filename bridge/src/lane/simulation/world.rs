@@ -233,10 +233,14 @@ impl World {
                 .fault(format!("{place:?}: records wait inside the producer, which spins"));
         }
         self.is_woken |= !producer.reports.is_empty();
-        let due_at_ms = producer.due_at_ms();
         sendings.into_iter().for_each(|sending| self.send(sending));
+        self.plan_to_serve();
+    }
+
+    /// The producer looks again when something of it is due.
+    fn plan_to_serve(&mut self) {
+        let due_at_ms = self.producer.as_ref().and_then(|one| one.due_at_ms(self.now_ms));
         if let Some(at_ms) = due_at_ms
-            && at_ms > self.now_ms
             && self.serves_at_ms.is_none_or(|known_ms| at_ms < known_ms)
         {
             self.serves_at_ms = Some(at_ms);
@@ -444,6 +448,7 @@ impl World {
                     producer.queue(place, record, token, self.now_ms);
                     producer.partitions.entry(place).or_default().leader = leader;
                 }
+                self.plan_to_serve();
                 return Ok(());
             }
         };
