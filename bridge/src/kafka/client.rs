@@ -30,7 +30,7 @@ const DEFAULTS: [(&str, &str); 4] = [
 pub(crate) const LINGER_MS: &str = "5";
 /// How long librdkafka gathers the batch that a lane hands over: as long as handing over may take. A rest that comes
 /// behind would wait for the answer to the first part, and librdkafka spins meanwhile.
-pub(crate) const HAND_OVER: Duration = Duration::from_millis(1);
+pub(crate) const HAND_OVER: Duration = Duration::from_millis(2);
 /// And what a producer has besides.
 const DEFAULTS_OF_PRODUCERS: [(&str, &str); 4] = [
     ("linger.ms", LINGER_MS),

@@ -32,7 +32,7 @@ const PURGE_WAIT: Duration = Duration::from_secs(5);
 const CONNECT_PAUSE: Duration = Duration::from_secs(2);
 
 /// How long the rest of a batch that was cut may wait inside librdkafka for an answer.
-const SPIN_MAX: Duration = Duration::from_secs(2);
+const SPIN_MAX: Duration = Duration::from_millis(500);
 /// What Kafka puts around a batch, in bytes.
 const BATCH_FRAMING: u32 = 256;
 /// Records of a batch that the configuration says nothing about: librdkafka's own default.
