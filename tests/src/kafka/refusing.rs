@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf as _, BufMut as _};
 
+use super::{Kafka, KafkaOptions};
+use crate::ports;
 use crate::proxy::relay::{Relay, close};
 
 const PRODUCE: i16 = 0;
@@ -102,6 +104,19 @@ struct Refusal {
 }
 
 impl Refusing {
+    /// A broker with these properties, whose clients come this way, and its proxy.
+    pub fn start_with_kafka(properties: &[(&str, &str)]) -> (Kafka, Refusing) {
+        let port = ports::free();
+        let properties = properties.iter().map(|&(name, value)| (name.into(), value.into()));
+        let kafka = Kafka::start_with(&KafkaOptions {
+            proxy_port: Some(port),
+            properties: properties.collect(),
+            ..KafkaOptions::default()
+        });
+        let proxy = Refusing::start_on(port, kafka.behind_proxy());
+        (kafka, proxy)
+    }
+
     /// On a port that the broker tells its clients.
     pub fn start_on(port: u16, target_port: u16) -> Refusing {
         let state = Arc::new(Mutex::default());

@@ -6,10 +6,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tests::gateway::{Gateway, GatewayConfig};
-use tests::kafka::{Kafka, KafkaOptions, Refusing};
+use tests::kafka::{Kafka, Refusing};
 use tests::load::{Load, assert_landed_in_order};
 use tests::network::{Namespace, Network};
-use tests::ports;
 use tests::wait::START;
 
 const DEVICES: usize = 12;
@@ -49,10 +48,7 @@ fn an_error_that_stays_is_named_and_what_a_late_broker_has_lands_once() {
     /// How late its answers are, and for how long.
     const LATE: Duration = Duration::from_secs(40);
     const FOR: Duration = Duration::from_secs(45);
-    let proxy_port = ports::free();
-    let options = KafkaOptions { proxy_port: Some(proxy_port), ..KafkaOptions::default() };
-    let kafka = Kafka::start_with(&options);
-    let proxy = Refusing::start_on(proxy_port, kafka.behind_proxy());
+    let (kafka, proxy) = Refusing::start_with_kafka(&[]);
     let gateway = GatewayConfig::new(&kafka)
         .set("kafka.bootstrap_servers", proxy.address().to_string())
         .start_ready();

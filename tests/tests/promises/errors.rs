@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tests::gateway::{Gateway, GatewayConfig};
-use tests::kafka::{Append, Kafka, KafkaOptions, Refusing, Said};
+use tests::kafka::{Append, Kafka, Refusing, Said};
 use tests::load::{Load, assert_landed_in_order};
 use tests::mqtt::{Client, Packet, Publish, Version};
-use tests::ports;
 use tests::wait::{START, until_true};
 
 /// Devices with many messages each, so that what overtakes is mostly of the same device.
@@ -51,14 +50,7 @@ impl Run {
 
     /// The gateway's producers have these properties.
     fn with_producer(properties: &[(&str, &str)], producer: Value) -> Run {
-        let proxy_port = ports::free();
-        let properties = properties.iter().map(|&(name, value)| (name.into(), value.into()));
-        let kafka = Kafka::start_with(&KafkaOptions {
-            proxy_port: Some(proxy_port),
-            properties: properties.collect(),
-            ..KafkaOptions::default()
-        });
-        let proxy = Refusing::start_on(proxy_port, kafka.behind_proxy());
+        let (kafka, proxy) = Refusing::start_with_kafka(properties);
         let gateway = GatewayConfig::with_partitions(&kafka, 1)
             .set("kafka.bootstrap_servers", proxy.address().to_string())
             .set("lanes.fast.properties", producer)

@@ -5,10 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use tests::gateway::{Gateway, GatewayConfig};
-use tests::kafka::{Kafka, KafkaOptions, Record, Refusing};
+use tests::kafka::{Kafka, Record, Refusing};
 use tests::load::{Load, assert_landed_in_order};
 use tests::mqtt::{Client, Publish, Version};
-use tests::ports;
 use tests::wait::{START, until_true};
 
 const DEVICES: usize = 3;
@@ -58,12 +57,7 @@ fn fast(ledger: &Value) -> &Value {
 
 #[test]
 fn what_is_in_kafka_twice_is_in_the_list_and_the_books_add_up() {
-    let proxy_port = ports::free();
-    let kafka = Kafka::start_with(&KafkaOptions {
-        proxy_port: Some(proxy_port),
-        ..KafkaOptions::default()
-    });
-    let proxy = Refusing::start_on(proxy_port, kafka.behind_proxy());
+    let (kafka, proxy) = Refusing::start_with_kafka(&[]);
     let gateway = GatewayConfig::with_partitions(&kafka, 1)
         .set("kafka.bootstrap_servers", proxy.address().to_string())
         .start_ready();

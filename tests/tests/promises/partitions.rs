@@ -5,10 +5,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tests::gateway::{Gateway, GatewayConfig};
-use tests::kafka::{Kafka, KafkaOptions, Record, Refusing};
+use tests::kafka::{Kafka, Record, Refusing};
 use tests::load::{Load, assert_landed_in_order, assert_landed_in_order_of_appends};
 use tests::mqtt::{Client, Publish, Version};
-use tests::ports;
 use tests::wait::{START, until_true};
 
 const DEVICES: usize = 24;
@@ -26,19 +25,6 @@ const HELD_UP: u64 = 2;
 
 const UNKNOWN_SERVER_ERROR: i16 = -1;
 const NOT_ENOUGH_REPLICAS: i16 = 19;
-
-/// A Kafka behind a proxy that refuses, and its proxy.
-fn refusing(properties: &[(&str, &str)]) -> (Kafka, Refusing) {
-    let proxy_port = ports::free();
-    let properties = properties.iter().map(|&(name, value)| (name.into(), value.into()));
-    let kafka = Kafka::start_with(&KafkaOptions {
-        proxy_port: Some(proxy_port),
-        properties: properties.collect(),
-        ..KafkaOptions::default()
-    });
-    let proxy = Refusing::start_on(proxy_port, kafka.behind_proxy());
-    (kafka, proxy)
-}
 
 /// The partition of each device of a load, by the device's number.
 #[track_caller]
@@ -95,7 +81,8 @@ fn only_these_stand_still(
 
 #[test]
 fn a_topic_that_grows_under_load_keeps_each_devices_order() {
-    let (kafka, proxy) = refusing(&[("log.message.timestamp.type", "LogAppendTime")]);
+    let (kafka, proxy) =
+        Refusing::start_with_kafka(&[("log.message.timestamp.type", "LogAppendTime")]);
     let gateway = GatewayConfig::with_partitions(&kafka, 2)
         .set("kafka.bootstrap_servers", proxy.address().to_string())
         .start_ready();
@@ -151,7 +138,7 @@ fn a_topic_made_again_with_fewer_partitions_takes_every_device() {
 
 #[test]
 fn a_partition_that_stands_still_holds_up_no_other() {
-    let (kafka, proxy) = refusing(&[]);
+    let (kafka, proxy) = Refusing::start_with_kafka(&[]);
     let gateway = GatewayConfig::with_partitions(&kafka, 6)
         .set("kafka.bootstrap_servers", proxy.address().to_string())
         .start_ready();
