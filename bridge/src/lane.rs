@@ -2,6 +2,7 @@
 //! when is decided by `flight.rs`, who is told what became of it by `ack.rs`; `forwarder.rs` is what joins them.
 
 pub(crate) mod ack;
+pub(crate) mod carrier;
 pub mod flight;
 mod forwarder;
 pub mod partition;
@@ -16,7 +17,6 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 pub(crate) use self::ack::Pending;
-pub use self::flight::Away;
 use self::status::LaneStatus;
 pub use self::thread::LaneThread;
 use crate::account::Account;
@@ -185,11 +185,6 @@ impl Lane {
     /// Why records were given back last; of interest while nothing lands.
     pub fn last_reason(&self) -> Option<String> {
         self.status.reason()
-    }
-
-    /// The partitions that have records of the lane and gave no answer for a while.
-    pub fn away(&self) -> Vec<Away> {
-        self.status.away()
     }
 
     /// Records that wait for their partition to take any.

@@ -1,25 +1,25 @@
 //! The way to Kafka of one who is not a lane: records in order within their partition, handed over again until they
 //! land or never can.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use crate::lane::carrier::Carrier;
 use crate::lane::flight::{Final, Flight, Handing, Ruling};
 use crate::record::RecordBuf;
-use crate::sink::{AppendError, Decided, NotTaken, Sink, Token};
+use crate::sink::{Sink, Token};
 
 /// See the module. One thread owns it. A round is [`Outbox::settle`], then [`Outbox::hand_over`]: in between, records
 /// can be taken out that are not wanted any more.
 pub struct Outbox {
     name: String,
-    sink: Box<dyn Sink>,
-    flight: Flight<Token>,
-    decided: Vec<Decided>,
-    rulings: Vec<Ruling<Token>>,
-    /// By topic, why its records came back last; until one landed.
-    reasons: BTreeMap<String, String>,
+    carrier: Carrier<Token>,
+    reasons: Reasons,
 }
+
+/// By topic, why its records came back last; until one landed.
+#[derive(Default)]
+struct Reasons(BTreeMap<String, String>);
 
 /// What became of a record, by its token.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,19 +34,13 @@ pub enum Delivered {
 impl Outbox {
     /// `name` is for the log.
     pub fn new(name: &str, sink: Box<dyn Sink>, now: Instant) -> Outbox {
-        Outbox {
-            name: name.to_owned(),
-            sink,
-            flight: Flight::new(now),
-            decided: Vec::new(),
-            rulings: Vec::new(),
-            reasons: BTreeMap::new(),
-        }
+        let carrier = Carrier::new(sink, now);
+        Outbox { name: name.to_owned(), carrier, reasons: Reasons::default() }
     }
 
     /// Takes a record, behind those that came before.
     pub fn push(&mut self, record: RecordBuf, token: Token) {
-        self.flight.push(record, token, None);
+        self.carrier.flight.push(record, token, None);
     }
 
     /// Adds what was decided. `wall_ms` is the time of day, since 1970. Returns whether records came back that are to
@@ -56,108 +50,79 @@ impl Outbox {
         (now, wall_ms): (Instant, i64),
         delivered: &mut Vec<Delivered>,
     ) -> bool {
-        let mut came_back = self.take_decided((now, wall_ms), delivered);
-        if self.sink.is_broken() || self.flight.wants_reset() {
-            let (name, undecided) = (&*self.name, self.flight.open());
+        let Outbox { name, carrier, reasons } = self;
+        let mut came_back = false;
+        let mut each = |flight: &Flight<Token>, token, ruling: Ruling<Token>| {
+            came_back |= matches!(ruling, Ruling::Held(_));
+            delivered.extend(reasons.rule(flight.topic_of(token), ruling));
+        };
+        carrier.settle((now, wall_ms), &mut each);
+        if carrier.needs_reset() {
+            let undecided = carrier.flight.open();
             tracing::warn!(
                 name,
                 undecided,
                 "the producer is started anew; what it had not confirmed is written again"
             );
-            self.flight.begin_reset();
-            self.sink.reset();
-            came_back |= self.take_decided((now, wall_ms), delivered);
-            delivered.extend(self.flight.end_reset(now).into_iter().map(Delivered::Lost));
+            let lost = carrier.reset((now, wall_ms), &mut each);
+            delivered.extend(lost.into_iter().map(Delivered::Lost));
         }
-        came_back
-    }
-
-    fn take_decided(&mut self, now: (Instant, i64), delivered: &mut Vec<Delivered>) -> bool {
-        let mut decided = std::mem::take(&mut self.decided);
-        self.sink.poll(&mut decided);
-        let mut came_back = false;
-        for Decided { token, verdict } in decided.drain(..) {
-            match self.flight.decide(token, verdict, now) {
-                Some(Ruling::Landed(companion)) => {
-                    if !self.reasons.is_empty() {
-                        self.reasons.remove(self.flight.topic_of(token));
-                    }
-                    delivered.push(Delivered::Landed(companion));
-                }
-                Some(Ruling::Held(reason)) => {
-                    came_back = true;
-                    let topic = self.flight.topic_of(token).to_owned();
-                    self.reasons.insert(topic, reason.into());
-                }
-                Some(Ruling::Final { companion, record, why }) => {
-                    delivered.push(never(companion, &record, why));
-                }
-                None => tracing::error!(token, "the sink decided a record that it did not have"),
-            }
-        }
-        self.decided = decided;
         came_back
     }
 
     /// Hands over what may go, and adds what the sink refuses for ever.
     pub fn hand_over(&mut self, now: (Instant, i64), delivered: &mut Vec<Delivered>) {
-        let Outbox { sink, flight, rulings, .. } = self;
-        flight.ask_partitions(|topic| sink.partitions(topic), now.0);
-        let sink = RefCell::new(sink);
-        let limits = |topic: &str| sink.borrow_mut().limits(topic);
-        // The topics of those that flight says are held.
-        let mut held = Vec::new();
-        let give = |handing: Handing| {
-            let given = sink.borrow_mut().append(handing.record, handing.partition, handing.token);
-            if let Err(NotTaken { record, error: AppendError::Away | AppendError::NoTopic }) =
-                &given
-            {
-                held.push(record.as_record().topic().to_owned());
-            }
-            given
+        let give = |sink: &mut dyn Sink, Handing { record, partition, token, .. }| {
+            sink.append(record, partition, token)
         };
-        flight.hand_over(now, limits, give, rulings);
-        let mut held = held.into_iter();
-        for ruling in self.rulings.drain(..) {
-            match ruling {
-                Ruling::Held(reason) => {
-                    self.reasons.extend(held.next().map(|topic| (topic, reason.into())));
-                }
-                Ruling::Final { companion, record, why } => {
-                    delivered.push(never(companion, &record, why));
-                }
-                Ruling::Landed(companion) => delivered.push(Delivered::Landed(companion)),
-            }
-        }
+        let Outbox { carrier, reasons, .. } = self;
+        carrier.hand_over(now, give, |flight, token, ruling| {
+            delivered.extend(reasons.rule(flight.topic_of(token), ruling));
+        });
     }
 
     /// Lets go of the records that the sink does not have and that are not wanted any more; returns their tokens.
     pub fn retain(&mut self, mut wanted: impl FnMut(Token) -> bool) -> Vec<Token> {
-        self.flight.retain(|token| wanted(*token))
+        self.carrier.flight.retain(|token| wanted(*token))
     }
 
     /// Why those of the records wait that are meant: it tells of the first.
     pub fn reason(&mut self, is_meant: impl Fn(Token) -> bool) -> String {
-        let Some(topic) = self.flight.topic_where(|token| is_meant(*token)) else {
+        let Some(topic) = self.carrier.flight.topic_where(|token| is_meant(*token)) else {
             return "what was written of it is not decided yet".to_owned();
         };
-        if self.sink.partitions(topic).is_none() {
+        if self.carrier.sink.partitions(topic).is_none() {
             return format!("topic {topic} is not there, or not for us");
         }
-        let reason = self.reasons.get(topic).cloned();
+        let reason = self.reasons.0.get(topic).cloned();
         reason.unwrap_or_else(|| format!("Kafka does not answer for topic {topic}"))
     }
 }
 
-fn never(token: Token, record: &RecordBuf, why: Final) -> Delivered {
-    let reason = match why {
-        Final::TooLarge => {
-            let bytes = record.as_record().len();
-            format!("Kafka takes no record of {bytes} bytes there")
+impl Reasons {
+    /// What became of a record by a ruling; None where it waits, for which the reason is kept.
+    fn rule(&mut self, topic: &str, ruling: Ruling<Token>) -> Option<Delivered> {
+        match ruling {
+            Ruling::Landed(companion) => {
+                self.0.remove(topic);
+                Some(Delivered::Landed(companion))
+            }
+            Ruling::Held(reason) => {
+                self.0.insert(topic.to_owned(), reason.into());
+                None
+            }
+            Ruling::Final { companion, record, why } => {
+                let reason = match why {
+                    Final::TooLarge => {
+                        let bytes = record.as_record().len();
+                        format!("Kafka takes no record of {bytes} bytes there")
+                    }
+                    Final::Refused(reason) => reason.into(),
+                };
+                Some(Delivered::Never(companion, reason))
+            }
         }
-        Final::Refused(reason) => reason.into(),
-    };
-    Delivered::Never(token, reason)
+    }
 }
 
 #[cfg(test)]

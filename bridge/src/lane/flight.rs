@@ -28,8 +28,6 @@ const FULL_PAUSE: Duration = Duration::from_millis(10);
 pub const CLOCK_PAUSE: Duration = Duration::from_secs(10);
 /// How long records may take that stand in the way of a topic's new partitions; then they are taken back.
 pub const GROWTH_WAIT: Duration = Duration::from_secs(5);
-/// A partition whose oldest record was handed over so long ago is away.
-pub const AWAY_AFTER: Duration = Duration::from_secs(5);
 /// Brokers forget a producer that was idle for a day (`producer.id.expiration.ms`): well before that, its
 /// next record counts as its first again.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(3600);
@@ -148,6 +146,14 @@ struct Past {
     untimely: bool,
 }
 
+/// Whether a record that came back, or another of its batch, is at fault.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    None,
+    SomeOnes,
+    Time,
+}
+
 /// What a verdict means for a record.
 #[derive(Debug)]
 pub enum Ruling<C> {
@@ -167,15 +173,6 @@ pub enum Ruling<C> {
 pub enum Final {
     TooLarge,
     Refused(Cow<'static, str>),
-}
-
-/// A partition that is away.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Away {
-    pub topic: Box<str>,
-    pub partition: u32,
-    /// How long its oldest record has been with the sink.
-    pub silent: Duration,
 }
 
 /// A record that is to be handed over.
@@ -347,7 +344,7 @@ impl<C> Flight<C> {
         (now, wall_ms): (Instant, i64),
         mut limits: impl FnMut(&str) -> Limits,
         mut give: impl FnMut(Handing) -> Result<(), NotTaken>,
-        rulings: &mut Vec<Ruling<C>>,
+        rulings: &mut Vec<(Token, Ruling<C>)>,
     ) {
         for topic in 0..self.topics.len() {
             self.lay_out(topic, now);
@@ -395,7 +392,7 @@ impl<C> Flight<C> {
         (now, wall_ms): (Instant, i64),
         limits: &Limits,
         give: &mut impl FnMut(Handing) -> Result<(), NotTaken>,
-        rulings: &mut Vec<Ruling<C>>,
+        rulings: &mut Vec<(Token, Ruling<C>)>,
     ) {
         let now_ms = self.now_ms;
         let refused = self.topics[place.topic].refused_times;
@@ -414,12 +411,9 @@ impl<C> Flight<C> {
             let entry = &mut partition.queue[index];
             let Some(mut record) = entry.record.take() else { return };
             entry.stamp(&mut record, [limits.times, Some(refused)], wall_ms);
-            let handing = Handing {
-                record,
-                partition: place.partition as u32,
-                token: token(place, partition.first_number.wrapping_add(index as u32)),
-                again: entry.past.taken,
-            };
+            let token = token(place, partition.first_number.wrapping_add(index as u32));
+            let (partition_number, again) = (place.partition as u32, entry.past.taken);
+            let handing = Handing { record, partition: partition_number, token, again };
             match give(handing) {
                 Ok(()) => {
                     (entry.is_open, entry.since_ms) = (true, now_ms);
@@ -432,7 +426,8 @@ impl<C> Flight<C> {
                     self.waiting -= 1;
                 }
                 Err(NotTaken { record, error }) => {
-                    rulings.extend(self.not_taken(place, index, record, error, now));
+                    let ruling = self.not_taken(place, index, record, error, now);
+                    rulings.extend(ruling.map(|ruling| (token, ruling)));
                 }
             }
         }
@@ -515,7 +510,7 @@ impl<C> Flight<C> {
         partition.close(bytes);
         self.topics[place.topic].open -= 1;
         self.open -= 1;
-        let (record, reason, change): (_, _, fn(&mut Past)) = match verdict {
+        let (record, reason, fault) = match verdict {
             Verdict::Durable => return self.landed(place, index, now),
             Verdict::TooLarge(record) if was_alone => {
                 return self.refused(place, index, record, Final::TooLarge, now);
@@ -525,28 +520,26 @@ impl<C> Flight<C> {
             }
             Verdict::TooLarge(record) => {
                 let reason = "its batch was too large for Kafka".into();
-                (record, reason, |past| past.suspect = true)
+                (record, reason, Fault::SomeOnes)
             }
-            Verdict::Refused { record, reason } => (record, reason, |past| past.suspect = true),
-            Verdict::Untimely { record, reason } => (record, reason, |past| past.untimely = true),
-            Verdict::Undecided { record, reason } => (record, reason, |_| {}),
+            Verdict::Refused { record, reason } => (record, reason, Fault::SomeOnes),
+            Verdict::Untimely { record, reason } => (record, reason, Fault::Time),
+            Verdict::Undecided { record, reason } => (record, reason, Fault::None),
         };
         let ahead_ms = record.as_record().timestamp_ms().saturating_sub(wall_ms);
         let partition = self.partition(place);
         let entry = &mut partition.queue[index];
         entry.record = Some(record);
-        let before = entry.past;
-        change(&mut entry.past);
-        let is_culprit = entry.past.suspect != before.suspect || entry.past.untimely;
         // A new time did not help: it is Kafka's clock that differs, or ours.
-        let clocks_differ = before.untimely && entry.past.untimely && was_alone;
-        let entry_is_untimely = entry.past.untimely;
+        let clocks_differ = fault == Fault::Time && entry.past.untimely && was_alone;
+        entry.past.suspect |= fault == Fault::SomeOnes;
+        entry.past.untimely |= fault == Fault::Time;
         partition.handed = partition.handed.min(index);
         partition.waiting_bytes += u64::from(bytes);
         self.waiting += 1;
         // What else went with it comes back by that, and goes again in order.
-        self.reset_wanted |= is_culprit && !self.is_resetting;
-        let pause = match (clocks_differ, self.is_resetting || is_culprit) {
+        self.reset_wanted |= fault != Fault::None && !self.is_resetting;
+        let pause = match (clocks_differ, self.is_resetting || fault != Fault::None) {
             (true, _) => CLOCK_PAUSE,
             (false, true) => Duration::ZERO,
             (false, false) => self.partition(place).set_back(),
@@ -554,7 +547,7 @@ impl<C> Flight<C> {
         let topic = &mut self.topics[place.topic];
         if clocks_differ {
             topic.clocks_differ = Some(now);
-        } else if entry_is_untimely {
+        } else if fault == Fault::Time {
             topic.learn_times(ahead_ms, wall_ms);
         }
         self.pause(place, now + pause);
@@ -675,22 +668,6 @@ impl<C> Flight<C> {
             let queues = topic.partitions.iter().map(|partition| &partition.queue);
             let first = queues.chain([&topic.unplaced]).filter_map(VecDeque::front);
             first.filter_map(|entry| entry.companion.as_ref())
-        })
-    }
-
-    /// The partitions that have records and no answer.
-    pub fn away(&self, now: Instant) -> impl Iterator<Item = Away> {
-        let now_ms = self.ms(now);
-        self.topics.iter().flat_map(move |topic| {
-            topic.partitions.iter().zip(0..).filter_map(move |(known, partition)| {
-                let first = known.queue.front().filter(|entry| entry.is_open)?;
-                let silent = Duration::from_millis(now_ms.wrapping_sub(first.since_ms).into());
-                (silent >= AWAY_AFTER).then(|| Away {
-                    topic: topic.name.clone(),
-                    partition,
-                    silent,
-                })
-            })
         })
     }
 
@@ -877,7 +854,7 @@ impl<C> Partition<C> {
     }
 
     /// Whether the first that waits may go now, and if so, whether alone.
-    fn next(&mut self, now: Instant, limits: &Limits) -> Option<bool> {
+    fn next(&self, now: Instant, limits: &Limits) -> Option<bool> {
         let entry = self.queue.get(self.handed)?;
         let is_new = match self.standing {
             Standing::New => true,
@@ -981,3 +958,6 @@ impl Record<'_> {
         (self.len() + RECORD + HEADER * self.headers().count()) as u32
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,91 +7,66 @@ use std::time::{Duration, Instant};
 
 use super::Lane;
 use super::ack::{Acks, Pending};
-use super::flight::{Final, Flight, Handing, Ruling};
+use super::carrier::Carrier;
+use super::flight::{Final, Handing, Ruling};
 use crate::outcome::Fault;
 use crate::record::Record;
-use crate::sink::{Decided, NotTaken, Sink};
+use crate::sink::{NotTaken, Sink};
 
-/// Between two looks for the oldest message and for partitions that are away, at least; and a look takes at most one
-/// in so many parts of the thread's time, however many partitions there are.
+/// Between two looks for the oldest message, at least; and a look takes at most one in so many parts of the thread's
+/// time, however many partitions there are.
 pub(super) const LOOK: Duration = Duration::from_millis(500);
 const LOOK_PART: u32 = 200;
 
-/// A clock that is set back by less is let be, in milliseconds.
-const CLOCK_STEP_MS: i64 = 1000;
-
 /// See the module.
 pub(super) struct Forwarder<'l> {
-    lane: &'l Lane,
-    sink: Box<dyn Sink>,
-    flight: Flight<Pending>,
-    acks: Acks,
-    decided: Vec<Decided>,
-    rulings: Vec<Ruling<Pending>>,
+    carrier: Carrier<Pending>,
+    told: Told<'l>,
     look_at: Instant,
-    /// What the time of day was when this one was.
-    clock: (Instant, i64),
+}
+
+/// Those who are told what became of a record.
+struct Told<'l> {
+    lane: &'l Lane,
+    acks: Acks,
 }
 
 impl<'l> Forwarder<'l> {
     pub fn new(lane: &'l Lane, sink: Box<dyn Sink>, now: Instant) -> Forwarder<'l> {
-        Forwarder {
-            lane,
-            sink,
-            flight: Flight::new(now),
-            acks: Acks::new(lane.landing_latency.clone()),
-            decided: Vec::new(),
-            rulings: Vec::new(),
-            look_at: now,
-            clock: (now, i64::MIN),
-        }
+        let acks = Acks::new(lane.landing_latency.clone());
+        Forwarder { carrier: Carrier::new(sink, now), told: Told { lane, acks }, look_at: now }
     }
 
     /// Takes a record, behind those that came before.
     pub fn take(&mut self, record: Record<'_>, pending: Pending) {
-        self.flight.push(record.to_owned(), pending, None);
+        self.carrier.flight.push(record.to_owned(), pending, None);
     }
 
     /// Takes what the sink has decided, and hands over what may go now. `wall_ms` is the time of day, since 1970.
     pub fn round(&mut self, now: Instant, wall_ms: i64) {
-        self.settle((now, wall_ms), false);
-        let went_back = self.clock_went_back(now, wall_ms);
-        if self.sink.is_broken() || self.flight.wants_reset() || went_back {
+        self.settle((now, wall_ms));
+        if self.carrier.needs_reset() {
             self.reset((now, wall_ms));
         }
-        let Forwarder { sink, flight, .. } = self;
-        flight.ask_partitions(|topic| sink.partitions(topic), now);
-        self.hand_over(now, wall_ms);
+        self.hand_over((now, wall_ms));
         // Whoever is owed an answer is woken before this thread sleeps.
-        self.acks.flush();
+        self.told.acks.flush();
         self.leave_marks(now);
-    }
-
-    /// Whether the time of day was set back since the last round. librdkafka's threads sleep until times of day: they
-    /// would sleep for as long as it was set back.
-    fn clock_went_back(&mut self, now: Instant, wall_ms: i64) -> bool {
-        let (at, known_ms) = std::mem::replace(&mut self.clock, (now, wall_ms));
-        let passed_ms = now.saturating_duration_since(at).as_millis() as i64;
-        let went_back = wall_ms < known_ms.saturating_add(passed_ms).saturating_sub(CLOCK_STEP_MS);
-        if went_back {
-            tracing::warn!(lane = &*self.lane.account.name, "the clock was set back");
-        }
-        went_back
     }
 
     /// Another round is due, whoever wakes the thread.
     pub fn next_round(&self, now: Instant) -> Option<Instant> {
-        let is_due = self.flight.is_ready() || self.flight.wants_reset();
-        if is_due { Some(now) } else { self.flight.next_moment() }
+        let flight = &self.carrier.flight;
+        let is_due = flight.is_ready() || flight.wants_reset();
+        if is_due { Some(now) } else { flight.next_moment() }
     }
 
-    fn hand_over(&mut self, now: Instant, wall_ms: i64) {
-        let Forwarder { lane, sink, flight, rulings, .. } = self;
-        let sink = std::cell::RefCell::new(sink);
-        let limits = |topic: &str| sink.borrow_mut().limits(topic);
-        let give = |Handing { record, partition, token, again }| {
+    fn hand_over(&mut self, now: (Instant, i64)) {
+        let Forwarder { carrier, told, .. } = self;
+        let lane = told.lane;
+        let give = |sink: &mut dyn Sink, Handing { record, partition, token, again }| {
             let id = again.then(|| lane.format.message_id(record.as_record()));
-            let given = sink.borrow_mut().append(record, partition, token);
+            let given = sink.append(record, partition, token);
             // As a dead letter it goes to Kafka again, too.
             if let Some(id) = id
                 && given.as_ref().err().is_none_or(NotTaken::is_final)
@@ -100,46 +75,83 @@ impl<'l> Forwarder<'l> {
             }
             given
         };
-        flight.hand_over((now, wall_ms), limits, give, rulings);
-        let mut rulings = std::mem::take(&mut self.rulings);
-        let held = rulings.drain(..).filter_map(|ruling| self.rule(ruling, now)).last();
-        self.rulings = rulings;
+        let mut held = None;
+        carrier
+            .hand_over(now, give, |_, _, ruling| held = told.rule(ruling, now.0).or(held.take()));
         if let Some(reason) = held
-            && self.lane.status.reason().is_none()
+            && lane.status.reason().is_none()
         {
             // What Kafka said says more than that a partition is not there.
-            self.lane.status.set_reason(Some(reason.into()));
+            lane.status.set_reason(Some(reason.into()));
         }
     }
 
     /// Passes the sink's verdicts on.
-    fn settle(&mut self, (now, wall_ms): (Instant, i64), is_reset: bool) {
-        let mut decided = std::mem::take(&mut self.decided);
-        self.sink.poll(&mut decided);
-        let mut landed = false;
-        let mut given_back = None;
-        for Decided { token, verdict } in decided.drain(..) {
-            match self.flight.decide(token, verdict, (now, wall_ms)) {
-                Some(ruling @ Ruling::Landed(_)) => {
-                    landed = true;
-                    self.rule(ruling, now);
-                }
-                Some(ruling) => given_back = self.rule(ruling, now).or(given_back),
-                None => tracing::error!(token, "the sink decided a record that it did not have"),
-            }
-        }
-        self.decided = decided;
-        self.acks.flush();
+    fn settle(&mut self, now: (Instant, i64)) {
+        let Forwarder { carrier, told, .. } = self;
+        let (mut landed, mut given_back) = (false, None);
+        carrier.settle(now, |_, _, ruling| {
+            landed |= matches!(ruling, Ruling::Landed(_));
+            given_back = told.rule(ruling, now.0).or(given_back.take());
+        });
+        told.acks.flush();
         if landed {
-            self.lane.status.landed(now);
+            told.lane.status.landed(now.0);
         }
-        if landed != given_back.is_some() && !is_reset {
-            // A reset gives everything back and says nothing of Kafka.
-            let clocks = self.flight.clocks_differ().map(clocks_differ);
-            self.lane.status.set_reason(given_back.map(|reason| clocks.unwrap_or(reason.into())));
+        if landed != given_back.is_some() {
+            let clocks = carrier.flight.clocks_differ().map(clocks_differ);
+            told.lane.status.set_reason(given_back.map(|reason| clocks.unwrap_or(reason.into())));
         }
     }
 
+    /// Starts the sink anew. It gives everything back, which says nothing of Kafka.
+    fn reset(&mut self, now: (Instant, i64)) {
+        let Forwarder { carrier, told, .. } = self;
+        let lane = &*told.lane.account.name;
+        match carrier.flight.open() {
+            // Why it is broken was told by the sink, in its own measure.
+            0 => tracing::debug!(lane, "the producer is started anew"),
+            undecided => tracing::warn!(
+                lane,
+                undecided,
+                "the producer is started anew; what it had not confirmed is sent again"
+            ),
+        }
+        told.lane.status.resets.fetch_add(1, Ordering::Relaxed);
+        let mut landed = false;
+        let forgotten = carrier.reset(now, |_, _, ruling| {
+            landed |= matches!(ruling, Ruling::Landed(_));
+            told.rule(ruling, now.0);
+        });
+        if landed {
+            told.lane.status.landed(now.0);
+        }
+        if !forgotten.is_empty() {
+            let forgotten = forgotten.len();
+            tracing::error!(
+                lane,
+                forgotten,
+                "records are lost in the producer; their devices send them again"
+            );
+        }
+        forgotten.into_iter().for_each(|pending| told.acks.failed(pending));
+        told.acks.flush();
+    }
+
+    fn leave_marks(&mut self, now: Instant) {
+        let (flight, status) = (&self.carrier.flight, &self.told.lane.status);
+        let held = if flight.waiting() == 0 { 0 } else { flight.held() };
+        status.round(now, flight.open() + flight.waiting(), held);
+        if now < self.look_at {
+            return;
+        }
+        let began = Instant::now();
+        status.looked(now, flight.oldest().map(|pending| pending.submitted).min());
+        self.look_at = now + LOOK.max(began.elapsed() * LOOK_PART);
+    }
+}
+
+impl Told<'_> {
     /// Does what a ruling says; returns why the record is held, where it is.
     fn rule(&mut self, ruling: Ruling<Pending>, now: Instant) -> Option<Cow<'static, str>> {
         match ruling {
@@ -157,49 +169,6 @@ impl<'l> Forwarder<'l> {
             }
         }
         None
-    }
-
-    /// Starts the sink anew; what it had lines up again in its order.
-    fn reset(&mut self, (now, wall_ms): (Instant, i64)) {
-        let lane = &*self.lane.account.name;
-        match self.flight.open() {
-            // Why it is broken was told by the sink, in its own measure.
-            0 => tracing::debug!(lane, "the producer is started anew"),
-            undecided => tracing::warn!(
-                lane,
-                undecided,
-                "the producer is started anew; what it had not confirmed is sent again"
-            ),
-        }
-        self.lane.status.resets.fetch_add(1, Ordering::Relaxed);
-        self.flight.begin_reset();
-        self.sink.reset();
-        self.settle((now, wall_ms), true);
-        // A sink that was reset decides nothing of before any more: the devices send it again.
-        let forgotten = self.flight.end_reset(now);
-        if !forgotten.is_empty() {
-            let forgotten = forgotten.len();
-            tracing::error!(
-                lane,
-                forgotten,
-                "records are lost in the producer; their devices send them again"
-            );
-        }
-        forgotten.into_iter().for_each(|pending| self.acks.failed(pending));
-    }
-
-    fn leave_marks(&mut self, now: Instant) {
-        let in_flight = self.flight.open() + self.flight.waiting();
-        let held = if self.flight.waiting() == 0 { 0 } else { self.flight.held() };
-        self.lane.status.round(now, in_flight, held);
-        if now < self.look_at {
-            return;
-        }
-        let began = Instant::now();
-        let oldest = self.flight.oldest().map(|pending| pending.submitted).min();
-        let away: Vec<_> = self.flight.away(now).collect();
-        self.lane.status.looked(now, oldest, away);
-        self.look_at = now + LOOK.max(began.elapsed() * LOOK_PART);
     }
 }
 

@@ -33,6 +33,9 @@ const CONNECT_PAUSE: Duration = Duration::from_secs(2);
 
 /// How long the rest of a batch that was cut may wait inside librdkafka for an answer.
 const SPIN_MAX: Duration = Duration::from_millis(500);
+/// A clock that is set back by less is let be, in milliseconds. librdkafka's threads sleep until times of day: they would
+/// sleep for as long as it was set back.
+const CLOCK_STEP_MS: i64 = 1000;
 /// What Kafka puts around a batch, in bytes.
 const BATCH_FRAMING: u32 = 256;
 /// Records of a batch that the configuration says nothing about: librdkafka's own default.
@@ -60,11 +63,44 @@ pub struct KafkaSink {
     connect_at: Instant,
     /// What the last producer gave back at its end, and nobody has polled yet.
     given_back: Vec<Decided>,
-    /// The partition whose batch is being handed over, and since when.
-    handing: Option<(u32, Instant)>,
-    /// A batch took longer to be handed over than librdkafka waits for its rest: it may have been cut.
-    may_be_cut: bool,
-    reported_at: Instant,
+    /// Since when a batch is being handed over, and the partition that it is for.
+    handing: Option<Instant>,
+    handed: (String, u32),
+    /// A batch took longer to be handed over than librdkafka waits for its rest, so it may have been cut; since when
+    /// nothing has been reported.
+    cut: Option<Instant>,
+    clock: Clock,
+}
+
+/// The time of day beside the clock that only goes on.
+struct Clock {
+    at: Instant,
+    wall_ms: i64,
+    /// It was set back.
+    went_back: bool,
+}
+
+impl Clock {
+    fn new() -> Clock {
+        Clock {
+            at: Instant::now(),
+            wall_ms: jiff::Timestamp::now().as_millisecond(),
+            went_back: false,
+        }
+    }
+
+    /// Whether it was set back since the last look.
+    fn looks_set_back(&mut self) -> bool {
+        let now = Clock::new();
+        let passed_ms = now.at.duration_since(self.at).as_millis() as i64;
+        let is_new = now.wall_ms < self.wall_ms + passed_ms - CLOCK_STEP_MS;
+        *self = Clock { went_back: self.went_back || is_new, ..now };
+        is_new
+    }
+}
+
+fn default_linger_ms() -> f64 {
+    client::LINGER_MS.parse().expect("it is a number")
 }
 
 impl KafkaSink {
@@ -82,7 +118,7 @@ impl KafkaSink {
             let (_, text) = all.find(|(known, _)| *known == properties::canonical(name))?;
             text.trim().parse::<f64>().ok()
         };
-        let linger_ms = configured("linger.ms").or(client::LINGER_MS.parse().ok());
+        let linger_ms = configured("linger.ms").unwrap_or_else(default_linger_ms);
         status.wake_on_change(wake.clone());
         let mut sink = KafkaSink {
             bootstrap_servers: bootstrap_servers.to_owned(),
@@ -90,7 +126,7 @@ impl KafkaSink {
             inline_size,
             batch_size: configured("batch.size").map_or(BATCH_SIZE, |bytes| bytes as u32),
             batch_records: configured("batch.num.messages").map_or(BATCH_RECORDS, |n| n as u32),
-            linger: Duration::from_secs_f64(linger_ms.unwrap_or_default().max(0.0) / 1e3),
+            linger: Duration::from_secs_f64(linger_ms.max(0.0) / 1e3),
             lane: lane.to_owned(),
             status,
             facts: HashMap::new(),
@@ -102,8 +138,9 @@ impl KafkaSink {
             connect_at: Instant::now(),
             given_back: Vec::new(),
             handing: None,
-            may_be_cut: false,
-            reported_at: Instant::now(),
+            handed: (String::new(), 0),
+            cut: None,
+            clock: Clock::new(),
         };
         sink.connect();
         sink
@@ -121,6 +158,7 @@ impl KafkaSink {
             Ok(producer) => {
                 self.hook = Some(Hook::new(producer.client(), self.wake.clone()));
                 self.producer = Some(producer);
+                (self.cut, self.clock) = (None, Clock::new());
             }
             Err(error) => {
                 // `check` tried these properties; what is left is the machine, such as its threads.
@@ -169,11 +207,18 @@ impl Sink for KafkaSink {
             return Err(NotTaken { record, error: AppendError::Away });
         };
         let now = Instant::now();
+        let (topic, number) = &mut self.handed;
         match self.handing {
-            Some((known, began)) if known == partition => {
-                self.may_be_cut |= now.duration_since(began) >= client::HAND_OVER;
+            Some(began) if *number == partition && *topic == record.as_record().topic() => {
+                if now.duration_since(began) >= client::HAND_OVER {
+                    self.cut.get_or_insert(now);
+                }
             }
-            _ => self.handing = Some((partition, now)),
+            _ => {
+                self.handing = Some(now);
+                record.as_record().topic().clone_into(topic);
+                *number = partition;
+            }
         }
         let held = Box::new(Held { record, token });
         let Err((code, held)) = self.topics.produce(producer.client(), held, partition) else {
@@ -194,6 +239,9 @@ impl Sink for KafkaSink {
     }
 
     fn poll(&mut self, decided: &mut Vec<Decided>) {
+        if self.clock.looks_set_back() {
+            tracing::warn!(lane = self.lane, "the clock was set back");
+        }
         if self.producer.is_none() && Instant::now() >= self.connect_at {
             self.connect();
         }
@@ -209,11 +257,10 @@ impl Sink for KafkaSink {
         }
         let mut reported = reports.decided.lock();
         self.handing = None;
-        if !reported.is_empty() || !self.may_be_cut {
-            self.reported_at = Instant::now();
-        }
-        if self.may_be_cut {
-            self.may_be_cut = producer.in_flight_count() > 0;
+        if let Some(since) = self.cut.take()
+            && producer.in_flight_count() > 0
+        {
+            self.cut = Some(if reported.is_empty() { since } else { Instant::now() });
         }
         decided.append(&mut reported);
     }
@@ -222,8 +269,11 @@ impl Sink for KafkaSink {
         self.producer.as_ref().is_some_and(|producer| {
             let is_outdated = producer.context().is_outdated.load(Ordering::Relaxed);
             // The rest of a batch waits inside for the answer to its first part, and spins.
-            let spins = self.may_be_cut && self.reported_at.elapsed() >= SPIN_MAX;
-            is_outdated || spins || producer.client().fatal_error().is_some()
+            let spins = self.cut.is_some_and(|since| since.elapsed() >= SPIN_MAX);
+            is_outdated
+                || spins
+                || self.clock.went_back
+                || producer.client().fatal_error().is_some()
         })
     }
 
@@ -254,7 +304,6 @@ impl Sink for KafkaSink {
         }
         self.given_back.append(&mut decided);
         drop(purged);
-        self.may_be_cut = false;
     }
 }
 

@@ -273,3 +273,29 @@ fn a_producer_that_cannot_be_made_takes_nothing_and_is_tried_with_a_pause() {
     }
     assert_eq!(sink.connect_at, tried, "not tried again so soon");
 }
+
+#[test]
+fn a_lane_gathers_for_as_long_as_linger_says_by_any_of_its_names() {
+    let properties = [("linger.ms", "7.5"), ("queue.buffering.max.ms", "7.5"), ("acks", "all")];
+    let lingers = properties.map(|(name, value)| {
+        let properties = [(name.to_owned(), value.to_owned())].into();
+        let current = std::thread::current();
+        let mut sink = KafkaSink::new("test", "127.0.0.1:1", &properties, 1024, status(), current);
+        sink.limits(TOPIC).linger
+    });
+    let written = Duration::from_micros(7500);
+    assert_eq!(lingers, [written, written, Duration::from_millis(5)]);
+}
+
+#[test]
+fn a_clock_that_is_set_back_is_noticed_once_and_small_steps_are_not() {
+    let mut clock = Clock::new();
+    clock.wall_ms += CLOCK_STEP_MS / 2;
+    assert!(!clock.looks_set_back());
+    clock.wall_ms -= 3_600_000;
+    assert!(!clock.looks_set_back(), "it was set forward");
+    clock.wall_ms += 3_600_000;
+    assert!(clock.looks_set_back());
+    assert!(!clock.looks_set_back());
+    assert!(clock.went_back);
+}
