@@ -12,6 +12,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::PATIENCE;
+use crate::wait::until;
 
 /// How long one look for a record takes.
 const LOOK: Duration = Duration::from_millis(50);
@@ -115,8 +116,12 @@ impl Records {
             .next
             .iter()
             .map(|(topic, partition, _)| {
-                let ends = self.consumer.fetch_watermarks(topic, *partition, PATIENCE);
-                ends.unwrap_or_else(|error| panic!("the end of {topic} is not known: {error}")).1
+                // A broker that comes back leads nothing at first.
+                until(&format!("the end of {topic} is known"), PATIENCE, || {
+                    let ends = self.consumer.fetch_watermarks(topic, *partition, PATIENCE);
+                    ends.inspect_err(|error| eprintln!("reading Kafka: {error}")).ok()
+                })
+                .1
             })
             .collect();
         let mut records = Vec::new();
