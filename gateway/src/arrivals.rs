@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use crate::budget::{Budget, Kept};
 use crate::net::network;
 
-/// One network may have so much of it, however much the others want: a sixteenth.
+/// One network may have so much of it, however much the others want: a sixteenth, and at least one.
 const OF_ALL: u64 = 16;
 /// While less than half is taken, nobody is short of it.
 const PLENTY: u64 = 2;
@@ -46,6 +46,10 @@ impl Arrivals {
 }
 
 impl Arriving {
+    pub fn network(&self) -> Option<IpAddr> {
+        self.network
+    }
+
     /// Changes to so many bytes; false, and unchanged, where there is no room for them.
     #[must_use = "without room nothing changed"]
     pub fn change(&mut self, bytes: u64) -> bool {
@@ -54,7 +58,7 @@ impl Arriving {
         let others = networks.get(&self.network).map_or(0, |all| all - self.kept.bytes());
         let grown = bytes.saturating_sub(self.kept.bytes());
         let is_plenty = budget.used() + grown <= budget.limit() / PLENTY;
-        let is_fair = others + bytes <= budget.limit() / OF_ALL;
+        let is_fair = others + bytes <= (budget.limit() / OF_ALL).max(1);
         if grown > 0 && !is_plenty && !is_fair || !self.kept.change(bytes) {
             return false;
         }

@@ -1,6 +1,7 @@
 //! Who a client is: what it has proved of itself, and by which way. Of the ways that its listener names the
 //! first whose evidence is there decides, and its failure is final.
 
+mod attempts;
 mod binding;
 mod certificate;
 mod failures;

@@ -1,6 +1,6 @@
 //! Places for what others are asked, who may take their time: a bound on them, and on the line of those who wait
-//! for one. While they are scarce, one network has few of them, so that the first in line who may have one is the
-//! next: whose questions hang holds up nobody else.
+//! for one. While they are scarce, one network has few of them, and those that wait take turns: whose questions
+//! hang, or come by the hundred, holds up nobody else.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -15,7 +15,8 @@ use crate::arrivals::{Arrivals, Arriving};
 pub struct Places {
     taken: Arc<Arrivals>,
     waiting: Arc<Arrivals>,
-    /// Those who may not have one as things are. Locked while that is found out, so that nobody waits for a place
+    /// Those who may not have one as things are; the first who may is the next, and what else its network has there
+    /// goes behind the others. Locked while that is found out, so that nobody waits for a place
     /// that came back meanwhile.
     line: Mutex<VecDeque<Waiter>>,
 }
@@ -70,6 +71,11 @@ impl Places {
         told.await.ok()
     }
 
+    #[cfg(test)]
+    pub fn waiting(&self) -> usize {
+        self.line.lock().len()
+    }
+
     fn given(self: &Arc<Places>, taken: Arriving) -> Place {
         Place { places: Arc::clone(self), taken: Some(taken) }
     }
@@ -80,7 +86,12 @@ impl Places {
             let next = {
                 let mut line = self.line.lock();
                 let first = line.iter_mut().position(|waiter| waiter.place.change(1));
-                first.and_then(|at| line.remove(at))
+                let next = first.and_then(|at| line.remove(at));
+                if let Some(next) = &next {
+                    let network = next.place.network();
+                    line.make_contiguous().sort_by_key(|waiter| waiter.place.network() == network);
+                }
+                next
             };
             let Some(Waiter { place, tell, .. }) = next else { return };
             // Of who is gone it comes back at once.
@@ -169,8 +180,29 @@ mod tests {
     }
 
     #[test]
+    fn one_place_is_for_one_and_networks_take_turns() {
+        let places = Places::new("places", 1, WAITING);
+        let Poll::Ready(mut held) = poll(&mut take(&places, 1)) else { panic!("it is free") };
+        let hosts = [1, 1, 1, 2, 2, 3];
+        let mut waits: Vec<_> = hosts.map(|host| (host, take(&places, host))).into();
+        let mut order = Vec::new();
+        while held.take().is_some() {
+            waits.retain_mut(|(host, taking)| match poll(taking) {
+                Poll::Ready(place) => {
+                    assert!(held.is_none(), "there is one place");
+                    held = place;
+                    order.push(*host);
+                    false
+                }
+                Poll::Pending => true,
+            });
+        }
+        assert_eq!(order, [1, 2, 3, 1, 2, 1]);
+    }
+
+    #[test]
     fn who_goes_leaves_the_line_and_no_place_is_lost() {
-        let places = Places::new("places", 2, 32);
+        let places = Places::new("places", 1, 32);
         let held = take(&places, 1);
         let mut gone = take(&places, 2);
         assert!(poll(&mut gone).is_pending());

@@ -16,14 +16,13 @@ use parking_lot::Mutex;
 use reqwest::Client;
 use reqwest::header::CONTENT_TYPE;
 use tokio::runtime::Handle;
-use tokio::time::sleep;
 use url::Url;
 
-use super::failures::Failures;
+use super::attempts::{Attempts, Who};
 use super::remembered::{Mark, Remembered, Secret};
 use super::{Denied, Evidence, Identity, NAME_MAX_BYTES, Way, is_text};
 use crate::fault::{Fault, Faults};
-use crate::places::{Place, Places};
+use crate::places::Place;
 use crate::web;
 use answer::{Answer, Question};
 
@@ -67,10 +66,7 @@ pub struct Service {
     runtime: Handle,
     secret: Secret,
     remembered: Mutex<Remembered<Known>>,
-    /// Of questions under way.
-    asking: Arc<Places>,
-    /// Those whom it denied.
-    failures: Mutex<Failures>,
+    attempts: Attempts,
     /// Why its last answer was none.
     error: Arc<Mutex<Option<String>>>,
 }
@@ -95,8 +91,7 @@ impl Service {
             runtime: runtime.clone(),
             secret: Secret::new(),
             remembered: Mutex::new(Remembered::new(REMEMBERED_MAX, REMEMBERED_BYTES)),
-            asking: Places::new("questions to the HTTP service", ASKING_MAX, WAITING_MAX),
-            failures: Mutex::default(),
+            attempts: Attempts::new("questions to the HTTP service", ASKING_MAX, WAITING_MAX),
             error: Arc::default(),
         })
     }
@@ -163,8 +158,8 @@ impl Service {
         address: Option<IpAddr>,
         mark: Mark,
     ) -> Result<Known, Denied> {
-        let who = address.map(|address| (address, self.secret.mark(&[name.as_bytes()]).number()));
-        let place = self.place(address, who).await?;
+        let who = Who { address, name: self.secret.mark(&[name.as_bytes()]).number() };
+        let place = self.attempts.place(who).await?;
         let question = written(question, &place).ok_or(Denied::ByService)?;
         let (client, url, error) = (self.client.clone(), self.url.clone(), Arc::clone(&self.error));
         // The place goes along with the question, for which the service works even if nobody waits any more.
@@ -180,14 +175,10 @@ impl Service {
             Ok(Err(_)) | Err(_) => return Err(Denied::Unavailable),
         };
         let Answer::Allowed { attributes, ends_at_ms } = answer else {
-            if let Some((address, name)) = who {
-                self.failures.lock().note(address, name, Instant::now());
-            }
+            self.attempts.ended(who, false);
             return Err(Denied::ByService);
         };
-        if let Some((address, name)) = who {
-            self.failures.lock().forget(address, name);
-        }
+        self.attempts.ended(who, true);
         let known =
             Known { verified: Arc::new(Verified { id: name.into(), attributes }), ends_at_ms };
         if !self.cache.is_zero() {
@@ -197,25 +188,6 @@ impl Service {
             self.remembered.lock().insert(mark, known.clone(), bytes, Some(until));
         }
         Ok(known)
-    }
-
-    /// Waits for a place. What was denied often, of this name from this address, is known only with one in hand,
-    /// however many attempts came at once; who has to wait for that keeps nobody else waiting.
-    async fn place(
-        &self,
-        address: Option<IpAddr>,
-        who: Option<(IpAddr, u64)>,
-    ) -> Result<Place, Denied> {
-        let next = async || self.asking.take(address).await.ok_or(Denied::Busy);
-        let place = next().await?;
-        let Some((address, name)) = who else { return Ok(place) };
-        let wait = self.failures.lock().turn(address, name, Instant::now()).ok_or(Denied::Busy)?;
-        if wait.is_zero() {
-            return Ok(place);
-        }
-        drop(place);
-        sleep(wait).await;
-        next().await
     }
 }
 
@@ -258,6 +230,7 @@ fn note(known: &Mutex<Option<String>>, error: Option<&String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::places::Places;
 
     fn question<'a>(username: Option<&'a str>, password: &'a str) -> Question<'a> {
         let (clientid, peerhost, cert_common_name) = ("dev1", Some("::1".to_owned()), None);

@@ -11,13 +11,10 @@ use std::time::Instant;
 
 use bridge::message::Verified;
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::sleep;
 
-use super::failures::Failures;
+use super::attempts::{Attempts, Who};
 use super::remembered::{Remembered, Secret};
 use super::{Credential, Denied, Identity, Way};
-use crate::arrivals::Arrivals;
 use crate::fault::{Fault, Faults};
 use crate::low_priority::LowPriority;
 use crate::reload::Reload;
@@ -25,7 +22,7 @@ pub use file::check_name;
 use hash::{ARGON2_MEMORY_MAX, Hash};
 
 /// Clients whose passwords wait to be looked at, each with its CONNECT; more are turned away.
-const WAITING_MAX: u64 = 256;
+const WAITING_MAX: usize = 256;
 /// Passwords that were right and need not be looked at again until the file is read anew.
 const REMEMBERED_MAX: usize = 100_000;
 /// Bytes of one of them, with its place.
@@ -47,10 +44,7 @@ pub struct Passwords {
     secret: Secret,
     users: RwLock<Arc<Users>>,
     /// One look at a time.
-    turn: Arc<Semaphore>,
-    /// Of those that wait; while places are scarce, one network has few of them.
-    waiting: Arc<Arrivals>,
-    failures: Mutex<Failures>,
+    attempts: Attempts,
 }
 
 /// What the file says.
@@ -96,9 +90,7 @@ impl Passwords {
             users: RwLock::new(Arc::new(Users::read(settings)?)),
             settings: settings.clone(),
             secret: Secret::new(),
-            turn: Arc::new(Semaphore::new(1)),
-            waiting: Arrivals::new("passwords that wait", WAITING_MAX),
-            failures: Mutex::default(),
+            attempts: Attempts::new("passwords that wait", 1, WAITING_MAX),
         })
     }
 
@@ -119,15 +111,11 @@ impl Passwords {
         {
             return Ok(identity(name, hash));
         }
-        let mut place = self.waiting.nothing(address);
-        if !place.change(1) {
-            return Err(Denied::Busy);
-        }
-        let who = address.map(|address| (address, self.secret.mark(&[name.as_bytes()]).number()));
-        let turn = self.turn(who).await?;
+        let name_mark = self.secret.mark(&[name.as_bytes()]).number();
+        let who = Who { address, name: name_mark };
+        let turn = self.attempts.place(who).await?;
         let hash = known.clone().unwrap_or_else(|| {
-            let mark = self.secret.mark(&[name.as_bytes()]);
-            let place = mark.number() % users.stand_ins.len() as u64;
+            let place = name_mark % users.stand_ins.len() as u64;
             Arc::clone(&users.stand_ins[place as usize])
         });
         let own: Box<[u8]> = password.into();
@@ -138,39 +126,15 @@ impl Passwords {
             is_right
         });
         let is_right = looked.await.map_err(|_| Denied::Unavailable)?;
-        match known.filter(|_| is_right) {
+        let proved = known.filter(|_| is_right);
+        self.attempts.ended(who, proved.is_some());
+        match proved {
             Some(hash) => {
-                if let Some((address, name)) = who {
-                    self.failures.lock().forget(address, name);
-                }
                 users.remembered.lock().insert(mark, (), REMEMBERED_BYTES, None);
                 Ok(identity(name, &hash))
             }
-            None => {
-                if let Some((address, name)) = who {
-                    self.failures.lock().note(address, name, Instant::now());
-                }
-                Err(Denied::WrongPassword)
-            }
+            None => Err(Denied::WrongPassword),
         }
-    }
-
-    /// Waits for its turn. What has failed often, of this name from this address, is known only then, however
-    /// many attempts came at once; who has to wait for that keeps nobody else waiting.
-    async fn turn(&self, who: Option<(IpAddr, u64)>) -> Result<OwnedSemaphorePermit, Denied> {
-        let next = async || {
-            let turn = Arc::clone(&self.turn).acquire_owned().await;
-            turn.expect("nobody closes it")
-        };
-        let turn = next().await;
-        let Some((address, name)) = who else { return Ok(turn) };
-        let wait = self.failures.lock().turn(address, name, Instant::now()).ok_or(Denied::Busy)?;
-        if wait.is_zero() {
-            return Ok(turn);
-        }
-        drop(turn);
-        sleep(wait).await;
-        Ok(next().await)
     }
 
     /// The file still has that name with that password.
@@ -241,7 +205,7 @@ mod tests {
             assert_eq!(prove(name, word).await.err(), Some(Denied::WrongPassword), "{name} {word}");
         }
         // While somebody else has the turn, only what is remembered passes.
-        let turn = passwords.turn.acquire().await.expect("a turn");
+        let turn = passwords.attempts.places().take(None).await.expect("a turn");
         prove("dev1", "secret").await.expect("it is remembered");
         let waits = tokio::time::timeout(Duration::from_millis(50), prove("dev2", "word")).await;
         assert!(waits.is_err(), "it was never looked at");
@@ -251,7 +215,7 @@ mod tests {
         };
         passwords.reload().expect("the file is as it was");
         assert!(passwords.still_has(credential));
-        let turn = passwords.turn.acquire().await.expect("a turn");
+        let turn = passwords.attempts.places().take(None).await.expect("a turn");
         let waits = tokio::time::timeout(Duration::from_millis(50), prove("dev1", "secret")).await;
         assert!(waits.is_err(), "nothing is remembered any more");
         drop(turn);
@@ -268,17 +232,45 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_so_many_wait() {
+    async fn guesses_of_one_network_hold_up_no_device_of_another() {
         let folder = folder("waiting");
-        let passwords = passwords(&folder);
-        let low = LowPriority::start().expect("threads");
-        let mut others = passwords.waiting.nothing(None);
-        assert!(others.change(WAITING_MAX / 2), "one network may have half of the places");
-        let busy = passwords.prove("dev1", b"secret", None, &low).await;
-        assert_eq!(busy.err(), Some(Denied::Busy));
-        let elsewhere = "192.0.2.1".parse().ok();
-        let proved = passwords.prove("dev1", b"secret", elsewhere, &low).await;
-        assert!(proved.is_ok(), "who comes from elsewhere has a place");
+        let passwords = Arc::new(passwords(&folder));
+        let low = Arc::new(LowPriority::start().expect("threads"));
+        let (stranger, honest) = ("192.0.2.1".parse().ok(), "192.0.2.2".parse().ok());
+        let places = Arc::clone(passwords.attempts.places());
+        let turn = places.take(None).await.expect("a turn");
+        let ends = Arc::new(Mutex::new(Vec::new()));
+        let prove = |name: String, word: &'static str, address| {
+            let (passwords, low) = (Arc::clone(&passwords), Arc::clone(&low));
+            let ends = Arc::clone(&ends);
+            tokio::spawn(async move {
+                let proved = passwords.prove(&name, word.as_bytes(), address, &low).await;
+                ends.lock().push((name, proved.err()));
+            })
+        };
+        let in_line = async |count| {
+            while places.waiting() < count {
+                tokio::task::yield_now().await;
+            }
+        };
+        let mut all: Vec<_> = (0..WAITING_MAX)
+            .map(|number| prove(format!("guess-{number}"), "guess", stranger))
+            .collect();
+        in_line(WAITING_MAX / 2).await;
+        all.push(prove("dev1".to_owned(), "secret", honest));
+        all.push(prove("dev2".to_owned(), "word", honest));
+        in_line(WAITING_MAX / 2 + 2).await;
+        drop(turn);
+        for one in all {
+            one.await.expect("it comes to its end");
+        }
+        let ends = ends.lock();
+        let (busy, looked_at): (Vec<_>, Vec<_>) =
+            ends.iter().partition(|(_, error)| *error == Some(Denied::Busy));
+        assert_eq!(busy.len(), WAITING_MAX / 2, "one network may have half of the places");
+        let at = |name: &str| looked_at.iter().position(|(one, _)| one == name);
+        assert_eq!((at("dev1"), at("dev2")), (Some(1), Some(3)), "networks take turns");
+        assert_eq!(looked_at[1].1, None);
         std::fs::remove_dir_all(folder).expect("removed");
     }
 }
