@@ -26,11 +26,13 @@ const DEFAULTS: [(&str, &str); 4] = [
     // New partitions are known soon after the broker has them.
     ("topic.metadata.refresh.interval.ms", "5000"),
 ];
-/// How long a lane gathers a partition's batch, which is what `linger.ms` says of a producer.
-pub(crate) const LINGER_MS: &str = "5";
+/// How long a partition's batch gathers, which is what `linger.ms` says of a producer.
+const LINGER_MS: &str = "5";
 /// How long librdkafka gathers the batch that a lane hands over: as long as handing over may take. A rest that comes
 /// behind would wait for the answer to the first part, and librdkafka spins meanwhile.
-pub(crate) const HAND_OVER: Duration = Duration::from_millis(2);
+const HAND_OVER_MAX: Duration = Duration::from_millis(2);
+/// The same where hardly anything is to be gathered.
+const HAND_OVER_MIN: Duration = Duration::from_micros(500);
 /// And what a producer has besides.
 const DEFAULTS_OF_PRODUCERS: [(&str, &str); 4] = [
     ("linger.ms", LINGER_MS),
@@ -46,6 +48,23 @@ pub(super) fn defaults_of_producers<'a>() -> impl Iterator<Item = (&'a str, &'a 
     DEFAULTS.into_iter().chain(DEFAULTS_OF_PRODUCERS)
 }
 
+/// What is configured of a producer under any of a property's names.
+pub(crate) fn number(properties: &BTreeMap<String, String>, name: &str) -> Option<f64> {
+    let mut all = properties::canonical_all(properties);
+    let (_, text) = all.find(|(known, _)| *known == properties::canonical(name))?;
+    text.trim().parse().ok()
+}
+
+/// How long a lane gathers a batch, and how long librdkafka does what it was handed over: together what is configured,
+/// where that is not less than handing over takes.
+pub(crate) fn lingers(properties: &BTreeMap<String, String>) -> (Duration, Duration) {
+    let default = || LINGER_MS.parse().expect("it is a number");
+    let linger_ms = number(properties, "linger.ms").unwrap_or_else(default);
+    let linger = Duration::from_secs_f64(linger_ms.max(0.0) / 1e3);
+    let hand_over = (linger / 2).clamp(HAND_OVER_MIN, HAND_OVER_MAX);
+    (linger.saturating_sub(hand_over), hand_over)
+}
+
 /// A lane's producer.
 pub(crate) fn producer(
     bootstrap_servers: &str,
@@ -54,7 +73,8 @@ pub(crate) fn producer(
     batch_size: u32,
 ) -> ClientConfig {
     let max_bytes = record::max_bytes(inline_size).max(1_000_000).to_string();
-    let hand_over = HAND_OVER.as_millis().to_string();
+    let (_, hand_over) = lingers(properties);
+    let hand_over = (hand_over.as_secs_f64() * 1e3).to_string();
     let (batch_size, queue_max) = (batch_size.to_string(), QUEUE_MAX_KBYTES.to_string());
     let written = properties::canonical_all(properties).find(|(name, _)| *name == "debug");
     let debug = match written.filter(|(_, written)| !written.trim().is_empty()) {

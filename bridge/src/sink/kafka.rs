@@ -22,7 +22,7 @@ use crate::kafka::answers::{Answer, answer};
 use crate::kafka::client::{self, BATCH_SIZE};
 use crate::kafka::log_lines::LogLine;
 use crate::kafka::native::{Held, Hook, TopicHandles};
-use crate::kafka::{KafkaStatus, TopicFacts, properties};
+use crate::kafka::{KafkaStatus, TopicFacts};
 use crate::record::RecordBuf;
 use crate::sink::{AppendError, Decided, Limits, NotTaken, Sink, Token, Verdict};
 
@@ -31,8 +31,9 @@ const PURGE_WAIT: Duration = Duration::from_secs(5);
 /// How long a producer is not tried again that cannot be made, or that Kafka gave no id.
 const CONNECT_PAUSE: Duration = Duration::from_secs(2);
 
-/// How long the rest of a batch that was cut may wait inside librdkafka for an answer.
-const SPIN_MAX: Duration = Duration::from_millis(500);
+/// How long the rest of a batch that was cut may wait inside librdkafka for an answer, and spin. Shorter than an outage,
+/// and longer than Kafka takes to choose another leader: whoever gives up what is on its way makes doubles.
+const SPIN_MAX: Duration = Duration::from_secs(5);
 /// A clock that is set back by less is let be, in milliseconds. librdkafka's threads sleep until times of day: they would
 /// sleep for as long as it was set back.
 const CLOCK_STEP_MS: i64 = 1000;
@@ -48,7 +49,9 @@ pub struct KafkaSink {
     inline_size: u32,
     batch_size: u32,
     batch_records: u32,
+    /// How long a lane gathers a batch, and how long librdkafka waits for its rest.
     linger: Duration,
+    hand_over: Duration,
     lane: String,
     status: Arc<KafkaStatus>,
     /// What is known of the topics, as of this version of the status.
@@ -99,10 +102,6 @@ impl Clock {
     }
 }
 
-fn default_linger_ms() -> f64 {
-    client::LINGER_MS.parse().expect("it is a number")
-}
-
 impl KafkaSink {
     /// `wake` is unparked whenever a verdict can be polled, or something else is known of a topic.
     pub fn new(
@@ -113,12 +112,8 @@ impl KafkaSink {
         status: Arc<KafkaStatus>,
         wake: Thread,
     ) -> KafkaSink {
-        let configured = |name: &str| {
-            let mut all = properties::canonical_all(properties);
-            let (_, text) = all.find(|(known, _)| *known == properties::canonical(name))?;
-            text.trim().parse::<f64>().ok()
-        };
-        let linger_ms = configured("linger.ms").unwrap_or_else(default_linger_ms);
+        let configured = |name| client::number(properties, name);
+        let (linger, hand_over) = client::lingers(properties);
         status.wake_on_change(wake.clone());
         let mut sink = KafkaSink {
             bootstrap_servers: bootstrap_servers.to_owned(),
@@ -126,7 +121,8 @@ impl KafkaSink {
             inline_size,
             batch_size: configured("batch.size").map_or(BATCH_SIZE, |bytes| bytes as u32),
             batch_records: configured("batch.num.messages").map_or(BATCH_RECORDS, |n| n as u32),
-            linger: Duration::from_secs_f64(linger_ms.max(0.0) / 1e3),
+            linger,
+            hand_over,
             lane: lane.to_owned(),
             status,
             facts: HashMap::new(),
@@ -210,7 +206,7 @@ impl Sink for KafkaSink {
         let (topic, number) = &mut self.handed;
         match self.handing {
             Some(began) if *number == partition && *topic == record.as_record().topic() => {
-                if now.duration_since(began) >= client::HAND_OVER {
+                if now.duration_since(began) >= self.hand_over {
                     self.cut.get_or_insert(now);
                 }
             }

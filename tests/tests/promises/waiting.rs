@@ -12,8 +12,8 @@ use tests::wait::START;
 
 /// Partitions, and devices with a full window each: every partition has many records open, and some that wait.
 const SIZES: [(i32, usize); 3] = [(1, 25), (3, 25), (24, 100)];
-/// Until what was on its way has come to stand still.
-const SETTLED: Duration = Duration::from_secs(2);
+/// Until what was on its way has come to stand still, the rest of a batch that was cut as well.
+const SETTLED: Duration = Duration::from_secs(6);
 const MEASURED: Duration = Duration::from_secs(6);
 /// Of a core.
 const PERCENT_MAX: f64 = 5.0;

@@ -34,13 +34,14 @@ impl Settings {
     /// Of the producer that Landfall would make.
     pub fn of(batch_bytes: u32, batch_records: u32) -> Settings {
         let own = [("batch.num.messages".to_owned(), batch_records.to_string())];
-        let config = client::producer("kafka:9092", &BTreeMap::from(own), 0, batch_bytes);
+        let own = BTreeMap::from(own);
+        let config = client::producer("kafka:9092", &own, 0, batch_bytes);
         let said = |name: &str| config.get(properties::canonical(name)).unwrap_or_default();
         let number = |name: &str| said(name).parse::<f64>().expect("it is a number").ceil();
         assert_eq!((said("enable.idempotence"), said("acks")), ("true", "all"));
         assert_eq!(said("message.timeout.ms"), "0", "nothing is given up for its age");
         Settings {
-            gather_ms: client::LINGER_MS.parse().expect("it is a number"),
+            gather_ms: client::lingers(&own).0.as_millis() as u64,
             linger_ms: number("linger.ms") as u64,
             batch_bytes: number("batch.size") as u32,
             batch_records: number("batch.num.messages") as usize,

@@ -276,15 +276,24 @@ fn a_producer_that_cannot_be_made_takes_nothing_and_is_tried_with_a_pause() {
 
 #[test]
 fn a_lane_gathers_for_as_long_as_linger_says_by_any_of_its_names() {
-    let properties = [("linger.ms", "7.5"), ("queue.buffering.max.ms", "7.5"), ("acks", "all")];
+    let properties = [
+        ("linger.ms", "7.5"),
+        ("queue.buffering.max.ms", "7.5"),
+        ("acks", "all"),
+        ("linger.ms", "0"),
+        ("linger.ms", "3"),
+    ];
     let lingers = properties.map(|(name, value)| {
         let properties = [(name.to_owned(), value.to_owned())].into();
         let current = std::thread::current();
         let mut sink = KafkaSink::new("test", "127.0.0.1:1", &properties, 1024, status(), current);
-        sink.limits(TOPIC).linger
+        (sink.limits(TOPIC).linger, sink.hand_over)
     });
-    let written = Duration::from_micros(7500);
-    assert_eq!(lingers, [written, written, Duration::from_millis(5)]);
+    let us =
+        |(linger, hand_over): (Duration, Duration)| (linger.as_micros(), hand_over.as_micros());
+    // librdkafka's part of it is for handing over.
+    let both = [(5500, 2000), (5500, 2000), (3000, 2000), (0, 500), (1500, 1500)];
+    assert_eq!(lingers.map(us), both);
 }
 
 #[test]
