@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 pub(crate) use self::ack::Pending;
+use self::flight::Away;
 use self::status::LaneStatus;
 pub use self::thread::LaneThread;
 use crate::account::Account;
@@ -180,6 +181,11 @@ impl Lane {
         let stored = self.account.uploads.oldest();
         let all = [queued, stored, self.status.oldest()];
         all.into_iter().flatten().max().unwrap_or_default()
+    }
+
+    /// Partitions of which nothing lands although they have records, as of half a second ago.
+    pub fn away(&self) -> Vec<Away> {
+        self.status.away()
     }
 
     /// Why records were given back last; of interest while nothing lands.

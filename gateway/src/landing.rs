@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bridge::kafka::KafkaStatus;
 use bridge::lane::Lane;
+use bridge::lane::flight::Away;
 
 /// How long nothing has landed before the log is told.
 const LOGGED_AFTER: Duration = Duration::from_secs(15);
@@ -11,7 +12,7 @@ const LOGGED_AFTER: Duration = Duration::from_secs(15);
 pub const LOOK: Duration = Duration::from_secs(1);
 /// What says why may have come so long before the standstill began.
 const AHEAD: Duration = Duration::from_secs(2);
-/// Of partitions without a leader, so many are named.
+/// Of partitions that take nothing, so many are named.
 const NAMED: usize = 5;
 
 /// A lane of which nothing lands although it has messages.
@@ -47,10 +48,26 @@ fn together(reasons: impl IntoIterator<Item = Option<String>>) -> String {
 }
 
 fn without_leader(partitions: &[(String, u32)]) -> Option<String> {
-    let named = partitions.iter().take(NAMED).map(|(topic, number)| format!("{topic}/{number}"));
+    let named = named(partitions.iter().map(|(topic, number)| (&**topic, *number)))?;
+    Some(format!("partitions have no leader: {named}"))
+}
+
+/// Which partitions of a lane take nothing, while others may, and for how long.
+pub fn away(lane: &str, partitions: &[Away]) -> Option<String> {
+    let named = named(partitions.iter().map(|away| (&*away.topic, away.partition)))?;
+    let longest = partitions.iter().map(|away| away.since).max()?.as_secs();
+    let count = partitions.len();
+    Some(format!(
+        "lane {lane}: nothing landed in {count} of its partitions for up to {longest} s although there are messages \
+         for them: {named}"
+    ))
+}
+
+fn named<'p>(mut partitions: impl Iterator<Item = (&'p str, u32)>) -> Option<String> {
+    let named = partitions.by_ref().take(NAMED).map(|(topic, number)| format!("{topic}/{number}"));
     let named: Vec<String> = named.collect();
-    let more = if partitions.len() > NAMED { ", …" } else { "" };
-    (!named.is_empty()).then(|| format!("partitions have no leader: {}{more}", named.join(", ")))
+    let more = if partitions.next().is_some() { ", …" } else { "" };
+    (!named.is_empty()).then(|| format!("{}{more}", named.join(", ")))
 }
 
 /// Tells the log of a lane's standstill, once, and of its end.
@@ -103,6 +120,21 @@ mod tests {
         let few = without_leader(&partitions(2));
         assert_eq!(few.as_deref(), Some("partitions have no leader: t/0, t/1"));
         assert!(without_leader(&partitions(9)).is_some_and(|text| text.ends_with("t/4, …")));
+    }
+
+    #[test]
+    fn partitions_that_are_away_are_named_with_the_longest_time() {
+        let away = |partition, seconds| Away {
+            topic: "t".to_owned(),
+            partition,
+            since: Duration::from_secs(seconds),
+        };
+        assert_eq!(super::away("fast", &[]), None);
+        let text = super::away("fast", &[away(3, 6), away(7, 12)]).expect("two are away");
+        assert!(
+            text.starts_with("lane fast: nothing landed in 2 of its partitions for up to 12 s")
+        );
+        assert!(text.ends_with(": t/3, t/7"), "{text}");
     }
 
     #[test]

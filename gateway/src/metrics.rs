@@ -44,6 +44,7 @@ pub const MESSAGES_IN_FLIGHT: &str = "landfall_messages_in_flight";
 pub const LANE_MEMORY_USED: &str = "landfall_lane_memory_used_bytes";
 pub const LANE_MEMORY_LIMIT: &str = "landfall_lane_memory_limit_bytes";
 pub const LANE_WAITING: &str = "landfall_lane_waiting_connections";
+pub const LANE_AWAY: &str = "landfall_lane_partitions_away";
 pub const LANE_BACKLOG: &str = "landfall_lane_backlog_records";
 pub const LANE_RESETS: &str = "landfall_lane_producer_resets_total";
 pub const LANE_HANDED_OVER_AGAIN: &str = "landfall_lane_records_handed_over_again_total";
@@ -172,6 +173,11 @@ const DESCRIPTIONS: &[(&str, &str, &str)] = &[
         LANE_WAITING,
         "gauge",
         "Connections that are not read because they wait for the lane's memory, by class.",
+    ),
+    (
+        LANE_AWAY,
+        "gauge",
+        "Partitions of which nothing landed for 5 s although there are messages for them.",
     ),
     (LANE_BACKLOG, "gauge", "Records that wait to be sent to Kafka again."),
     (LANE_RESETS, "counter", "Times the lane's producer was started anew."),

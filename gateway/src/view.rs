@@ -181,7 +181,15 @@ impl View {
     /// Partitions of topics that take nothing, while others of the same topic do.
     fn partial_problems(&self) -> impl Iterator<Item = Problem> {
         let problems = self.topics.problems().into_iter();
-        problems.filter(|problem| problem.is_partial).map(Problem::from)
+        let told = problems.filter(|problem| problem.is_partial).map(Problem::from);
+        // Of a lane that stands still as a whole, more is told than that.
+        let lanes = self.edge.uplink.lanes().values();
+        let away = lanes.filter(|lane| lane.stalled_for().is_none()).filter_map(|lane| {
+            let name = &*lane.account.name;
+            let text = landing::away(name, &lane.away())?;
+            Some(Problem::new(Kind::LaneStalled, name, text))
+        });
+        told.chain(away)
     }
 
     /// Everything that keeps messages of any size from landing.
@@ -388,6 +396,7 @@ impl AdminView for View {
             counter!(names::LANE_HANDED_OVER_AGAIN, "lane" => name.clone())
                 .absolute(lane.repeats());
             gauge!(names::LANE_OLDEST, "lane" => name.clone()).set(lane.oldest().as_secs_f64());
+            gauge!(names::LANE_AWAY, "lane" => name.clone()).set(lane.away().len() as f64);
             let stalled = lane.stalled_for().unwrap_or_default();
             gauge!(names::LANE_STALLED, "lane" => name.clone()).set(stalled.as_secs_f64());
             gauge!(names::KAFKA_PRODUCER_READY, "lane" => name.clone())

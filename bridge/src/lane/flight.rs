@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::partition;
+use super::{STALLED_AFTER, partition};
 use crate::record::{Record, RecordBuf};
 use crate::sink::{AppendError, Limits, NotTaken, TimeLimits, Token, Verdict};
 
@@ -26,7 +26,8 @@ const RETRY_PAUSE_MAX: Duration = Duration::from_secs(5);
 const FULL_PAUSE: Duration = Duration::from_millis(10);
 /// The same where a record is refused for its time although it was given a new one: clocks differ.
 pub const CLOCK_PAUSE: Duration = Duration::from_secs(10);
-/// How long records may take that stand in the way of a topic's new partitions; then they are taken back.
+/// How long records may take that stand in the way of a topic's new partitions, or whose topic is gone; then they are
+/// taken back.
 pub const GROWTH_WAIT: Duration = Duration::from_secs(5);
 /// Brokers forget a producer that was idle for a day (`producer.id.expiration.ms`): well before that, its
 /// next record counts as its first again.
@@ -72,8 +73,8 @@ struct Topic<C> {
     unplaced: VecDeque<Entry<C>>,
     /// Another count is known, since when: it holds once nothing of the topic is open.
     next_count: Option<(u32, Instant)>,
-    /// It was there and is not any more: nothing goes until its partitions are known again.
-    is_gone: bool,
+    /// It was there and is not any more, since when: nothing goes until its partitions are known again.
+    gone_since: Option<Instant>,
     /// With the sink.
     open: usize,
     /// Times beyond these were refused.
@@ -101,6 +102,16 @@ struct Partition<C> {
     setbacks: u32,
     /// It is in `ready` or lingers.
     is_listed: bool,
+    /// When something of it landed last, or came while it had nothing, in milliseconds as those of an entry.
+    progress_ms: u32,
+}
+
+/// A partition of which nothing lands although it has records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Away {
+    pub topic: String,
+    pub partition: u32,
+    pub since: Duration,
 }
 
 /// How far a partition may go.
@@ -247,7 +258,7 @@ impl<C> Flight<C> {
             partitions: Vec::new(),
             unplaced: VecDeque::new(),
             next_count: None,
-            is_gone: false,
+            gone_since: None,
             open: 0,
             refused_times: TimeLimits { before_max_ms: i64::MAX, after_max_ms: i64::MAX },
             clocks_differ: None,
@@ -272,11 +283,16 @@ impl<C> Flight<C> {
             let topic = &mut self.topics[index];
             let known = |count: &u32| (1..1 << PARTITION_BITS).contains(count);
             let Some(count) = ask(&topic.name).filter(known) else {
-                topic.is_gone = !topic.partitions.is_empty();
+                if !topic.partitions.is_empty() {
+                    let since = *topic.gone_since.get_or_insert(now);
+                    // What waits inside the sink would go to its old partition as soon as there is one again.
+                    let waits = now.saturating_duration_since(since) >= GROWTH_WAIT;
+                    self.reset_wanted |= waits && topic.open > 0;
+                }
                 topic.partitions.iter_mut().for_each(Partition::forget_producer);
                 continue;
             };
-            let was_gone = std::mem::take(&mut topic.is_gone);
+            let was_gone = topic.gone_since.take().is_some();
             if count as usize == topic.partitions.len() {
                 if topic.next_count.take().is_some() || was_gone {
                     self.list_all(index);
@@ -357,7 +373,7 @@ impl<C> Flight<C> {
             let Some(place) = self.ready.pop_front() else { break };
             self.partition(place).is_listed = false;
             let topic = &self.topics[place.topic];
-            if topic.next_count.is_some() || topic.is_gone || self.reset_wanted {
+            if topic.next_count.is_some() || topic.gone_since.is_some() || self.reset_wanted {
                 // It is listed again when the topic is laid out, or the sink was reset.
                 continue;
             }
@@ -556,8 +572,9 @@ impl<C> Flight<C> {
 
     fn landed(&mut self, place: Place, index: usize, now: Instant) -> Option<Ruling<C>> {
         self.topics[place.topic].clocks_differ = None;
+        let now_ms = self.now_ms;
         let partition = self.partition(place);
-        partition.setbacks = 0;
+        (partition.setbacks, partition.progress_ms) = (0, now_ms);
         let companion = partition.queue[index].companion.take()?;
         if partition.standing == Standing::Alone {
             partition.standing = Standing::Known { at: now };
@@ -668,6 +685,23 @@ impl<C> Flight<C> {
             let queues = topic.partitions.iter().map(|partition| &partition.queue);
             let first = queues.chain([&topic.unplaced]).filter_map(VecDeque::front);
             first.filter_map(|entry| entry.companion.as_ref())
+        })
+    }
+
+    /// Partitions that are away: they have records, and none has landed for a while.
+    pub fn away(&self, now: Instant) -> impl Iterator<Item = Away> {
+        let now_ms = self.ms(now);
+        self.topics.iter().flat_map(move |topic| {
+            let numbered = (0..).zip(&topic.partitions);
+            numbered.filter(|(_, known)| !known.queue.is_empty()).filter_map(
+                move |(partition, known)| {
+                    // It may have landed since `now`.
+                    let ms = now_ms.wrapping_sub(known.progress_ms).cast_signed().max(0);
+                    let since = Duration::from_millis(ms.cast_unsigned().into());
+                    let topic = || topic.name.to_string();
+                    (since >= STALLED_AFTER).then(|| Away { topic: topic(), partition, since })
+                },
+            )
         })
     }
 
@@ -844,6 +878,7 @@ impl<C> Default for Partition<C> {
             waiting_bytes: 0,
             setbacks: 0,
             is_listed: false,
+            progress_ms: 0,
         }
     }
 }
@@ -887,6 +922,9 @@ impl<C> Partition<C> {
     }
 
     fn push(&mut self, entry: Entry<C>) {
+        if self.queue.is_empty() {
+            self.progress_ms = entry.since_ms;
+        }
         self.waiting_bytes += u64::from(entry.bytes);
         self.queue.push_back(entry);
     }

@@ -146,7 +146,8 @@ impl<'l> Forwarder<'l> {
             return;
         }
         let began = Instant::now();
-        status.looked(now, flight.oldest().map(|pending| pending.submitted).min());
+        let oldest = flight.oldest().map(|pending| pending.submitted).min();
+        status.looked(now, oldest, flight.away(now).collect());
         self.look_at = now + LOOK.max(began.elapsed() * LOOK_PART);
     }
 }

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::flight::Away;
+
 /// A look that is older says how old the message was that is there still: the thread does not look any more.
 const OLDEST_GOOD_FOR: Duration = Duration::from_secs(2);
 /// There is none.
@@ -22,6 +24,8 @@ pub(super) struct LaneStatus {
     /// When the oldest message came that the thread had when it looked last, or [`NO_MESSAGE`], and when that was.
     oldest_ms: AtomicU64,
     looked_ms: AtomicU64,
+    /// Partitions of which nothing landed, as of then.
+    away: Mutex<Vec<Away>>,
     /// Why the sink gave a record back, since the last landing.
     reason: Mutex<Option<String>>,
     backlog: AtomicUsize,
@@ -40,6 +44,7 @@ impl LaneStatus {
             has_records: AtomicBool::new(false),
             oldest_ms: AtomicU64::new(NO_MESSAGE),
             looked_ms: AtomicU64::new(0),
+            away: Mutex::default(),
             reason: Mutex::default(),
             backlog: AtomicUsize::new(0),
             resets: AtomicU64::new(0),
@@ -73,11 +78,16 @@ impl LaneStatus {
         self.progress_ms.store(self.ms(now), Ordering::Relaxed);
     }
 
-    /// The thread looked for its oldest message.
-    pub fn looked(&self, now: Instant, oldest: Option<Instant>) {
+    /// The thread looked for its oldest message, and for partitions that stand still.
+    pub fn looked(&self, now: Instant, oldest: Option<Instant>, away: Vec<Away>) {
+        *self.away.lock() = away;
         let oldest_ms = oldest.map_or(NO_MESSAGE, |submitted| self.ms(submitted));
         self.oldest_ms.store(oldest_ms, Ordering::Relaxed);
         self.looked_ms.store(self.ms(now), Ordering::Relaxed);
+    }
+
+    pub fn away(&self) -> Vec<Away> {
+        self.away.lock().clone()
     }
 
     /// Why records were given back; None once one landed.
@@ -138,12 +148,12 @@ mod tests {
         let status = LaneStatus::new(began);
         let at = |ms| began + Duration::from_millis(ms);
         let now_ms = 10 * OLDEST_GOOD_FOR.as_millis() as u64;
-        status.looked(at(now_ms - 500), Some(at(1000)));
+        status.looked(at(now_ms - 500), Some(at(1000)), Vec::new());
         let known = status.oldest();
         assert_eq!(known, Some(Duration::from_millis(now_ms - 1500)), "as it was at the last look");
-        status.looked(at(3000), Some(at(1000)));
+        status.looked(at(3000), Some(at(1000)), Vec::new());
         assert!(status.oldest() >= Some(Duration::from_millis(now_ms - 1000)));
-        status.looked(at(3000), None);
+        status.looked(at(3000), None, Vec::new());
         assert_eq!(status.oldest(), None);
     }
 }

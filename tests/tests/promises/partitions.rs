@@ -154,8 +154,13 @@ fn a_partition_that_stands_still_holds_up_no_other() {
             (append.topic == of && append.partition == still).then_some(code)
         });
         only_these_stand_still(&load, &usual, &places, &[still]);
+        says(&gateway, "lane fast", "nothing landed in 1 of its partitions");
+        says(&gateway, "lane fast", &format!("{topic}/{still}"));
+        let away = || gateway.metrics().sum("landfall_lane_partitions_away", &[("lane", "fast")]);
+        until_true("it is counted", START, || away() == 1.0);
         proxy.release();
         load.each_goes_on(MORE, SOON_AGAIN);
+        until_true("none is away any more", START, || away() == 0.0);
     }
     assert_landed_in_order(&load.stop(), &kafka.read_all(&topic));
     gateway.comes_to_rest();

@@ -77,3 +77,27 @@ fn what_comes_back_for_another_reason_says_nothing_of_clocks() {
     assert!(rig.goes_after(RETRY_PAUSE - Duration::from_millis(1)).is_none());
     assert!(rig.goes_after(Duration::from_millis(1)).is_some());
 }
+
+/// A topic that is made again may have other partitions.
+#[test]
+fn what_is_with_the_sink_comes_back_when_its_topic_stays_away() {
+    let mut rig = Rig::new();
+    let (_, record) = rig.goes_after(Duration::ZERO).expect("it goes");
+    rig.flight.ask_partitions(|_| None, rig.now);
+    rig.now += GROWTH_WAIT - Duration::from_millis(1);
+    rig.flight.ask_partitions(|_| None, rig.now);
+    assert!(!rig.flight.wants_reset(), "it may be back at once");
+    rig.now += Duration::from_millis(1);
+    rig.flight.ask_partitions(|_| None, rig.now);
+    assert!(rig.flight.wants_reset());
+    rig.flight.begin_reset();
+    let reason = "reset".into();
+    let token = token(Place { topic: 0, partition: 0 }, 0);
+    rig.flight.decide(token, Verdict::Undecided { record, reason }, (rig.now, WALL_MS));
+    assert!(rig.flight.end_reset(rig.now).is_empty());
+    rig.flight.ask_partitions(|_| None, rig.now);
+    assert!(!rig.flight.wants_reset(), "nothing is with it any more");
+    assert!(rig.goes_after(GROWTH_WAIT).is_none(), "and nothing goes");
+    rig.flight.ask_partitions(|_| Some(1), rig.now);
+    assert!(rig.goes_after(Duration::ZERO).is_some());
+}
