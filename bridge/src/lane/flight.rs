@@ -15,9 +15,6 @@ use super::{STALLED_AFTER, partition};
 use crate::record::{Record, RecordBuf};
 use crate::sink::{AppendError, Limits, NotTaken, TimeLimits, Token, Verdict};
 
-/// With fewer records open than this, the next batch of a partition is handed over. librdkafka sends a second request
-/// of a partition only then, and spins where it has something to send and may not.
-pub const OPEN_MAX: usize = 5;
 /// How long what came back waits before it is tried again.
 pub const RETRY_PAUSE: Duration = Duration::from_millis(500);
 /// The same at most, where it comes back again and again: each time may cost a reset, which holds up others.
@@ -412,7 +409,10 @@ impl<C> Flight<C> {
     ) {
         let now_ms = self.now_ms;
         let refused = self.topics[place.topic].refused_times;
-        if self.partition(place).open >= OPEN_MAX {
+        // Of two requests of a partition on their way, the second would be refused where the first is tried again, at
+        // another leader: librdkafka begins anew then, and what is on its way anywhere is there twice. From the fifth
+        // record on it would spin, too.
+        if self.partition(place).open > 0 {
             return;
         }
         if let Some(wait) = self.partition(place).gathers_for(now_ms, limits) {
@@ -580,7 +580,7 @@ impl<C> Flight<C> {
             partition.standing = Standing::Known { at: now };
         }
         partition.skip_done();
-        let may_go = partition.open < OPEN_MAX && partition.has_waiting();
+        let may_go = partition.open == 0 && partition.has_waiting();
         if may_go {
             self.list(place);
         }
@@ -901,8 +901,7 @@ impl<C> Partition<C> {
         }
         let bytes = self.open_bytes + u64::from(entry.bytes);
         let fits = bytes <= limits.batch_bytes.into() && self.open < limits.batch_records as usize;
-        // So few are requests of their own where they do not fit into one.
-        (fits || self.open < OPEN_MAX).then_some(false)
+        (fits || self.open == 0).then_some(false)
     }
 
     /// How long what came back waits; a batch comes back once.

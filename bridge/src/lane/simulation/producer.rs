@@ -187,6 +187,12 @@ impl Producer {
         sendings
     }
 
+    /// A partition of which two requests are on their way. Where the first has to be tried again, at another leader,
+    /// the second is refused, and with the next epoch all that is on its way is there twice.
+    pub fn is_beside_itself(&self) -> Option<(usize, usize)> {
+        self.partitions.iter().find(|(_, line)| line.requests.len() > 1).map(|(place, _)| *place)
+    }
+
     /// A partition of which new records wait here although as many are on their way as may be: librdkafka spins.
     pub fn spins(&self, now_ms: u64) -> Option<(usize, usize)> {
         let spins = |line: &Line| {

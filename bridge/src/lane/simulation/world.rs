@@ -13,7 +13,6 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use super::cluster::{Answer, Heading, Sent, Topic};
 use super::messages::Messages;
 use super::producer::{Producer, Sending, Settings};
-use crate::lane::flight::OPEN_MAX;
 use crate::record::RecordBuf;
 use crate::sink::{AppendError, Decided, Limits, NotTaken, Sink, TimeLimits, Token};
 
@@ -228,6 +227,9 @@ impl World {
         let brokers = &self.brokers;
         let is_up = |broker: usize| brokers[broker].is_up;
         let sendings = producer.serve(self.now_ms, is_up, &mut self.request);
+        if let Some(place) = producer.is_beside_itself() {
+            self.messages.fault(format!("{place:?}: two requests are on their way"));
+        }
         if let Some(place) = producer.spins(self.now_ms) {
             self.messages
                 .fault(format!("{place:?}: records wait inside the producer, which spins"));
@@ -460,7 +462,7 @@ impl World {
         let limits = self.limits(place.0);
         let (records, sum) = self.open.entry(place).or_default();
         let fits = *sum + bytes <= limits.batch_bytes && *records < limits.batch_records as usize;
-        if !fits && *records >= OPEN_MAX {
+        if !fits && *records > 0 {
             self.messages.fault(format!("{place:?}: more than a batch is with the producer"));
         }
         (*records, *sum) = (*records + 1, *sum + bytes);
