@@ -26,6 +26,8 @@ pub enum Kind {
     LaneSilent,
     /// Nothing of a lane lands.
     LaneStalled,
+    /// Nothing lands in some partitions of a lane, and others go on.
+    PartitionsAway,
     ObjectStore,
     /// What knows clients does not answer, or knows none.
     Authentication,
@@ -61,13 +63,14 @@ impl Serialize for Problem {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 14] = [
+    pub const ALL: [Kind; 15] = [
         Kind::Draining,
         Kind::KafkaAway,
         Kind::KafkaTopic,
         Kind::KafkaProducer,
         Kind::LaneSilent,
         Kind::LaneStalled,
+        Kind::PartitionsAway,
         Kind::ObjectStore,
         Kind::Authentication,
         Kind::Files,
@@ -110,6 +113,11 @@ impl Kind {
                 "lane_stalled",
                 "Mend what Kafka says: too few replicas in sync, a full disk, a right that is missing; what waits lands by itself afterwards.",
                 "landfalllandingstopped",
+            ),
+            Kind::PartitionsAway => (
+                "partitions_away",
+                "Mend the broker that leads them, or the way to it; what waits lands by itself afterwards.",
+                "landfallpartitionsaway",
             ),
             Kind::ObjectStore => (
                 "object_store",

@@ -187,7 +187,7 @@ impl View {
         let away = lanes.filter(|lane| lane.stalled_for().is_none()).filter_map(|lane| {
             let name = &*lane.account.name;
             let text = landing::away(name, &lane.away())?;
-            Some(Problem::new(Kind::LaneStalled, name, text))
+            Some(Problem::new(Kind::PartitionsAway, name, text))
         });
         told.chain(away)
     }
