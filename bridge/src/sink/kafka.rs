@@ -276,6 +276,7 @@ impl Sink for KafkaSink {
     fn reset(&mut self) {
         let mut decided = Vec::new();
         if let Some(producer) = &self.producer {
+            producer.context().is_purged.store(true, Ordering::Relaxed);
             producer.purge(PurgeConfig::default().queue().inflight());
             // What is not polled now would be lost with the producer, and its messages with it.
             let deadline = Instant::now() + PURGE_WAIT;
@@ -329,6 +330,8 @@ struct Reports {
     served: AtomicBool,
     /// A topic is smaller than its producer knew it.
     is_outdated: AtomicBool,
+    /// It was told to give up all that it has.
+    is_purged: AtomicBool,
 }
 
 impl Reports {
@@ -339,6 +342,7 @@ impl Reports {
             decided: Mutex::default(),
             served: AtomicBool::new(false),
             is_outdated: AtomicBool::new(false),
+            is_purged: AtomicBool::new(false),
         }
     }
 }
@@ -373,6 +377,10 @@ impl ClientContext for Reports {
 
     fn error(&self, error: KafkaError, reason: &str) {
         self.served.store(true, Ordering::Relaxed);
+        if self.is_purged.load(Ordering::Relaxed) {
+            // It tells of our own doing, in place of what kept it from landing.
+            return;
+        }
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
             // It follows the error that says why; alone it comes when Kafka closed a connection that was
             // idle, which is nothing: the next one is there within a second.

@@ -7,6 +7,7 @@ use rdkafka::admin::{
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::KafkaResult;
+use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::util::Timeout;
 use rdkafka::{Offset, TopicPartitionList};
 use serde_json::{Value, json};
@@ -114,8 +115,10 @@ impl Kafka {
         let created =
             self.administer(async |admin, options| admin.create_topics(&topics, options).await);
         for result in created {
-            if let Err((name, error)) = result {
-                panic!("topic {name} cannot be created: {error}");
+            match result {
+                // A controller that changes is asked again for what it may have done already.
+                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                Err((name, error)) => panic!("topic {name} cannot be created: {error}"),
             }
         }
     }

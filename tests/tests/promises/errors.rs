@@ -44,7 +44,7 @@ struct Run {
 
 impl Run {
     fn start(properties: &[(&str, &str)]) -> Run {
-        // Of small requests librdkafka has several on their way to a partition at once.
+        // Each has one record, and one of a partition is on its way at a time.
         Run::with_producer(properties, json!({ "linger.ms": "0", "batch.num.messages": "1" }))
     }
 
@@ -92,10 +92,11 @@ impl Run {
 
 #[test]
 fn a_refused_request_is_not_overtaken() {
-    let run = Run::start(&[]);
+    let run = Run::with_producer(&[], json!({ "linger.ms": "20" }));
     for error in ERRORS {
         let mut error = Some(error);
-        run.refuse(move |_| error.take());
+        // Of a record alone, that it is too large would be true.
+        run.refuse(move |append| if append.records.len() > 1 { error.take() } else { None });
     }
     run.end();
 }
