@@ -932,7 +932,7 @@ impl<C> Partition<C> {
     fn gathers_for(&self, now_ms: u32, limits: &Limits) -> Option<Duration> {
         let first = self.queue.get(self.handed)?;
         let Standing::Known { .. } = self.standing else { return None };
-        let is_full = self.open_bytes + self.waiting_bytes >= limits.batch_bytes.into()
+        let is_full = self.waiting_bytes >= limits.batch_bytes.into()
             || self.queue.len() - self.handed >= limits.batch_records as usize;
         if is_full || first.past.taken {
             return None;

@@ -188,6 +188,7 @@ fn what_sessions_keep_stays_within_it() {
             other => panic!("{other:?}"),
         }
     });
+    assert_eq!(gateway.page("/livez").code, 200);
 }
 
 #[test]
