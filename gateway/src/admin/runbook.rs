@@ -3,8 +3,6 @@
 
 mod markdown;
 
-use std::fmt::Write as _;
-
 use axum::Router;
 
 use super::document::{Document, source};
@@ -14,14 +12,9 @@ const STYLE: &str = include_str!("runbook/runbook.css");
 
 /// The whole page: what sections there are, and the runbook.
 fn document() -> String {
-    let mut contents = String::new();
-    for (id, title) in markdown::headings(RUNBOOK, 2) {
-        // Writing to a text cannot fail.
-        let _ = writeln!(contents, "<li><a href=\"#{id}\">{}</a></li>", markdown::escaped(title));
-    }
-    let body = markdown::to_html(RUNBOOK);
+    let (contents, body) = (markdown::contents(RUNBOOK), markdown::to_html(RUNBOOK));
     format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>Runbook · Landfall</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<nav aria-label=\"Sections\">\n<p><a href=\"/\">What the gateway is doing</a></p>\n<ul>\n{contents}</ul>\n</nav>\n<main>\n{body}</main>\n</body>\n</html>\n"
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>Runbook · Landfall</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<nav aria-label=\"Sections\">\n<p><a href=\"/\">What the gateway is doing</a></p>\n{contents}</nav>\n<main>\n{body}</main>\n</body>\n</html>\n"
     )
 }
 
@@ -65,7 +58,7 @@ mod tests {
         for text in [
             "<strong>Restarting gateways mends neither Kafka nor the object store.</strong>",
             "<code>kafka-topics.sh --bootstrap-server … --describe --topic landfall.fast</code>",
-            "curl -s localhost:8080/metrics | grep -E &#39;^landfall_(degraded|lane|kafka|object)&#39;",
+            "curl -s localhost:8080/metrics | grep -E '^landfall_(degraded|lane|kafka|object)'",
             "<td>no route</td>",
         ] {
             assert!(document.contains(text), "{text}");

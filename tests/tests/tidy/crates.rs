@@ -241,6 +241,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("prost_types", &["proto/src/"]),
     ("proxy_header", &["gateway/src/net/"]),
     ("protox", &["proto/build.rs"]),
+    ("pulldown_cmark", &["gateway/src/admin/runbook/"]),
     (
         "rand",
         &[

@@ -1,222 +1,148 @@
-//! The part of Markdown that the runbook is written in, as HTML: headings with the ids that GitHub gives them,
-//! paragraphs, lists, tables, code, strong text and links within the page. Whatever else there is stands there as
-//! text; nothing becomes markup that is not written here. Pure.
+//! The runbook's Markdown as HTML: headings have the ids that GitHub gives them, links lead within the page, and no
+//! markup comes from the text itself. Pure.
 
-/// A text as HTML shows it.
-pub fn escaped(text: &str) -> String {
-    let mut html = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => html.push_str("&amp;"),
-            '<' => html.push_str("&lt;"),
-            '>' => html.push_str("&gt;"),
-            '"' => html.push_str("&quot;"),
-            '\'' => html.push_str("&#39;"),
-            other => html.push(other),
-        }
-    }
-    html
-}
+use pulldown_cmark::{
+    CodeBlockKind, CowStr, Event, HeadingLevel, LinkType, Options, Parser, Tag, TagEnd, html,
+};
 
 /// The id of a heading, as links to it are written: small letters, digits, hyphens.
-pub fn id(title: &str) -> String {
+fn id(title: &str) -> String {
     let kept = title.chars().filter(|one| one.is_alphanumeric() || matches!(one, ' ' | '-' | '_'));
     kept.map(|one| if one == ' ' { '-' } else { one.to_ascii_lowercase() }).collect()
 }
 
-/// The headings of one level: the id of each, and its title.
-pub fn headings(text: &str, level: usize) -> impl Iterator<Item = (String, &str)> {
-    let found = text.lines().filter_map(heading).filter(move |(known, _)| *known == level);
-    found.map(|(_, title)| (id(title), title))
-}
-
-fn heading(line: &str) -> Option<(usize, &str)> {
-    let level = line.bytes().take_while(|byte| *byte == b'#').count();
-    let title = line[level..].strip_prefix(' ')?;
-    (1..=6).contains(&level).then_some((level, title.trim()))
-}
-
-/// What is open, and ends where another block begins.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Block {
-    None,
-    Paragraph,
-    Bullets,
-    Numbers,
-    Code,
-    /// Its head was there.
-    Table,
-    Comment,
-}
-
-impl Block {
-    const fn end(self) -> &'static str {
-        match self {
-            Block::None | Block::Comment => "",
-            Block::Paragraph => "</p>\n",
-            Block::Bullets => "</li>\n</ul>\n",
-            Block::Numbers => "</li>\n</ol>\n",
-            Block::Code => "</code></pre>\n",
-            Block::Table => "</tbody>\n</table>\n",
-        }
-    }
+/// Links to the sections, as a list.
+pub fn contents(text: &str) -> String {
+    let titles = page(text).into_iter().scan(None, |open, event| {
+        Some(match event {
+            Event::Start(Tag::Heading { level: HeadingLevel::H2, id, .. }) => {
+                *open = id.map(|id| (id, String::new()));
+                None
+            }
+            Event::End(TagEnd::Heading(HeadingLevel::H2)) => open.take(),
+            Event::Text(text) | Event::Code(text) => {
+                if let Some((_, title)) = open {
+                    title.push_str(&text);
+                }
+                None
+            }
+            _ => None,
+        })
+    });
+    let items = titles.flatten().flat_map(|(id, title)| {
+        let link = Tag::Link {
+            link_type: LinkType::Inline,
+            dest_url: format!("#{id}").into(),
+            title: CowStr::Borrowed(""),
+            id: CowStr::Borrowed(""),
+        };
+        [
+            Event::Start(Tag::Item),
+            Event::Start(link),
+            Event::Text(title.into()),
+            Event::End(TagEnd::Link),
+            Event::End(TagEnd::Item),
+        ]
+    });
+    let mut out = String::new();
+    let (begin, end) = (Event::Start(Tag::List(None)), Event::End(TagEnd::List(false)));
+    html::push_html(&mut out, std::iter::once(begin).chain(items).chain([end]));
+    out
 }
 
 /// See the module.
 pub fn to_html(text: &str) -> String {
-    let mut page = Page { html: String::new(), open: Block::None };
-    for line in text.lines() {
-        page.line(line);
-    }
-    page.enter(Block::None);
-    page.html
+    let mut out = String::new();
+    html::push_html(&mut out, page(text).into_iter());
+    out
 }
 
-struct Page {
-    html: String,
-    open: Block,
+/// What of a text is shown.
+fn page(text: &str) -> Vec<Event<'_>> {
+    let mut page = Page::default();
+    Parser::new_ext(text, Options::ENABLE_TABLES).for_each(|event| page.take(event));
+    page.events
 }
 
-impl Page {
-    fn line(&mut self, line: &str) {
-        let trimmed = line.trim();
-        match self.open {
-            Block::Code if trimmed == "```" => self.enter(Block::None),
-            Block::Code => {
-                self.html.push_str(&escaped(line));
-                self.html.push('\n');
+#[derive(Default)]
+struct Page<'t> {
+    events: Vec<Event<'t>>,
+    /// Where the open heading begins, and its title so far.
+    heading: Option<(usize, String)>,
+    /// Of each link and picture that is open: what it leads to, where that is not on this page.
+    elsewhere: Vec<Option<CowStr<'t>>>,
+    items: usize,
+    is_comment: bool,
+}
+
+impl<'t> Page<'t> {
+    fn take(&mut self, event: Event<'t>) {
+        let shown = match event {
+            Event::Start(tag) => self.begins(tag),
+            Event::End(tag) => self.ends(tag),
+            Event::Html(text) | Event::InlineHtml(text) => {
+                self.is_comment |= text.starts_with("<!--");
+                let is_shown = !self.is_comment;
+                self.is_comment &= !text.trim_end().ends_with("-->");
+                is_shown.then_some(Event::Text(text))
             }
-            Block::Comment if trimmed.ends_with("-->") => self.open = Block::None,
-            Block::Comment => {}
-            _ => self.begin(line, trimmed),
+            // What stands under an item belongs to it, line by line.
+            Event::SoftBreak if self.items > 0 => Some(Event::HardBreak),
+            other => Some(other),
+        };
+        if let (Some((_, title)), Some(Event::Text(text) | Event::Code(text))) =
+            (&mut self.heading, &shown)
+        {
+            title.push_str(text);
         }
+        self.events.extend(shown);
     }
 
-    /// A line outside of code and comments.
-    fn begin(&mut self, line: &str, trimmed: &str) {
-        if trimmed.is_empty() {
-            return self.enter(Block::None);
-        }
-        if trimmed.starts_with("```") {
-            self.enter(Block::Code);
-            return self.html.push_str("<pre><code>");
-        }
-        if trimmed.starts_with("<!--") {
-            self.enter(Block::Comment);
-            if trimmed.ends_with("-->") {
-                self.open = Block::None;
+    fn begins(&mut self, tag: Tag<'t>) -> Option<Event<'t>> {
+        Some(Event::Start(match tag {
+            Tag::Heading { .. } => {
+                self.heading = Some((self.events.len(), String::new()));
+                tag
             }
-            return;
-        }
-        if let Some((level, title)) = heading(line) {
-            self.enter(Block::None);
-            let (id, title) = (id(title), inline(title));
-            return self.html.push_str(&format!("<h{level} id=\"{id}\">{title}</h{level}>\n"));
-        }
-        if let Some(row) = trimmed.strip_prefix('|') {
-            return self.row(row);
-        }
-        let numbered = trimmed.split_once(". ").filter(|(number, _)| {
-            !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
-        });
-        match (trimmed.strip_prefix("- "), numbered) {
-            (Some(item), _) => self.item(Block::Bullets, "<ul>\n", item),
-            (None, Some((_, item))) => self.item(Block::Numbers, "<ol>\n", item),
-            (None, None) => self.text(trimmed),
-        }
-    }
-
-    /// A line of a paragraph, or one that belongs to the item before it.
-    fn text(&mut self, text: &str) {
-        match self.open {
-            Block::Paragraph => self.html.push('\n'),
-            Block::Bullets | Block::Numbers => self.html.push_str("<br>\n"),
-            _ => {
-                self.enter(Block::Paragraph);
-                self.html.push_str("<p>");
+            Tag::Item => {
+                self.items += 1;
+                tag
             }
-        }
-        self.html.push_str(&inline(text));
+            Tag::CodeBlock(_) => Tag::CodeBlock(CodeBlockKind::Indented),
+            Tag::Link { ref dest_url, .. } if dest_url.starts_with('#') => {
+                self.elsewhere.push(None);
+                tag
+            }
+            Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. } => {
+                self.elsewhere.push(Some(dest_url));
+                return None;
+            }
+            other => other,
+        }))
     }
 
-    fn item(&mut self, list: Block, begin: &str, text: &str) {
-        if self.open == list {
-            self.html.push_str("</li>\n");
-        } else {
-            self.enter(list);
-            self.html.push_str(begin);
+    fn ends(&mut self, tag: TagEnd) -> Option<Event<'t>> {
+        match tag {
+            TagEnd::Heading(_) => {
+                if let Some((at, title)) = self.heading.take()
+                    && let Some(Event::Start(Tag::Heading { id: known, .. })) =
+                        self.events.get_mut(at)
+                {
+                    *known = Some(id(&title).into());
+                }
+            }
+            TagEnd::Item => self.items -= 1,
+            // A file beside the page is not here, and is named.
+            TagEnd::Link | TagEnd::Image => {
+                if let Some(target) = self.elsewhere.pop().flatten() {
+                    let target = format!(" ({})", target.trim_start_matches("../"));
+                    return Some(Event::Text(target.into()));
+                }
+            }
+            _ => {}
         }
-        self.html.push_str("<li>");
-        self.html.push_str(&inline(text));
+        Some(Event::End(tag))
     }
-
-    fn row(&mut self, row: &str) {
-        let row = row.strip_suffix('|').unwrap_or(row);
-        let is_rule = row.chars().all(|one| matches!(one, '-' | ':' | '|' | ' '));
-        if is_rule {
-            return;
-        }
-        let is_head = self.open != Block::Table;
-        if is_head {
-            self.enter(Block::Table);
-            self.html.push_str("<table>\n<thead>\n");
-        }
-        let (begin, end) =
-            if is_head { ("<th scope=\"col\">", "</th>") } else { ("<td>", "</td>") };
-        self.html.push_str("<tr>");
-        for cell in row.split('|') {
-            self.html.push_str(begin);
-            self.html.push_str(&inline(cell.trim()));
-            self.html.push_str(end);
-        }
-        self.html.push_str("</tr>\n");
-        if is_head {
-            self.html.push_str("</thead>\n<tbody>\n");
-        }
-    }
-
-    fn enter(&mut self, block: Block) {
-        self.html.push_str(self.open.end());
-        self.open = block;
-    }
-}
-
-/// What stands within a line. A mark without its second half is text.
-fn inline(text: &str) -> String {
-    let (mut html, mut rest) = (String::new(), text);
-    while let Some(at) = rest.find(['`', '*', '[']) {
-        let (before, marked) = rest.split_at(at);
-        html.push_str(&escaped(before));
-        let (shown, left) = code(marked)
-            .or_else(|| strong(marked))
-            .or_else(|| link(marked))
-            .unwrap_or_else(|| (escaped(&marked[..1]), &marked[1..]));
-        html.push_str(&shown);
-        rest = left;
-    }
-    html + &escaped(rest)
-}
-
-fn code(text: &str) -> Option<(String, &str)> {
-    let (code, left) = text.strip_prefix('`')?.split_once('`')?;
-    Some((format!("<code>{}</code>", escaped(code)), left))
-}
-
-fn strong(text: &str) -> Option<(String, &str)> {
-    let (strong, left) = text.strip_prefix("**")?.split_once("**")?;
-    Some((format!("<strong>{}</strong>", inline(strong)), left))
-}
-
-/// Within the page it is one; a file beside the page is not here, and is named.
-fn link(text: &str) -> Option<(String, &str)> {
-    let (shown, rest) = text.strip_prefix('[')?.split_once("](")?;
-    let (target, left) = rest.split_once(')')?;
-    let shown = inline(shown);
-    let html = match target.starts_with('#') {
-        true => format!("<a href=\"{}\">{shown}</a>", escaped(target)),
-        false => format!("{shown} ({})", escaped(target.trim_start_matches("../"))),
-    };
-    Some((html, left))
 }
 
 #[cfg(test)]
@@ -224,47 +150,58 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_becomes_its_markup() {
+    fn headings_have_ids_and_are_listed() {
+        let text = "# A title\n\n## Landfall`Failing`, now\n\n## Other & more\n";
+        assert_eq!(
+            to_html(text),
+            "<h1 id=\"a-title\">A title</h1>\n\
+             <h2 id=\"landfallfailing-now\">Landfall<code>Failing</code>, now</h2>\n\
+             <h2 id=\"other--more\">Other &amp; more</h2>\n"
+        );
+        assert_eq!(
+            contents(text).replace('\n', ""),
+            "<ul><li><a href=\"#landfallfailing-now\">LandfallFailing, now</a></li>\
+             <li><a href=\"#other--more\">Other &amp; more</a></li></ul>"
+        );
+    }
+
+    #[test]
+    fn what_belongs_to_an_item_stands_below_it() {
+        assert_eq!(
+            to_html("**Look:**\n1. a\n   b\n2. c\n\none\ntwo"),
+            "<p><strong>Look:</strong></p>\n<ol>\n<li>a<br />\nb</li>\n<li>c</li>\n</ol>\n<p>one\ntwo</p>\n"
+        );
+    }
+
+    #[test]
+    fn comments_are_not_shown_and_code_has_no_class() {
+        assert_eq!(
+            to_html("<!-- block: not run,\nREASON -->\n```sh\na | b **c**\n\n```\nd <!-- e -->f"),
+            "<pre><code>a | b **c**\n\n</code></pre>\n<p>d f</p>\n"
+        );
+    }
+
+    #[test]
+    fn links_lead_within_the_page() {
         for (text, html) in [
-            ("# A title", "<h1 id=\"a-title\">A title</h1>\n"),
-            (
-                "## LandfallKafkaFailing",
-                "<h2 id=\"landfallkafkafailing\">LandfallKafkaFailing</h2>\n",
-            ),
-            ("one\ntwo\n\nthree", "<p>one\ntwo</p>\n<p>three</p>\n"),
-            ("- a\n- b\n\nc", "<ul>\n<li>a</li>\n<li>b</li>\n</ul>\n<p>c</p>\n"),
-            (
-                "**Look:**\n1. a\n   b\n2. c",
-                "<p><strong>Look:</strong></p>\n<ol>\n<li>a<br>\nb</li>\n<li>c</li>\n</ol>\n",
-            ),
-            (
-                "| a | `b` |\n|---|---|\n| c | d |",
-                "<table>\n<thead>\n<tr><th scope=\"col\">a</th><th scope=\"col\"><code>b</code></th></tr>\n</thead>\n<tbody>\n<tr><td>c</td><td>d</td></tr>\n</tbody>\n</table>\n",
-            ),
-            (
-                "<!-- block: not run, REASON -->\n```sh\na | b **c**\n\n```\nd",
-                "<pre><code>a | b **c**\n\n</code></pre>\n<p>d</p>\n",
-            ),
             (
                 "[a](#b) and [Operating](../../docs/operating.md)",
                 "<p><a href=\"#b\">a</a> and Operating (docs/operating.md)</p>\n",
             ),
-            ("**`a` b**", "<p><strong><code>a</code> b</strong></p>\n"),
+            ("![a](b.png)", "<p>a (b.png)</p>\n"),
+            ("[a](javascript:alert%281%29)", "<p>a (javascript:alert%281%29)</p>\n"),
+            ("[a](#\"><script>)", "<p><a href=\"#%22%3E%3Cscript%3E\">a</a></p>\n"),
         ] {
             assert_eq!(to_html(text), html, "{text}");
         }
     }
 
     #[test]
-    fn what_is_no_mark_is_text() {
+    fn no_markup_comes_from_the_text() {
         for (text, html) in [
-            ("<b onclick='x'>&\"", "<p>&lt;b onclick=&#39;x&#39;&gt;&amp;&quot;</p>\n"),
-            ("a ` b * c [ d", "<p>a ` b * c [ d</p>\n"),
+            ("a <b onclick='x'>&\"", "<p>a &lt;b onclick='x'&gt;&amp;\"</p>\n"),
+            ("<script>\nx\n</script>", "&lt;script&gt;\nx\n&lt;/script&gt;"),
             ("`<script>`", "<p><code>&lt;script&gt;</code></p>\n"),
-            ("[a](javascript:alert%281%29)", "<p>a (javascript:alert%281%29)</p>\n"),
-            ("[a](#\"><script>)", "<p><a href=\"#&quot;&gt;&lt;script&gt;\">a</a></p>\n"),
-            ("#no heading", "<p>#no heading</p>\n"),
-            ("3.5 of them", "<p>3.5 of them</p>\n"),
         ] {
             assert_eq!(to_html(text), html, "{text}");
         }
