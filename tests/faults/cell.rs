@@ -32,19 +32,12 @@ pub struct Expects {
     pub degraded: Option<&'static str>,
     /// Devices may be told that a message can never land: there is a dead letter of each.
     pub dead_letters: bool,
-    /// It is known to fail, and why: reported, and only a loss is held against it.
-    pub known: Option<&'static str>,
 }
 
 impl Expects {
     /// What always holds, and no more.
-    pub const NOTHING: Expects = Expects {
-        pubacks: false,
-        turned_away: false,
-        degraded: None,
-        dead_letters: false,
-        known: None,
-    };
+    pub const NOTHING: Expects =
+        Expects { pubacks: false, turned_away: false, degraded: None, dead_letters: false };
 }
 
 /// A cell by its name.
@@ -81,7 +74,7 @@ impl Cell {
     /// Two faults that can stand on one rig, by the seed.
     pub fn drawn(draw: &mut Draw) -> Cell {
         const TRIES: usize = 1000;
-        let all: Vec<&Fault> = cells::all().filter(|fault| fault.expects.known.is_none()).collect();
+        let all: Vec<&Fault> = cells::all().collect();
         for _ in 0..TRIES {
             let name = format!("{}{BOTH}{}", draw.pick(&all).name, draw.pick(&all).name);
             if let Ok(cell) = Cell::named(&name) {
@@ -100,7 +93,6 @@ impl Cell {
             turned_away: each().any(|expects| expects.turned_away),
             degraded: each().find_map(|expects| expects.degraded).filter(|_| alone),
             dead_letters: each().any(|expects| expects.dead_letters),
-            known: each().find_map(|expects| expects.known),
         }
     }
 
@@ -179,7 +171,5 @@ mod tests {
         let all: BTreeSet<String> = (0..50).map(drawn).collect();
         assert!(all.len() > 30, "{all:?}");
         assert_eq!(drawn(7), drawn(7));
-        let known = |name: &String| Cell::named(name).expect("it was drawn").expects().known;
-        assert!(all.iter().all(|name| known(name).is_none()));
     }
 }

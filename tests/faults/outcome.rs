@@ -15,8 +15,6 @@ pub struct Outcome {
     /// What the gateway was built from.
     pub commit: String,
     pub took_s: u64,
-    /// Why it is known to fail; then only a loss is held against it.
-    pub known: Option<String>,
     /// What this machine could not do, and what was done in its place.
     pub instead: Option<String>,
     pub numbers: Numbers,
@@ -50,7 +48,7 @@ pub struct Numbers {
 
 impl Outcome {
     pub fn is_good(&self) -> bool {
-        self.findings.is_empty() || (self.known.is_some() && self.numbers.lost == 0)
+        self.findings.is_empty()
     }
 
     /// Where it is kept among those of its commit.
@@ -74,11 +72,9 @@ impl Outcome {
     /// In one line, for who watches.
     pub fn line(&self) -> String {
         let Numbers { messages, acknowledged, lost, out_of_order, recovery_ms, .. } = self.numbers;
-        let said = match (self.findings.len(), &self.known) {
-            (0, None) => "good".to_owned(),
-            (0, Some(_)) => "good, although it is known to fail".to_owned(),
-            (count, Some(_)) => format!("{count} findings, known"),
-            (count, None) => format!("{count} FINDINGS"),
+        let said = match self.findings.len() {
+            0 => "good".to_owned(),
+            count => format!("{count} FINDINGS"),
         };
         format!(
             "{} seed {}: {said}; {messages} messages, {acknowledged} acknowledged, {lost} lost, {out_of_order} out \
@@ -116,8 +112,7 @@ pub fn table(outcomes: &[Outcome]) -> String {
         }
     }
     for outcome in outcomes.iter().filter(|outcome| !outcome.findings.is_empty()) {
-        let known = outcome.known.as_ref().map_or(String::new(), |why| format!(" (known: {why})"));
-        let _ = write!(out, "\n`{}`, seed {}{known}:\n", outcome.cell, outcome.seed);
+        let _ = write!(out, "\n`{}`, seed {}:\n", outcome.cell, outcome.seed);
         outcome.findings.iter().for_each(|finding| {
             let _ = writeln!(out, "- {finding}");
         });
@@ -135,12 +130,8 @@ fn row(cell: &str, runs: &[&Outcome]) -> String {
         0 => String::new(),
         count => format!(" ({count} deleted)"),
     };
-    let bad = runs.iter().filter(|run| !run.is_good()).count();
-    let name = match (bad, &runs[0].known) {
-        (_, Some(_)) => format!("{cell} (L)"),
-        (0, None) => cell.to_owned(),
-        _ => format!("**{cell}**"),
-    };
+    let all_good = runs.iter().all(|run| run.is_good());
+    let name = if all_good { cell.to_owned() } else { format!("**{cell}**") };
     let instead = if runs.iter().any(|run| run.instead.is_some()) { " (otherwise)" } else { "" };
     format!(
         "| {name}{instead} | {} | {} | {} | {}{deleted} | {} | {} / {} / {} / {} | {} | {} | {} / {} / {} |\n",

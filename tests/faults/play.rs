@@ -63,7 +63,6 @@ pub fn run(options: Options) -> ExitCode {
     let played = play(&cell, options.seed, &setting, &programs, &kept);
     let outcome = Outcome {
         about: cell.about(),
-        known: cell.expects().known.map(str::to_owned),
         cell: cell.name,
         seed: options.seed,
         commit: options.commit,

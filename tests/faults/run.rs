@@ -208,8 +208,6 @@ fn broken_off(turn: &Turn, commit: &str, how: &str, log: &Path) -> Outcome {
         seed: turn.seed,
         commit: commit.to_owned(),
         took_s: 0,
-        // It is known to fail in another way.
-        known: None,
         instead: None,
         numbers: Default::default(),
         findings: vec![format!(
