@@ -115,6 +115,13 @@ impl<'a> Record<'a> {
         self.bytes.is_empty()
     }
 
+    /// What it takes of a batch at most, in bytes, as librdkafka counts it.
+    pub(crate) fn batch_bytes(&self) -> u32 {
+        const RECORD: usize = 64;
+        const HEADER: usize = 10;
+        (self.len() + RECORD + HEADER * self.headers().count()) as u32
+    }
+
     /// Whether it is no longer than `limit`, in bytes.
     pub(crate) fn within(&self, limit: u64) -> Result<(), TooLong> {
         let bytes = self.bytes.len() as u64;

@@ -102,13 +102,14 @@ const PRODUCT: [&str; 4] =
     ["bridge/src/", "bridge/parse/src/", "gateway/src/", "examples/device-sim/src/"];
 
 /// Files that decide, wherever they stand: they have to call themselves pure.
-const DECIDE: [&str; 12] = [
+const DECIDE: [&str; 13] = [
     "acl_file.rs",
     "classify.rs",
     "filter.rs",
     "judge.rs",
     "key.rs",
     "lane/flight.rs",
+    "lane/flight/queue.rs",
     "fleet/outbox.rs",
     "pattern.rs",
     "policy.rs",
