@@ -31,9 +31,6 @@ const PURGE_WAIT: Duration = Duration::from_secs(5);
 /// How long a producer is not tried again that cannot be made, or that Kafka gave no id.
 const CONNECT_PAUSE: Duration = Duration::from_secs(2);
 
-/// How long the rest of a batch that was cut may wait inside librdkafka for an answer, and spin. Shorter than an outage,
-/// and longer than Kafka takes to choose another leader: whoever gives up what is on its way makes doubles.
-const SPIN_MAX: Duration = Duration::from_secs(5);
 /// A clock that is set back by less is let be, in milliseconds. librdkafka's threads sleep until times of day: they would
 /// sleep for as long as it was set back.
 const CLOCK_STEP_MS: i64 = 1000;
@@ -49,9 +46,8 @@ pub struct KafkaSink {
     inline_size: u32,
     batch_size: u32,
     batch_records: u32,
-    /// How long a lane gathers a batch, and how long librdkafka waits for its rest.
+    /// How long a lane gathers a batch.
     linger: Duration,
-    hand_over: Duration,
     lane: String,
     status: Arc<KafkaStatus>,
     /// What is known of the topics, as of this version of the status.
@@ -66,12 +62,6 @@ pub struct KafkaSink {
     connect_at: Instant,
     /// What the last producer gave back at its end, and nobody has polled yet.
     given_back: Vec<Decided>,
-    /// Since when a batch is being handed over, and the partition that it is for.
-    handing: Option<Instant>,
-    handed: (String, u32),
-    /// A batch took longer to be handed over than librdkafka waits for its rest, so it may have been cut; since when
-    /// nothing has been reported.
-    cut: Option<Instant>,
     clock: Clock,
 }
 
@@ -113,7 +103,6 @@ impl KafkaSink {
         wake: Thread,
     ) -> KafkaSink {
         let configured = |name| client::number(properties, name);
-        let (linger, hand_over) = client::lingers(properties);
         status.wake_on_change(wake.clone());
         let mut sink = KafkaSink {
             bootstrap_servers: bootstrap_servers.to_owned(),
@@ -121,8 +110,7 @@ impl KafkaSink {
             inline_size,
             batch_size: configured("batch.size").map_or(BATCH_SIZE, |bytes| bytes as u32),
             batch_records: configured("batch.num.messages").map_or(BATCH_RECORDS, |n| n as u32),
-            linger,
-            hand_over,
+            linger: client::lingers(properties).0,
             lane: lane.to_owned(),
             status,
             facts: HashMap::new(),
@@ -133,9 +121,6 @@ impl KafkaSink {
             producer: None,
             connect_at: Instant::now(),
             given_back: Vec::new(),
-            handing: None,
-            handed: (String::new(), 0),
-            cut: None,
             clock: Clock::new(),
         };
         sink.connect();
@@ -154,7 +139,7 @@ impl KafkaSink {
             Ok(producer) => {
                 self.hook = Some(Hook::new(producer.client(), self.wake.clone()));
                 self.producer = Some(producer);
-                (self.cut, self.clock) = (None, Clock::new());
+                self.clock = Clock::new();
             }
             Err(error) => {
                 // `check` tried these properties; what is left is the machine, such as its threads.
@@ -202,20 +187,6 @@ impl Sink for KafkaSink {
         let Some(producer) = &self.producer else {
             return Err(NotTaken { record, error: AppendError::Away });
         };
-        let now = Instant::now();
-        let (topic, number) = &mut self.handed;
-        match self.handing {
-            Some(began) if *number == partition && *topic == record.as_record().topic() => {
-                if now.duration_since(began) >= self.hand_over {
-                    self.cut.get_or_insert(now);
-                }
-            }
-            _ => {
-                self.handing = Some(now);
-                record.as_record().topic().clone_into(topic);
-                *number = partition;
-            }
-        }
         let held = Box::new(Held { record, token });
         let Err((code, held)) = self.topics.produce(producer.client(), held, partition) else {
             return Ok(());
@@ -251,25 +222,13 @@ impl Sink for KafkaSink {
                 break;
             }
         }
-        let mut reported = reports.decided.lock();
-        self.handing = None;
-        if let Some(since) = self.cut.take()
-            && producer.in_flight_count() > 0
-        {
-            self.cut = Some(if reported.is_empty() { since } else { Instant::now() });
-        }
-        decided.append(&mut reported);
+        decided.append(&mut reports.decided.lock());
     }
 
     fn is_broken(&self) -> bool {
         self.producer.as_ref().is_some_and(|producer| {
             let is_outdated = producer.context().is_outdated.load(Ordering::Relaxed);
-            // The rest of a batch waits inside for the answer to its first part, and spins.
-            let spins = self.cut.is_some_and(|since| since.elapsed() >= SPIN_MAX);
-            is_outdated
-                || spins
-                || self.clock.went_back
-                || producer.client().fatal_error().is_some()
+            is_outdated || self.clock.went_back || producer.client().fatal_error().is_some()
         })
     }
 

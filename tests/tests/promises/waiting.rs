@@ -12,8 +12,10 @@ use tests::wait::START;
 
 /// Partitions, and devices with a full window each: every partition has many records open, and some that wait.
 const SIZES: [(i32, usize); 3] = [(1, 25), (3, 25), (24, 100)];
-/// Until what was on its way has come to stand still, the rest of a batch that was cut as well.
-const SETTLED: Duration = Duration::from_secs(6);
+/// Until what was handed over is on its way.
+const HANDED_OVER: Duration = Duration::from_secs(2);
+/// From then until what was on its way has timed out, and with it the rest of a batch that was cut.
+const TIMED_OUT: Duration = Duration::from_secs(4);
 const MEASURED: Duration = Duration::from_secs(6);
 /// Of a core.
 const PERCENT_MAX: f64 = 5.0;
@@ -30,36 +32,44 @@ fn waiting_for_kafka_costs_no_cpu() {
     all.iter().for_each(|(_, _, load)| load.each_goes_on(20, START));
 
     kafka.signal(Signal::STOP);
-    thread::sleep(SETTLED);
-    let used = |(_, gateway, _): &(i32, Gateway, Load)| {
-        (proc::cpu_seconds(gateway.id()), proc::threads_cpu_seconds(gateway.id()))
-    };
-    let before: Vec<_> = all.iter().map(used).collect();
-    thread::sleep(MEASURED);
-    let after: Vec<_> = all.iter().map(used).collect();
+    thread::sleep(HANDED_OVER);
+    let early = measure(&all);
+    thread::sleep(TIMED_OUT);
+    let late = measure(&all);
     kafka.signal(Signal::CONT);
 
-    let mut told = String::new();
-    let mut worst: f64 = 0.0;
-    for (((partitions, ..), before), after) in all.iter().zip(&before).zip(&after) {
-        let percent = |before: f64, after: f64| 100.0 * (after - before) / MEASURED.as_secs_f64();
-        let process = |used: &Result<f64, String>| used.clone().expect("the gateway runs");
-        let whole = percent(process(&before.0), process(&after.0));
-        worst = worst.max(whole);
-        told += &format!("{partitions} partitions: {whole:.1} % of a core:");
-        for (name, after) in &after.1 {
-            let one = percent(before.1.get(name).copied().unwrap_or_default(), *after);
-            if one >= 0.5 {
-                told += &format!(" {name} {one:.1} %");
-            }
-        }
-        told += "\n";
-    }
-    eprint!("{told}");
     for (_, gateway, load) in all {
         load.each_goes_on(20, START);
         assert_landed_in_order(&load.stop(), &kafka.read_all(&gateway.topic("fast")));
         gateway.comes_to_rest();
     }
-    assert!(worst <= PERCENT_MAX, "{told}");
+    // A batch that the system cut in two costs one of them a core, until it has timed out.
+    let least = early.iter().fold(f64::INFINITY, |least, (percent, _)| least.min(*percent));
+    assert!(least <= PERCENT_MAX, "{early:?}");
+    assert!(late.iter().all(|(percent, _)| *percent <= PERCENT_MAX), "{late:?}");
+}
+
+/// What each uses of a core, and which of its threads do.
+fn measure(all: &[(i32, Gateway, Load)]) -> Vec<(f64, String)> {
+    let used = |(_, gateway, _): &(i32, Gateway, Load)| {
+        let process = proc::cpu_seconds(gateway.id()).expect("the gateway runs");
+        (process, proc::threads_cpu_seconds(gateway.id()))
+    };
+    let before: Vec<_> = all.iter().map(used).collect();
+    thread::sleep(MEASURED);
+    let percent = |before: f64, after: f64| 100.0 * (after - before) / MEASURED.as_secs_f64();
+    let each = all.iter().zip(before).map(|(one, (process, threads))| {
+        let (process_now, threads_now) = used(one);
+        let whole = percent(process, process_now);
+        let mut told = format!("{} partitions: {whole:.1} % of a core:", one.0);
+        for (name, now) in &threads_now {
+            let one = percent(threads.get(name).copied().unwrap_or_default(), *now);
+            if one >= 0.5 {
+                told += &format!(" {name} {one:.1} %");
+            }
+        }
+        eprintln!("{told}");
+        (whole, told)
+    });
+    each.collect()
 }

@@ -287,7 +287,7 @@ fn a_lane_gathers_for_as_long_as_linger_says_by_any_of_its_names() {
         let properties = [(name.to_owned(), value.to_owned())].into();
         let current = std::thread::current();
         let mut sink = KafkaSink::new("test", "127.0.0.1:1", &properties, 1024, status(), current);
-        (sink.limits(TOPIC).linger, sink.hand_over)
+        (sink.limits(TOPIC).linger, client::lingers(&properties).1)
     });
     let us =
         |(linger, hand_over): (Duration, Duration)| (linger.as_micros(), hand_over.as_micros());
