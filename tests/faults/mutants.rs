@@ -35,6 +35,8 @@ struct Mutant {
     /// The cell that finds it, and a word of what it says then.
     cell: String,
     finds: String,
+    /// Of a rare one, the seeds that the simulation plays, in place of its own.
+    seeds: Option<String>,
 }
 
 pub fn run(options: &Options) -> ExitCode {
@@ -60,7 +62,8 @@ pub fn run(options: &Options) -> ExitCode {
     if missed == 0 && !mutants.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// The mutants, by their files: lines of `cell: …` and `finds: …` stand before the patch.
+/// The mutants, by their files: lines of `cell: …` and `finds: …` stand before the patch, and of `seeds: …` where the
+/// simulation has to play others than in the tests.
 fn all() -> Result<Vec<Mutant>, String> {
     let folder = repository().join(MUTANTS);
     let entries = std::fs::read_dir(&folder).map_err(|error| format!("{MUTANTS}: {error}"))?;
@@ -72,12 +75,14 @@ fn all() -> Result<Vec<Mutant>, String> {
 
 fn mutant(patch: &Path) -> Result<Mutant, String> {
     let text = std::fs::read_to_string(patch).map_err(|error| error.to_string())?;
-    let said = |key: &str| {
+    let line = |key: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(": "));
-        line.map(str::to_owned).ok_or_else(|| format!("{}: no line `{key}: …`", patch.display()))
+        line.map(str::to_owned)
     };
+    let said = |key| line(key).ok_or_else(|| format!("{}: no line `{key}: …`", patch.display()));
     let name = patch.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    Ok(Mutant { name, patch: patch.to_owned(), cell: said("cell")?, finds: said("finds")? })
+    let (cell, finds) = (said("cell")?, said("finds")?);
+    Ok(Mutant { name, patch: patch.to_owned(), cell, finds, seeds: line("seeds") })
 }
 
 /// The seed and the finding that it was found by.
@@ -96,9 +101,10 @@ fn find(mutant: &Mutant, seed: u64) -> Result<String, String> {
     Err(format!("{SEEDS} seeds, and none says `{}`", mutant.finds))
 }
 
-/// Plays the simulation's own seeds on a lane with the fault; what it says of the first that finds it.
+/// Plays the simulation's seeds on a lane with the fault; what it says of the first that finds it.
 fn simulate(mutant: &Mutant) -> Result<String, String> {
     let mut cargo = cargo_on_copy(mutant, &["test", "--quiet", "--package", "bridge", "--lib"])?;
+    cargo.envs(mutant.seeds.iter().map(|seeds| ("LANDFALL_SIMULATION_SEEDS", seeds)));
     let output = cargo.args(["--", SIMULATION_TEST]).output().map_err(|error| error.to_string())?;
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     let found = said.lines().find(|line| line.contains("seed ") && line.contains(&mutant.finds));

@@ -247,6 +247,7 @@ impl Simulation {
             let least_max_bytes = world.topics[topic].least_max_bytes;
             world.messages.told(slot, outcome, least_max_bytes);
         }
+        world.messages.look_at_order();
         if let Some(fault) = world.messages.first_fault() {
             return Err(fault.to_owned());
         }

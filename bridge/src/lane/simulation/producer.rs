@@ -78,6 +78,8 @@ pub struct Line {
     acked_id: u64,
     waits_for_drain: bool,
     retry_at_ms: u64,
+    /// Of a batch a part came later than it waits for: those are two, and nobody can help it.
+    is_cut: bool,
     /// The broker that leads it, as far as the producer knows.
     pub leader: Option<usize>,
 }
@@ -131,6 +133,7 @@ impl Producer {
 
     pub fn queue(&mut self, place: (usize, usize), record: RecordBuf, token: Token, now_ms: u64) {
         let line = self.partitions.entry(place).or_default();
+        line.is_cut &= !line.is_empty();
         line.newest_id += 1;
         let sent = messages::sent(record.as_record());
         line.queue.push_back(Message {
@@ -190,13 +193,15 @@ impl Producer {
     /// A partition of which two requests are on their way. Where the first has to be tried again, at another leader,
     /// the second is refused, and with the next epoch all that is on its way is there twice.
     pub fn is_beside_itself(&self) -> Option<(usize, usize)> {
-        self.partitions.iter().find(|(_, line)| line.requests.len() > 1).map(|(place, _)| *place)
+        let is_beside = |line: &Line| line.requests.len() > 1 && !line.is_cut;
+        self.partitions.iter().find(|(_, line)| is_beside(line)).map(|(place, _)| *place)
     }
 
     /// A partition of which new records wait here although as many are on their way as may be: librdkafka spins.
     pub fn spins(&self, now_ms: u64) -> Option<(usize, usize)> {
         let spins = |line: &Line| {
             line.in_flight() >= IN_FLIGHT_MAX
+                && !line.is_cut
                 && line.epoch == Some(self.epoch)
                 && !line.waits_for_drain
                 && line.queue.front().is_some_and(|first| {
@@ -290,6 +295,15 @@ impl Producer {
 }
 
 impl Line {
+    fn is_empty(&self) -> bool {
+        self.queue.is_empty() && self.requests.is_empty()
+    }
+
+    /// What comes next does so later than what is here waits for it.
+    pub fn is_cut_here(&mut self) {
+        self.is_cut |= !self.queue.is_empty();
+    }
+
     fn in_flight(&self) -> usize {
         self.requests.iter().map(|request| request.messages.len()).sum()
     }

@@ -45,12 +45,14 @@ pub enum Kind {
     /// The gateway's clock is wrong.
     Clock,
     Full,
+    /// Of the lane's thread, within a batch.
+    Standstill,
     NoProducer,
     /// Nothing happens for longer than Kafka remembers a producer.
     Idle,
 }
 
-const KINDS: [Kind; 14] = [
+const KINDS: [Kind; 15] = [
     Kind::Codes,
     Kind::Cuts,
     Kind::Late,
@@ -63,6 +65,7 @@ const KINDS: [Kind; 14] = [
     Kind::LowerLimit,
     Kind::Clock,
     Kind::Full,
+    Kind::Standstill,
     Kind::NoProducer,
     Kind::Idle,
 ];
@@ -79,7 +82,7 @@ pub struct Storm {
 
 impl Storm {
     /// Of some kinds, until then. A topic that is made anew while two requests of a partition are on their way takes
-    /// the second and not the first, and no lane can know: that is a scenario of its own.
+    /// the second and not the first, and no lane can know: that is a scenario of its own, without a batch that is cut.
     pub fn new(world: &mut World, until_ms: u64) -> Storm {
         let count = world.rng.random_range(0..=5);
         let kinds = (0..count).map(|_| KINDS[world.rng.random_range(0..KINDS.len())]);
@@ -210,6 +213,10 @@ impl Storm {
                 return world.up_to(20_000);
             }
             Kind::Full => faults.full_rate = world.rng.random_range(0.05..0.9),
+            Kind::Standstill => {
+                faults.standstill_rate = world.rng.random_range(0.05..0.5);
+                return world.up_to(20_000);
+            }
             Kind::NoProducer => faults.no_producer = true,
             Kind::Idle => {
                 if world.messages.open() == 0 && self.active.is_empty() {
@@ -255,6 +262,7 @@ impl Storm {
             }
             Kind::Clock => self.skew_ms = 0,
             Kind::Full => faults.full_rate = 0.0,
+            Kind::Standstill => faults.standstill_rate = 0.0,
             Kind::NoProducer => faults.no_producer = false,
             Kind::LeaderMoves | Kind::TopicGrows | Kind::Idle => {}
         }

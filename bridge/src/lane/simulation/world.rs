@@ -46,7 +46,7 @@ pub struct World {
     given_back: Vec<Decided>,
     /// What the sink has: place and bytes by token, and the sums by place.
     taken: BTreeMap<Token, ((usize, usize), u32)>,
-    open: BTreeMap<(usize, usize), (usize, u32)>,
+    open: BTreeMap<(usize, usize), Open>,
     events: BTreeMap<(u64, u64), Event>,
     event: u64,
     request: u64,
@@ -80,6 +80,8 @@ pub struct Switches {
     pub late_ms: u64,
     /// How often a record finds the producer's queue full.
     pub full_rate: f64,
+    /// How often the lane's thread stands still before it hands over a record, for longer than the producer lingers.
+    pub standstill_rate: f64,
     /// No producer can be made.
     pub no_producer: bool,
     /// Kafka says nothing of the topics' limits.
@@ -95,6 +97,15 @@ struct View {
     looks_again: bool,
     /// By the gateway: partitions, largest batch, times.
     facts: Option<(u32, u32, Option<TimeLimits>)>,
+}
+
+/// What the sink has of a partition.
+#[derive(Default)]
+struct Open {
+    records: usize,
+    bytes: u32,
+    /// What was known of the limits when the first of it came.
+    limits: Option<Limits>,
 }
 
 enum Event {
@@ -434,6 +445,12 @@ impl World {
         token: Token,
     ) -> Result<(), NotTaken> {
         let topic = self.index(record.as_record().topic());
+        // As the lane knows them, before anything else happens.
+        let limits = self.limits(topic);
+        let standstill_rate = self.faults.standstill_rate;
+        if standstill_rate > 0.0 && self.rng.random_bool(standstill_rate) {
+            self.stand_still((topic, partition));
+        }
         let full_rate = self.faults.full_rate;
         let is_full = full_rate > 0.0 && self.rng.random_bool(full_rate);
         let leaders = self.views[topic].producers.as_ref();
@@ -445,7 +462,7 @@ impl World {
             (_, None) => AppendError::NoTopic,
             (Some(_), Some(leader)) => {
                 let (place, bytes) = ((topic, partition), record.as_record().batch_bytes());
-                self.note(place, bytes, token);
+                self.note(place, (bytes, limits), token);
                 if let Some(producer) = &mut self.producer {
                     producer.queue(place, record, token, self.now_ms);
                     producer.partitions.entry(place).or_default().leader = leader;
@@ -457,15 +474,26 @@ impl World {
         Err(NotTaken { record, error })
     }
 
+    /// The lane's thread stands still, and all else goes on: what it has of a batch until now goes without the rest.
+    fn stand_still(&mut self, place: (usize, usize)) {
+        if let Some(producer) = &mut self.producer {
+            producer.partitions.entry(place).or_default().is_cut_here();
+        }
+        let until_ms = self.now_ms + self.up_to(20);
+        self.go_on(until_ms);
+    }
+
     /// Sees that a partition's records stay within one batch.
-    fn note(&mut self, place: (usize, usize), bytes: u32, token: Token) {
-        let limits = self.limits(place.0);
-        let (records, sum) = self.open.entry(place).or_default();
-        let fits = *sum + bytes <= limits.batch_bytes && *records < limits.batch_records as usize;
-        if !fits && *records > 0 {
+    fn note(&mut self, place: (usize, usize), (bytes, limits): (u32, Limits), token: Token) {
+        let open = self.open.entry(place).or_default();
+        let limits = open.limits.get_or_insert(limits);
+        open.records += 1;
+        open.bytes += bytes;
+        let fits =
+            open.bytes <= limits.batch_bytes && open.records <= limits.batch_records as usize;
+        if !fits && open.records > 1 {
             self.messages.fault(format!("{place:?}: more than a batch is with the producer"));
         }
-        (*records, *sum) = (*records + 1, *sum + bytes);
         if self.taken.insert(token, (place, bytes)).is_some() {
             self.messages.fault(format!("two records are open under the token {token}"));
         }
@@ -492,8 +520,11 @@ impl World {
         }
         for Decided { token, .. } in &decided[from..] {
             let (place, bytes) = self.taken.remove(token).expect("the producer had it");
-            let (records, sum) = self.open.entry(place).or_default();
-            (*records, *sum) = (*records - 1, *sum - bytes);
+            let open = self.open.get_mut(&place).expect("it was noted");
+            (open.records, open.bytes) = (open.records - 1, open.bytes - bytes);
+            if open.records == 0 {
+                open.limits = None;
+            }
         }
     }
 
