@@ -43,10 +43,10 @@ fn waiting_for_kafka_costs_no_cpu() {
         assert_landed_in_order(&load.stop(), &kafka.read_all(&gateway.topic("fast")));
         gateway.comes_to_rest();
     }
-    // A batch that the system cut in two costs one of them a core, until it has timed out.
-    let least = early.iter().fold(f64::INFINITY, |least, (percent, _)| least.min(*percent));
-    assert!(least <= PERCENT_MAX, "{early:?}");
-    assert!(late.iter().all(|(percent, _)| *percent <= PERCENT_MAX), "{late:?}");
+    let too_much = |all: &[(f64, String)]| all.iter().filter(|one| one.0 > PERCENT_MAX).count();
+    // A batch that the system cut costs a core until it has timed out; it is rare.
+    assert!(too_much(&early) <= 1, "{early:?}");
+    assert_eq!(too_much(&late), 0, "{late:?}");
 }
 
 /// What each uses of a core, and which of its threads do.

@@ -300,7 +300,7 @@ impl Line {
     }
 
     /// What comes next does so later than what is here waits for it.
-    pub fn is_cut_here(&mut self) {
+    pub fn cut_here(&mut self) {
         self.is_cut |= !self.queue.is_empty();
     }
 

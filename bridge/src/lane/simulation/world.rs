@@ -477,7 +477,7 @@ impl World {
     /// The lane's thread stands still, and all else goes on: what it has of a batch until now goes without the rest.
     fn stand_still(&mut self, place: (usize, usize)) {
         if let Some(producer) = &mut self.producer {
-            producer.partitions.entry(place).or_default().is_cut_here();
+            producer.partitions.entry(place).or_default().cut_here();
         }
         let until_ms = self.now_ms + self.up_to(20);
         self.go_on(until_ms);
