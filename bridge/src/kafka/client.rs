@@ -28,12 +28,10 @@ const DEFAULTS: [(&str, &str); 4] = [
 ];
 /// How long a partition's batch gathers, which is what `linger.ms` says of a producer.
 const LINGER_MS: &str = "5";
-/// How long librdkafka gathers the batch that a lane hands over: as long as handing over may take. A rest that comes
-/// behind would wait for the answer to the first part, and librdkafka spins meanwhile.
-const HAND_OVER_MAX: Duration = Duration::from_millis(2);
-/// The same where hardly anything is to be gathered.
-const HAND_OVER_MIN: Duration = Duration::from_micros(500);
-/// And what a producer has besides.
+/// How long librdkafka gathers the batch that a lane hands over, so that handing it over can end. Nothing joins a batch
+/// that is handed over, so this part of the wait is lost to it.
+const HAND_OVER: Duration = Duration::from_micros(500);
+/// What a producer has besides.
 const DEFAULTS_OF_PRODUCERS: [(&str, &str); 4] = [
     ("linger.ms", LINGER_MS),
     ("compression.type", "none"),
@@ -55,14 +53,11 @@ pub(crate) fn number(properties: &BTreeMap<String, String>, name: &str) -> Optio
     text.trim().parse().ok()
 }
 
-/// How long a lane gathers a batch, and how long librdkafka does what it was handed over: together what is configured,
-/// where that is not less than handing over takes.
-pub(crate) fn lingers(properties: &BTreeMap<String, String>) -> (Duration, Duration) {
+/// How long a lane gathers a batch: as long as is configured, with librdkafka's part.
+pub(crate) fn gathers(properties: &BTreeMap<String, String>) -> Duration {
     let default = || LINGER_MS.parse().expect("it is a number");
     let linger_ms = number(properties, "linger.ms").unwrap_or_else(default);
-    let linger = Duration::from_secs_f64(linger_ms.max(0.0) / 1e3);
-    let hand_over = (linger / 2).clamp(HAND_OVER_MIN, HAND_OVER_MAX);
-    (linger.saturating_sub(hand_over), hand_over)
+    Duration::from_secs_f64(linger_ms.max(0.0) / 1e3).saturating_sub(HAND_OVER)
 }
 
 /// A lane's producer.
@@ -73,8 +68,7 @@ pub(crate) fn producer(
     batch_size: u32,
 ) -> ClientConfig {
     let max_bytes = record::max_bytes(inline_size).max(1_000_000).to_string();
-    let (_, hand_over) = lingers(properties);
-    let hand_over = (hand_over.as_secs_f64() * 1e3).to_string();
+    let hand_over = (HAND_OVER.as_secs_f64() * 1e3).to_string();
     let (batch_size, queue_max) = (batch_size.to_string(), QUEUE_MAX_KBYTES.to_string());
     let written = properties::canonical_all(properties).find(|(name, _)| *name == "debug");
     let debug = match written.filter(|(_, written)| !written.trim().is_empty()) {

@@ -110,7 +110,7 @@ impl KafkaSink {
             inline_size,
             batch_size: configured("batch.size").map_or(BATCH_SIZE, |bytes| bytes as u32),
             batch_records: configured("batch.num.messages").map_or(BATCH_RECORDS, |n| n as u32),
-            linger: client::lingers(properties).0,
+            linger: client::gathers(properties),
             lane: lane.to_owned(),
             status,
             facts: HashMap::new(),

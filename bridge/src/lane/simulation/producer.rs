@@ -41,7 +41,7 @@ impl Settings {
         assert_eq!((said("enable.idempotence"), said("acks")), ("true", "all"));
         assert_eq!(said("message.timeout.ms"), "0", "nothing is given up for its age");
         Settings {
-            gather_ms: client::lingers(&own).0.as_millis() as u64,
+            gather_ms: client::gathers(&own).as_millis() as u64,
             linger_ms: number("linger.ms") as u64,
             batch_bytes: number("batch.size") as u32,
             batch_records: number("batch.num.messages") as usize,
