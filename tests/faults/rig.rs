@@ -20,6 +20,7 @@ use tests::proxy::Proxy;
 use tests::s3::S3;
 use tests::store::Store;
 use tests::tools::Folder;
+use tests::wait;
 
 use crate::judge::Evidence;
 use crate::landed::Reader;
@@ -109,6 +110,8 @@ impl Rig {
         let topics = LANES.map(|lane| config.topic(lane));
         let gateway = config.start_ready();
         let reader = Reader::start(&servers_of_reader(&kafka), &topics, &folder);
+        // It has seen the topics as they are before anything happens to them.
+        reader.catch_up(wait::START);
         let devices_proxy = setting.devices_proxy.then(|| Proxy::start(gateway.mqtt().port()));
         let mqtt = devices_proxy.as_ref().map_or(gateway.mqtt(), Proxy::address);
         let publishers = Publishers::start(setting, mqtt, seed, &folder);
