@@ -25,6 +25,8 @@ use crate::wait;
 
 /// How long a request may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a broker may take to start, with what it finds after a kill and on a machine with much else to do.
+const START: Duration = Duration::from_secs(150);
 /// A storage id has 16 bytes in unpadded URL-safe base64; all tests use the same.
 const STORAGE_ID: &str = "TGFuZGZhbGwtdGVzdHMtMQ";
 
@@ -155,7 +157,7 @@ impl Kafka {
 
     fn until_it_answers(&self) {
         let started = || answers(self.port).then_some(());
-        self.process().until("Kafka's start", wait::START, started);
+        self.process().until("Kafka's start", START, started);
     }
 
     /// Where the broker answers, without a proxy.

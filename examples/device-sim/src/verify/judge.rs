@@ -247,8 +247,12 @@ pub fn judge<'o>(
         verdict.dead += usize::from(record.dead);
         verdict.by_reference += usize::from(!record.inline);
         let Some(entry) = account.messages.get(&(record.device.clone(), record.sequence)) else {
-            // The end of a torn ledger may have held it.
-            if !torn {
+            if let Found::Broken(reason) = &record.payload {
+                // Its number may be in its object alone.
+                let text = format!("{} at {}: {reason}", record.device, record.place());
+                verdict.find(Kind::Changed, text);
+            } else if !torn {
+                // The end of a torn ledger may have held it.
                 verdict.find(Kind::Unknown, name(record));
             }
             continue;
@@ -437,6 +441,15 @@ mod tests {
         assert_eq!(kinds(&ledger(), &[found(1, 0), changed, found(3, 2)], false), [Kind::Changed]);
         let broken = Observed { payload: Found::Broken("gone".to_owned()), ..found(2, 1) };
         assert_eq!(kinds(&ledger(), &[found(1, 0), broken, found(3, 2)], false), [Kind::Changed]);
+    }
+
+    #[test]
+    fn an_object_that_cannot_be_read_says_why_also_without_its_number() {
+        let broken = Observed { payload: Found::Broken("gone".to_owned()), ..found(0, 1) };
+        let account = Account::of(&ledger()).unwrap();
+        let verdict = judge(&account, &[found(1, 0), broken, found(3, 2)], false);
+        let told = verdict.findings.iter().map(|one| (one.kind, one.text.contains("gone")));
+        assert_eq!(told.collect::<Vec<_>>(), [(Kind::Changed, true), (Kind::Missing, false)]);
     }
 
     #[test]
