@@ -13,23 +13,7 @@ fn id(title: &str) -> String {
 
 /// Links to the sections, as a list.
 pub fn contents(text: &str) -> String {
-    let titles = page(text).into_iter().scan(None, |open, event| {
-        Some(match event {
-            Event::Start(Tag::Heading { level: HeadingLevel::H2, id, .. }) => {
-                *open = id.map(|id| (id, String::new()));
-                None
-            }
-            Event::End(TagEnd::Heading(HeadingLevel::H2)) => open.take(),
-            Event::Text(text) | Event::Code(text) => {
-                if let Some((_, title)) = open {
-                    title.push_str(&text);
-                }
-                None
-            }
-            _ => None,
-        })
-    });
-    let items = titles.flatten().flat_map(|(id, title)| {
+    let items = page(text).sections.into_iter().flat_map(|(id, title)| {
         let link = Tag::Link {
             link_type: LinkType::Inline,
             dest_url: format!("#{id}").into(),
@@ -53,20 +37,22 @@ pub fn contents(text: &str) -> String {
 /// See the module.
 pub fn to_html(text: &str) -> String {
     let mut out = String::new();
-    html::push_html(&mut out, page(text).into_iter());
+    html::push_html(&mut out, page(text).events.into_iter());
     out
 }
 
 /// What of a text is shown.
-fn page(text: &str) -> Vec<Event<'_>> {
+fn page(text: &str) -> Page<'_> {
     let mut page = Page::default();
     Parser::new_ext(text, Options::ENABLE_TABLES).for_each(|event| page.take(event));
-    page.events
+    page
 }
 
 #[derive(Default)]
 struct Page<'t> {
     events: Vec<Event<'t>>,
+    /// The id and the title of each heading of the second level.
+    sections: Vec<(String, String)>,
     /// Where the open heading begins, and its title so far.
     heading: Option<(usize, String)>,
     /// Of each link and picture that is open: what it leads to, where that is not on this page.
@@ -123,12 +109,16 @@ impl<'t> Page<'t> {
 
     fn ends(&mut self, tag: TagEnd) -> Option<Event<'t>> {
         match tag {
-            TagEnd::Heading(_) => {
+            TagEnd::Heading(level) => {
                 if let Some((at, title)) = self.heading.take()
                     && let Some(Event::Start(Tag::Heading { id: known, .. })) =
                         self.events.get_mut(at)
                 {
-                    *known = Some(id(&title).into());
+                    let id = id(&title);
+                    *known = Some(id.clone().into());
+                    if level == HeadingLevel::H2 {
+                        self.sections.push((id, title));
+                    }
                 }
             }
             TagEnd::Item => self.items -= 1,
